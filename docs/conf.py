@@ -1,0 +1,177 @@
+"""Sphinx settings, and the three things that are made at build time.
+
+Tables that would go stale if written by hand are filled in where a page says `@@name@@`, and
+docstrings, which are plain prose with indented equations, are turned into reStructuredText.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+import spikern
+from spikern.engines.derive import update_ops
+from spikern.ops import tables
+
+project = "spikern"
+author = "the spikern authors"
+copyright = "the spikern authors, MIT licence"
+version = release = spikern.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+html_title = f"spikern {release}"
+html_copy_source = False
+html_show_sourcelink = False
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+add_module_names = False
+python_maximum_signature_line_length = 90
+
+
+def neuron_table() -> str:
+    """Every built-in neuron: constants, cost of an update, source."""
+    rows = ["| neuron | constants | one update | source |", "| --- | --- | --- | --- |"]
+    for name, model in spikern.NEURONS.items():
+        constants = ", ".join(
+            f"`{c.symbol}` {c.mean:g}"
+            + (" ms" if c.kind == "decay" else "")
+            + (f", spread {c.spread:g}" if c.spread else "")
+            + (", trained" if c.trainable else ", fixed")
+            for c in model.constants.values()
+        )
+        cost = ", ".join(f"{n} {kind}" for kind, n in update_ops(model).items())
+        rows.append(f"| {name} | {constants.replace(', `', '; `')} | {cost} | {model.source} |")
+    return "\n".join(rows)
+
+
+def surrogate_table() -> str:
+    """Every surrogate: half width of its support, source."""
+    rows = ["| surrogate | zero outside | source |", "| --- | --- | --- |"]
+    for name, make in spikern.SURROGATES.items():
+        made = make()
+        support = "-" if made.support == float("inf") else f"±{made.support:g}"
+        rows.append(f"| `{name}` | {support} | {made.source} |")
+    return "\n".join(rows)
+
+
+def energy_tables() -> str:
+    """Every energy table: prices, source, what it leaves out."""
+    parts = []
+    for table in tables().values():
+        prices = ", ".join(f"{kind} {price:g}" for kind, price in table.pj.items())
+        parts.append(
+            f"`{table.name}`: {table.title}\n"
+            f": Prices in pJ: {prices}. Neuron updates are priced {table.updates}.\n"
+            f"\n  Source: {table.source}.\n"
+            f"\n  Not modelled: {table.not_modelled}\n"
+        )
+    return "\n".join(parts)
+
+
+def result_fields() -> str:
+    """Every field of results.json as its schema has it."""
+    schema = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())
+    rows = ["| field | type | meaning |", "| --- | --- | --- |"]
+    rows += [f"| `{path}` | {kind} | {text} |" for path, kind, text in fields(schema, schema, "")]
+    return "\n".join(rows)
+
+
+def resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A node with its references replaced by what they refer to; its own words come first."""
+    while "$ref" in node:
+        rest = {k: v for k, v in node.items() if k != "$ref"}
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] | rest
+    return node
+
+
+def fields(node: dict[str, Any], schema: dict[str, Any], path: str) -> Iterator[tuple[str, ...]]:
+    """Path, type and meaning of a node and of all below it."""
+    node = resolved(node, schema)
+    if path and "description" in node:
+        yield path, kind_of(node, schema), node["description"].replace("|", "\\|")
+    if "items" in node:
+        below = {k: v for k, v in resolved(node["items"], schema).items() if k != "description"}
+        yield from fields(below, schema, f"{path}[]")
+    for name, child in node.get("properties", {}).items():
+        yield from fields(child, schema, f"{path}.{name}".lstrip("."))
+
+
+def kind_of(node: dict[str, Any], schema: dict[str, Any]) -> str:
+    """The type of a node in a word or two."""
+    node = resolved(node, schema)
+    if "anyOf" in node:
+        return " or ".join(kind_of(option, schema) for option in node["anyOf"])
+    if "const" in node:
+        return f"always {node['const']}"
+    if "enum" in node:
+        return " or ".join(f'"{value}"' for value in node["enum"])
+    kinds = node.get("type", "any")
+    return " or ".join(kinds if isinstance(kinds, list) else [kinds])
+
+
+MADE = {
+    "neurons": neuron_table,
+    "surrogates": surrogate_table,
+    "energy": energy_tables,
+    "results": result_fields,
+}
+
+
+def fill_in(app: Any, page: str, source: list[str]) -> None:
+    """Put each table where the page asks for it."""
+    source[0] = re.sub(r"@@(\w+)@@", lambda found: MADE[found[1]](), source[0])
+
+
+def plain_to_rst(lines: list[str]) -> list[str]:
+    """Prose as prose, `code` as literal, equations, columns and doctests as they are."""
+    made: list[str] = []
+    for paragraph in "\n".join(lines).split("\n\n"):
+        if paragraph.lstrip().startswith(">>>"):
+            made += paragraph.split("\n")
+        elif re.search(r"^ {4}|\S {2,}\S", paragraph, flags=re.MULTILINE):
+            made += [".. code-block:: text", "", *(f"    {line}" for line in paragraph.split("\n"))]
+        else:
+            made += [escaped(line) for line in paragraph.split("\n")]
+        made.append("")
+    return made
+
+
+def escaped(line: str) -> str:
+    """A line of prose without accidental markup."""
+    parts = re.split(r"(`+[^`]+`+)", line)
+    for k, part in enumerate(parts):
+        parts[k] = (
+            f"``{part.strip('`')}``" if k % 2 else re.sub(r"([\\*|])|_(?=\W|$)", r"\\\g<0>", part)
+        )
+    return "".join(parts)
+
+
+def on_docstring(
+    app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Every docstring is plain text until here."""
+    lines[:] = plain_to_rst(lines)
+
+
+def on_member(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Fields of a NamedTuple say nothing that its own docstring does not."""
+    return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field") else None
+
+
+def setup(app: Any) -> None:
+    """Hook the three in."""
+    app.connect("source-read", fill_in)
+    app.connect("autodoc-process-docstring", on_docstring)
+    app.connect("autodoc-skip-member", on_member)

@@ -1,0 +1,164 @@
+"""Every work of `spikern bench`, the two sweeps, and the tables and figure made from them.
+
+python experiments/bench/run.py                # measure, write, fill in the tables
+python experiments/bench/run.py --no-measure   # only make tables and figure again
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import tyro
+
+from spikern import atomic, bench
+from spikern.bench.rows import Measured, Row
+from spikern.bench.rows import rows as rows_of
+from spikern.bench.sweep import figure, sweep
+
+HERE = Path(__file__).parent
+PAGES = (HERE / "README.md", HERE.parent.parent / "docs" / "performance.md")
+RUNTIME, EQUAL = "ONNX Runtime LSTM", "ONNX Runtime LSTM, equal parameters"
+TRAIN = ("snnTorch RLeaky", "nn.LSTM", "nn.RNN")
+GOALS: dict[tuple[str, str], dict[str, float]] = {
+    ("S", "train"): dict(zip(TRAIN, (10, 20, 3))),
+    ("H", "train"): dict(zip(TRAIN, (15, 30, 5))),
+    ("M", "train"): dict(zip(TRAIN, (5, 6, 2))),
+    ("L", "train"): dict(zip(TRAIN, (20, 30, 10))),
+    ("S", "infer"): dict(zip(TRAIN, (20, 20, 5))),
+    ("H", "infer"): dict(zip(TRAIN, (20, 20, 5))),
+    ("L", "infer"): dict(zip(TRAIN, (20, 30, 10))),
+    **{(work, "memory"): {TRAIN[0]: goal} for work, goal in zip("SHML", (10, 10, 5, 10))},
+    ("1", "step"): dict(zip((*TRAIN, RUNTIME, EQUAL), (100, 60, 20, 12, 3))),
+    ("1s-128", "infer"): {RUNTIME: 10, EQUAL: 3},
+    ("1s-512", "infer"): {RUNTIME: 10, EQUAL: 3},
+}
+"""The ratios that were aimed at, at a rate of 5 %."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is measured."""
+
+    settings: bench.Settings = field(default_factory=bench.Settings)
+    sweep_repeats: int = 7
+    measure: bool = True
+
+
+def main(cfg: Config) -> None:
+    """Measure, write results.json, draw cost.svg, fill in the tables."""
+    path = HERE / "results.json"
+    if cfg.measure:
+        results = bench.run(cfg.settings, say)
+        say("sweeps")
+        results["sweep"] = sweep(cfg.sweep_repeats, cfg.settings.threads, say)
+        atomic.write(path, json.dumps(results, indent=1))
+    results = json.loads(path.read_text())
+    style = {"svg.fonttype": "none", "svg.hashsalt": "cost"}
+    with matplotlib.rc_context(style):
+        figure(results["sweep"]).savefig(HERE / "cost.svg", metadata={"Date": None})
+    made = {
+        "results": bench.table(results["rows"]),
+        "goals": goals(results["rows"], fastest(results)),
+        "shares": shares(results["shares"]),
+        "rates": rates(results["rates"]),
+        "machine": machine(results["provenance"], results["settings"]),
+    }
+    for page in PAGES:
+        atomic.write(page, filled(page.read_text(), made))
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def filled(text: str, made: dict[str, str]) -> str:
+    """The page with what stands between `<!-- name -->` and `<!-- end -->` made anew."""
+    for name, content in made.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text = re.sub(
+            pattern,
+            lambda found, content=content: f"{found[1]}{content}\n{found[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
+def fastest(results: dict[str, Any]) -> list[Row]:
+    """The rows made of everyone's fastest sample."""
+    fields = Measured._fields
+    measured = [Measured(**{k: m[k] for k in fields}) for m in results["measured"]]
+    return rows_of(measured, fastest=True)
+
+
+def goals(rows: list[Row], quickest: list[Row]) -> str:
+    """Goal against measured, a line each; met only if medians and fastest samples both meet it."""
+    by_key, by_key_quickest = (
+        {(r["work"], r["what"], r["peer"]): r["ratio"] for r in some if r["rate"] == 0.05}
+        for some in (rows, quickest)
+    )
+    lines = [
+        "| work | what | against | goal | measured | of fastest samples | |",
+        "| --- | --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    for (work, what), peers in GOALS.items():
+        for peer, goal in peers.items():
+            key = work, what, peer
+            if key not in by_key:
+                lines.append(f"| {work} | {what} | {peer} | {goal:g} | not measured | | |")
+                continue
+            found = by_key[key], by_key_quickest[key]
+            verdict = "met" if min(found) >= goal else "**missed**"
+            cells = " | ".join(f"{ratio:.3g}" for ratio in found)
+            lines.append(f"| {work} | {what} | {peer} | {goal:g} | {cells} | {verdict} |")
+    return "\n".join(lines)
+
+
+def shares(parts: dict[str, Any]) -> str:
+    """Where a training step goes."""
+    lines = [
+        "| work | forward | backward | optimiser | input rows | recurrent rows |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for work, part in parts.items():
+        times = [part[name] for name in ("forward", "backward", "optimiser")]
+        cells = [f"{ms:.3g} ms ({ms / sum(times):.0%})" for ms in times]
+        cells += [
+            ", ".join(f"{rows:.1f}" for rows in part[name])
+            for name in ("input_rows", "recurrent_rows")
+        ]
+        lines.append(f"| {work} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rates(records: list[dict[str, Any]]) -> str:
+    """The firing rates that were found, by layer."""
+    lines = ["| work | network | asked | found |", "| --- | --- | ---: | ---: |"]
+    for r in records:
+        found = ", ".join(f"{rate:.2%}" for rate in r["measured"])
+        lines.append(f"| {r['work']} | {r['name']} | {r['asked']:.0%} | {found} |")
+    return "\n".join(lines)
+
+
+def machine(found: dict[str, Any], settings: dict[str, Any]) -> str:
+    """What it ran on."""
+    versions = ", ".join(
+        f"{name} {found[name]}" for name in ("torch", "numba", "snntorch", "onnxruntime")
+    )
+    loads = ", ".join(f"{work} {load:.1f}" for work, load in found["loads"].items())
+    return (
+        f"{found['processor']}, {found['threads']} threads; load of the machine during each work: "
+        f"{loads}; python {found['python']}, {versions}; commit {found['commit']}; "
+        f"medians of {settings['repeats']}."
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

@@ -1,0 +1,228 @@
+"""The contract suite: laws that every neuron must keep, its user's own included.
+
+`check_neuron(model)` raises ContractError naming the first law that is broken and the smallest
+case that shows it. The same suite runs in the tests for every neuron of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikern.engines import reference
+from spikern.engines.derive import update_ops
+from spikern.init import zero_state
+from spikern.layers import SpikingRNN
+from spikern.surrogate import triangular
+from spikern.types import NeuronModel, SpikernError
+
+T, B, F, H = 12, 3, 4, 5
+
+
+class ContractError(SpikernError, AssertionError):
+    """A neuron breaks a law of the contract."""
+
+
+def check_neuron(model: NeuronModel) -> None:
+    """Check a neuron against every law below.
+
+    >>> from spikern.neurons import ALIF
+    >>> check_neuron(ALIF)
+    """
+    for law in LAWS:
+        law(model)
+
+
+def _layer(model: NeuronModel, dtype: torch.dtype = torch.float64) -> SpikingRNN:
+    torch.manual_seed(0)
+    return SpikingRNN(
+        model, F, H, recurrent=model.spikes, engine="reference", input_power=0.05, dtype=dtype
+    )
+
+
+def _input(dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(T, B, F, generator=generator, dtype=dtype)
+
+
+def _require(held: bool, model: NeuronModel, law: str, case: str) -> None:
+    if not held:
+        raise ContractError(f"{model.name} breaks the law '{law}': {case}")
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Equal up to the rounding of float64 sums taken in another order."""
+    return torch.allclose(a, b, rtol=0.0, atol=1e-9)
+
+
+def keeps_shape_and_type(model: NeuronModel) -> None:
+    """Every field of the next state, and the output, has the shape and dtype of the current."""
+    law = "shape and dtype are kept"
+    layer = _layer(model)
+    state = zero_state(model, (B, H), layer.weight_ih_l0)
+    current = torch.ones(B, H, dtype=torch.float64)
+    following, out = model.step(layer.params(0), state, current, lambda u: (u > 0).to(u.dtype))
+    _require(isinstance(following, model.state), model, law, f"step returned {type(following)}")
+    for name, value in [*zip(model.state._fields, following), ("output", out)]:
+        what = f"{name} became {tuple(value.shape)} {value.dtype} from {(B, H)} torch.float64"
+        _require(value.shape == (B, H) and value.dtype == torch.float64, model, law, what)
+
+
+def emits_binary_spikes(model: NeuronModel) -> None:
+    """A spiking neuron's output is 0 or 1 and is the z of its state."""
+    if not model.spikes:
+        return
+    out, state = _layer(model)(20.0 * _input())
+    binary = bool(((out == 0) | (out == 1)).all())
+    _require(binary, model, "spikes are 0 or 1", f"values {out.unique().tolist()[:4]}")
+    _require(torch.equal(state.z[0], out[-1]), model, "z is the last output", "z differs from it")
+
+
+def asks_fire_once(model: NeuronModel) -> None:
+    """One threshold a neuron: `step` calls `fire` exactly once."""
+    if not model.spikes:
+        return
+    seen: list[Tensor] = []
+
+    def fire(u: Tensor) -> Tensor:
+        seen.append(u)
+        return (u > 0).to(u.dtype)
+
+    layer = _layer(model)
+    state = zero_state(model, (B, H), layer.weight_ih_l0)
+    model.step(layer.params(0), state, torch.ones(B, H, dtype=torch.float64), fire)
+    _require(len(seen) == 1, model, "step asks fire exactly once", f"it asked {len(seen)} times")
+
+
+def stays_finite(model: NeuronModel) -> None:
+    """Strong drive of either sign brings no NaN and no infinity, in float32."""
+    layer = _layer(model, torch.float32)
+    for scale in (100.0, -100.0):
+        out, state = layer(scale * _input(torch.float32).abs())
+        for name, value in [*zip(model.state._fields, state), ("output", out)]:
+            finite = bool(torch.isfinite(value).all())
+            _require(finite, model, "stays finite", f"{name} is not, with input x {scale:g}")
+
+
+def is_causal(model: NeuronModel) -> None:
+    """The future never changes the past."""
+    layer, x = _layer(model), _input()
+    changed = x.clone()
+    changed[T // 2 :] += 10.0
+    before, after = layer(x)[0], layer(changed)[0]
+    same = torch.equal(before[: T // 2], after[: T // 2])
+    _require(same, model, "the future never changes the past", f"input changed from step {T // 2}")
+
+
+def chunked_is_whole(model: NeuronModel) -> None:
+    """Two chunks with the state carried over equal the whole run."""
+    layer, x = _layer(model), _input()
+    whole, final = layer(x)
+    first, state = layer(x[:5])
+    second, last = layer(x[5:], state)
+    _require(
+        _same(torch.cat([first, second]), whole), model, "chunked is whole", "outputs, cut at 5"
+    )
+    for name, a, b in zip(model.state._fields, last, final):
+        _require(_same(a, b), model, "chunked is whole", f"final {name}, cut at step 5")
+
+
+def samples_are_independent(model: NeuronModel) -> None:
+    """A sample alone gives what it gives in a batch."""
+    layer, x = _layer(model), _input()
+    batch = layer(x)[0]
+    for b in range(B):
+        same = _same(layer(x[:, b : b + 1])[0], batch[:, b : b + 1])
+        _require(same, model, "a sample alone is as in the batch", f"sample {b} of {B}")
+
+
+def padding_changes_nothing(model: NeuronModel) -> None:
+    """Padded samples with lengths equal unpadded ones; past the length the output is zero."""
+    law = "padding changes nothing"
+    layer, x = _layer(model), _input()
+    lengths = torch.tensor([T, 5, 1])
+    padded, final = layer(x, lengths=lengths)
+    for b, n in enumerate(lengths.tolist()):
+        alone, state = layer(x[:n, b : b + 1])
+        _require(_same(alone, padded[:n, b : b + 1]), model, law, f"output at length {n}")
+        _require(not padded[n:, b].any(), model, law, f"output past length {n}")
+        for name, a, c in zip(model.state._fields, state, final):
+            _require(_same(a[:, 0], c[:, b]), model, law, f"{name} at length {n}")
+
+
+def neurons_are_exchangeable(model: NeuronModel) -> None:
+    """Permuting the neurons permutes the output."""
+    layer, x = _layer(model), _input()
+    order = torch.tensor([3, 0, 4, 1, 2])
+    other = _layer(model)
+    with torch.no_grad():
+        for name, value in layer.state_dict().items():
+            mixed = value[order]
+            other.state_dict()[name].copy_(mixed[:, order] if "weight_hh" in name else mixed)
+    same = _same(other(x)[0], layer(x)[0][..., order])
+    _require(same, model, "permuted neurons permute the output", f"order {order.tolist()}")
+
+
+def gradients_match_differences(model: NeuronModel) -> None:
+    """With the surrogate's smooth primitive as `fire`, autograd equals finite differences."""
+    layer = _layer(model)
+    smooth = triangular(width=8.0).primitive
+    current = _input()[:4, :2].repeat(1, 1, 2)[..., :H].contiguous().requires_grad_()
+    params = tuple(p.detach().clone().requires_grad_() for p in layer.params(0))
+    w_rec = (
+        layer.get_parameter("weight_hh_l0").detach().clone().requires_grad_()
+        if model.spikes
+        else None
+    )
+    state = zero_state(model, (2, H), layer.weight_ih_l0)
+
+    def run(current: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+        constants = model.params(*rest[: len(params)])
+        w = rest[len(params)] if model.spikes else None
+        out, final = reference.run(model, constants, state, current, w, smooth)
+        return (out, *final)
+
+    inputs = (current, *params, *(() if w_rec is None else (w_rec,)))
+    held = torch.autograd.gradcheck(run, inputs, eps=1e-6, atol=1e-5, raise_exception=False)
+    _require(held, model, "gradients match finite differences", "4 steps, smooth fire, float64")
+
+
+def trains(model: NeuronModel) -> None:
+    """A gradient reaches the weights and every trainable constant, and it is finite."""
+    layer, x = _layer(model), _input()
+    out, _ = layer(4.0 * x)
+    out.square().sum().backward()
+    for name, parameter in layer.named_parameters():
+        gradient = parameter.grad
+        reached = gradient is not None and bool(torch.isfinite(gradient).all())
+        _require(reached, model, "gradients reach all parameters", f"{name} has {gradient}")
+        if name.startswith("weight_ih"):
+            assert gradient is not None
+            _require(
+                bool(gradient.any()), model, "gradients reach all parameters", f"{name} has only 0"
+            )
+
+
+def can_be_counted(model: NeuronModel) -> None:
+    """The operations of one update can be read off the step's graph."""
+    counted = update_ops(model)
+    _require(sum(counted.values()) > 0, model, "an update costs something", "no operation found")
+
+
+LAWS: tuple[Callable[[NeuronModel], None], ...] = (
+    keeps_shape_and_type,
+    emits_binary_spikes,
+    asks_fire_once,
+    stays_finite,
+    is_causal,
+    chunked_is_whole,
+    samples_are_independent,
+    padding_changes_nothing,
+    neurons_are_exchangeable,
+    gradients_match_differences,
+    trains,
+    can_be_counted,
+)

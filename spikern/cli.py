@@ -1,0 +1,232 @@
+"""The command line: compare models, list what there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from tqdm import tqdm
+
+from spikern import atomic, bench
+from spikern import compare as comparison
+from spikern.compare import Comparison, Job
+from spikern.data import DATASETS, load
+from spikern.engines import boundary
+from spikern.engines.derive import show_kernel, update_ops
+from spikern.neurons import NEURONS
+from spikern.recipes import recipe
+from spikern.report.text import table
+from spikern.train import Epoch
+from spikern.types import SpikernError
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train spiking and standard recurrent networks on a data set and compare them.
+
+    Prints a table and writes OUT/results.json and OUT/report.html. All models are brought to one
+    parameter budget unless --hidden is given. Energies are estimates from the tables named with
+    them.
+    """
+
+    dataset: tyro.conf.Positional[str]
+    """A name of `spikern datasets`."""
+    models: tuple[str, ...] = ("LIF", "ALIF", "RNN", "GRU", "LSTM")
+    """Spiking neurons (see `spikern neurons`) and RNN, GRU, LSTM."""
+    match_parameters: int | None = None
+    """Parameter budget that every model is brought to."""
+    hidden: int | None = None
+    """Hidden units of every model, instead of a budget."""
+    layers: int = 1
+    """Recurrent layers."""
+    seeds: int = 3
+    """Trainings of each model; intervals are over seeds."""
+    delta: float | None = None
+    """Encode an analog input as events, one for every move of this size."""
+    answer: Literal["last", "mean"] = "last"
+    """How a sequence is answered: the readout's last step, or its mean over all steps."""
+    epochs: int | None = None
+    """Passes over the training split. This and the next: by default what was tuned for DATASET,
+    for spiking and standard models each; see `spikern.recipes`."""
+    batch_size: int | None = None
+    """Sequences of one step."""
+    learning_rate: float | None = None
+    """Adam's step at the start; it falls to zero along a half cosine."""
+    weight_decay: float | None = None
+    """Of the weights; biases and time constants are not decayed."""
+    input_noise: float | None = None
+    """Standard deviation of the noise on an analog input in training."""
+    rate_limit: float | None = None
+    """Firing rate above which the regulariser acts."""
+    rate_penalty: float | None = None
+    """Weight of the firing-rate regulariser; 0: none."""
+    out: Path | None = None
+    """Folder for everything written; by default runs/DATASET."""
+    resume: bool = False
+    """Go on with what is in OUT."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that train side by side, one thread each."""
+    json: bool = False
+    """Print results.json instead of the table."""
+
+    def run(self) -> None:
+        """Run the comparison and print it."""
+        chosen = recipe(self.dataset).changed(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            input_noise=self.input_noise,
+            rate_limit=self.rate_limit,
+            rate_penalty=self.rate_penalty,
+        )
+        if self.match_parameters is not None:
+            chosen = replace(chosen, match_parameters=self.match_parameters)
+        asked = Comparison(
+            dataset=self.dataset,
+            models=self.models,
+            recipe=chosen,
+            hidden=self.hidden,
+            layers=self.layers,
+            seeds=self.seeds,
+            delta=self.delta,
+            answer=self.answer,
+        )
+        out = self.out or Path("runs") / self.dataset
+        total = self.seeds * sum(chosen.of(model).epochs for model in self.models)
+        with tqdm(total=total, unit="epoch", file=sys.stderr) as bar:
+
+            def announce(job: Job, epoch: Epoch) -> None:
+                bar.set_description(f"{job.model} seed {job.seed}")
+                rate = "" if epoch.rate is None else f", rate {epoch.rate:.1%}"
+                bar.set_postfix_str(
+                    f"loss {epoch.loss:.3f}, validation {epoch.validation_accuracy:.1%}{rate}"
+                )
+                bar.update()
+
+            results = comparison.run(asked, out, self.resume, announce, self.workers)
+        print(json.dumps(results, indent=1) if self.json else table(results))
+        print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """List the data sets, and whether their files are at hand."""
+
+    def run(self) -> None:
+        """Print one line each."""
+        for name in DATASETS:
+            try:
+                d = load(name)
+            except SpikernError as error:
+                print(f"{name:16} not at hand: {error}")
+                continue
+            parts = len(d.train), len(d.validation), len(d.test)
+            steps, features = d.train.x.shape[0], d.input_size
+            answer = "a label every step" if d.every_step else "a label a sequence"
+            kind = "events" if d.events else "analog"
+            print(
+                f"{name:16} {d.title}: {'/'.join(map(str, parts))} train/validation/test, up to "
+                f"{steps} steps x {features} {kind}, {d.classes} classes, {answer}"
+            )
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """List the neurons with their constants, the cost of an update and their source."""
+
+    def run(self) -> None:
+        """Print a few lines each."""
+        for name, model in NEURONS.items():
+            constants = ", ".join(
+                f"{c.symbol} {c.mean:g}" + (" ms" if c.kind == "decay" else "")
+                for c in model.constants.values()
+            )
+            cost = ", ".join(f"{n} {kind}" for kind, n in update_ops(model).items())
+            what = "" if model.spikes else " (readout, never fires)"
+            print(f"{name}{what}\n  constants  {constants}\n  update     {cost}")
+            print(f"  source     {model.source}")
+
+
+@dataclass(frozen=True)
+class ShowKernel:
+    """Print the fused kernels that are derived from a neuron's equation."""
+
+    neuron: tyro.conf.Positional[str]
+    """A name of `spikern neurons`."""
+
+    def run(self) -> None:
+        """Print the module's text."""
+        boundary.check_choice("neuron", self.neuron, NEURONS)
+        print(show_kernel(NEURONS[self.neuron]))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Time spikern beside snnTorch, torch's RNN, GRU and LSTM, and ONNX Runtime.
+
+    Training step, inference and peak memory at equal firing rates, in one process, interleaved;
+    prints ratios, above 1 where spikern takes less. `--rates` are spikes per neuron and step.
+    """
+
+    works: tuple[Literal["S", "H", "M", "L", "1", "1s"], ...] = ("S", "H", "M", "L", "1", "1s")
+    """Shapes of data and network; docs/performance.md describes them."""
+    rates: tuple[float, ...] = (0.05, 0.10)
+    """Firing rates that the spiking networks are set to."""
+    repeats: int = 7
+    """Timings of each; the median counts."""
+    threads: int = 2
+    """Threads of everyone; batch 1 always has one."""
+    json: bool = False
+    """Print the rows as JSON instead of the table."""
+    out: Path | None = None
+    """Folder for results.json."""
+    smoke: bool = False
+    """Tiny sizes that show only that everything runs."""
+
+    def run(self) -> None:
+        """Run the benchmark and print it."""
+        asked = bench.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
+        results = bench.run(asked, lambda line: print(line, file=sys.stderr, flush=True))
+        if self.out:
+            atomic.write(self.out / "results.json", json.dumps(results, indent=1))
+        print(json.dumps(results["rows"], indent=1) if self.json else bench.table(results["rows"]))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: an error of the user's is one line and exit status 2."""
+    warnings.showwarning = _one_line_warning
+    try:
+        command: Any = tyro.extras.subcommand_cli_from_dict(
+            {
+                "bench": Bench,
+                "compare": Compare,
+                "datasets": Datasets,
+                "neurons": Neurons,
+                "show-kernel": ShowKernel,
+            },
+            args=arguments,
+            prog="spikern",
+            description="Spiking recurrent networks beside standard ones, honestly compared.",
+        )
+        command.run()
+    except SpikernError as error:
+        print(f"spikern: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("spikern: interrupted; go on with --resume", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _one_line_warning(message: Warning | str, *rest: Any, **more: Any) -> None:
+    print(f"spikern: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

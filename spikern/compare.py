@@ -1,0 +1,394 @@
+"""Compare models on a data set: train every model with every seed, test, count, write.
+
+The folder of a comparison:
+
+    settings.json            what was asked for; a resumed comparison must ask for the same
+    jobs/LIF-0.json          the result of a finished job; it is not done again
+    jobs/LIF-0.safetensors   the checkpoint of a job, resumed if it was killed
+    results.json, report.html
+"""
+
+from __future__ import annotations
+
+import json
+import statistics as python_statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from spikern import atomic, events, ops, parallel, report
+from spikern.baselines import BASELINES
+from spikern.data import load
+from spikern.data.dataset import Dataset
+from spikern.engines import boundary
+from spikern.network import MODELS, Answer, Network, build, hidden_for_budget
+from spikern.ops.count import Ops, total
+from spikern.provenance import provenance
+from spikern.recipes import GENERAL, Recipe
+from spikern.report.sample import Sample
+from spikern.statistics import mean, summary
+from spikern.train import Epoch, evaluate, fit
+from spikern.types import DataError, InputError
+
+REFERENCE_MODEL = "LSTM"
+COUNT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and how."""
+
+    dataset: str
+    models: tuple[str, ...] = ("LIF", "ALIF", "RNN", "GRU", "LSTM")
+    recipe: Recipe = GENERAL
+    hidden: int | None = None
+    layers: int = 1
+    seeds: int = 3
+    delta: float | None = None
+    answer: Answer = "last"
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError(f"name at least one model of: {', '.join(MODELS)}")
+        for model in self.models:
+            boundary.check_choice("model", model, MODELS)
+        if len(set(self.models)) < len(self.models):
+            raise InputError(f"a model is named twice: {', '.join(self.models)}")
+        for name in ("seeds", "layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.hidden is not None and self.hidden < 1:
+            raise InputError(f"hidden must be at least 1, got {self.hidden}")
+
+    def hidden_size(self, model: str, dataset: Dataset) -> int:
+        """The hidden size asked for, or the one that meets the parameter budget."""
+        if self.hidden is not None:
+            return self.hidden
+        return hidden_for_budget(
+            model, dataset.input_size, dataset.classes, self.recipe.match_parameters, self.layers
+        )
+
+
+class Job(NamedTuple):
+    """One training: a model and a seed."""
+
+    model: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The stem of its files."""
+        return f"{self.model}-{self.seed}"
+
+
+Announce = Callable[[Job, Epoch], None]
+
+
+def result_path(out: Path, job: Job) -> Path:
+    """Where the result of a finished job is."""
+    return out / "jobs" / f"{job.name}.json"
+
+
+def checkpoint_path(out: Path, job: Job) -> Path:
+    """Where a job's checkpoint is."""
+    return out / "jobs" / f"{job.name}.safetensors"
+
+
+def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
+    """Claim a fresh folder, or one of the same comparison that is to be resumed."""
+    settings = json.loads(json.dumps(asdict(comparison)))
+    path = out / "settings.json"
+    if resume:
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise DataError(f"nothing to resume in {out}: {error}; run without --resume") from error
+        if found != settings:
+            changed = [k for k in settings if settings[k] != found.get(k)]
+            raise DataError(
+                f"{out} holds a comparison with other {', '.join(changed)}; "
+                f"resume it with its own settings or choose another --out"
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} is already in use; choose another --out, or add --resume")
+    atomic.write(path, json.dumps(settings, indent=1))
+
+
+def run(
+    comparison: Comparison,
+    out: Path,
+    resume: bool = False,
+    announce: Announce = lambda job, epoch: None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Do what is left of a comparison, write its files, return the content of results.json.
+
+    Jobs run in `workers` processes of one thread each, which for small networks is faster than
+    one process of many threads and gives the same numbers for any number of workers.
+    """
+    started = time.perf_counter()
+    dataset = load(comparison.dataset)
+    if comparison.delta is not None:
+        dataset = events.encoded(dataset, comparison.delta)
+    jobs = [Job(m, s) for m in comparison.models for s in range(comparison.seeds)]
+    hidden = {m: comparison.hidden_size(m, dataset) for m in comparison.models}
+    open_folder(out, comparison, resume)
+    tasks = [
+        partial(run_job, job, hidden[job.model], dataset, comparison, out)
+        for job in jobs
+        if not result_path(out, job).exists()
+    ]
+    for job in jobs:
+        if result_path(out, job).exists():
+            for epoch in json.loads(result_path(out, job).read_text())["epochs"]:
+                announce(job, Epoch(**epoch))
+    parallel.run_all(tasks, announce, workers)
+    results = {job: json.loads(result_path(out, job).read_text()) for job in jobs}
+    trained = {
+        model: reload(Job(model, 0), hidden[model], dataset, comparison, out)
+        for model in comparison.models
+    }
+    models = [
+        summarise([results[j] for j in jobs if j.model == model])
+        | {"milliseconds_per_inference": time_inference(trained[model], dataset)}
+        for model in comparison.models
+    ]
+    whole = {
+        "schema": 1,
+        "dataset": describe(dataset),
+        "settings": settings_of(comparison),
+        "models": models,
+        "comparisons": compare_models(models),
+        "energy_tables": {
+            t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
+            for t in ops.tables().values()
+        },
+        "provenance": provenance(time.perf_counter() - started, workers),
+    }
+    whole = dict(json.loads(json.dumps(whole)))
+    sample = draw_sample(whole, trained, dataset)
+    atomic.write(out / "results.json", json.dumps(whole, indent=1))
+    report.write(whole, sample, out / "report.html")
+    return whole
+
+
+def make_network(job: Job, hidden: int, dataset: Dataset, comparison: Comparison) -> Network:
+    """The untrained network of a job; the seed decides every number in it."""
+    torch.manual_seed(job.seed)
+    answer: Answer = "every_step" if dataset.every_step else comparison.answer
+    settings = {} if job.model in BASELINES else {"dt": dataset.dt}
+    return build(
+        job.model,
+        dataset.input_size,
+        hidden,
+        dataset.classes,
+        answer,
+        comparison.layers,
+        **settings,
+    )
+
+
+def reload(job: Job, hidden: int, dataset: Dataset, comparison: Comparison, out: Path) -> Network:
+    """The trained network of a finished job, from its checkpoint."""
+    network = make_network(job, hidden, dataset, comparison)
+    training = comparison.recipe.of(job.model)
+    fit(network, dataset, training, job.seed, checkpoint_path(out, job))
+    return network.eval()
+
+
+def run_job(
+    job: Job,
+    hidden: int,
+    dataset: Dataset,
+    comparison: Comparison,
+    out: Path,
+    announce: Announce,
+) -> None:
+    """Train, test once, count, time; write the result."""
+    network = make_network(job, hidden, dataset, comparison)
+    history = fit(
+        network,
+        dataset,
+        comparison.recipe.of(job.model),
+        job.seed,
+        checkpoint_path(out, job),
+        lambda epoch: announce(job, epoch),
+    )
+    test = evaluate(network, dataset.test)
+    layers = count_split(network, dataset)
+    inferences = len(dataset.test)
+    result = {
+        "name": job.model,
+        "seed": job.seed,
+        "kind": "spiking" if network.spiking else "standard",
+        "engine": network.body.engine,
+        "hidden": hidden,
+        "parameters": network.parameter_count,
+        "test_accuracy": test.accuracy,
+        "rates": test.rates,
+        "ops": {name: asdict(counted) for name, counted in layers.items()},
+        "inferences": inferences,
+        "energy_pj": {
+            table.name: None if pj is None else pj / inferences
+            for table in ops.tables().values()
+            for pj in [ops.estimate(total(layers), table)]
+        },
+        "best_epoch": history.best_epoch,
+        "epochs": [e._asdict() for e in history.epochs],
+    }
+    if dataset.label_of_unlabelled is not None:
+        labels = torch.where(dataset.test.y < 0, dataset.label_of_unlabelled, dataset.test.y)
+        result["test_accuracy_all_steps"] = float((test.predictions == labels).double().mean())
+    atomic.write(result_path(out, job), json.dumps(result))
+
+
+def count_split(network: Network, dataset: Dataset) -> dict[str, Ops]:
+    """The counts of all test inferences together, by layer."""
+    network.eval()
+    summed: dict[str, Ops] = {}
+    for indices in torch.split(torch.arange(len(dataset.test)), COUNT_BATCH):
+        batch = dataset.test.batch(indices)
+        for name, counted in ops.count(network, batch.x, batch.lengths, dataset.events).items():
+            summed[name] = summed.get(name, Ops()) + counted
+    return summed
+
+
+def time_inference(network: Network, dataset: Dataset, repeats: int = 7) -> float:
+    """Median milliseconds of one inference of one test sample on one thread."""
+    batch = dataset.test.batch(torch.tensor([0]))
+    seconds = []
+    with torch.inference_mode(), parallel.one_thread():
+        for _ in range(repeats + 1):
+            started = time.perf_counter()
+            network(batch.x, lengths=batch.lengths)
+            seconds.append(time.perf_counter() - started)
+    return 1e3 * python_statistics.median(seconds[1:])
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """The data set's entry in results.json."""
+    return {
+        "name": dataset.name,
+        "title": dataset.title,
+        "source": dataset.source,
+        "licence": dataset.licence,
+        "train": len(dataset.train),
+        "validation": len(dataset.validation),
+        "test": len(dataset.test),
+        "steps": dataset.test.x.shape[0],
+        "features": dataset.input_size,
+        "classes": dataset.classes,
+        "class_names": list(dataset.class_names),
+        "every_step": dataset.every_step,
+        "events": dataset.events,
+        "majority_accuracy": dataset.majority_accuracy,
+    }
+
+
+def settings_of(comparison: Comparison) -> dict[str, Any]:
+    """All settings on one level; a budget of None says that the hidden size was given."""
+    settings = asdict(comparison)
+    recipe: dict[str, Any] = settings.pop("recipe")
+    budget = recipe.pop("match_parameters")
+    settings["match_parameters"] = budget if comparison.hidden is None else None
+    for kind, training in recipe.items():
+        settings |= {f"{kind}_{name}": value for name, value in training.items()}
+    return settings
+
+
+def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One model's entry in results.json, from its results over the seeds."""
+    first = results[0]
+    runs = sum(r["inferences"] for r in results)
+    layers = {name: sum((Ops(**r["ops"][name]) for r in results), Ops()) for name in first["ops"]}
+    accuracies: dict[str, Any] = {
+        key: {"per_seed": [r[key] for r in results], **summary([r[key] for r in results])}
+        for key in ("test_accuracy", "test_accuracy_all_steps")
+        if key in first
+    }
+    by_layer = [mean(rates) for rates in zip(*(r["rates"] for r in results))]
+    return {
+        **{key: first[key] for key in ("name", "kind", "engine", "hidden", "parameters")},
+        "seeds": [r["seed"] for r in results],
+        **accuracies,
+        "rate": mean(by_layer) if by_layer else None,
+        "rates_by_layer": by_layer,
+        "ops_per_inference": per_inference(total(layers), runs),
+        "ops_by_layer": [
+            {"layer": name, **per_inference(counted, runs)} for name, counted in layers.items()
+        ],
+        "energy_pj": {
+            table: None if pj is None else mean([r["energy_pj"][table] for r in results])
+            for table, pj in first["energy_pj"].items()
+        },
+        "history": [{key: r[key] for key in ("seed", "best_epoch", "epochs")} for r in results],
+    }
+
+
+def per_inference(counted: Ops, runs: int) -> dict[str, Any]:
+    """Counts of one inference, on average."""
+    return {
+        "ac": counted.ac / runs,
+        "mac": counted.mac / runs,
+        "neuron_updates": {kind: n / runs for kind, n in sorted(counted.updates.items())},
+        "dense": counted.dense / runs,
+    }
+
+
+def compare_models(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every model against the LSTM, paired by seed; a ratio above 1 means less than the LSTM."""
+    by_name = {m["name"]: m for m in models}
+    if REFERENCE_MODEL not in by_name:
+        return []
+    other = by_name[REFERENCE_MODEL]
+    compared = []
+    for model in models:
+        if model is other:
+            continue
+        pairs = zip(model["test_accuracy"]["per_seed"], other["test_accuracy"]["per_seed"])
+        ratios = {
+            table: other["energy_pj"][table] / pj
+            if pj and other["energy_pj"][table] is not None
+            else None
+            for table, pj in model["energy_pj"].items()
+        }
+        compared.append(
+            {
+                "model": model["name"],
+                "against": REFERENCE_MODEL,
+                "accuracy_difference": summary([a - b for a, b in pairs]),
+                "energy_ratio": ratios,
+            }
+        )
+    return compared
+
+
+def draw_sample(
+    results: dict[str, Any], trained: dict[str, Network], dataset: Dataset
+) -> Sample | None:
+    """The first test sample through the most accurate spiking network, for the report's raster."""
+    spiking = [m for m in results["models"] if m["kind"] == "spiking"]
+    if not spiking:
+        return None
+    best = max(spiking, key=lambda m: m["test_accuracy"]["mean"])["name"]
+    network = trained[best]
+    batch = dataset.test.batch(torch.tensor([0]))
+    with torch.no_grad():
+        layers = network.run(batch.x, lengths=batch.lengths)[0].hidden
+        readout, _ = network.readout(layers[-1], None, batch.lengths)
+    sample = Sample(
+        model=best,
+        x=batch.x[:, 0].numpy(),
+        hidden=[z[:, 0].numpy() for z in layers],
+        readout=readout[:, 0].numpy(),
+        label=batch.y[:, 0].numpy() if dataset.every_step else int(batch.y[0]),
+        class_names=dataset.class_names,
+        steps=int(batch.lengths[0]),
+    )
+    return sample

@@ -1,0 +1,168 @@
+"""What a dataset is: three splits of labelled sequences, checked once when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spikern.types import InputError
+
+UNLABELLED = -100
+"""The label of a step that has none: the `ignore_index` of torch's cross entropy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Sequences and their labels.
+
+    x        (T, N, F) float32, zero after a sequence's last step
+    y        (N,) int64, one label a sequence; or (T, N), one a step, UNLABELLED where none is
+    lengths  (N,) int64, the valid steps of each sequence
+    """
+
+    x: Tensor
+    y: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return self.x.shape[1]
+
+    def batch(self, indices: Tensor | Sequence[int]) -> Split:
+        """The chosen sequences, cut to the longest of them.
+
+        >>> split = Split(torch.zeros(9, 2, 1), torch.tensor([0, 1]), torch.tensor([9, 4]))
+        >>> split.batch([1]).x.shape
+        torch.Size([4, 1, 1])
+        """
+        chosen = torch.as_tensor(indices)
+        if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype != torch.int64:
+            raise InputError(
+                f"expected at least one sequence index as int64, got {tuple(chosen.shape)} "
+                f"of dtype {chosen.dtype}"
+            )
+        if int(chosen.min()) < 0 or int(chosen.max()) >= len(self):
+            raise InputError(
+                f"sequence indices must lie in 0..{len(self) - 1}, "
+                f"got {int(chosen.min())}..{int(chosen.max())}"
+            )
+        lengths = self.lengths[chosen]
+        steps = int(lengths.max())
+        y = self.y[chosen] if self.y.ndim == 1 else self.y[:steps, chosen]
+        return Split(self.x[:steps, chosen], y, lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A classification task. Raises InputError if the splits do not fit what is declared.
+
+    every_step           one label a step instead of one a sequence
+    events               the input is declared as events in {-1, 0, 1}; never guessed from values
+    dt                   milliseconds of one step: what a neuron's time constants are held against
+    label_of_unlabelled  what a published protocol takes an unlabelled step for, if it does
+    """
+
+    name: str
+    title: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    every_step: bool
+    events: bool
+    source: str
+    licence: str
+    dt: float
+    label_of_unlabelled: int | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "validation", "test"):
+            split = getattr(self, part)
+            where = f"{self.name}, {part}"
+            check_shapes(where, split, self.every_step)
+            check_values(where, split, self.classes, self.events)
+            if split.x.shape[2] != self.input_size:
+                raise InputError(
+                    f"{where}: expected {self.input_size} features as in train, "
+                    f"got {split.x.shape[2]}"
+                )
+        if not self.dt > 0:
+            raise InputError(f"{self.name}: dt must be above 0 ms, got {self.dt}")
+        label = self.label_of_unlabelled
+        if label is not None and not (self.every_step and 0 <= label < self.classes):
+            raise InputError(
+                f"{self.name}: label_of_unlabelled needs one label a step and a class in "
+                f"0..{self.classes - 1}, got {label}"
+            )
+
+    @property
+    def input_size(self) -> int:
+        """Features of one step, F."""
+        return self.train.x.shape[2]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.class_names)
+
+    @property
+    def majority_accuracy(self) -> float:
+        """Accuracy on the test labels of always answering the commonest train label."""
+        train = self.train.y[self.train.y != UNLABELLED]
+        test = self.test.y[self.test.y != UNLABELLED]
+        answer = torch.bincount(train, minlength=self.classes).argmax()
+        return float((test == answer).double().mean())
+
+
+def check_shapes(where: str, split: Split, every_step: bool) -> None:
+    """x (T, N, F) float32, y int64 a sequence or a step, lengths (N,) in 1..T."""
+    x, y, lengths = split.x, split.y, split.lengths
+    if x.ndim != 3 or x.dtype != torch.float32 or x.numel() == 0:
+        raise InputError(
+            f"{where}: expected x as non-empty (T, N, F) float32, got {tuple(x.shape)} {x.dtype}"
+        )
+    steps, count, _ = x.shape
+    shape = (steps, count) if every_step else (count,)
+    if tuple(y.shape) != shape or y.dtype != torch.int64:
+        raise InputError(f"{where}: expected y as {shape} int64, got {tuple(y.shape)} {y.dtype}")
+    if tuple(lengths.shape) != (count,) or lengths.dtype != torch.int64:
+        raise InputError(
+            f"{where}: expected lengths as {(count,)} int64, "
+            f"got {tuple(lengths.shape)} {lengths.dtype}"
+        )
+    low, high = int(lengths.min()), int(lengths.max())
+    if low < 1 or high > steps:
+        raise InputError(f"{where}: lengths must lie in 1..{steps}, got {low}..{high}")
+
+
+def check_values(where: str, split: Split, classes: int, events: bool) -> None:
+    """Finite input, zero padding, events where declared, labels within the classes."""
+    x, y = split.x, split.y
+    if not bool(torch.isfinite(x).all()):
+        raise InputError(f"{where}: x holds NaN or infinite values; clean the sequences first")
+    padding = ~valid_steps(split)
+    if bool(x[padding].any()):
+        raise InputError(f"{where}: x must be zero after a sequence's last step")
+    if events and not bool(((x == 0) | (x.abs() == 1)).all()):
+        raise InputError(f"{where}: declared as events, but x holds values other than -1, 0, 1")
+    labels = y
+    if y.ndim == 2:
+        if bool((y[padding] != UNLABELLED).any()):
+            raise InputError(f"{where}: a step after a sequence's last must be {UNLABELLED}")
+        labels = y[y != UNLABELLED]
+    if len(labels) == 0:
+        raise InputError(f"{where}: no step has a label")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise InputError(f"{where}: labels must lie in 0..{classes - 1}, got {low}..{high}")
+
+
+def valid_steps(split: Split) -> Tensor:
+    """Which steps belong to a sequence: (T, N) bool.
+
+    >>> valid_steps(Split(torch.zeros(3, 2, 1), torch.zeros(2), torch.tensor([3, 1]))).sum(0)
+    tensor([3, 1])
+    """
+    return torch.arange(split.x.shape[0])[:, None] < split.lengths

@@ -1,0 +1,92 @@
+"""QT database: which part of the heartbeat every step of an ECG belongs to, from events.
+
+618 train and 141 test records of 1,301 steps, 4 channels of level-crossing events, as published
+with Yin, Corradi and Bohté (2021). A fixed seventh of the train records is the validation part.
+
+What to know before comparing numbers:
+
+- 8.2 % of the train and 10.4 % of the test steps have no label: an all-zero one-hot. Here they
+  are UNLABELLED. The published protocol takes its argmax, class 0, and counts them as P waves;
+  `label_of_unlabelled` is that class, so that both accuracies can be given.
+- Every event is +1, the direction being in the channel. The one -1 of a record is at its last
+  step in channel 0, x[-1, :, 0], in every record of both files: a marker and not a crossing.
+- The files do not say which patient a record is of, so a patient may be in more than one part.
+- The files number the classes. The names are those of the field for that task; their order is
+  read from the labels, which run 0, 1, ..., 5, 0 and last as long as those waves do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import torch
+from torch import Tensor
+
+from spikern.data import files, splits
+from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.types import DataError
+
+SEED = 0
+DT = 4.0
+"""Milliseconds a step: the recordings have 250 samples a second."""
+HELD_OUT = 93
+"""Train records of the validation part, 15 %."""
+SHA256 = {
+    "train": "72d1a10c96f1540880447e07256835d66da419c0b34f3dff495731a7928c5bc7",
+    "test": "916f11e21679a5b61988305bbb7cd1e6df8b34f1ed4a157a7a4e295d400ef232",
+}
+HOME = (
+    "https://raw.githubusercontent.com/byin-cwi/Efficient-spiking-networks/"
+    "bfd47cff62d26b0812bb2cc24c5f220245443a32/data"
+)
+HINT = "encoded QT database, from github.com/byin-cwi/Efficient-spiking-networks, folder data"
+
+
+def load() -> Dataset:
+    """The dataset, from QTDB_train.mat and QTDB_test.mat in the folder qtdb."""
+    (x, y), (x_test, y_test) = (
+        read(files.locate(f"qtdb/{name}", f"{HOME}/{name}", SHA256[part], HINT))
+        for part, name in (("train", "QTDB_train.mat"), ("test", "QTDB_test.mat"))
+    )
+    shuffled = torch.from_numpy(splits.order(x.shape[1], SEED))
+    held_out, kept = (part.sort().values for part in shuffled.tensor_split([HELD_OUT]))
+    return Dataset(
+        name="qtdb",
+        title="QT database: the waves of an ECG, step by step",
+        train=whole(x[:, kept], y[:, kept]),
+        validation=whole(x[:, held_out], y[:, held_out]),
+        test=whole(x_test, y_test),
+        class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
+        every_step=True,
+        events=True,
+        source="PhysioNet QT Database (Laguna et al. 1997), as events by Yin et al. (2021)",
+        licence="MIT; recordings ODC-By 1.0",
+        dt=DT,
+        label_of_unlabelled=0,
+    )
+
+
+def whole(x: Tensor, y: Tensor) -> Split:
+    """A split whose sequences all have every step."""
+    return Split(x, y, torch.full((x.shape[1],), x.shape[0]))
+
+
+def read(path: Path) -> tuple[Tensor, Tensor]:
+    """Events (T, N, F) and labels (T, N) of one original file."""
+    try:
+        content = scipy.io.loadmat(path)
+        events, one_hot = content["x"], content["y"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: expected a MATLAB 5 file with x and y: {error}") from error
+    if events.ndim != 3 or one_hot.ndim != 3 or events.shape[:2] != one_hot.shape[:2]:
+        raise DataError(
+            f"{path}: expected x (N, T, F) and y (N, T, C), got {events.shape} and {one_hot.shape}"
+        )
+    count = one_hot.sum(2)
+    if not np.isin(one_hot, (0, 1)).all() or count.max() > 1:
+        raise DataError(f"{path}: expected y one-hot or all zero at a step, got several classes")
+    labels = np.where(count == 1, one_hot.argmax(2), UNLABELLED)
+    x = torch.from_numpy(events.astype(np.float32)).transpose(0, 1).contiguous()
+    return x, torch.from_numpy(labels).transpose(0, 1).contiguous()

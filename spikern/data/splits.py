@@ -1,0 +1,40 @@
+"""Fixed splits: the same sequences in the same part on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+
+
+def order(count: int, seed: int) -> Indices:
+    """A fixed shuffle of 0..count-1.
+
+    It sorts the raw words of PCG64, whose stream numpy promises to keep; the shuffles of its
+    Generator may change between versions.
+
+    >>> order(5, seed=0).tolist()
+    [3, 2, 1, 0, 4]
+    """
+    return np.argsort(np.random.PCG64(seed).random_raw(count), kind="stable").astype(np.int64)
+
+
+def stratified(labels: Sequence[int], fractions: Sequence[float], seed: int) -> list[Indices]:
+    """Disjoint index lists of all sequences, every class cut in the same fractions.
+
+    >>> [part.tolist() for part in stratified([0, 1, 0, 1, 0, 1, 0, 1], [0.75, 0.25], seed=0)]
+    [[0, 1, 2, 3, 6, 7], [4, 5]]
+    """
+    given = np.asarray(labels)
+    shuffled = order(len(given), seed)
+    ends = np.cumsum(fractions)
+    parts: list[list[Indices]] = [[] for _ in fractions]
+    for label in np.unique(given):
+        members = shuffled[given[shuffled] == label]
+        cuts = np.rint(ends[:-1] / ends[-1] * len(members)).astype(int)
+        for part, chunk in zip(parts, np.split(members, cuts)):
+            part.append(chunk)
+    return [np.sort(np.concatenate(part)) for part in parts]

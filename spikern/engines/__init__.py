@@ -1,0 +1,1 @@
+"""Engines: ways to run the same neuron; `reference` defines what all of them must give."""

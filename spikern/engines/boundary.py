@@ -1,0 +1,79 @@
+"""Checks at the edge: what comes in is right, or an error says what was expected.
+
+Everything below this file trusts its arguments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikern.types import InputError
+
+
+def check_choice(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise an error that names the nearest known choice.
+
+    >>> check_choice("neuron", "LIFF", ["LIF", "ALIF"])
+    Traceback (most recent call last):
+    spikern.types.InputError: no neuron 'LIFF'; did you mean 'LIF'? there are: LIF, ALIF
+    """
+    known = list(known)
+    if name in known:
+        return
+    folded = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    hint = f" did you mean '{folded[near[0]]}'?" if near else ""
+    raise InputError(f"no {kind} '{name}';{hint} there are: {', '.join(known)}")
+
+
+def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A buffer that a kernel fills; what is in it before is anything."""
+    return torch.empty(shape, dtype=dtype)
+
+
+def check_input(x: Tensor, features: int, dtype: torch.dtype) -> None:
+    """A finite floating (T, B, F) tensor with at least one step and one sample."""
+    if not isinstance(x, Tensor):
+        raise InputError(f"expected a torch tensor, got {type(x).__name__}")
+    if x.ndim != 3 or x.shape[2] != features:
+        raise InputError(f"expected input of shape (T, B, {features}), got {tuple(x.shape)}")
+    if x.dtype != dtype:
+        raise InputError(f"expected input of dtype {dtype} like the weights, got {x.dtype}")
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        raise InputError(f"empty input: {x.shape[0]} steps and {x.shape[1]} samples")
+    if torch.compiler.is_compiling() or math.isfinite(float(x.detach().sum())):
+        return
+    if not bool(torch.isfinite(x).all()):
+        raise InputError("the input holds NaN or infinite values; clean or mask it first")
+
+
+def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
+    """Whole numbers, one a sample, between 1 and the number of steps."""
+    if lengths.shape != (batch,) or lengths.is_floating_point():
+        raise InputError(
+            f"expected lengths as {batch} whole numbers, got {tuple(lengths.shape)} "
+            f"of dtype {lengths.dtype}"
+        )
+    if torch.compiler.is_compiling():
+        return
+    low, high = int(lengths.min()), int(lengths.max())
+    if low < 1 or high > steps:
+        raise InputError(f"lengths must lie in 1..{steps}, got {low}..{high}")
+
+
+def check_state(state: Any, kind: type[Any], shape: tuple[int, ...]) -> None:
+    """A state of the neuron's own type whose every field has the expected shape."""
+    if not isinstance(state, kind):
+        raise InputError(f"expected a state of type {kind.__name__}, got {type(state).__name__}")
+    for name in kind._fields:
+        value = getattr(state, name)
+        if tuple(value.shape) != shape:
+            raise InputError(
+                f"state field '{name}' must have shape {shape}, got {tuple(value.shape)}"
+            )

@@ -1,0 +1,138 @@
+"""Generated modules: written once to the user's cache folder, imported, compiled there by numba.
+
+A module's file is named by the hash of its text, so it never changes under a name and processes
+that make it at the same time write the same bytes. A folder that cannot be written, or what
+another numba or a crash left in it, costs a compilation in memory, never a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from numba import config
+
+PREFIX = "spikern_kernel_"
+_LOCK = threading.RLock()
+_modules: dict[str, ModuleType] = {}
+_texts: dict[str, str] = {}
+_ready: set[tuple[str, str]] = set()
+
+
+def folder() -> Path:
+    """$SPIKERN_CACHE, or kernels in the user's cache folder."""
+    if "SPIKERN_CACHE" in os.environ:
+        return Path(os.environ["SPIKERN_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "spikern" / "kernels"
+
+
+def name_of(text: str) -> str:
+    """The name of a module: the hash of its text."""
+    return PREFIX + hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def load(text: str) -> ModuleType:
+    """The module with this text, from the cache folder if that can be used, else from memory."""
+    name = name_of(text)
+    with _LOCK:
+        _texts[name] = text
+        if name not in _modules:
+            try:
+                _modules[name] = _import(name, _write(name, text))
+            except (OSError, RuntimeError) as error:
+                _modules[name] = _from_memory(name, text, error)
+        return _modules[name]
+
+
+def module(name: str) -> ModuleType:
+    """A module that was loaded before."""
+    return _modules[name]
+
+
+def function(name: str, entry: str, signature: str, title: str) -> Any:
+    """A compiled function of a loaded module; one with a title says on stderr that it compiles."""
+    with _LOCK:
+        if (name, entry) not in _ready:
+            _compile(name, entry, signature, title)
+            _ready.add((name, entry))
+        return getattr(_modules[name], entry)
+
+
+def _compile(name: str, entry: str, signature: str, title: str) -> None:
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return
+    kept = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
+    loud = bool(title) and not any(kept.glob(f"{name}.{entry}-*.nbi"))
+    began = time.perf_counter()
+    if loud:
+        print(f"spikern: compiling {title}, first use ...", end="", file=sys.stderr, flush=True)
+    try:
+        getattr(_modules[name], entry).compile(signature)
+    except Exception:
+        # A broken cache fails in as many ways as pickles can: make it anew, then without it.
+        try:
+            _forget(name, kept)
+            _modules[name] = _import(name, kept.parent / f"{name}.py")
+            getattr(_modules[name], entry).compile(signature)
+        except Exception as error:
+            _modules[name] = _from_memory(name, _texts[name], error)
+            getattr(_modules[name], entry).compile(signature)
+    if loud:
+        print(f" {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+
+
+def _forget(name: str, kept: Path) -> None:
+    """Remove what numba kept of a module."""
+    for path in [*kept.glob(f"{name}.*.nbi"), *kept.glob(f"{name}.*.nbc")]:
+        path.unlink(missing_ok=True)
+
+
+def _write(name: str, text: str) -> Path:
+    where = folder()
+    where.mkdir(parents=True, exist_ok=True)
+    path = where / f"{name}.py"
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data:
+        return path
+    handle, temporary = tempfile.mkstemp(dir=where, prefix=name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+def _from_memory(name: str, text: str, reason: BaseException) -> ModuleType:
+    """The module without a file, compiled anew in every process."""
+    print(
+        f"spikern: the kernel cache {folder()} cannot be used ({type(reason).__name__}: {reason}); "
+        "kernels are compiled anew in this process; set SPIKERN_CACHE to a folder you can write",
+        file=sys.stderr,
+    )
+    made = ModuleType(name)
+    sys.modules[name] = made
+    uncached = text.replace("cache=True", "cache=False")
+    exec(compile(uncached, f"<{name}>", "exec"), made.__dict__)
+    return made

@@ -1,0 +1,258 @@
+"""The text of a neuron's kernels: its programs put into the time loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from spikern.engines import emit, loops, trace
+from spikern.engines.trace import Op, Program
+from spikern.surrogate import Surrogate
+from spikern.types import NeuronModel
+
+
+@dataclass
+class Parts:
+    """The lines that fill the templates, and the constants hoisted out of the loops."""
+
+    model: NeuronModel
+    surrogate: Surrogate
+    smooth: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+    truths: set[str] = field(default_factory=set)
+    hoisted: dict[tuple[str, tuple[trace.Value, ...]], str] = field(default_factory=dict)
+    constant_lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = self.model.state._fields
+        self.params = self.model.params._fields
+        self.forward = trace.forward(self.model)
+        self.hoist(self.forward)
+
+    def hoist(self, program: Program) -> None:
+        """Give every operation on constants alone a row of C, the same one to equals."""
+        for op in trace.constant_ops(program):
+            args = tuple(self.names.get(a, a) if isinstance(a, str) else a for a in op.args)
+            key = (op.kind, args)
+            if key not in self.hoisted:
+                self.hoisted[key] = f"c_{len(self.hoisted)}"
+                text = emit.expression(op, self.names, self.truths)
+                self.constant_lines.append(f"{self.hoisted[key]} = {text}")
+            self.names[op.name] = self.hoisted[key]
+            if op.truth:
+                self.truths |= {op.name, self.hoisted[key]}
+
+    def lines(self, ops: Iterable[Op]) -> list[str]:
+        """Statements of the operations that are not hoisted."""
+        kept = [op for op in ops if not self.names.get(op.name, "").startswith("c_")]
+        self.truths |= {op.name for op in kept if op.truth}
+        return emit.statements(kept, self.names, self.truths)
+
+    def value(self, program: Program, output: str) -> str:
+        """The text of an output."""
+        return emit.value(program.outputs[output], self.names, self.truths)
+
+    def update(self) -> list[str]:
+        """The step: up to u, the spike, the rest."""
+        if not self.model.spikes:
+            return self.lines(trace.needed(self.forward, self.forward.outputs))
+        first = trace.needed(self.forward, ["u"])
+        names = {op.name for op in first}
+        rest = [
+            op for op in trace.needed(self.forward, self.forward.outputs) if op.name not in names
+        ]
+        lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
+        if not self.smooth:
+            return [*lines, "z = truth(u > f32(0.0))", *self.lines(rest)]
+        return [*lines, *self.of_u(trace.primitive(self.surrogate), "z"), *self.lines(rest)]
+
+    def of_u(self, program: Program, output: str) -> list[str]:
+        """A function of u alone, its results renamed lest they hide those of the step."""
+        names = {op.name: f"u{op.name}" for op in program.ops}
+        truths = {op.name for op in program.ops if op.truth}
+        lines = emit.statements(trace.needed(program, [output]), names, truths)
+        return [*lines, f"{output} = {emit.value(program.outputs[output], names, truths)}"]
+
+
+def load(
+    parts: Parts, lines: list[str], sources: dict[str, str], P: str = "P", C: str = "C"
+) -> list[str]:
+    """Loads of whatever the lines read: constants, hoisted constants and the given sources."""
+    text = " ".join(lines).replace("(", " ").replace(")", " ").replace("-", " ").split()
+    used = set(text)
+    loads = [f"p_{f} = {P}[{k}, h]" for k, f in enumerate(parts.params) if f"p_{f}" in used]
+    loads += [f"{c} = {C}[{k}, h]" for k, c in enumerate(parts.hoisted.values()) if c in used]
+    return loads + [f"{name} = {source}" for name, source in sources.items() if name in used]
+
+
+def source(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
+    """A self-contained module with the training kernels of a neuron.
+
+    smooth: the spike is the surrogate's primitive, for tests against true derivatives.
+    """
+    parts = Parts(model, surrogate, smooth)
+    adjoint = _prefixed(trace.adjoint(model))
+    parts.hoist(adjoint)
+    filled = _forward_parts(parts) | _backward_parts(parts, adjoint)
+    filled |= constant_parts(parts)
+    text = loops.HEAD + loops.CONSTANTS + loops.FORWARD + loops.BACKWARD
+    text = emit.fill(emit.fill(text, filled), filled)
+    title = f"{model.name} with the {surrogate.name} surrogate"
+    facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
+    return text.replace("@title", title) + "\n\n" + facts
+
+
+def _prefixed(program: Program) -> Program:
+    """The adjoint's results under names that the step's do not use."""
+    names = {op.name: f"b{op.name}" for op in program.ops}
+
+    def renamed(value: trace.Value) -> trace.Value:
+        return names.get(value, value) if isinstance(value, str) else value
+
+    ops = [
+        Op(names[op.name], op.kind, tuple(renamed(a) for a in op.args), op.truth)
+        for op in program.ops
+    ]
+    outputs = {k: renamed(v) for k, v in program.outputs.items()}
+    return Program(program.inputs, tuple(ops), outputs)
+
+
+def constant_parts(parts: Parts) -> dict[str, list[str]]:
+    """The lines that compute the hoisted constants."""
+    lines = parts.constant_lines
+    stores = [f"C[{k}, h] = {c}" for k, c in enumerate(parts.hoisted.values())]
+    return {
+        "load_params": [f"p_{f} = P[{k}, h]" for k, f in enumerate(parts.params)],
+        "compute_constants": lines,
+        "store_constants": stores or ["pass"],
+    }
+
+
+def _forward_parts(parts: Parts) -> dict[str, list[str]]:
+    state, spikes = parts.state, parts.model.spikes
+    update = parts.update()
+    stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
+    out = f"out[t, b, h] = {parts.value(parts.forward, 'out')}"
+    sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[h]"}
+    exact = spikes and not parts.smooth
+    begin = [
+        "n = list_nonzero(S_z, q, rows, @row)",
+        "add_scaled_rows(acc, w_rec, rows, @row, n, S_z, q)",
+    ]
+    listed = ["add_rows(acc, w_rec, rows, q, counts[q])"]
+    again = ["n = unpack(bits, (t - 1) * batch + b, rows)", "add_rows(acc, w_rec, rows, 0, n)"]
+
+    def recur(row: str, later: list[str]) -> list[str]:
+        first = [line.replace("@row", row) for line in begin]
+        if not spikes:
+            return []
+        if not exact:
+            return ["if recurrent:", *_indent(first)]
+        return [
+            "if recurrent:",
+            "    if t == 0:",
+            *_indent(first, 2),
+            "    else:",
+            *_indent(later, 2),
+        ]
+
+    pack = "pack(rows, q, counts[q], bits, t * batch + b)"
+    return {
+        "current": loops.CURRENT.strip("\n").split("\n"),
+        "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in state],
+        "begin_state": [f"S_{f}[q, h] = start[{k}, low + q, h]" for k, f in enumerate(state)],
+        "check_state": [
+            f"checks[t // every, {k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)
+        ],
+        "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
+        "no_spikes": ["pack(rows, q, 0, bits, t * batch + b)"] if exact else [],
+        "recur": recur("q", listed),
+        "recur_again": recur("0", again),
+        "load": load(parts, [*update, *stores, out], sources),
+        "update": update,
+        "store": stores,
+        "store_out": [out],
+        "collect": ["counts[q] = list_nonzero(S_z, q, rows, q)", pack] if exact else [],
+    }
+
+
+def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
+    state, spikes = parts.state, parts.model.spikes
+    lines: list[str] = []
+    done: set[str] = set()
+    if spikes:
+        first = trace.needed(adjoint, ["d_z"])
+        done = {op.name for op in first}
+        lines += [*parts.lines(first), f"g_u = ({parts.value(adjoint, 'd_z')}) * slope"]
+    wanted = [o for o in adjoint.outputs if o != "d_z"]
+    lines += parts.lines(op for op in trace.needed(adjoint, wanted) if op.name not in done)
+    stores = [f"G_{f}[q, h] = {parts.value(adjoint, f'd_s_{f}')}" for f in state]
+    stores += [f"y = {parts.value(adjoint, 'd_i')}", "di[q, h] = y", "db[h] += y"]
+    stores += [
+        f"dP[{k}, h] += {parts.value(adjoint, f'd_p_{f}')}"
+        for k, f in enumerate(parts.params)
+        if isinstance(adjoint.outputs[f"d_p_{f}"], str)
+    ]
+    taped = {f"s_{f}": f"s_{f}" for f in state} | {"i": "i", "z": "z", "slope": "d"}
+    sources = {name: f"T_{name}[e, h]" for name in taped}
+    sources |= {f"g_n_{f}": f"G_{f}[q, h]" for f in state} | {"g_out": "d_out[t, b, h]"}
+    loads = load(parts, [*lines, *stores], sources)
+    kept = [n for n in taped if any(load.startswith(f"{n} = T_") for load in loads)]
+    z_field = state.index("z") if spikes else -1
+    return {
+        "make_tape": [
+            f"T_{n} = distinct(np.empty((every * size, hidden), np.float32))" for n in kept
+        ],
+        "make_gradients": [
+            f"G_{f} = distinct(np.empty((size, hidden), np.float32))" for f in state
+        ],
+        "begin_gradients": [f"G_{f}[q, h] = d_final[{k}, low + q, h]" for k, f in enumerate(state)],
+        "restore_state": [f"S_{f}[q, h] = checks[segment, {k}, b, h]" for k, f in enumerate(state)],
+        "surrogate": parts.of_u(trace.derivative(parts.surrogate), "d") if spikes else [],
+        "tape": [f"T_{n}[e, h] = {taped[n]}" for n in kept],
+        "pull_spikes": [
+            "if recurrent and t + 1 < min(steps, lengths[b]):",
+            "    n = list_nonzero(T_slope, e, rows, 0)",
+            "    add_dots(G_z, q, w_rec, rows, 0, n, di)",
+        ]
+        if spikes
+        else [],
+        "load_adjoint": loads,
+        "adjoint": lines,
+        "store_adjoint": stores,
+        "push_rows": _push_rows(parts.smooth, z_field) if spikes else [],
+        "pull_start": [
+            "if recurrent:",
+            "    for j in range(hidden):",
+            "        rows[0, j] = j",
+            "    for q in range(size):",
+            "        add_dots(G_z, q, w_rec, rows, 0, hidden, di)",
+        ]
+        if spikes
+        else [],
+        "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],
+    }
+
+
+def _push_rows(smooth: bool, z_field: int) -> list[str]:
+    begin = [
+        "for h in range(hidden):",
+        f"    S_z[q, h] = start[{z_field}, b, h]",
+        "n = list_nonzero(S_z, q, rows, 0)",
+        "add_scaled_to_rows(dw_rec, rows, n, di, q, S_z, q)",
+    ]
+    later = [
+        "n = unpack(bits, (t - 1) * batch + b, rows)",
+        "add_to_rows(dw_rec, rows, n, di, q)",
+    ]
+    if smooth:
+        later = [
+            "n = list_nonzero(z_all, (t - 1) * batch + b, rows, 0)",
+            "add_scaled_to_rows(dw_rec, rows, n, di, q, z_all, (t - 1) * batch + b)",
+        ]
+    lines = ["    if t == 0:", *_indent(begin, 2), "    else:", *_indent(later, 2)]
+    return ["if recurrent:", *lines]
+
+
+def _indent(lines: list[str], levels: int = 1) -> list[str]:
+    return ["    " * levels + line for line in lines]

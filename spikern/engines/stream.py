@@ -1,0 +1,228 @@
+"""The stream engine: event-driven inference of a trained stack, one step or many, without torch.
+
+The same arithmetic in the same order as the fused engine, so the spikes are the same bit for
+bit. State is an array that the caller keeps; the additions that were executed are counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from spikern.engines import cache, kernel, stream_kernel
+from spikern.engines.fused import in_threads
+from spikern.neurons import NEURONS
+from spikern.types import DataError, InputError, NeuronModel, UnsupportedError
+
+Floats = NDArray[np.float32]
+_F2, _F3 = "float32[:,::1]", "float32[:,:,::1]"
+SIGNATURE = (
+    f"void(int64, int64, float32[::1], int64[:,::1], int64[::1], {_F3}, {_F2}, {_F3}, int64[:,::1])"
+)
+STEP_SIGNATURE = (
+    f"void(float32[::1], int64[:,::1], float32[::1], {_F2}, float32[::1], int64[:,::1])"
+)
+FORMAT = 1
+
+
+class Population(NamedTuple):
+    """One population: its neuron, its constants (P, H) and its weights, (to, from) as in torch."""
+
+    model: NeuronModel
+    params: Floats
+    w_in: Floats
+    w_rec: Floats | None
+    bias: Floats
+
+
+class Result(NamedTuple):
+    """What a run gives: out (T, B, C), the state after it (B, S), additions (populations, 2).
+
+    additions[k] counts what population k really added up: weights of its input's events, and
+    weights of its own spikes.
+    """
+
+    out: Floats
+    state: Floats
+    additions: NDArray[np.int64]
+
+
+class Stream:
+    """A trained stack compiled for inference: `out, state, additions = stream.run(x, state)`.
+
+    For a loop in real time, `stream.step(x, state)` advances one sample by one step and changes
+    `state` in place; `stream.additions` grows with it.
+
+    >>> from spikern import SpikingRNN
+    >>> stream = compile_stream(SpikingRNN("LIF", 3, 8))
+    >>> state = stream.zero_state()
+    >>> stream.step(np.ones(3, np.float32), state).shape
+    (8,)
+    """
+
+    def __init__(self, populations: Sequence[Population]) -> None:
+        self.populations = tuple(populations)
+        text = stream_kernel.source([p.model for p in self.populations])
+        self._module = cache.load(text)
+        name = cache.name_of(text)
+        title = f"the {self._module.TITLE}"
+        self._memory, self._plan = self._lay_out(name)
+        self._advance = cache.function(name, "advance", SIGNATURE, title)
+        self._step = cache.function(name, "step", STEP_SIGNATURE, "")
+        self.input_size = int(self._plan[0, 1])
+        self.output_size = int(self._plan[-1, 0])
+        self.state_size = sum(len(p.model.state._fields) * len(p.bias) for p in self.populations)
+        self.additions = np.zeros((len(self.populations), 2), np.int64)
+        self._out = np.zeros(self.output_size, np.float32)
+
+    def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.int64]]:
+        pieces: list[Floats] = []
+        plan = np.zeros((len(self.populations), len(stream_kernel.PLAN)), np.int64)
+        at = state_at = 0
+        signature = f"void({_F2}, {_F2})"
+        for k, p in enumerate(self.populations):
+            hidden, fan_in = p.w_in.shape
+            rows = len(kernel.Parts(p.model, stream_kernel.UNUSED).hoisted)
+            hoisted = np.zeros((rows, hidden), np.float32)
+            params = np.ascontiguousarray(p.params, np.float32)
+            cache.function(name, f"constants{k}", signature, "")(params, hoisted)
+            w_rec = np.zeros((0, hidden), np.float32) if p.w_rec is None else p.w_rec.T
+            plan[k, :3] = hidden, fan_in, w_rec.shape[0]
+            for column, piece in enumerate((params, hoisted, p.w_in.T, w_rec, p.bias), 3):
+                plan[k, column] = at
+                at += -(-piece.size // 16) * 16
+                padded = np.zeros(-(-piece.size // 16) * 16, np.float32)
+                padded[: piece.size] = piece.reshape(-1)
+                pieces.append(padded)
+            plan[k, 8] = state_at
+            state_at += len(p.model.state._fields) * hidden
+        plan[:, 9:] = max(plan[:, 0].max(), plan[0, 1]), 1
+        memory: Floats = np.concatenate(pieces)
+        return memory, plan
+
+    def zero_state(self, batch: int = 1) -> Floats:
+        """The state before the first step, (B, S)."""
+        return np.zeros((batch, self.state_size), np.float32)
+
+    def fields(self, state: Floats) -> list[dict[str, Floats]]:
+        """Views of a state (B, S): for each population its fields by name, each (B, H)."""
+        found = []
+        at = 0
+        for p in self.populations:
+            views = {}
+            for field in p.model.state._fields:
+                views[field] = state[:, at : at + len(p.bias)]
+                at += len(p.bias)
+            found.append(views)
+        return found
+
+    def run(
+        self,
+        x: Floats,
+        state: Floats | None = None,
+        lengths: NDArray[np.int64] | None = None,
+    ) -> Result:
+        """Advance x (T, B, F) from a state (B, S), which is left alone; None is zeros."""
+        x = np.ascontiguousarray(x, np.float32)
+        if x.ndim != 3 or x.shape[2] != self.input_size:
+            raise InputError(f"expected input of shape (T, B, {self.input_size}), got {x.shape}")
+        steps, batch, _ = x.shape
+        after = self.zero_state(batch) if state is None else np.array(state, np.float32, order="C")
+        if after.shape != (batch, self.state_size):
+            raise InputError(
+                f"expected a state of shape ({batch}, {self.state_size}), got {after.shape}"
+            )
+        until = np.full(batch, steps) if lengths is None else np.asarray(lengths, np.int64)
+        if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
+            raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
+        out = np.empty((steps, batch, self.output_size), np.float32)
+        edges = np.linspace(0, batch, min(batch, 16) + 1).astype(np.int64)
+        additions = np.zeros((len(edges) - 1, *self.additions.shape), np.int64)
+
+        def work(block: int) -> None:
+            self._advance(
+                edges[block], edges[block + 1], self._memory, self._plan, until, x, after, out,
+                additions[block],
+            )  # fmt: skip
+
+        in_threads(work, len(edges) - 1)
+        total = additions.sum(0)
+        self.additions += total
+        return Result(out, after, total)
+
+    def step(self, x: Floats, state: Floats) -> Floats:
+        """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
+
+        What is returned is a buffer that the next step overwrites.
+        """
+        self._step(self._memory, self._plan, x, state, self._out, self.additions)
+        return self._out
+
+    def save(self, path: str | Path) -> None:
+        """Write constants and weights to one safetensors file."""
+        arrays: dict[str, Any] = {}
+        for k, p in enumerate(self.populations):
+            arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
+            if p.w_rec is not None:
+                arrays[f"{k}.w_rec"] = p.w_rec
+        names = [p.model.name for p in self.populations]
+        head = {"format": str(FORMAT), "neurons": json.dumps(names)}
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)
+
+
+def load_stream(path: str | Path, *own: NeuronModel) -> Stream:
+    """A stream from its file; neurons that are not in the table are passed as `own`."""
+    known = NEURONS | {model.name: model for model in own}
+    try:
+        with safe_open(path, "np") as file:
+            head = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in list(file.keys())}
+        names = json.loads(head["neurons"])
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise DataError(f"{path} is not a file of Stream.save: {error}") from error
+    if head.get("format") != str(FORMAT):
+        raise DataError(f"{path} has format {head.get('format')}, this version reads {FORMAT}")
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(
+            f"{path} needs the neurons {missing}; pass them: load_stream(path, NEURON)"
+        )
+    return Stream(
+        [
+            Population(
+                known[name], arrays[f"{k}.params"], arrays[f"{k}.w_in"],
+                arrays.get(f"{k}.w_rec"), arrays[f"{k}.bias"],
+            )
+            for k, name in enumerate(names)
+        ]
+    )  # fmt: skip
+
+
+def compile_stream(trained: Any) -> Stream:
+    """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout."""
+    stacks = [trained] if hasattr(trained, "neuron") else [trained.body, trained.readout]
+    if not all(hasattr(stack, "neuron") for stack in stacks):
+        raise UnsupportedError("only a spiking stack can be streamed; use torch for RNN, GRU, LSTM")
+    populations = []
+    for stack in stacks:
+        for k in range(stack.num_layers):
+            bias = getattr(stack, f"bias_l{k}") if stack.bias else stack.weight_ih_l0.new_zeros(
+                stack.hidden_size
+            )  # fmt: skip
+            w_rec = _floats(getattr(stack, f"weight_hh_l{k}")) if stack.recurrent else None
+            params = np.stack([_floats(p) for p in stack.params(k)])
+            w_in = _floats(getattr(stack, f"weight_ih_l{k}"))
+            populations.append(Population(stack.neuron, params, w_in, w_rec, _floats(bias)))
+    return Stream(populations)
+
+
+def _floats(x: Tensor) -> Floats:
+    return np.ascontiguousarray(x.detach().cpu().numpy(), np.float32)

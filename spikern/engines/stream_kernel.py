@@ -1,0 +1,154 @@
+"""The text of a stack's inference kernel: all populations of one step before the next step.
+
+Weights, constants and sizes come in one array each and are cut up once a call, because every
+array that crosses from Python costs as much as adding a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spikern.engines import emit, kernel, loops
+from spikern.surrogate import Surrogate
+from spikern.types import NeuronModel
+
+PLAN = (
+    "hidden",
+    "fan_in",
+    "recurrent",
+    "P",
+    "C",
+    "w_in",
+    "w_rec",
+    "bias",
+    "state",
+    "widest",
+    "one",
+)
+"""Columns of the plan: sizes, where each thing begins in `memory`, where in a sample's state, the
+widest layer or input, and the length of a single step."""
+
+UNUSED = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
+"""Inference has no gradient."""
+
+ADVANCE = '''
+
+@njit(cache=True, nogil=True)
+def advance(low, high, memory, plan, lengths, x, state, out, additions):
+    """Samples low..high over all steps of x (T, B, F); state (B, S) and additions change."""
+    x, out, plan, memory = distinct(x), distinct(out), distinct(plan), distinct(memory)
+    steps = x.shape[0]
+    rows = distinct(np.empty((@populations_and_input, plan[0, 9]), np.int32))
+    acc = distinct(np.empty(plan[0, 9], np.float32))
+    @carve
+    for b in range(low, high):
+        @begin
+        for t in range(min(steps, lengths[b])):
+            n = list_nonzero(x[t], b, rows, @input)
+            @populations
+        for t in range(lengths[b], steps):
+            for h in range(out.shape[2]):
+                out[t, b, h] = f32(0.0)
+    @count
+
+
+@njit(cache=True)
+def step(memory, plan, x, state, out, additions):
+    """One sample by one step: x (F,), state (1, S), out (C,)."""
+    whole_x, whole_out = x.reshape((1, 1, x.shape[0])), out.reshape((1, 1, out.shape[0]))
+    advance(0, 1, memory, plan, plan[0, 10:11], whole_x, state, whole_out, additions)
+'''
+
+CARVE = """
+H{k} = plan[{k}, 0]
+P{k} = distinct(memory[plan[{k}, 3] : plan[{k}, 3] + {params} * H{k}].reshape(({params}, H{k})))
+C{k} = distinct(memory[plan[{k}, 4] : plan[{k}, 4] + {consts} * H{k}].reshape(({consts}, H{k})))
+size = plan[{k}, 1] * H{k}
+w_in{k} = distinct(memory[plan[{k}, 5] : plan[{k}, 5] + size].reshape((plan[{k}, 1], H{k})))
+size = plan[{k}, 2] * H{k}
+w_rec{k} = distinct(memory[plan[{k}, 6] : plan[{k}, 6] + size].reshape((plan[{k}, 2], H{k})))
+bias{k} = distinct(memory[plan[{k}, 7] : plan[{k}, 7] + H{k}])
+acc{k} = distinct(acc[:H{k}])
+n{k} = a{k} = r{k} = 0
+"""
+
+POPULATION = """
+for h in range(H{k}):
+    acc{k}[h] = bias{k}[h]
+@gather
+a{k} += {count}
+@recur
+for h in range(H{k}):
+    @load
+    @update
+    @store
+@spikes
+"""
+
+
+def source(models: Sequence[NeuronModel]) -> str:
+    """A self-contained module that advances this stack of neurons."""
+    carve: list[str] = []
+    populations: list[str] = []
+    begin: list[str] = []
+    count: list[str] = []
+    text = loops.HEAD
+    last = len(models) - 1
+    for k, model in enumerate(models):
+        parts = kernel.Parts(model, UNUSED)
+        fields = model.state._fields
+        filled = kernel.constant_parts(parts)
+        text += emit.fill(loops.CONSTANTS.replace("def constants", f"def constants{k}"), filled)
+        sizes = {"params": len(model.params._fields), "consts": len(parts.hoisted)}
+        carve += _lines(CARVE.format(k=k, **sizes))
+        span = f"plan[{k}, 8] : plan[{k}, 8] + {len(fields)} * H{k}"
+        begin += [f"S{k} = distinct(state[b, {span}].reshape(({len(fields)}, H{k})))"]
+        if model.spikes:
+            begin += [f"n{k} = list_nonzero(S{k}, {fields.index('z')}, rows, {k})"]
+        body = emit.fill(POPULATION.format(k=k, count="n" if k == 0 else f"n{k - 1}"), {
+            "gather": [_gather(k, len(models))], **_population(k, parts, k == last),
+        })  # fmt: skip
+        populations += _lines(body)
+        count += [f"additions[{k}, 0] += a{k} * H{k}", f"additions[{k}, 1] += r{k} * H{k}"]
+    filled = {"carve": carve, "begin": begin, "populations": populations, "count": count}
+    text += emit.fill(ADVANCE, filled)
+    text = text.replace("@populations_and_input", str(len(models) + 1))
+    text = text.replace("@input", str(len(models)))
+    title = "stack of " + ", ".join(model.name for model in models)
+    return text.replace("@title", f"the {title}") + f"\n\nTITLE = {title!r}\n"
+
+
+def _population(k: int, parts: kernel.Parts, last: bool) -> dict[str, list[str]]:
+    model, fields = parts.model, parts.state
+    update = parts.update()
+    stores = [
+        f"S{k}[{f}, h] = {parts.value(parts.forward, f'n_{n}')}" for f, n in enumerate(fields)
+    ]
+    if last:
+        stores.append(f"out[t, b, h] = {parts.value(parts.forward, 'out')}")
+    sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {"i": f"acc{k}[h]"}
+    loads = kernel.load(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
+    recur: list[str] = []
+    spikes: list[str] = []
+    if model.spikes:
+        z = fields.index("z")
+        recur = [
+            f"if plan[{k}, 2] > 0:",
+            f"    r{k} += n{k}",
+            "    if t == 0:",
+            f"        add_scaled_rows(acc{k}, w_rec{k}, rows, {k}, n{k}, S{k}, {z})",
+            "    else:",
+            f"        add_rows(acc{k}, w_rec{k}, rows, {k}, n{k})",
+        ]
+        spikes = [f"n{k} = list_nonzero(S{k}, {z}, rows, {k})"]
+    return {"recur": recur, "load": loads, "update": update, "store": stores, "spikes": spikes}
+
+
+def _gather(k: int, populations: int) -> str:
+    if k == 0:
+        return f"add_scaled_rows(acc0, w_in0, rows, {populations}, n, x[t], b)"
+    return f"add_rows(acc{k}, w_in{k}, rows, {k - 1}, n{k - 1})"
+
+
+def _lines(text: str) -> list[str]:
+    return text.strip("\n").split("\n")

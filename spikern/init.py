@@ -1,0 +1,157 @@
+"""Initial weights that make a fresh network fire at a few per cent, neither silent nor saturated.
+
+Two steps. `drive` is the theory: weights scaled so that white input of known power leaves each
+neuron's standard deviation at a set fraction of its distance to threshold, whatever its
+equation. `calibrate` is the measurement: real data is seldom white, so one batch sets one gain
+a layer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikern.types import InputError, NeuronModel, Params
+
+if TYPE_CHECKING:
+    from spikern.layers import SpikingRNN
+
+IMPULSE_STEPS = 256
+TINY = 1e-6
+
+
+def zero_state(model: NeuronModel, shape: tuple[int, ...], like: Tensor) -> object:
+    """The state of a neuron before its first step: all zero."""
+    return model.state(*(like.new_zeros(shape) for _ in model.state._fields))
+
+
+class Response(NamedTuple):
+    """How far a current moves each neuron, and how far it has to go; each (H,).
+
+    With u_t the distance to threshold after a unit current in one step, spiking switched off:
+
+        gain      sqrt(sum_t (u_t - u_rest)^2): white input of deviation s moves u by s * gain
+        constant  |sum_t (u_t - u_rest)|: a constant input i moves u by i * constant
+        distance  -u_rest
+    """
+
+    gain: Tensor
+    constant: Tensor
+    distance: Tensor
+
+
+def impulse_response(model: NeuronModel, params: Params) -> Response:
+    """Measure the response; a neuron that never fires has its output for u, and distance 1."""
+    recorded: list[Tensor] = []
+
+    def watch(u: Tensor) -> Tensor:
+        recorded.append(u)
+        return torch.zeros_like(u)
+
+    def trace(impulse: float) -> Tensor:
+        recorded.clear()
+        like = params[0].detach()
+        state = zero_state(model, (1, len(like)), like)
+        for t in range(IMPULSE_STEPS):
+            current = torch.full_like(like, impulse if t == 0 else 0.0).unsqueeze(0)
+            state, out = model.step(params, state, current, watch)
+            if not model.spikes:
+                recorded.append(out)
+        return torch.stack(recorded)[:, 0]
+
+    with torch.no_grad():
+        rest = trace(0.0)
+        moved = trace(1.0) - rest
+    distance = -rest[0] if model.spikes else torch.ones_like(rest[0])
+    return Response(moved.square().sum(0).sqrt(), moved.sum(0).abs(), distance)
+
+
+def drive(weight: Tensor, response: Response, power: float, fraction: float) -> None:
+    """Fill weight (H, F) in place: Normal with std = fraction * distance / (gain sqrt(F power)).
+
+    `power` is the mean square of one input: 1 for standardised values, the rate for events.
+    """
+    fan_in = weight.shape[1]
+    std = fraction * response.distance / (response.gain.clamp(min=TINY) * (fan_in * power) ** 0.5)
+    with torch.no_grad():
+        weight.normal_().mul_(std.unsqueeze(1).to(weight.dtype))
+
+
+def excite(bias: Tensor, response: Response, fraction: float) -> None:
+    """Fill bias (H,) in place: Normal with std = fraction * distance / max(gain, constant).
+
+    Neurons of different excitability answer to different levels of the same input.
+    """
+    reach = torch.maximum(response.gain, response.constant).clamp(min=TINY)
+    with torch.no_grad():
+        bias.normal_().mul_((fraction * response.distance / reach).to(bias.dtype))
+
+
+def calibrate(
+    layers: SpikingRNN, x: Tensor, lengths: Tensor | None = None, rate: float = 0.05
+) -> list[float]:
+    """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
+
+    Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
+    64 times the present weights.
+
+    >>> from spikern.layers import SpikingRNN
+    >>> _ = torch.manual_seed(0)
+    >>> layers = SpikingRNN("LIF", 8, 32)
+    >>> 0.03 < calibrate(layers, torch.rand(50, 16, 8))[0] < 0.07
+    True
+    """
+    if not 0.0 < rate < 1.0:
+        raise InputError(f"the target rate must lie between 0 and 1, got {rate}")
+    reached = []
+    for index in range(layers.num_layers):
+        weight = getattr(layers, f"weight_ih_l{index}")
+        original = weight.detach().clone()
+
+        def measure(
+            log_gain: float, weight: Tensor = weight, original: Tensor = original, k: int = index
+        ) -> float:
+            with torch.no_grad():
+                weight.copy_(original * 2.0**log_gain)
+                return firing_rates(layers.unroll(x, lengths=lengths)[0], lengths)[k]
+
+        reached.append(_bisect(measure, rate))
+    return reached
+
+
+def _bisect(measure: Callable[[float], float], target: float, rounds: int = 10) -> float:
+    low, high = -6.0, 6.0
+    measured = 0.0
+    for _ in range(rounds):
+        middle = 0.5 * (low + high)
+        measured = measure(middle)
+        if measured < target:
+            low = middle
+        else:
+            high = middle
+    return measured
+
+
+def firing_rates(outputs: list[Tensor], lengths: Tensor | None = None) -> list[float]:
+    """Spikes per neuron and step of each layer's output (T, B, H), over the steps that exist."""
+    rates = []
+    for z in outputs:
+        steps = z.shape[0] * z.shape[1] if lengths is None else int(lengths.sum())
+        rates.append(float(z.detach().sum()) / (steps * z.shape[2]))
+    return rates
+
+
+def warn_of_extreme_rates(rates: list[float]) -> None:
+    """A warning for every layer that is silent or fires at more than half of all steps."""
+    for index, rate in enumerate(rates):
+        if rate == 0.0 or rate > 0.5:
+            what = "is silent" if rate == 0.0 else f"fires at {rate:.0%} of its steps"
+            warnings.warn(
+                f"layer {index} {what} on the first batch; scale the input, pass its power as "
+                f"input_power=, or call spikern.calibrate(layers, x)",
+                stacklevel=2,
+            )

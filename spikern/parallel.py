@@ -1,0 +1,69 @@
+"""Tasks side by side in processes of one thread each, with their progress told to the parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from queue import Empty, Queue
+from typing import Any
+
+import torch
+
+Announce = Callable[..., None]
+Task = Callable[[Announce], None]
+
+
+def run_all(tasks: Sequence[Task], announce: Announce, workers: int) -> None:
+    """Run every task; the first error stops the rest and is raised.
+
+    A task is called with a function that hands its arguments to `announce` in this process.
+    With one worker the tasks run here, one after another.
+    """
+    if workers == 1 or len(tasks) <= 1:
+        with one_thread():
+            for task in tasks:
+                task(announce)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        told: Queue[tuple[Any, ...]] = manager.Queue()
+        pool = ProcessPoolExecutor(
+            min(workers, len(tasks)), context, torch.set_num_threads, initargs=(1,)
+        )
+        try:
+            pending: set[Future[None]] = {pool.submit(call, task, told) for task in tasks}
+            while pending:
+                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                drain(told, announce)
+                for future in done:
+                    future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        drain(told, announce)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def call(task: Task, told: Queue[tuple[Any, ...]]) -> None:
+    """Run a task in a worker; what it announces goes into the queue."""
+    task(lambda *what: told.put(what))
+
+
+def drain(told: Queue[tuple[Any, ...]], announce: Announce) -> None:
+    """Announce all that has been told so far."""
+    while True:
+        try:
+            announce(*told.get_nowait())
+        except Empty:
+            return

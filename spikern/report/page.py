@@ -1,0 +1,85 @@
+"""The report: one HTML file that holds all it shows and needs no network to open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from spikern import atomic
+from spikern.report import sample as samples
+from spikern.report import text, words
+from spikern.report.figures import answer_rule, marker_table, pictures
+from spikern.report.sample import Sample
+
+FOLDER = Path(__file__).parent
+
+
+def write(results: dict[str, Any], sample: Sample | None, path: Path) -> None:
+    """Write the report of a results.json, with a sample to show if a spiking network ran."""
+    atomic.write(path, render(results, sample))
+
+
+def render(results: dict[str, Any], sample: Sample | None) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "accuracy": text.accuracy,
+        "energy": text.energy,
+        "percent": text.percent,
+        "quantity": text.quantity,
+        "duration": words.duration,
+        "setting": setting,
+    }
+    return environment.get_template("template.html").render(
+        **results,
+        style=Markup((FOLDER / "style.css").read_text()),
+        headline=words.headline(results),
+        unit=words.unit(results),
+        rows=[row(model, results) for model in results["models"]],
+        pictures=pictures(results, sample),
+        marker_table=marker_table(results),
+        sample=sample,
+        verdict=samples.verdict(sample, answer_rule(results)) if sample else None,
+    )
+
+
+def row(model: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    """A model's entry of results.json with what the page says about it."""
+    compared = [c for c in results["comparisons"] if c["model"] == model["name"]]
+    ratios = compared[0]["energy_ratio"] if compared else {}
+    estimates = [pj for pj in model["energy_pj"].values() if pj is not None]
+    return model | {
+        "updates": sum(model["ops_per_inference"]["neuron_updates"].values()),
+        "energy": text.span(estimates, text.energy),
+        "ratios": ratios,
+        "ratio": text.span([r for r in ratios.values() if r is not None], times),
+    }
+
+
+def times(ratio: float) -> str:
+    """A ratio with a multiplication sign, so that it reads as a factor.
+
+    >>> times(0.25), times(12.3)
+    ('0.25×', '12×')
+    """
+    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
+
+
+def setting(value: object) -> str:
+    """A setting in words.
+
+    >>> setting(None), setting(("LIF", "LSTM")), setting(0.005)
+    ('none', 'LIF, LSTM', '0.005')
+    """
+    if value is None:
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

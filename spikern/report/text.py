@@ -1,0 +1,95 @@
+"""The comparison as a table for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEADER = (
+    "model", "accuracy", "params", "rate", "AC", "MAC", "updates", "energy est.", "vs LSTM", "time"
+)  # fmt: skip
+
+
+def table(results: dict[str, Any]) -> str:
+    """One line a model; operations are of one inference, energies estimates over the tables."""
+    rows = [HEADER] + [row(model, results) for model in results["models"]]
+    widths = [max(len(r[k]) for r in rows) for k in range(len(HEADER))]
+    lines = [
+        "  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths)))
+        for r in rows
+    ]
+    names = ", ".join(results["energy_tables"])
+    lines.insert(1, "-" * len(lines[0]))
+    lines.append(
+        f"\nAccuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
+        f"over seeds (majority class: {percent(results['dataset']['majority_accuracy'])})."
+    )
+    lines.append(
+        f"Energy is an estimate, from the lowest to the highest of the tables {names} that price "
+        "all operations of\nthe model; 'vs LSTM' is how many times less than the LSTM by the same "
+        "table. Time: one inference, batch 1."
+    )
+    return "\n".join(lines)
+
+
+def row(model: dict[str, Any], results: dict[str, Any]) -> tuple[str, ...]:
+    """One model's cells."""
+    ops = model["ops_per_inference"]
+    ratios: dict[str, float | None] = next(
+        (c["energy_ratio"] for c in results["comparisons"] if c["model"] == model["name"]), {}
+    )
+    return (
+        model["name"],
+        accuracy(model["test_accuracy"]),
+        f"{model['parameters']:,}",
+        "-" if model["rate"] is None else percent(model["rate"]),
+        quantity(ops["ac"]),
+        quantity(ops["mac"]),
+        quantity(sum(ops["neuron_updates"].values())),
+        span([pj for pj in model["energy_pj"].values() if pj is not None], energy),
+        span([r for r in ratios.values() if r is not None], lambda r: f"{r:.2g}x"),
+        f"{model['milliseconds_per_inference']:.2f} ms",
+    )
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage with one decimal."""
+    return f"{value:.1%}"
+
+
+def accuracy(entry: dict[str, Any]) -> str:
+    """Mean, and half the interval where there is one."""
+    if entry["ci95"] is None:
+        return percent(entry["mean"])
+    low, high = entry["ci95"]
+    return f"{percent(entry['mean'])} ± {50 * (high - low):.1f}"
+
+
+def span(values: list[float], show: Any) -> str:
+    """Lowest to highest."""
+    if not values:
+        return "-"
+    low, high = show(min(values)), show(max(values))
+    return low if low == high else f"{low} – {high}"
+
+
+def quantity(value: float) -> str:
+    """A count in thousands or millions.
+
+    >>> quantity(12_345), quantity(0), quantity(2_500_000)
+    ('12.3 k', '0', '2.50 M')
+    """
+    if value >= 1e6:
+        return f"{value / 1e6:.2f} M"
+    return f"{value / 1e3:.1f} k" if value >= 1e3 else f"{value:.0f}"
+
+
+def energy(pj: float) -> str:
+    """An energy in pJ, nJ or uJ.
+
+    >>> energy(1234.0)
+    '1.23 nJ'
+    """
+    for unit, size in (("µJ", 1e6), ("nJ", 1e3)):
+        if pj >= size:
+            return f"{pj / size:.3g} {unit}"
+    return f"{pj:.3g} pJ"

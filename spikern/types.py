@@ -1,0 +1,104 @@
+"""The vocabulary of the package: what a neuron is, what a state is, what can go wrong.
+
+Shape letters used everywhere: T steps, B samples, F input features, H neurons, L layers, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from spikern.constants import Constant
+
+Fire = Callable[[Tensor], Tensor]
+"""Turns the distance to threshold u = v - v_th into spikes."""
+
+Params = Any
+"""A NamedTuple of per-neuron constants, one field per symbol of the equation, each (H,)."""
+
+State = Any
+"""A NamedTuple of what a neuron carries to the next step, each (B, H); spiking ones hold z."""
+
+Step = Callable[[Params, State, Tensor, Fire], tuple[State, Tensor]]
+"""One time step: (params, state, input current, fire) -> (next state, output)."""
+
+
+class SpikernError(Exception):
+    """Anything that the user can mend; the message says what came and what to do."""
+
+
+class InputError(SpikernError, ValueError):
+    """A wrong shape, dtype, value or name at a boundary."""
+
+
+class DataError(SpikernError, OSError):
+    """A data or result file that is missing, corrupt, or would be overwritten."""
+
+
+class DivergedError(SpikernError, ArithmeticError):
+    """Training produced a loss or gradient that is not finite."""
+
+
+class UnsupportedError(SpikernError, TypeError):
+    """An engine or the counter was given something that it does not know."""
+
+
+@dataclass(frozen=True)
+class NeuronModel:
+    """A neuron: one pure step function and the constants that it needs.
+
+    `params` and `state` are NamedTuple classes; `constants` says for every field of
+    `params` how it is drawn and constrained. `spikes` is False for a readout.
+    """
+
+    name: str
+    step: Step
+    params: type[Any]
+    state: type[Any]
+    constants: Mapping[str, Constant]
+    source: str
+    spikes: bool = True
+
+    def __post_init__(self) -> None:
+        missing = set(self.params._fields) ^ set(self.constants)
+        if missing:
+            raise InputError(
+                f"{self.name}: constants must name exactly the fields of "
+                f"{self.params.__name__}; these differ: {sorted(missing)}"
+            )
+        if self.spikes and "z" not in self.state._fields:
+            raise InputError(
+                f"{self.name}: the state of a spiking neuron needs a field 'z', the last spikes"
+            )
+
+    def with_constants(self, **mean: float) -> NeuronModel:
+        """The same neuron with other mean constants, by symbol, time constants in ms.
+
+        >>> from spikern.neurons import LIF
+        >>> LIF.with_constants(tau_mem=5.0).constants["alpha_mem"].mean
+        5.0
+        """
+        symbols = {c.symbol: field for field, c in self.constants.items()}
+        changed = dict(self.constants)
+        for symbol, value in mean.items():
+            if symbol not in symbols:
+                raise InputError(
+                    f"{self.name} has no constant '{symbol}'; it has {', '.join(symbols)}"
+                )
+            if changed[symbols[symbol]].kind != "real" and not value > 0:
+                raise InputError(f"{symbol} must be above 0, got {value}")
+            changed[symbols[symbol]] = replace(changed[symbols[symbol]], mean=value)
+        return replace(self, constants=changed)
+
+    def frozen(self) -> NeuronModel:
+        """The same neuron with no trainable constant.
+
+        >>> from spikern.neurons import LIF
+        >>> any(c.trainable for c in LIF.frozen().constants.values())
+        False
+        """
+        fixed = {k: replace(c, trainable=False) for k, c in self.constants.items()}
+        return replace(self, constants=fixed)

@@ -1,0 +1,135 @@
+"""A brute-force simulator that counts: scalar numbers that tally every operation done on them.
+
+Written from the papers' equations, one neuron, synapse and step at a time, and from nothing in
+the package, so that the package's counts have something to be equal to.
+"""
+
+import math
+from collections import Counter
+
+
+class Number:
+    """A float that tallies multiplications, additions, comparisons and gate functions."""
+
+    def __init__(self, value, tally):
+        self.value, self.tally = float(value), tally
+
+    def _other(self, other):
+        return other.value if isinstance(other, Number) else float(other)
+
+    def __mul__(self, other):
+        self.tally["mul"] += 1
+        return Number(self.value * self._other(other), self.tally)
+
+    def __add__(self, other):
+        self.tally["add"] += 1
+        return Number(self.value + self._other(other), self.tally)
+
+    def __sub__(self, other):
+        self.tally["add"] += 1
+        return Number(self.value - self._other(other), self.tally)
+
+    def __rsub__(self, other):
+        self.tally["add"] += 1
+        return Number(self._other(other) - self.value, self.tally)
+
+    def __gt__(self, other):
+        self.tally["compare"] += 1
+        return self.value > self._other(other)
+
+    def function(self, kind):
+        self.tally[kind] += 1
+        f = {"tanh": math.tanh, "sigmoid": lambda v: 1 / (1 + math.exp(-v))}[kind]
+        return Number(f(self.value), self.tally)
+
+
+def gather(start, pairs, tally, events):
+    """start + sum of weight x value: an accumulate an event, else a multiply-accumulate."""
+    total = start
+    for weight, value in pairs:
+        if weight == 0:
+            continue
+        if events:
+            if value != 0:
+                tally["ac"] += 1
+                total += weight * value
+        else:
+            tally["mac"] += 1
+            total += weight * value
+    return total
+
+
+def spiking_layer(name, p, w_in, w_rec, bias, x, events):
+    """LIF, ALIF or LI over x (T, F) for one sample; spikes or potentials (T, H) and the tally."""
+    tally = Counter()
+    size = len(w_in)
+    v = [0.0] * size
+    a = [0.0] * size
+    z = [0.0] * size
+    out = []
+    for row in x:
+        following = []
+        for n in range(size):
+            i = gather(bias[n], zip(w_in[n], row), tally, events)
+            if w_rec is not None:
+                i = gather(i, zip(w_rec[n], z), tally, True)
+            number = Number(v[n], tally)
+            if name == "LI":
+                u = number * p["alpha_mem"][n] + Number(i, tally) * (1 - p["alpha_mem"][n])
+                v[n] = u.value
+                following.append(v[n])
+                continue
+            if name == "ALIF":
+                before = Number(a[n], tally) * p["alpha_adapt"][n]
+                after = before + Number(z[n], tally) * (1 - p["alpha_adapt"][n])
+                a[n] = after.value
+            u = number * p["alpha_mem"][n] + Number(i, tally) * (1 - p["alpha_mem"][n])
+            u = u - Number(z[n], tally) * p["v_th"][n]
+            v[n] = u.value
+            threshold = p["v_th"][n]
+            if name == "ALIF":
+                threshold = Number(a[n], tally) * p["adapt_scale"][n] + threshold
+            # the distance to threshold, then its sign
+            following.append(1.0 if u - threshold > 0 else 0.0)
+        z = following
+        out.append(following)
+    return out, tally
+
+
+def standard_layer(kind, w_ih, w_hh, b, x):
+    """torch.nn.RNN, GRU or LSTM over x (T, F) for one sample: hidden (T, H) and the tally.
+
+    b is the sum of torch's two bias vectors; for the GRU a pair of them.
+    """
+    tally = Counter()
+    size = len(w_hh[0])
+    h, c = [0.0] * size, [0.0] * size
+    out = []
+    for row in x:
+
+        def pre(unit, gate, part, row=row, h=h):
+            k = gate * size + unit
+            if kind == "GRU" and gate == 2:
+                weights, values = (w_ih, row) if part == 0 else (w_hh, h)
+                return Number(gather(b[part][k], zip(weights[k], values), tally, False), tally)
+            bias = b[0][k] + b[1][k] if kind == "GRU" else b[k]
+            total = gather(bias, zip(w_ih[k], row), tally, False)
+            return Number(gather(total, zip(w_hh[k], h), tally, False), tally)
+
+        following = []
+        for n in range(size):
+            if kind == "RNN":
+                following.append(pre(n, 0, 0).function("tanh").value)
+            elif kind == "LSTM":
+                i, f, o = (pre(n, g, 0).function("sigmoid") for g in (0, 1, 3))
+                g = pre(n, 2, 0).function("tanh")
+                cell = f * c[n] + i * g
+                c[n] = cell.value
+                following.append((o * cell.function("tanh")).value)
+            else:
+                r, u = (pre(n, g, 0).function("sigmoid") for g in (0, 1))
+                new = (pre(n, 2, 0) + r * pre(n, 2, 1)).function("tanh")
+                following.append(((1 - u) * new + u * h[n]).value)
+        h = following
+        out.append(h)
+    return out, tally

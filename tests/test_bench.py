@@ -1,0 +1,175 @@
+"""The benchmark runs, says what it did not measure, and divides the right way round."""
+
+import importlib.util
+import json
+
+import pytest
+import torch
+
+from spikern import bench
+from spikern.bench import measure, networks, peers, rows, works
+from spikern.cli import main
+from spikern.types import InputError
+
+FIELDS = {
+    "work": str, "what": str, "rate": float, "peer": str,
+    "spikern": float, "peer_value": float, "ratio": float,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small sizes run no faster on two."""
+    with measure.threads(1):
+        yield
+
+
+def smoke(*names):
+    return bench.run(bench.Settings(names, (0.1,), repeats=1, threads=1, smoke=True))
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Batch 1, which has all peers and needs no fresh processes."""
+    return smoke("1", "1s")
+
+
+def test_rows_have_their_form(results):
+    for row in results["rows"]:
+        assert {name: type(value) for name, value in row.items()} == FIELDS
+        assert row["ratio"] == pytest.approx(row["peer_value"] / row["spikern"])
+    assert {row["work"] for row in results["rows"]} == {"1", "1s-128", "1s-512"}
+    assert {row["what"] for row in results["rows"]} == {"step", "infer"}
+    json.dumps(results)
+
+
+def test_every_peer_is_measured_or_named_as_missing(results):
+    found = {row["peer"] for row in results["rows"]} | set(results["not_measured"])
+    assert {peers.FUSED, peers.REFERENCE, peers.SNNTORCH, peers.RUNTIME, *peers.DENSE} <= found
+
+
+def test_a_missing_package_is_said_and_left_out(monkeypatch):
+    find = importlib.util.find_spec
+    absent = ("onnxruntime", "snntorch")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in absent else find(name)
+    )
+    found = smoke("1")
+    assert "pip install snntorch" in found["not_measured"][peers.SNNTORCH]
+    assert "onnxruntime is not installed" in found["not_measured"][peers.RUNTIME]
+    names = {row["peer"] for row in found["rows"]}
+    assert names == {peers.FUSED, peers.REFERENCE, *peers.DENSE}
+
+
+def test_rows_pair_equal_rates_and_rateless_peers():
+    def measured(name, rate, value, work="S"):
+        return rows.Measured(work, "train", name, rate, value, value / 2)
+
+    found = rows.rows(
+        [
+            measured(peers.FUSED, 0.05, 2.0),
+            measured(peers.FUSED, 0.1, 4.0),
+            measured(peers.SNNTORCH, 0.05, 10.0),
+            measured("nn.RNN", None, 8.0),
+            measured("nn.RNN", None, 1.0, work="H"),
+        ]
+    )
+    ratios = {(row["rate"], row["peer"]): row["ratio"] for row in found}
+    assert ratios == {(0.05, peers.SNNTORCH): 5.0, (0.05, "nn.RNN"): 4.0, (0.1, "nn.RNN"): 2.0}
+    assert "| S | train | 5% | 2 ms | 5x | 4x |" in rows.table(found)
+
+
+def test_fastest_samples_make_the_ratio_when_asked():
+    slow = rows.Measured("S", "train", peers.FUSED, 0.05, 4.0, 1.0)
+    other = rows.Measured("S", "train", "nn.RNN", None, 8.0, 6.0)
+    assert rows.rows([slow, other])[0]["ratio"] == 2.0
+    assert rows.rows([slow, other], fastest=True)[0]["ratio"] == 6.0
+
+
+def test_calls_are_interleaved():
+    order = []
+    calls = {name: lambda name=name: order.append(name) for name in "ab"}
+    measure.SAMPLE_SECONDS, before = 0.0, measure.SAMPLE_SECONDS
+    try:
+        samples = measure.interleaved(calls, 3)
+    finally:
+        measure.SAMPLE_SECONDS = before
+    assert "".join(order) == "aabb" + "ab" * 3
+    assert {name: len(found) for name, found in samples.items()} == {"a": 3, "b": 3}
+
+
+def test_a_training_step_leaves_the_rate_alone():
+    work = works.chosen(("H",), smoke=True)[0]
+    x, y = work.batch_of()
+    network = networks.spiking(work, x, 0.1)
+    before = peers.measured_rates(network, x)
+    peers.train_step(network, x, y)()
+    assert peers.measured_rates(network, x) == before
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_engines_share_weights():
+    work = works.chosen(("S",), smoke=True)[0]
+    network = networks.spiking(work, work.batch_of()[0], 0.1)
+    other = networks.with_engine(network, "reference")
+    assert (network.body.engine, other.body.engine) == ("fused", "reference")
+    assert all(a is b for a, b in zip(network.parameters(), other.parameters()))
+
+
+def test_a_masked_recurrence_stays_masked():
+    work = works.chosen(("L",), smoke=True)[0]
+    x, y = work.batch_of()
+    network = networks.spiking(work, x, 0.1)
+    weight = network.body.weight_hh_l0
+    share = weight.count_nonzero().item() / weight.numel()
+    assert 0.02 < share < 0.25
+    torch.nn.functional.cross_entropy(network(x)[0], y).backward()
+    assert not weight.grad[weight == 0].any()
+
+
+def test_snntorch_fires_at_the_rate_asked_for():
+    pytest.importorskip("snntorch")
+    work = works.Work("t", "small", 60, 8, 20, 32, layers=2, events=0.1)
+    found = networks.Leaky(work).calibrate(work.batch_of()[0], 0.1)
+    assert found == pytest.approx([0.1, 0.1], abs=0.01)
+
+
+def test_lstm_of_equal_parameters():
+    work = works.Work("t", "small", 10, 1, 8, 64)
+    hidden = networks.lstm_of(5000, work)
+    assert networks.parameters(networks.Dense("LSTM", work, hidden)) == pytest.approx(5000, rel=0.1)
+
+
+def test_onnx_runtime_computes_what_torch_does():
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from spikern.bench import onnx_runtime
+
+    work = works.chosen(("1s",), smoke=True)[0]
+    model = networks.Dense("LSTM", work)
+    x = work.batch_of()[0]
+    zero = torch.zeros(1, 1, work.hidden)
+    session = onnx_runtime.session(model.eval(), (x, zero, zero), 1)
+    feed = dict(zip("xhc", (t.numpy() for t in (x, zero, zero))))
+    assert torch.allclose(torch.from_numpy(session.run(None, feed)[0]), model(x)[0], atol=1e-5)
+
+
+def test_bad_settings_are_refused():
+    for wrong in ({"works": ("Z",)}, {"rates": (1.5,)}, {"repeats": 0}, {"threads": 0}):
+        with pytest.raises(InputError):
+            bench.Settings(**wrong)
+
+
+def test_command_prints_rows(capsys, tmp_path):
+    main(
+        ["bench", "--works", "1", "--rates", "0.1", "--repeats", "1", "--smoke", "--json"]
+        + ["--out", str(tmp_path)]
+    )
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "results.json").read_text())["rows"]
+
+
+@pytest.mark.slow
+def test_training_and_memory_have_rows():
+    found = {(row["what"], row["peer"]) for row in smoke("S")["rows"]}
+    assert {("train", "nn.LSTM"), ("infer", "nn.LSTM"), ("memory", "nn.LSTM")} <= found

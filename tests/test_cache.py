@@ -1,0 +1,97 @@
+"""The folder of generated modules: shared, broken, full or read-only, it never stops a run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spikern.engines import cache
+from spikern.engines.derive import show_kernel
+from spikern.neurons import ALIF
+
+PROGRAM = """
+import time
+import torch
+from spikern.layers import Readout
+layer = Readout(3, 4, engine="fused")
+began = time.perf_counter()
+out, _ = layer(torch.ones(5, 2, 3))
+out.sum().backward()
+print("seconds", time.perf_counter() - began, "finite", bool(torch.isfinite(out).all()))
+"""
+
+
+def start(folder, **environment):
+    settings = os.environ | {"SPIKERN_CACHE": str(folder)} | environment
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, complaints = process.communicate(timeout=120)
+    assert process.returncode == 0, complaints
+    assert "finite True" in out
+    return float(out.split()[1]), complaints
+
+
+def test_processes_at_the_same_time_and_after_each_other(tmp_path):
+    together = [start(tmp_path), start(tmp_path)]
+    for process in together:
+        _, said = finish(process)
+        assert "compiling" in said
+    seconds, said = finish(start(tmp_path))
+    assert said == ""
+    assert seconds < 1.0 * max(1.0, os.getloadavg()[0])
+
+
+def test_what_a_crash_or_another_numba_left_costs_a_compilation(tmp_path):
+    finish(start(tmp_path))
+    for index in tmp_path.glob("__pycache__/*.nbi"):
+        index.write_bytes(index.read_bytes()[:7])
+    finish(start(tmp_path))
+    _, said = finish(start(tmp_path))
+    assert said == ""
+    module = next(tmp_path.glob("*.py"))
+    module.write_text(module.read_text()[:500])
+    finish(start(tmp_path))
+    assert len(module.read_text()) > 500
+
+
+@pytest.mark.parametrize("where", ["/dev/full/kernels", "/proc/kernels"])
+def test_a_folder_that_cannot_be_written_is_named_and_the_run_goes_on(where):
+    if not Path(where).parent.exists():
+        pytest.skip("needs Linux")
+    _, said = finish(start(where))
+    assert where in said
+    assert "SPIKERN_CACHE" in said
+
+
+def test_a_disk_that_fills_up_while_numba_saves(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "_modules", {})
+    text = (
+        "from numba import njit\n\n\n@njit(cache=True)\ndef twice(x):\n    return 2 * x\n\n\n"
+        f"TITLE = {str(tmp_path)!r}\n"
+    )
+    module = cache.load(text)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(module.twice._cache), "save_overload", full)
+    twice = cache.function(cache.name_of(text), "twice", "float64(float64)", "")
+    assert twice(3.0) == 6.0
+
+
+def test_the_kernels_can_be_read():
+    text = show_kernel(ALIF)
+    assert "p_alpha_mem * s_v" in text
+    assert "def backward" in text
+    compile(text, "kernel", "exec")

@@ -1,0 +1,184 @@
+"""`spikern compare`, end to end on real data, and every refusal."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import resources
+
+import jsonschema
+import pytest
+import torch
+
+from spikern.cli import main
+from spikern.compare import Comparison, compare_models, summarise
+from spikern.statistics import interval
+
+QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8")
+SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small comparison, run once for several tests."""
+    out = tmp_path_factory.mktemp("compare") / "digits"
+    main(["compare", "digits", "--models", "ALIF", "LSTM", *QUICK, "--out", str(out)])
+    return out
+
+
+def test_results_follow_the_schema(finished):
+    results = json.loads((finished / "results.json").read_text())
+    jsonschema.validate(results, SCHEMA)
+    spiking, standard = results["models"]
+    assert spiking["kind"] == "spiking"
+    assert 0 < spiking["rate"] < 1
+    assert standard["ops_per_inference"]["ac"] == 0
+    # 64 steps, one analog input: MACs of the input layer are exactly hidden x steps
+    assert spiking["ops_by_layer"][0]["mac"] == 64 * 8
+    assert standard["ops_per_inference"]["mac"] == 64 * 4 * 8 * (1 + 8) + 8 * 10
+    assert spiking["energy_pj"]["45nm_fp32"] > 0
+    assert spiking["energy_pj"]["loihi1"] is None
+
+
+def test_report_is_self_contained(finished):
+    page = (finished / "report.html").read_text()
+    assert "ALIF" in page
+    assert "estimate" in page
+    for load in ('src="http', "src='http", "@import", "url(http"):
+        assert load not in page
+
+
+def test_finished_jobs_are_not_done_again(finished, capsys):
+    before = {p: p.stat().st_mtime_ns for p in (finished / "jobs").iterdir()}
+    models = ["--models", "ALIF", "LSTM", *QUICK, "--out", str(finished), "--resume"]
+    main(["compare", "digits", *models])
+    assert {p: p.stat().st_mtime_ns for p in (finished / "jobs").iterdir()} == before
+    assert "ALIF" in capsys.readouterr().out
+
+
+def test_json_goes_to_stdout(finished, capsys):
+    models = ["--models", "ALIF", "LSTM", *QUICK, "--out", str(finished), "--resume", "--json"]
+    main(["compare", "digits", *models])
+    assert json.loads(capsys.readouterr().out)["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digist"], "did you mean 'digits'"),
+        (["digits", "--models", "LSMT"], "did you mean 'LSTM'"),
+        (["digits", "--seeds", "0"], "seeds must be at least 1"),
+        (["digits", "--epochs", "0"], "epochs must be at least 1"),
+        (["digits", "--match-parameters", "50"], "cannot come within 5%"),
+        (["digits", "--models", "LIF", "LIF"], "named twice"),
+        (["digits", "--delta", "-1"], "threshold must be above 0"),
+        (["digits", "--out", "/proc/nowhere"], "choose another folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(arguments, message, tmp_path, capsys):
+    out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", *arguments, *out])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("spikern: ")
+    assert message in error
+
+
+def test_a_used_folder_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(SystemExit):
+        main(["compare", "digits", *QUICK, "--out", str(tmp_path)])
+    assert "already in use" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_resume_with_other_settings_is_refused(finished, capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "digits", "--models", "LIF", *QUICK, "--out", str(finished), "--resume"])
+    assert "other models" in capsys.readouterr().err
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [("qtdb", ["ALIF", "LSTM"]), ("japanese_vowels", ["ALIF", "LSTM"])],
+)
+@pytest.mark.slow
+def test_real_data_beats_the_majority_class(name, models, tmp_path):
+    settings = ["--seeds", "1", "--epochs", "3", "--out", str(tmp_path / "out")]
+    main(["compare", name, "--models", *models, *settings])
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    jsonschema.validate(results, SCHEMA)
+    for model in results["models"]:
+        assert model["test_accuracy"]["mean"] > results["dataset"]["majority_accuracy"]
+        assert ("test_accuracy_all_steps" in model) == (name == "qtdb")
+
+
+def test_lists_and_help(capsys):
+    main(["neurons"])
+    assert "ALIF" in capsys.readouterr().out
+    main(["show-kernel", "ALIF"])
+    assert "def forward" in capsys.readouterr().out
+    main(["datasets"])
+    assert "digits" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "--help"])
+    assert stopped.value.code == 0
+    assert "--match-parameters" in capsys.readouterr().out
+
+
+def test_missing_data_says_which_file(tmp_path):
+    environment = os.environ | {"SPIKERN_DATA": str(tmp_path / "none"), "COLUMNS": "200"}
+    run = subprocess.run(
+        [sys.executable, "-m", "spikern.cli", "compare", "qtdb", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert run.returncode == 2
+    assert "SPIKERN_DATA" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def job(name, accuracies, pj):
+    return summarise(
+        [
+            {
+                "name": name, "seed": s, "kind": "standard", "engine": "torch", "hidden": 2,
+                "parameters": 9, "test_accuracy": a, "rates": [], "inferences": 10,
+                "ops": {"readout": {"ac": 0, "mac": 20, "updates": {}, "neuron_updates": 0,
+                                    "spikes": 0, "dense": 20}},
+                "energy_pj": {"t": pj, "u": None}, "best_epoch": 1,
+                "epochs": [],
+            }
+            for s, a in enumerate(accuracies)
+        ]
+    )  # fmt: skip
+
+
+def test_comparisons_are_paired_by_seed():
+    models = [job("GRU", [0.8, 0.9, 1.0], 10.0), job("LSTM", [0.7, 0.8, 0.9], 40.0)]
+    (entry,) = compare_models(models)
+    assert entry["accuracy_difference"]["mean"] == pytest.approx(0.1)
+    low, high = entry["accuracy_difference"]["ci95"]
+    # all differences are 0.1 but for rounding, where the unpaired interval would be 0.25 wide
+    assert high - low < 1e-9
+    assert entry["energy_ratio"] == {"t": 4.0, "u": None}
+    assert models[0]["ops_per_inference"]["mac"] == 2.0
+
+
+def test_intervals_cover_the_mean():
+    """About 95 of 100 intervals of 5 normal values hold the true mean."""
+    generator = torch.Generator().manual_seed(0)
+    held = 0
+    for _ in range(1000):
+        low, high = interval(torch.randn(5, generator=generator).tolist())
+        held += low < 0 < high
+    assert 930 < held < 970
+    assert interval([0.5]) is None
+
+
+def test_hidden_or_budget():
+    assert Comparison("digits", hidden=7).hidden_size("LIF", None) == 7

@@ -1,0 +1,456 @@
+"""Data: what is read is what the files hold, and what is wrong is said."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+
+from spikern import DataError, InputError
+from spikern.data import DATASETS, UNLABELLED, Dataset, Split, load, qtdb, splits, ts
+from spikern.data.files import FOLDER, cache_folder, locate, verified
+
+CLOSED = "http://127.0.0.1:9/file.ts"
+"""An address where nothing listens."""
+CONTENT = b"the original\n"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def digest(array):
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+
+
+def split(count=4, steps=5, every_step=False, lengths=None):
+    lengths = torch.tensor(lengths or [steps] * count)
+    valid = torch.arange(steps)[:, None] < lengths
+    x = torch.arange(1.0, steps * count * 2 + 1).view(steps, count, 2) * valid.unsqueeze(2)
+    y = torch.arange(count) % 2
+    if every_step:
+        y = torch.where(valid, y.expand(steps, count), UNLABELLED)
+    return Split(x, y, lengths)
+
+
+def dataset(**changes):
+    part = split(every_step=changes.get("every_step", False))
+    settings = {
+        "name": "toy",
+        "title": "Toy",
+        "train": part,
+        "validation": part,
+        "test": part,
+        "class_names": ("a", "b"),
+        "every_step": False,
+        "events": False,
+        "source": "made here",
+        "licence": "none",
+        "dt": 1.0,
+    }
+    return Dataset(**settings | changes)
+
+
+# Splits and datasets
+
+
+def test_a_batch_is_cut_to_its_longest_sequence():
+    whole = split(count=3, steps=6, every_step=True, lengths=[6, 2, 4])
+    part = whole.batch([2, 1])
+    assert len(part) == 2
+    assert part.lengths.tolist() == [4, 2]
+    assert part.x.shape == (4, 2, 2)
+    assert torch.equal(part.x, whole.x[:4][:, [2, 1]])
+    assert torch.equal(part.y, whole.y[:4][:, [2, 1]])
+
+
+def test_a_batch_of_sequence_labels_follows_the_indices():
+    whole = split()
+    part = whole.batch(torch.tensor([3, 0]))
+    assert part.y.tolist() == [1, 0]
+    assert torch.equal(part.x, whole.x[:, [3, 0]])
+
+
+@pytest.mark.parametrize("indices", [[], [4], [-1], [[0, 1]], [0.5]])
+def test_a_batch_of_wrong_indices_is_an_error(indices):
+    with pytest.raises(InputError, match=r"expected at least one|must lie in 0\.\.3"):
+        split().batch(indices)
+
+
+def test_sizes_and_majority():
+    train = replace(split(), y=torch.tensor([1, 1, 1, 0]))
+    toy = dataset(train=train)
+    assert (toy.input_size, toy.classes, toy.majority_accuracy) == (2, 2, 0.5)
+
+
+def test_majority_counts_labelled_steps_alone():
+    part = split(count=2, steps=4, every_step=True)
+    y = torch.tensor([[1, 0], [1, UNLABELLED], [1, UNLABELLED], [UNLABELLED, UNLABELLED]])
+    toy = dataset(
+        every_step=True, train=replace(part, y=y), validation=part, test=replace(part, y=y)
+    )
+    assert toy.majority_accuracy == 0.75
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": torch.zeros(5, 4)}, r"expected x as non-empty \(T, N, F\) float32, got \(5, 4\)"),
+        ({"x": torch.zeros(5, 4, 2).double()}, "float64"),
+        ({"x": torch.zeros(5, 0, 2)}, "non-empty"),
+        ({"x": torch.full((5, 4, 2), torch.nan)}, "NaN"),
+        ({"x": torch.ones(5, 4, 3)}, "expected 2 features as in train, got 3"),
+        ({"y": torch.zeros(5, dtype=torch.int64)}, r"expected y as \(4,\) int64, got \(5,\)"),
+        ({"y": torch.zeros(4)}, "torch.float32"),
+        ({"y": torch.tensor([0, 1, 2, 0])}, r"labels must lie in 0\.\.1, got 0\.\.2"),
+        ({"y": torch.tensor([0, 1, UNLABELLED, 0])}, r"got -100\.\.1"),
+        ({"lengths": torch.tensor([5, 5, 5])}, r"expected lengths as \(4,\)"),
+        ({"lengths": torch.tensor([5, 5, 5, 6])}, r"lengths must lie in 1\.\.5, got 5\.\.6"),
+        ({"lengths": torch.tensor([5, 5, 5, 0])}, r"got 0\.\.5"),
+        ({"lengths": torch.tensor([5, 5, 5, 3])}, "x must be zero after"),
+    ],
+)
+def test_a_wrong_split_is_an_error_that_names_it(changes, message):
+    with pytest.raises(InputError, match=rf"^toy, validation: .*{message}"):
+        dataset(validation=replace(split(), **changes))
+
+
+def test_a_label_after_the_last_step_is_an_error():
+    part = split(every_step=True, lengths=[5, 5, 5, 3])
+    assert dataset(every_step=True, test=part).every_step
+    with pytest.raises(InputError, match="after a sequence's last must be -100"):
+        dataset(every_step=True, test=replace(part, y=part.y.clamp(min=0)))
+
+
+def test_no_label_at_all_is_an_error():
+    part = split(every_step=True)
+    with pytest.raises(InputError, match="no step has a label"):
+        dataset(every_step=True, test=replace(part, y=torch.full_like(part.y, UNLABELLED)))
+
+
+def test_events_are_declared_and_then_checked():
+    binary = replace(split(), x=torch.ones(5, 4, 2))
+    assert not dataset(train=binary, validation=binary, test=binary).events
+    assert dataset(train=binary, validation=binary, test=binary, events=True).events
+    with pytest.raises(InputError, match="declared as events"):
+        dataset(train=binary, validation=binary, events=True)
+
+
+def test_label_of_unlabelled_needs_steps_and_a_class():
+    assert dataset(every_step=True, label_of_unlabelled=1).label_of_unlabelled == 1
+    for wrong in ({"label_of_unlabelled": 0}, {"label_of_unlabelled": 2, "every_step": True}):
+        with pytest.raises(InputError, match="label_of_unlabelled"):
+            dataset(**wrong)
+
+
+def test_stratified_parts_are_disjoint_complete_and_balanced():
+    labels = np.repeat([0, 1, 2], [50, 30, 20])
+    parts = splits.stratified(labels, (0.6, 0.2, 0.2), seed=3)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(100))
+    assert [np.bincount(labels[part]).tolist() for part in parts] == [
+        [30, 18, 12],
+        [10, 6, 4],
+        [10, 6, 4],
+    ]
+    other = splits.stratified(labels, (0.6, 0.2, 0.2), seed=4)
+    assert other[0].tolist() != parts[0].tolist()
+
+
+def test_splits_are_the_same_for_ever():
+    assert digest(splits.order(618, seed=0)) == "42d4aacb5c271a9d"
+    labels = np.arange(1797) % 10
+    found = [digest(part) for part in splits.stratified(labels, (0.6, 0.2, 0.2), seed=0)]
+    assert found == ["bd16524fb50c59de", "98b87647f2539d38", "df466bf2b99c4ef7"]
+
+
+# Names
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(InputError, match="no dataset 'QTBD'; did you mean 'qtdb'"):
+        load("QTBD")
+
+
+def test_the_table_names_what_is_loaded():
+    assert load("digits").name == "digits"
+    assert sorted(DATASETS) == ["digits", "japanese_vowels", "qtdb"]
+
+
+# Files
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and no folder of the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(FOLDER, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path / "cache" / "spikern" / "data"
+
+
+def test_the_users_folder_comes_before_the_cache(cache, tmp_path, monkeypatch):
+    (cache / "a").mkdir(parents=True)
+    (cache / "a" / "file.ts").write_bytes(CONTENT)
+    assert locate("a/file.ts", CLOSED, SHA256, "") == cache / "a" / "file.ts"
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    assert locate("a/file.ts", CLOSED, SHA256, "") == cache / "a" / "file.ts"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file.ts").write_bytes(CONTENT)
+    assert locate("a/file.ts", CLOSED, SHA256, "") == tmp_path / "a" / "file.ts"
+
+
+def test_the_cache_is_in_the_home_folder_by_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "spikern" / "data"
+
+
+def test_a_missing_file_says_where_to_put_it(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    with pytest.raises(DataError) as caught:
+        locate("a/file.ts", CLOSED, SHA256, "from the archive")
+    said = str(caught.value)
+    assert said.startswith(f"a/file.ts is missing and did not come from {CLOSED}: ")
+    assert f"put the file at {tmp_path / 'a' / 'file.ts'} or set {FOLDER}" in said
+    assert said.endswith("(from the archive)")
+    assert "\n" not in said
+    assert not (cache / "a" / "file.ts").exists()
+
+
+def test_a_folder_that_is_none_is_an_error(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER, str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"SPIKERN_DATA must name a folder, got '.*nowhere'"):
+        locate("a/file.ts", CLOSED, SHA256, "")
+
+
+def test_a_corrupt_file_is_named_with_both_hashes(cache):
+    path = cache / "file.ts"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT[:-1])
+    got = hashlib.sha256(CONTENT[:-1]).hexdigest()
+    with pytest.raises(DataError, match=f"{path} .*expected sha256 {SHA256}, got {got}; delete"):
+        locate("file.ts", CLOSED, SHA256, "")
+    path.write_bytes(CONTENT)
+    assert verified(path, SHA256, CLOSED) == path
+
+
+def serve(monkeypatch, content):
+    """Have downloads write `content` instead of asking the network."""
+
+    def fetch(url, output_file, pooch):
+        with open(output_file, "wb") as file:
+            file.write(content)
+
+    monkeypatch.setattr("pooch.core.choose_downloader", lambda url, progressbar: fetch)
+
+
+def test_a_download_is_quiet_and_kept(cache, monkeypatch, capfd):
+    serve(monkeypatch, CONTENT)
+    path = locate("a/file.ts", CLOSED, SHA256, "")
+    assert path == cache / "a" / "file.ts"
+    assert path.read_bytes() == CONTENT
+    assert capfd.readouterr() == ("", "")
+    monkeypatch.undo()
+    assert verified(path, SHA256, CLOSED) == path
+
+
+def test_a_wrong_download_is_an_error_and_not_kept(cache, monkeypatch):
+    serve(monkeypatch, b"<html>not found</html>")
+    with pytest.raises(DataError, match=f"file.ts is missing and did not come.*{SHA256}"):
+        locate("a/file.ts", CLOSED, SHA256, "")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+# The .ts format
+
+TS = """# a comment
+@problemName toy
+@timeStamps false
+@missing false
+@dimensions 2
+@classLabel true a b
+@data
+1,2,3:4,5,6:b
+-1.5:2e-1:a
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "toy.ts"
+    path.write_text(text)
+    return path
+
+
+def test_ts_reads_series_of_different_lengths(tmp_path):
+    names, series, labels = ts.read(written(tmp_path, TS))
+    assert names == ("a", "b")
+    assert labels == [1, 0]
+    assert series[0].tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert np.array_equal(series[1], np.array([[-1.5, 0.2]], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (":4,5,6:b", ":4,5,6", "line 8: expected 2 dimensions and a label, got 1"),
+        (":4,5,6:b", ":4,5:b", r"line 8: expected dimensions of one length, got \[2, 3\]"),
+        (":4,5,6:b", ":4,5,x:b", "line 8: could not convert string to float: 'x'"),
+        (":4,5,6:b", ":4,5,?:b", "line 8: could not convert string to float: '?'"),
+        (":4,5,6:b", ":4,5,nan:b", "line 8: expected finite values"),
+        (":4,5,6:b", ":4,5,6:c", "line 8: expected a label of a, b, got 'c'"),
+        ("2e-1:a", "2e-", "line 9: expected 2 dimensions and a label, got 1"),
+        ("@data\n", "", r"line 7: expected '@\.\.\.' before '@data', got '1,2,3:4,5,6:b'"),
+        (TS[TS.index("@data") :], "", "no '@data' line"),
+        (TS[TS.index("1,2,3") :], "", "no series after '@data'"),
+        ("true a b", "false", "expected '@classLabel true <names>'"),
+        ("@classLabel true a b\n", "", "expected '@classLabel true <names>'"),
+        ("@dimensions 2", "@dimensions two", "expected '@dimensions <number>', got 'two'"),
+        ("@dimensions 2\n", "", "line 7: expected 1 dimensions and a label, got 2"),
+        ("@timeStamps false", "@timeStamps true", "expected '@timestamps false', got 'true'"),
+        ("@missing false", "@missing true", "expected '@missing false', got 'true'"),
+    ],
+)
+def test_ts_says_what_is_wrong_and_where(tmp_path, old, new, message):
+    assert old in TS
+    with pytest.raises(DataError, match=message):
+        ts.read(written(tmp_path, TS.replace(old, new)))
+
+
+def test_ts_of_bytes_or_nothing_is_an_error(tmp_path):
+    (tmp_path / "bytes.ts").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="expected text"):
+        ts.read(tmp_path / "bytes.ts")
+    with pytest.raises(DataError, match="no such file"):
+        ts.read(tmp_path / "none.ts")
+
+
+# The QTDB format
+
+
+def test_qtdb_reads_events_and_labels(tmp_path):
+    x = np.array([[[0, 1], [1, 0], [-1, 0]]], dtype=np.int16)
+    y = np.array([[[1, 0], [0, 1], [0, 0]]], dtype=np.uint8)
+    scipy.io.savemat(tmp_path / "toy.mat", {"x": x, "y": y})
+    events, labels = qtdb.read(tmp_path / "toy.mat")
+    assert events.dtype == torch.float32
+    assert events[:, 0].tolist() == [[0, 1], [1, 0], [-1, 0]]
+    assert labels.tolist() == [[0], [1], [UNLABELLED]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"x": np.zeros((1, 3, 2))}, "expected a MATLAB 5 file with x and y: 'y'"),
+        ({"x": np.zeros((1, 3, 2)), "y": np.zeros((1, 4, 2))}, r"got \(1, 3, 2\) and \(1, 4, 2\)"),
+        ({"x": np.zeros((1, 3, 2)), "y": np.ones((1, 3, 2))}, "expected y one-hot or all zero"),
+    ],
+)
+def test_qtdb_of_another_content_is_an_error(tmp_path, content, message):
+    scipy.io.savemat(tmp_path / "toy.mat", content)
+    with pytest.raises(DataError, match=message):
+        qtdb.read(tmp_path / "toy.mat")
+
+
+def test_qtdb_of_another_format_is_an_error(tmp_path):
+    (tmp_path / "toy.mat").write_bytes(b"not a mat file" * 20)
+    with pytest.raises(DataError, match=r"toy\.mat: expected a MATLAB 5 file"):
+        qtdb.read(tmp_path / "toy.mat")
+
+
+# The datasets
+
+
+def parts(data):
+    return data.train, data.validation, data.test
+
+
+def rows(part):
+    """Every sequence as bytes, with its length: equal sequences are equal here."""
+    return {
+        part.x[:length, n].contiguous().numpy().tobytes()
+        for n, length in enumerate(part.lengths.tolist())
+    }
+
+
+def test_digits():
+    data = load("digits")
+    assert [tuple(part.x.shape) for part in parts(data)] == [(64, n, 1) for n in (1258, 180, 359)]
+    assert data.classes == 10
+    assert not data.events
+    assert not data.every_step
+    x = torch.cat([part.x for part in parts(data)], dim=1)
+    assert (x.min(), x.max()) == (0, 1)
+    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 1797
+    for part in parts(data):
+        counts = torch.bincount(part.y)
+        assert counts.max() - counts.min() <= 0.06 * len(part)
+    assert data.majority_accuracy == pytest.approx(37 / 359)
+    assert [digest(part.y) for part in parts(data)] == [
+        "876045207a07cbb4",
+        "f1c73d61faa6c5f5",
+        "d4923adcc7c3b534",
+    ]
+
+
+@pytest.mark.data
+def test_japanese_vowels():
+    data = load("japanese_vowels")
+    assert [len(part) for part in parts(data)] == [216, 54, 370]
+    assert (data.input_size, data.classes) == (12, 9)
+    lengths = torch.cat([part.lengths for part in parts(data)])
+    assert (lengths.min(), lengths.max()) == (7, 29)
+    assert torch.bincount(data.train.y).tolist() == [24] * 9
+    assert torch.bincount(data.validation.y).tolist() == [6] * 9
+    assert torch.bincount(data.test.y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert data.majority_accuracy == pytest.approx(31 / 370)
+    assert sum(len(rows(part)) for part in parts(data)) == 640
+    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 640
+    valid = torch.arange(len(data.train.x))[:, None] < data.train.lengths
+    steps = data.train.x[valid]
+    assert torch.allclose(steps.mean(0), torch.zeros(12), atol=1e-5)
+    assert torch.allclose(steps.std(0, correction=0), torch.ones(12), atol=1e-5)
+    assert [digest(part.lengths) for part in parts(data)] == [
+        "fb4fe0371e6add23",
+        "9c2cb95502e4f7a0",
+        "b3b90bb51a7c73e4",
+    ]
+
+
+@pytest.mark.data
+def test_qtdb():
+    data = load("qtdb")
+    assert [tuple(p.x.shape) for p in parts(data)] == [(1301, n, 4) for n in (525, 93, 141)]
+    assert (data.classes, data.every_step, data.events) == (6, True, True)
+    assert data.label_of_unlabelled == 0
+    y = torch.cat([data.train.y, data.validation.y], dim=1)
+    assert (y == UNLABELLED).double().mean() == pytest.approx(0.0818, abs=5e-5)
+    assert (data.test.y == UNLABELLED).double().mean() == pytest.approx(0.1039, abs=5e-5)
+    for part in parts(data):
+        markers = (part.x == -1).nonzero()
+        assert len(markers) == len(part)
+        assert (markers[:, 0] == 1300).all()
+        assert (markers[:, 2] == 0).all()
+        after = (part.y[:-1] + 1) % 6 == part.y[1:]
+        labelled = (part.y[:-1] != UNLABELLED) & (part.y[1:] != UNLABELLED)
+        assert ((part.y[:-1] == part.y[1:]) | after)[labelled].all()
+    assert data.majority_accuracy == pytest.approx(0.3364, abs=5e-5)
+    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 759
+    assert [digest(part.y) for part in parts(data)] == [
+        "c1522894f0a97f0b",
+        "d2e2b5c4a674acf8",
+        "ab320525d3a9505d",
+    ]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["japanese_vowels", "qtdb"])
+def test_a_truncated_original_is_refused(name, cache, tmp_path, monkeypatch):
+    originals = {
+        "japanese_vowels": "japanese_vowels/JapaneseVowels_TRAIN.ts",
+        "qtdb": "qtdb/QTDB_train.mat",
+    }
+    path = tmp_path / originals[name]
+    path.parent.mkdir()
+    path.write_bytes(b"cut off")
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
+        load(name)

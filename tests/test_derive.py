@@ -1,0 +1,67 @@
+"""What is derived from a step: operation counts by hand, and errors that name the line."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spikern.engines import trace
+from spikern.engines.derive import update_ops
+from spikern.neurons import ALIF, LI, LIF, NEURONS
+from spikern.surrogate import SURROGATES
+from spikern.types import UnsupportedError
+
+
+def test_operations_of_the_neurons_counted_by_hand():
+    # LIF: alpha v, (1-alpha) i, v_th z; two sums and the distance to threshold; one threshold.
+    assert update_ops(LIF) == {"mul": 3, "add": 3, "compare": 1}
+    # ALIF: two products more for a, one for adapt_scale a; one sum for a, one for the threshold.
+    assert update_ops(ALIF) == {"mul": 6, "add": 5, "compare": 1}
+    assert update_ops(LI) == {"mul": 2, "add": 1}
+
+
+def test_a_users_own_neuron_is_counted_from_its_equation():
+    def step(p, s, i, fire):
+        v = p.alpha_mem * s.v + torch.exp(-i) / 2 - (s.v - p.v_th) ** 2
+        z = fire(torch.where(v > 0, v, -v))
+        return LIF.state(v, z), z
+
+    own = replace(LIF, name="own", step=step)
+    assert update_ops(own) == {
+        "mul": 2, "add": 3, "div": 1, "compare": 2, "exp": 1, "select": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_every_neuron_of_the_table_has_programs(name):
+    model = NEURONS[name]
+    assert trace.forward(model).ops
+    found = trace.adjoint(model)
+    assert set(found.outputs) >= {f"d_p_{f}" for f in model.params._fields}
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_every_surrogate_has_programs(name):
+    surrogate = SURROGATES[name]()
+    assert trace.derivative(surrogate).outputs["d"]
+    assert trace.primitive(surrogate).outputs["z"]
+
+
+def test_an_unknown_operation_is_named_with_its_line():
+    def step(p, s, i, fire):
+        v = torch.cumsum(i, 0) + s.v
+        z = fire(v)
+        return LIF.state(v, z), z
+
+    line = step.__code__.co_firstlineno + 1
+    with pytest.raises(UnsupportedError, match=rf"aten\.cumsum.*line {line} of test_derive\.py"):
+        update_ops(replace(LIF, name="summing", step=step))
+
+
+def test_a_step_that_fires_twice_is_refused():
+    def step(p, s, i, fire):
+        z = fire(i) + fire(s.v)
+        return LIF.state(i, z), z
+
+    with pytest.raises(UnsupportedError, match="2 times"):
+        update_ops(replace(LIF, name="twice", step=step))

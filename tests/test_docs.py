@@ -1,0 +1,65 @@
+"""The documents: every example runs, and the rooms import as the table says."""
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.fixture
+def one_thread():
+    """Networks this small run no faster on many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run(page):
+    text = re.sub(r"^```.*$", "", page.read_text(), flags=re.MULTILINE)
+    test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    said = []
+    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+def test_the_examples_are_found():
+    """Else the test above would prove nothing."""
+    with_examples = {page.stem for page in PAGES if ">>> " in page.read_text()}
+    assert {"architecture", "library", "notation", "op_counting"} <= with_examples
+
+
+def imported_rooms(path):
+    """The rooms that a module imports when it is loaded."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "spikern":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("spikern."):
+            yield node.module.split(".")[1]
+
+
+def test_rooms_import_only_from_above():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    section = page.split("## Rooms")[1].split("\n## ")[0]
+    rooms = re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+    broken, unknown = [], set()
+    for path in sorted((ROOT / "spikern").rglob("*.py")):
+        room = path.relative_to(ROOT / "spikern").parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        if room not in rooms:
+            unknown.add(room)
+            continue
+        for other in imported_rooms(path):
+            if other in rooms and rooms.index(other) > rooms.index(room):
+                broken.append(f"{room} imports {other}")
+    assert not broken
+    assert not unknown, "add these rooms to the table in docs/architecture.md"

@@ -1,0 +1,234 @@
+"""The fused engine against the reference, which defines what is right."""
+
+import copy
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from engine_cases import (
+    SPIKING,
+    assert_close_by_name,
+    dyadic_layer,
+    events,
+    gradients,
+    with_engine,
+)
+
+from spikern.engines import boundary, fused
+from spikern.engines import reference as reference_engine
+from spikern.layers import SpikingRNN
+from spikern.neurons import ALIF, LIF, NEURONS
+from spikern.surrogate import SURROGATES
+from spikern.types import UnsupportedError
+
+SIZES = [(1, 1, 1, 1), (9, 3, 4, 5), (37, 5, 7, 17), (40, 21, 20, 33)]
+
+
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize(("steps", "batch", "features", "hidden"), SIZES)
+def test_dyadic_weights_give_the_references_bits_and_gradients(
+    name, steps, batch, features, hidden
+):
+    layer = dyadic_layer(name, features, hidden)
+    x = events(steps, batch, features)
+    found, out, after = gradients(layer, x)
+    expected, out_reference, after_reference = gradients(with_engine(layer, "reference"), x)
+    if steps > 30 and layer.neuron.spikes:
+        assert 0.005 < out.mean() < 0.6
+    assert torch.equal(out, out_reference)
+    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
+    assert_close_by_name(found, expected)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_lengths_stacks_and_states_in_the_middle(name):
+    layer = dyadic_layer(name, 6, 17, layers=2)
+    x = events(40, 5, 6)
+    lengths = torch.tensor([40, 1, 17, 16, 33])
+    _, state = layer(events(9, 5, 6, seed=2))
+    state = type(state)(*(f.detach() for f in state))
+    found, out, after = gradients(layer, x, lengths, state)
+    slow = with_engine(layer, "reference")
+    expected, out_reference, after_reference = gradients(slow, x, lengths, state)
+    assert torch.equal(out, out_reference)
+    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
+    assert_close_by_name(found, expected)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_chunked_is_whole_and_a_sample_alone_is_the_sample_in_its_batch(name):
+    layer = dyadic_layer(name, 6, 17)
+    x = events(40, 5, 6)
+    whole, final = layer(x)
+    first, state = layer(x[:13])
+    second, after = layer(x[13:], state)
+    assert torch.equal(torch.cat([first, second]), whole)
+    assert all(torch.equal(a, b) for a, b in zip(final, after))
+    alone, _ = layer(x[:, 2:3])
+    assert torch.equal(alone, whole[:, 2:3])
+
+
+@pytest.mark.parametrize("name", SPIKING)
+def test_smooth_neurons_have_the_references_gradients(name):
+    surrogate = SURROGATES["triangular"]()
+    layer = dyadic_layer(name, 5, 9)
+    x = events(20, 3, 5)
+    model, lengths = layer.neuron, torch.tensor([20, 7, 19])
+    shared = [p.detach().requires_grad_() for p in layer.params(0)]
+    weights = [layer.weight_ih_l0, layer.bias_l0, layer.weight_hh_l0]
+    state = [torch.full((3, 9), 0.25, requires_grad=True) for _ in model.state._fields]
+    w_in, bias, w_rec = weights
+    current = torch.nn.functional.linear(x, w_in, bias)
+    params, before = model.params(*shared), model.state(*state)
+    slow = reference_engine.run(model, params, before, current, w_rec, surrogate.primitive, lengths)
+    fast = fused.run(model, surrogate, params, before, x, w_in, bias, w_rec, lengths, smooth=True)
+    results = []
+    for out, after in (slow, fast):
+        loss = (out * out).sum() + sum((f * f).sum() for f in after)
+        found = torch.autograd.grad(loss, [*shared, *weights, *state])
+        results.append({str(k): g for k, g in enumerate(found)})
+    torch.testing.assert_close(slow[0], fast[0])
+    assert_close_by_name(results[1], results[0], 1e-4)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_every_surrogate_has_the_references_gradients(surrogate):
+    layer = dyadic_layer("LIF", 6, 17, surrogate=surrogate)
+    x = events(30, 4, 6)
+    found, _, _ = gradients(layer, x)
+    expected, _, _ = gradients(with_engine(layer, "reference"), x)
+    assert_close_by_name(found, expected, 1e-4)
+
+
+def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
+    layer = SpikingRNN("LIF", 40, 17, engine="fused")
+    x = torch.randn(30, 4, 40, generator=torch.Generator().manual_seed(0))
+    assert fused._is_dense(x)
+    found, out, _ = gradients(layer, x)
+    expected, reference, _ = gradients(with_engine(layer, "reference"), x)
+    assert torch.equal(out, reference)
+    assert_close_by_name(found, expected, 1e-4)
+
+
+def test_random_weights_part_from_the_reference_only_at_threshold():
+    torch.manual_seed(0)
+    layer = SpikingRNN("ALIF", 20, 64, engine="fused")
+    x = events(100, 8, 20)
+    out, _ = layer(x)
+    reference, _ = with_engine(layer, "reference")(x)
+    differing = (out != reference).any(2)
+    for sample in range(8):
+        steps = differing[:, sample].nonzero()
+        if len(steps) == 0:
+            continue
+        t = int(steps[0])
+        _, before = with_engine(layer, "reference")(x[: t + 1, sample : sample + 1])
+        p = layer.params(0)
+        u = before.v[0] - (p.v_th + p.adapt_scale * before.a[0])
+        wrong = out[t, sample] != reference[t, sample]
+        assert (u[0][wrong].abs() < 1e-4).all()
+
+
+def test_the_number_of_threads_changes_nothing():
+    layer = dyadic_layer("ALIF", 6, 33)
+    with torch.no_grad():
+        layer.weight_ih_l0.add_(0.001 * torch.randn(33, 6))
+    x = events(30, 11, 6)
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(gradients(layer, x))
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        assert torch.equal(results[0][1], other[1])
+        assert all(torch.equal(v, other[0][k]) for k, v in results[0][0].items())
+
+
+def test_what_buffers_held_before_never_shows(monkeypatch):
+    layer = dyadic_layer("ALIF", 6, 17, layers=2)
+    x, lengths = events(20, 5, 6), torch.tensor([20, 3, 16, 17, 1])
+    expected, out, after = gradients(layer, x, lengths)
+
+    def poisoned(*shape, dtype=torch.float32):
+        fill = float("nan") if dtype.is_floating_point else -1
+        return torch.full(shape, fill, dtype=dtype)
+
+    monkeypatch.setattr(boundary, "allocate", poisoned)
+    found, again, after_again = gradients(layer, x, lengths)
+    assert torch.equal(out, again)
+    assert all(torch.equal(a, b) for a, b in zip(after, after_again))
+    assert all(torch.equal(v, found[k]) for k, v in expected.items())
+
+
+def test_the_operator_keeps_torchs_contract():
+    layer = dyadic_layer("LIF", 6, 17)
+    name = fused.kernel_name(layer.neuron, layer.surrogate)
+    weights = [p.detach().requires_grad_() for p in (layer.weight_ih_l0, layer.weight_hh_l0)]
+    bias = layer.bias_l0.detach().requires_grad_()
+    params = torch.stack(tuple(layer.params(0))).detach().requires_grad_()
+    start = torch.zeros(2, 3, 17, requires_grad=True)
+    x = events(9, 3, 6).requires_grad_()
+    arguments = (name, x, *weights, bias, params, start, torch.full((3,), 9))
+    torch.library.opcheck(torch.ops.spikern.run.default, arguments)
+
+
+def test_compile_takes_the_layer_whole():
+    torch._dynamo.reset()
+    layer = dyadic_layer("LIF", 6, 17)
+    x = events(9, 3, 6)
+    expected, _ = layer(x)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    found, _ = compiled(x)
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert layer.weight_hh_l0.grad is not None
+
+
+def test_copies_and_pickles_run():
+    layer = dyadic_layer("ALIF", 6, 17)
+    x = events(9, 3, 6)
+    out, _ = layer(x)
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(twin(x)[0], out)
+
+
+def test_what_fused_cannot_run_is_refused_and_auto_says_what_it_chose():
+    layer = SpikingRNN("LIF", 3, 5, engine="fused", dtype=torch.float64)
+    with pytest.raises(UnsupportedError, match="engine='reference'"):
+        layer(torch.zeros(2, 1, 3, dtype=torch.float64))
+    assert "engine=reference (auto)" in repr(SpikingRNN("LIF", 3, 5, dtype=torch.float64))
+    assert "engine=fused (auto)" in repr(SpikingRNN("LIF", 3, 5))
+
+    def step(p, s, i, fire):
+        v = torch.cumsum(i, -1) + s.v
+        z = fire(v - p.v_th)
+        return LIF.state(v, z), z
+
+    summing = replace(LIF, name="summing", step=step)
+    assert SpikingRNN(summing, 3, 5).engine == "reference"
+    with pytest.raises(UnsupportedError, match="cumsum"):
+        SpikingRNN(summing, 3, 5, engine="fused")(torch.zeros(2, 1, 3))
+
+
+def test_a_users_own_neuron_gets_a_kernel_with_no_line_of_its_own():
+    def step(p, s, i, fire):
+        a = p.alpha_adapt * s.a + (1 - p.alpha_adapt) * s.z * torch.sigmoid(s.v)
+        v = torch.where(s.z > 0, torch.zeros_like(s.v), p.alpha_mem * s.v) + torch.tanh(i) * 0.5
+        z = fire(v - p.v_th * (1 + p.adapt_scale * a**2) / 2)
+        return ALIF.state(v.clamp(-3, 3), a, z), z
+
+    own = replace(ALIF, name="own", step=step)
+    torch.manual_seed(0)
+    layer = SpikingRNN(own, 6, 17, engine="fused")
+    with torch.no_grad():
+        layer.weight_ih_l0.mul_(8)
+    x = events(30, 4, 6)
+    found, out, _ = gradients(layer, x)
+    expected, reference, _ = gradients(with_engine(layer, "reference"), x)
+    assert out.mean() > 0.01
+    assert torch.equal(out, reference)
+    assert_close_by_name(found, expected, 1e-3)

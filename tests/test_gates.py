@@ -1,0 +1,246 @@
+"""Every gate is seen to fail once: faults planted in the kernels are rejected.
+
+The kernels run here as plain Python, without numba's compiler, which is a test of its own.
+"""
+
+import importlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_cases import (
+    SPIKING,
+    assert_close_by_name,
+    dyadic_layer,
+    events,
+    gradients,
+    with_engine,
+)
+from numba import config
+from test_count import test_counts_equal_brute_force as counts_equal_brute_force
+
+from spikern import LIF
+from spikern.check import ContractError, check_neuron
+from spikern.engines import cache, fused, kernel, stream, stream_kernel
+
+counting = importlib.import_module("spikern.ops.count")
+
+FAULTS = {
+    "reset gradient dropped": ("G_z[q, h] = bx_add_8", "G_z[q, h] = f32(0.0)"),
+    "recurrence off by one": (
+        "n = unpack(bits, (t - 1) * batch + b, rows)\n                        add_to_rows",
+        "n = unpack(bits, t * batch + b, rows)\n                        add_to_rows",
+    ),
+    "fires at threshold": ("z = truth(u > f32(0.0))", "z = truth(u >= f32(0.0))"),
+    "state leaks between samples": ("S_v[q, h] = start[0, low + q, h]", "S_v[q, h] = S_v[0, h]"),
+    "recurrence forgotten": ("add_rows(acc, w_rec, rows, q, counts[q])", "pass"),
+    "recurrent gradient forgotten": ("add_dots(G_z, q, w_rec, rows, 0, n, di)", "pass"),
+    "padding runs on": ("if t >= lengths[b]:", "if t > lengths[b]:"),
+    "bias gradient twice": ("db[h] += y", "db[h] += f32(2.0) * y"),
+    "initial spikes forgotten": ("add_scaled_rows(acc, w_rec, rows, q, n, S_z, q)", "pass"),
+}
+
+
+@pytest.fixture
+def plain_python(monkeypatch, tmp_path):
+    """Kernels without compilation and without what other tests left; returns a planter."""
+    monkeypatch.setattr(config, "DISABLE_JIT", True)
+    monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "_modules", {})
+    monkeypatch.setattr(cache, "_ready", set())
+    monkeypatch.setattr(fused, "_sources", {})
+
+    def plant(where, right, wrong):
+        original = where.source
+
+        def planted(*args, **settings):
+            text = original(*args, **settings)
+            assert right in text
+            return text.replace(right, wrong)
+
+        monkeypatch.setattr(where, "source", planted)
+
+    return plant
+
+
+def agree(layer):
+    """Whether fused does what reference does."""
+    x = events(7, 3, 4, rate=0.5)
+    lengths = torch.tensor([7, 2, 5])
+    start = layer.zero_state(3)
+    start = start._replace(z=(torch.arange(start.z.numel()) % 2).float().reshape(start.z.shape))
+    if "v" in start._fields:
+        start = start._replace(v=torch.linspace(-1, 1, start.v.numel()).reshape(start.v.shape))
+    found, out, after = gradients(layer, x, lengths, start)
+    slow = with_engine(layer, "reference")
+    expected, out_reference, after_reference = gradients(slow, x, lengths, start)
+    assert torch.equal(out, out_reference)
+    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
+    assert_close_by_name(found, expected)
+
+
+def silent_at_threshold(layer):
+    """Neuron 0 comes to stand exactly at threshold, v = i = v_th, where it must not fire."""
+    with torch.no_grad():
+        layer.weight_ih_l0[0] = 0
+        layer.weight_hh_l0[0] = 0
+        layer.raw_tau_mem_l0[0] = float("-inf")
+        layer.bias_l0[0] = 1.0
+    out, _ = layer(torch.zeros(3, 1, 4))
+    assert (out[:, :, 0] == 0).all()
+
+
+@pytest.mark.parametrize("name", SPIKING)
+def test_without_the_compiler_the_kernels_say_the_same(name, plain_python):
+    agree(dyadic_layer(name, 4, 5))
+
+
+def test_a_neuron_exactly_at_threshold_does_not_fire(plain_python):
+    silent_at_threshold(dyadic_layer("LIF", 4, 5))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_rejected(fault, plain_python):
+    plain_python(kernel, *FAULTS[fault])
+    gate = silent_at_threshold if fault == "fires at threshold" else agree
+    with pytest.raises(AssertionError):
+        gate(dyadic_layer("ALIF", 4, 5))
+
+
+def test_a_count_that_is_doubled_is_rejected(plain_python):
+    layer = dyadic_layer("LIF", 4, 5)
+    x = events(7, 2, 4).numpy()
+    right = stream.compile_stream(layer).run(x).additions
+    assert right[0, 0] == int(x.sum()) * 5
+    plain_python(stream_kernel, "a0 += n", "a0 += 2 * n")
+    wrong = stream.compile_stream(layer).run(x).additions
+    assert wrong[0, 0] != int(x.sum()) * 5
+
+
+def test_poisoned_scratch_never_shows(plain_python, monkeypatch):
+    layer = dyadic_layer("ALIF", 4, 5)
+    x = events(7, 3, 4)
+    expected, out, _ = gradients(layer, x)
+    empty = np.empty
+
+    def poisoned(shape, dtype=float):
+        made = empty(shape, dtype)
+        made.fill(np.nan if np.issubdtype(dtype, np.floating) else 10**6)
+        return made
+
+    monkeypatch.setattr(np, "empty", poisoned)
+    found, again, _ = gradients(layer, x)
+    assert torch.equal(out, again)
+    assert all(torch.equal(v, found[k]) for k, v in expected.items())
+
+
+# The contract of neurons: for every law a neuron that breaks it
+
+
+def mutant(step):
+    """LIF with another step."""
+    return replace(LIF, name=step.__name__, step=step)
+
+
+def spikes_are_not_binary(p, s, i, fire):
+    state, z = LIF.step(p, s, i, fire)
+    return state._replace(z=0.5 * z), 0.5 * z
+
+
+def output_is_not_the_state(p, s, i, fire):
+    state, z = LIF.step(p, s, i, fire)
+    return state._replace(z=1 - z), z
+
+
+def dtype_changes(p, s, i, fire):
+    state, z = LIF.step(p, s, i, fire)
+    return state._replace(v=state.v.float()), z
+
+
+def fires_twice(p, s, i, fire):
+    state, z = LIF.step(p, s, i, fire)
+    return state, z + 0.0 * fire(state.v)
+
+
+def explodes(p, s, i, fire):
+    state, z = LIF.step(p, s, i, fire)
+    return state._replace(v=torch.exp(state.v)), z
+
+
+def samples_mix(p, s, i, fire):
+    return LIF.step(p, s._replace(v=s.v.mean(0, keepdim=True).expand_as(s.v)), i, fire)
+
+
+def neurons_mix(p, s, i, fire):
+    return LIF.step(p, s._replace(v=s.v.roll(1, dims=1)), i, fire)
+
+
+def gradient_is_cut(p, s, i, fire):
+    return LIF.step(p, s, i.detach(), fire)
+
+
+def reset_gradient_is_cut(p, s, i, fire):
+    v = p.alpha_mem * s.v + (1 - p.alpha_mem) * i - (p.v_th * s.z).detach()
+    z = fire(v - p.v_th)
+    return LIF.state(v, z), z
+
+
+def memory_is_hidden():
+    """A step that remembers, outside of its state, how often it was called."""
+    calls = []
+
+    def remembers(p, s, i, fire):
+        calls.append(1)
+        return LIF.step(p, s, i + len(calls), fire)
+
+    return remembers
+
+
+@pytest.mark.parametrize(
+    ("step", "law"),
+    [
+        (spikes_are_not_binary, "spikes are 0 or 1"),
+        (output_is_not_the_state, "z is the last output"),
+        (dtype_changes, "shape and dtype are kept"),
+        (fires_twice, "fire exactly once"),
+        (explodes, "stays finite"),
+        (samples_mix, "a sample alone is as in the batch"),
+        (neurons_mix, "permuted neurons permute the output"),
+        (gradient_is_cut, "gradients match finite differences"),
+        (reset_gradient_is_cut, "gradients match finite differences"),
+        (memory_is_hidden(), "chunked is whole|the future never changes the past"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_neuron_that_breaks_a_law_is_named_with_the_law(step, law):
+    with pytest.raises(ContractError, match=law):
+        check_neuron(mutant(step))
+
+
+# Counts: each fault makes the count differ from brute force
+
+COUNT_FAULTS = {
+    "recurrence counted twice": (
+        "arrivals",
+        lambda right: lambda z, w, n: right(z, w, n) * (2 if z.shape[2] == w.shape[0] else 1),
+    ),
+    "zero weights count": (
+        "arrivals",
+        lambda right: lambda z, w, n: right(z, torch.ones_like(w), n),
+    ),
+    "last spikes arrive": (
+        "arrivals",
+        lambda right: lambda z, w, n: right(z, w, n + 1),
+    ),
+    "neuron updates dropped": ("update_ops", lambda right: lambda model: {}),
+}
+
+
+@pytest.mark.parametrize("fault", COUNT_FAULTS)
+def test_a_wrong_count_is_rejected(fault, monkeypatch):
+    name, plant = COUNT_FAULTS[fault]
+    counts_equal_brute_force("ALIF", True, 1)
+    monkeypatch.setattr(counting, name, plant(getattr(counting, name)))
+    with pytest.raises(AssertionError):
+        counts_equal_brute_force("ALIF", True, 1)

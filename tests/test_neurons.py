@@ -1,0 +1,146 @@
+"""What a step must do, against closed forms, an independent simulation and snnTorch."""
+
+import math
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+
+from spikern import ALIF, LI, LIF, NEURONS, SpikingRNN
+from spikern.check import LAWS
+from spikern.engines import reference
+from spikern.neurons.alif import ALIFParams, ALIFState
+from spikern.neurons.li import LIParams, LIState
+from spikern.neurons.lif import LIFParams, LIFState
+from spikern.surrogate import spike, triangular
+
+FIRE = spike(triangular())
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("name", NEURONS)
+def test_contract(name, law):
+    law(NEURONS[name])
+
+
+def lif(alpha, v_th=1.0, size=1):
+    return LIFParams(torch.full((size,), alpha).double(), torch.full((size,), v_th).double())
+
+
+def zeros(kind, batch=1, size=1):
+    return kind(*(torch.zeros(batch, size, dtype=torch.float64) for _ in kind._fields))
+
+
+def test_leak_is_exponential():
+    start = LIState(torch.ones(1, 1, dtype=torch.float64))
+    params = LIParams(torch.tensor([math.exp(-1 / 20)], dtype=torch.float64))
+    current = torch.zeros(40, 1, 1, dtype=torch.float64)
+    out, _ = reference.run(LI, params, start, current, None, FIRE)
+    expected = torch.exp(-torch.arange(1, 41, dtype=torch.float64) / 20)
+    # 40 float64 products in a row
+    torch.testing.assert_close(out[:, 0, 0], expected, rtol=1e-13, atol=0)
+
+
+def test_constant_current_settles_at_that_current():
+    current = torch.full((400, 1, 1), 0.75, dtype=torch.float64)
+    params = LIParams(torch.tensor([0.9], dtype=torch.float64))
+    _, state = reference.run(LI, params, zeros(LIState), current, None, FIRE)
+    assert state.v.item() == pytest.approx(0.75, abs=1e-12)
+
+
+@pytest.mark.parametrize(("tau", "i"), [(5.0, 1.5), (20.0, 1.2), (20.0, 3.0)])
+def test_first_spike_time(tau, i):
+    """v_t = i (1 - alpha^t) first exceeds v_th = 1 at t = ceil(-tau ln(1 - 1/i))."""
+    current = torch.full((200, 1, 1), i, dtype=torch.float64)
+    out, _ = reference.run(LIF, lif(math.exp(-1 / tau)), zeros(LIFState), current, None, FIRE)
+    assert int(out[:, 0, 0].argmax()) + 1 == math.ceil(-tau * math.log(1 - 1 / i))
+
+
+def test_fires_strictly_above_threshold():
+    """alpha = 0 makes v = i: at i = v_th exactly there is no spike."""
+    current = torch.tensor([1.0, 1.0 + 2**-20], dtype=torch.float64).reshape(2, 1, 1)
+    out, _ = reference.run(LIF, lif(0.0), zeros(LIFState), current, None, FIRE)
+    assert out.flatten().tolist() == [0.0, 1.0]
+
+
+def test_reset_comes_with_the_next_update():
+    current = torch.tensor([4.0, 0.0], dtype=torch.float64).reshape(2, 1, 1)
+    params = lif(0.5)
+    out, state = reference.run(LIF, params, zeros(LIFState), current[:1], None, FIRE)
+    assert (state.v.item(), out.item()) == (2.0, 1.0)
+    _, state = reference.run(LIF, params, state, current[1:], None, FIRE)
+    assert state.v.item() == 0.5 * 2.0 - 1.0
+
+
+def test_recurrence_takes_one_step():
+    w_rec = torch.tensor([[0.0, 0.0], [8.0, 0.0]], dtype=torch.float64)
+    current = torch.tensor([[4.0, 0.0], [0.0, 0.0]], dtype=torch.float64).reshape(2, 1, 2)
+    out, _ = reference.run(LIF, lif(0.5, size=2), zeros(LIFState, 1, 2), current, w_rec, FIRE)
+    assert out[:, 0].tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_alif_against_an_independent_simulation():
+    """Scalar float64 numpy, written from the paper's equations and not from `step`."""
+    rng = np.random.default_rng(3)
+    steps, size = 60, 7
+    # multiples of 1/256 make every sum exact, so the comparison is exact equality
+    w = rng.integers(-128, 128, (size, size)) / 256
+    x = rng.integers(-256, 1024, (steps, size)) / 256
+    alpha, rho, v_th, beta = 0.5, 0.75, 1.0, 0.5
+    v, a, z = np.zeros(size), np.zeros(size), np.zeros(size)
+    spikes = np.zeros((steps, size))
+    for t in range(steps):
+        total = x[t].copy()
+        for post in range(size):
+            for pre in range(size):
+                if z[pre]:
+                    total[post] += w[post, pre]
+        for n in range(size):
+            a[n] = rho * a[n] + (1 - rho) * z[n]
+            v[n] = alpha * v[n] + (1 - alpha) * total[n] - v_th * z[n]
+        z = np.array([1.0 if v[n] > v_th + beta * a[n] else 0.0 for n in range(size)])
+        spikes[t] = z
+    full = lambda value: torch.full((size,), value, dtype=torch.float64)  # noqa: E731
+    out, state = reference.run(
+        ALIF,
+        ALIFParams(full(alpha), full(rho), full(v_th), full(beta)),
+        zeros(ALIFState, 1, size),
+        torch.from_numpy(x).unsqueeze(1),
+        torch.from_numpy(w),
+        FIRE,
+    )
+    assert 0 < spikes.mean() < 1
+    assert np.array_equal(out[:, 0].numpy(), spikes)
+    assert np.array_equal(state.a[0].numpy(), a)
+
+
+def test_lif_against_snntorch():
+    """snnTorch's RLeaky: v = beta v + i + w z - v_th z, so our current is theirs / (1 - beta)."""
+    torch.manual_seed(0)
+    size, steps, beta = 6, 80, 0.5
+    theirs = snntorch.RLeaky(
+        beta=beta, linear_features=size, reset_mechanism="subtract", reset_delay=True
+    )
+    w = torch.randint(-64, 64, (size, size)) / 256
+    with torch.no_grad():
+        theirs.recurrent.weight.copy_(w)
+        theirs.recurrent.bias.zero_()
+    x = torch.randint(-128, 384, (steps, 2, size)) / 256
+    spk, mem = theirs.init_rleaky()
+    expected = []
+    with torch.no_grad():
+        for t in range(steps):
+            spk, mem = theirs(x[t], spk, mem)
+            expected.append(spk)
+    params = LIFParams(torch.full((size,), beta), torch.ones(size))
+    state = LIFState(torch.zeros(2, size), torch.zeros(2, size))
+    scale = 1 / (1 - beta)
+    out, _ = reference.run(LIF, params, state, scale * x, scale * w, FIRE)
+    assert 0.01 < float(out.mean()) < 0.9
+    assert torch.equal(out, torch.stack(expected))
+
+
+def test_constants_are_in_ms():
+    layer = SpikingRNN(LIF.with_constants(tau_mem=10.0).frozen(), 2, 4, dt=2.0)
+    assert layer.params(0).alpha_mem.mean().item() == pytest.approx(math.exp(-0.2), rel=0.1)

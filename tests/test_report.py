@@ -1,0 +1,345 @@
+"""The report and the schema of results.json, on made-up results."""
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from spikern import ops, plot, report
+from spikern.report import page, words
+from spikern.report import sample as samples
+from spikern.report.sample import Sample
+from spikern.statistics import summary
+
+FOLDER = Path(page.__file__).parent
+SCHEMA = json.loads((FOLDER / "schema.json").read_text())
+PRICES = {"45nm_fp32": 1.0, "45nm_int8": 0.05, "loihi1": 6.0}
+
+
+def accuracies(middle: float, seeds: int) -> dict[str, Any]:
+    noise = np.random.default_rng(int(1e6 * middle)).normal(0.0, 0.004, seeds)
+    values = [float(v) for v in middle + noise - noise.mean()]
+    return {"per_seed": values, **summary(values)}
+
+
+def example_model(name: str, accuracy: float, work: float, seeds: int, layers: int = 1) -> Any:
+    spiking = name in ("LIF", "ALIF")
+    counted = {
+        "ac": 0.2 * work if spiking else 0.0,
+        "mac": 0.02 * work if spiking else work,
+        "neuron_updates": {"mul": 9e3, "add": 7e3, "compare": 2e3}
+        if spiking
+        else {"tanh": 4e3, "sigmoid": 6e3, "mul": 6e3, "add": 2e3},
+        "dense": work,
+    }
+    cost = work * (0.3 if spiking else 4.6)
+    random = np.random.default_rng(len(name))
+    rates = [float(work / 2e6) / (k + 1) for k in range(layers)] if spiking else []
+    return {
+        "name": name,
+        "kind": "spiking" if spiking else "standard",
+        "engine": "fused" if spiking else "torch",
+        "hidden": 94 if spiking else 42,
+        "parameters": 9_984,
+        "seeds": list(range(seeds)),
+        "test_accuracy": accuracies(accuracy, seeds),
+        "rate": sum(rates) / len(rates) if spiking else None,
+        "rates_by_layer": rates,
+        "ops_per_inference": counted,
+        "ops_by_layer": [{"layer": "hidden 0", **counted}],
+        "energy_pj": {
+            table: None if table == "loihi1" and not spiking else cost * price
+            for table, price in PRICES.items()
+        },
+        "milliseconds_per_inference": 0.42 if spiking else 0.31,
+        "history": [
+            {
+                "seed": seed,
+                "best_epoch": 38,
+                "epochs": [
+                    {
+                        "epoch": e,
+                        "loss": 2.0 * np.exp(-e / 8),
+                        "validation_accuracy": float(
+                            accuracy * (1 - 0.8 * np.exp(-e / 6)) + 0.006 * random.uniform(-1, 1)
+                        ),
+                        "rate": 0.05 if spiking else None,
+                        "seconds": 1.9,
+                    }
+                    for e in range(1, 41)
+                ],
+            }
+            for seed in range(seeds)
+        ],
+    }
+
+
+def example_results(
+    names: tuple[str, ...] = ("LIF", "ALIF", "RNN", "GRU", "LSTM"),
+    seeds: int = 3,
+    every_step: bool = False,
+) -> dict[str, Any]:
+    accuracy = {"LIF": 0.951, "ALIF": 0.962, "RNN": 0.931, "GRU": 0.969, "LSTM": 0.972}
+    work = {"LIF": 9e4, "ALIF": 1e5, "RNN": 8e4, "GRU": 8.5e4, "LSTM": 9e4}
+    models = [example_model(n, accuracy[n], work[n], seeds) for n in names]
+    if every_step:
+        for model in models:
+            model["test_accuracy_all_steps"] = accuracies(0.9, seeds)
+    lstm = next((m for m in models if m["name"] == "LSTM"), None)
+    comparisons = [] if lstm is None else [against(m, lstm) for m in models if m is not lstm]
+    results = {
+        "schema": 1,
+        "dataset": {
+            "name": "digits",
+            "title": "Handwritten digits, row by row",
+            "source": "UCI, Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998)",
+            "licence": "CC BY 4.0",
+            "train": 1_203,
+            "validation": 234,
+            "test": 360,
+            "steps": 80,
+            "features": 4,
+            "classes": 6,
+            "class_names": ["P", "PQ", "QR", "RS", "ST", "TP"],
+            "every_step": every_step,
+            "events": every_step,
+            "majority_accuracy": 0.178,
+        },
+        "settings": {
+            "dataset": "digits",
+            "models": list(names),
+            "match_parameters": 10_000,
+            "hidden": None,
+            "answer": "last",
+            "epochs": 40,
+            "batch_size": 64,
+            "learning_rate": 0.005,
+            "seeds": seeds,
+        },
+        "models": models,
+        "comparisons": comparisons,
+        "energy_tables": {
+            t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
+            for t in ops.tables().values()
+        },
+        "provenance": {
+            "spikern": "0.1.0",
+            "torch": "2.6.0",
+            "numpy": "2.2.0",
+            "numba": "0.61.0",
+            "python": "3.12.3",
+            "platform": "Linux x86_64",
+            "processor": "Example CPU @ 2.60GHz",
+            "workers": 2,
+            "threads": 1,
+            "commit": "0123abc",
+            "date": "2026-01-02T03:04:05+00:00",
+            "seconds": 361.2,
+            "command": "spikern compare digits --seeds 3 --epochs 40",
+        },
+    }
+    return json.loads(json.dumps(results))  # type: ignore[no-any-return]
+
+
+def against(model: Any, lstm: Any) -> dict[str, Any]:
+    pairs = zip(model["test_accuracy"]["per_seed"], lstm["test_accuracy"]["per_seed"])
+    return {
+        "model": model["name"],
+        "against": "LSTM",
+        "accuracy_difference": summary([a - b for a, b in pairs]),
+        "energy_ratio": {
+            table: lstm["energy_pj"][table] / pj if pj and lstm["energy_pj"][table] else None
+            for table, pj in model["energy_pj"].items()
+        },
+    }
+
+
+def example_sample(every_step: bool = False, features: int = 4) -> Sample:
+    random = np.random.default_rng(0)
+    steps = 80
+    readout = np.cumsum(random.normal(0, 0.1, (steps, 6)), 0)
+    label: Any = np.repeat([0, 1, 2, 3, 4, 5, -100, 0], 10) if every_step else 2
+    x = random.normal(size=(steps, features))
+    return Sample(
+        model="ALIF",
+        x=np.sign(x) * (np.abs(x) > 1.5) if every_step else x,
+        hidden=[(random.random((steps, 94)) < 0.05).astype(np.float32)],
+        readout=readout,
+        label=label,
+        class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
+        steps=75,
+    )
+
+
+class Resources(HTMLParser):
+    """Collects all that a page would load or point to, and its ids."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in ("script", "link", "iframe")
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset"):
+                self.targets.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_schema_takes_an_example(seeds: int) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(example_results(seeds=seeds), SCHEMA)
+    jsonschema.validate(example_results(("LIF",), every_step=True), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("schema",), 2),
+        (("dataset", "train"), -1),
+        (("dataset", "extra"), 1),
+        (("models", 0, "kind"), "quantum"),
+        (("models", 0, "test_accuracy", "mean"), 96.2),
+        (("models", 0, "energy_pj", "45nm_fp32"), "cheap"),
+        (("models", 0, "ops_per_inference", "ac"), -1),
+        (("models", 0, "history", 0, "epochs"), []),
+        (("comparisons", 0, "accuracy_difference", "ci95"), [0.1]),
+        (("provenance", "threads"), 0),
+    ],
+)
+def test_the_schema_rejects_a_broken_one(path: tuple[Any, ...], value: object) -> None:
+    broken: Any = copy.deepcopy(example_results())
+    where = broken
+    for key in path[:-1]:
+        where = where[key]
+    where[path[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, SCHEMA)
+
+
+def test_every_field_of_the_schema_is_described() -> None:
+    def described(node: Any) -> bool:
+        return "description" in node or "description" in SCHEMA["$defs"].get(
+            node.get("$ref", "").rpartition("/")[2], {}
+        )
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            for name, field in node.get("properties", {}).items():
+                assert described(field), name
+            for child in node.values():
+                walk(child)
+        if isinstance(node, list):
+            for child in node:
+                walk(child)
+
+    walk(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("names", "seeds", "every_step"),
+    [
+        (("LIF", "ALIF", "RNN", "GRU", "LSTM"), 3, False),
+        (("LIF", "ALIF", "RNN", "GRU", "LSTM"), 3, True),
+        (("LIF", "LSTM"), 1, False),
+        (("LIF", "GRU"), 2, False),
+        (("LIF",), 1, True),
+        (("RNN", "LSTM"), 2, False),
+    ],
+)
+def test_the_page_is_whole_and_self_contained(
+    names: tuple[str, ...], seeds: int, every_step: bool, tmp_path: Path
+) -> None:
+    sample = example_sample(every_step) if "LIF" in names else None
+    report.write(example_results(names, seeds, every_step), sample, tmp_path / "report.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    text = (tmp_path / "report.html").read_text()
+    found = Resources(text)
+    local = [t for t in found.targets if not t.startswith(("#", "data:image/png;base64,"))]
+    assert local == ["results.json"]
+    assert len(set(found.ids)) == len(found.ids)
+    assert not re.search(r"url\((?!#)|@import", text)
+    assert {t[1:] for t in found.targets if t.startswith("#")} <= set(found.ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(found.ids)
+    assert "<?xml" not in text
+    assert text.count('role="img"') == text.count("<svg ")
+    for name in names:
+        assert f">{name} <small>" in text
+    assert "estimate" in text
+
+
+def test_text_from_outside_is_escaped() -> None:
+    results = example_results()
+    results["dataset"]["title"] = "<script>alert(1)</script>"
+    results["models"][0]["name"] = "A<b>&"
+    results["comparisons"][0]["model"] = "A<b>&"
+    text = page.render(results, example_sample())
+    assert "<script" not in text
+    assert "A<b>" not in text
+
+
+def test_the_style_sheet_has_the_colours_of_the_figures() -> None:
+    light, dark = (FOLDER / "style.css").read_text().split("@media", 1)
+    for name, colour in plot.COLOURS.items():
+        assert f"--{name}: {colour};" in light
+        assert f"--{name}: " in dark
+
+
+def test_the_headline_says_what_the_numbers_say() -> None:
+    accuracy, energy, _ = words.headline(example_results())
+    assert accuracy.startswith("ALIF, the most accurate spiking network here, gets 96.2%")
+    assert "1.0 percentage points fewer than the LSTM (95% interval over 3 seeds: −" in accuracy
+    assert "energy estimate is 14 times lower" in energy
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((2.0, 8.0), "2.0 – 8.0 times lower"),
+        ((0.5, 0.25), "2.0 – 4.0 times higher"),
+        ((0.5, 4.0), "disagree"),
+        ((None, None), "No table prices both"),
+    ],
+)
+def test_a_ratio_against_spiking_networks_is_said_as_plainly(ratios: Any, expected: str) -> None:
+    tables = {"a": {"title": "A"}, "b": {"title": "B"}}
+    assert expected in words.ratio(dict(zip("ab", ratios)), "LSTM", tables)
+
+
+def test_one_seed_has_no_interval() -> None:
+    accuracy, *_ = words.headline(example_results(seeds=1))
+    assert "one seed" in accuracy
+    assert "±" not in page.render(example_results(seeds=1), None)
+
+
+def test_nothing_priced_means_no_energy_figure() -> None:
+    results = example_results(("LIF",))
+    for model in results["models"]:
+        model["energy_pj"] = dict.fromkeys(model["energy_pj"])
+    assert "no energy estimate" in words.headline(results)[0]
+    assert "<h2>Accuracy against energy" not in page.render(results, None)
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("last", 1), ("mean", 0)])
+def test_the_sample_is_answered_as_the_network_answers(rule: str, expected: int) -> None:
+    readout = np.array([[9.0, 0.0], [0.0, 1.0], [9.0, 0.0]])
+    sample = Sample("LIF", np.zeros((3, 1)), [np.zeros((3, 2))], readout, 1, ("a", "b"), steps=2)
+    assert samples.answer(sample, rule) == expected
+    assert ("correct" in samples.verdict(sample, rule)) == (expected == 1)
+
+
+@pytest.mark.parametrize("features", [1, 4])
+def test_every_kind_of_input_is_drawn(features: int) -> None:
+    assert "One test sample in ALIF" in page.render(
+        example_results(), example_sample(features=features)
+    )

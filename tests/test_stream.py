@@ -1,0 +1,103 @@
+"""The stream engine against the fused and reference engines, its counts, its file."""
+
+import numpy as np
+import pytest
+import torch
+from engine_cases import SPIKING, dyadic_layer, events, with_engine
+
+from spikern.engines.stream import compile_stream, load_stream
+from spikern.layers import Readout
+from spikern.network import Network, build
+from spikern.neurons import NEURONS
+from spikern.types import DataError, InputError, UnsupportedError
+
+
+def network(name, features=6, hidden=17, layers=2, classes=3):
+    body = dyadic_layer(name, features, hidden, layers)
+    readout = dyadic_layer("LI", hidden, classes)
+    assert isinstance(readout, Readout)
+    return Network(body, readout, "every_step")
+
+
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize(("steps", "batch", "hidden"), [(1, 1, 1), (40, 3, 5), (40, 21, 33)])
+def test_one_population_has_the_references_bits(name, steps, batch, hidden):
+    layer = dyadic_layer(name, 6, hidden)
+    x = events(steps, batch, 6)
+    expected, after = with_engine(layer, "reference")(x)
+    result = compile_stream(layer).run(x.numpy())
+    assert np.array_equal(result.out, expected.detach().numpy())
+    fields = compile_stream(layer).fields(result.state)[0]
+    for field, value in after._asdict().items():
+        assert np.array_equal(fields[field], value[0].detach().numpy())
+
+
+@pytest.mark.parametrize("name", SPIKING)
+def test_a_network_whole_chunked_and_step_by_step(name):
+    net = network(name)
+    x = events(30, 4, 6)
+    expected = net(x)[0].detach().numpy()
+    stream = compile_stream(net)
+    whole = stream.run(x.numpy())
+    assert np.array_equal(whole.out, expected)
+    first = stream.run(x[:11].numpy())
+    second = stream.run(x[11:].numpy(), first.state)
+    assert np.array_equal(np.concatenate([first.out, second.out]), whole.out)
+    assert np.array_equal(first.additions + second.additions, whole.additions)
+    for b in range(4):
+        state = stream.zero_state()
+        steps = [stream.step(x[t, b].numpy(), state).copy() for t in range(30)]
+        assert np.array_equal(np.stack(steps), whole.out[:, b])
+        assert np.array_equal(state[0], whole.state[b])
+
+
+def test_the_additions_executed_are_those_of_the_events():
+    net = network("LIF")
+    x = events(30, 4, 6)
+    lengths = torch.tensor([30, 7, 30, 1])
+    stream = compile_stream(net)
+    found = stream.run(x.numpy(), lengths=lengths.numpy()).additions
+    hidden = net.run(x, None, lengths)[0].hidden
+    valid = torch.arange(30)[:, None] < lengths
+    inputs = [x * valid[:, :, None], *hidden]
+    for k, size in enumerate((17, 17, 3)):
+        assert found[k, 0] == int(inputs[k].sum()) * size
+    for k in range(2):
+        before = valid[1:, :, None] * hidden[k][:-1]
+        assert found[k, 1] == int(before.sum()) * 17
+    assert found[2, 1] == 0
+    assert np.array_equal(stream.additions, found)
+
+
+def test_steps_and_chunks_count_what_the_whole_counts():
+    stream = compile_stream(network("ALIF"))
+    x = events(30, 1, 6).numpy()
+    whole = stream.run(x).additions
+    stream.additions[:] = 0
+    state = stream.zero_state()
+    for t in range(30):
+        stream.step(x[t, 0], state)
+    assert np.array_equal(stream.additions, whole)
+
+
+def test_a_file_brings_the_stream_back(tmp_path):
+    stream = compile_stream(network("ALIF"))
+    stream.save(tmp_path / "net.safetensors")
+    x = events(30, 2, 6).numpy()
+    again = load_stream(tmp_path / "net.safetensors")
+    assert np.array_equal(again.run(x).out, stream.run(x).out)
+    (tmp_path / "bad.safetensors").write_bytes((tmp_path / "net.safetensors").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"bad\.safetensors"):
+        load_stream(tmp_path / "bad.safetensors")
+
+
+def test_wrong_shapes_and_models_are_refused():
+    stream = compile_stream(dyadic_layer("LIF", 6, 5))
+    with pytest.raises(InputError, match=r"\(T, B, 6\)"):
+        stream.run(np.zeros((3, 1, 5), np.float32))
+    with pytest.raises(InputError, match="state"):
+        stream.run(np.zeros((3, 1, 6), np.float32), np.zeros((2, 10), np.float32))
+    with pytest.raises(InputError, match="lengths"):
+        stream.run(np.zeros((3, 1, 6), np.float32), lengths=np.array([4]))
+    with pytest.raises(UnsupportedError, match="LSTM"):
+        compile_stream(build("LSTM", 3, 4, 2))
