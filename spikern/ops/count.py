@@ -31,6 +31,7 @@ from spikern.ops.standard import linear_layer, recurrent_layers
 from spikern.ops.synapses import Signal, check_events, counted, last_steps, steps_in_play
 from spikern.types import InputError, UnsupportedError
 
+RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
 KNOWN = "Network, SpikingRNN, Readout, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
 
 
@@ -50,7 +51,7 @@ def count(
     torch.nn.Sequential are run one after the other, each on the output of the one before it.
 
     Layers are hidden 0, hidden 1, ..., readout, and mean where the answer is one; inside a
-    Sequential the child's name comes first.
+    Sequential the child's place comes first.
 
     Raises InputError on a wrong shape, dtype or NaN, on nothing to run, on events that are none;
     UnsupportedError, with its name, on a module that is not known.
@@ -87,8 +88,8 @@ def walk(
     `last` says that nothing follows, so that a linear map is a readout.
     """
     in_play = steps_in_play(len(x.values), lengths)
-    if isinstance(module, Network):
-        return network(module, x, lengths, prefix)
+    if isinstance(module, Network) and not prefix:
+        return network(module, x, lengths)
     if isinstance(module, Baseline):
         return walk(module.rnn, x, lengths, prefix)
     if isinstance(module, SpikingRNN):
@@ -99,11 +100,8 @@ def walk(
         kind = "readout" if reads else "input"
         layers, out, _ = spiking_layers(module, x, lengths, in_play, names, kind)
         return layers, out
-    if (
-        isinstance(module, nn.RNN | nn.GRU | nn.LSTM)
-        and type(module).__module__ == nn.RNN.__module__
-    ):
-        boundary.check_input(x.values, module.input_size, module.weight_ih_l0.dtype)
+    if isinstance(module, RECURRENT) and type(module) in RECURRENT:
+        boundary.check_input(x.values, module.input_size, next(module.parameters()).dtype)
         layers, source = recurrent_layers(module, x.source, in_play, f"{prefix}hidden")
         return layers, Signal(run_standard(module, x.values, lengths), False, source)
     if type(module) is nn.Linear:
@@ -113,12 +111,12 @@ def walk(
         return [layer], Signal(module(x.values), False, name)
     if type(module) is nn.Sequential:
         layers = []
-        for k, (name, child) in enumerate(module.named_children(), 1):
-            made, x = walk(child, x, lengths, f"{prefix}{name} ", last and k == len(module))
+        for k, child in enumerate(module):
+            made, x = walk(child, x, lengths, f"{prefix}{k} ", last and k == len(module) - 1)
             layers += made
         return layers, x
     raise UnsupportedError(
-        f"no count is known for the module {type(module).__name__}; known are {KNOWN}"
+        f"no count is known for the module {prefix}{type(module).__name__}; known are {KNOWN}"
     )
 
 
@@ -129,33 +127,32 @@ def run_standard(module: Any, x: Tensor, lengths: Tensor) -> Tensor:
     return out
 
 
-def network(model: Network, x: Signal, lengths: Tensor, prefix: str) -> tuple[list[Layer], Signal]:
+def network(model: Network, x: Signal, lengths: Tensor) -> tuple[list[Layer], Signal]:
     """Body, readout and answer; a linear map comes after the answer is formed."""
     steps = len(x.values)
-    layers, hidden = walk(model.body, x, lengths, prefix)
+    layers, hidden = walk(model.body, x, lengths, "")
     if isinstance(model.readout, Readout):
-        made, out = walk(model.readout, hidden, lengths, prefix)
-        answered = averaging(model, model.readout.hidden_size, steps, lengths, prefix)
+        made, out = walk(model.readout, hidden, lengths, "")
+        answered = averaging(model, model.readout.hidden_size, steps, lengths)
         return [*layers, *made, *answered], out
     once = model.answer != "every_step"
     times = last_steps(steps, lengths) if once else steps_in_play(steps, lengths)
-    answered = averaging(model, model.readout.in_features, steps, lengths, prefix)
+    answered = averaging(model, model.readout.in_features, steps, lengths)
     if answered:
         hidden = Signal(hidden.values, False, answered[0].name)
-    name = f"{prefix}readout"
-    readout = linear_layer(model.readout, hidden, times, name, "readout")
+    readout = linear_layer(model.readout, hidden, times, "readout", "readout")
     logits = model.readout(ANSWERS[model.answer](hidden.values, lengths))
-    return [*layers, *answered, readout], Signal(logits, False, name)
+    return [*layers, *answered, readout], Signal(logits, False, "readout")
 
 
-def averaging(model: Network, width: int, steps: int, lengths: Tensor, prefix: str) -> list[Layer]:
+def averaging(model: Network, width: int, steps: int, lengths: Tensor) -> list[Layer]:
     """The mean over steps, if that is the answer: it adds from the second step on, then scales."""
     if model.answer != "mean":
         return []
     uses = counted(steps_in_play(steps, lengths))
     return [
         Layer(
-            f"{prefix}mean",
+            "mean",
             "mean",
             0,
             False,
