@@ -34,7 +34,10 @@ class BreakEven(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """One table and view: estimates of one inference, their ratio, where it turns, its cap."""
+    """One table and view: estimates of one inference, their ratio, where it turns, its cap.
+
+    room is the break-even rate over the network's own: below 1 it fires too often to gain.
+    """
 
     table: str
     view: str
@@ -42,6 +45,7 @@ class Line:
     twin_pj: float | None
     ratio: float | None
     break_even: BreakEven
+    room: float | None
     cap: float | None
 
 
@@ -103,17 +107,10 @@ def statement(
         for view in views:
             found = [energy(c, table, view, surroundings) for c in (spiking, twin, still)]
             now, other, least = (None if e is None else e.pj for e in found)
-            lines.append(
-                Line(
-                    table.name,
-                    view,
-                    now,
-                    other,
-                    divided(other, now),
-                    break_even(rate, now, least, other),
-                    divided(other, least),
-                )
-            )
+            ratio, cap = divided(other, now), divided(other, least)
+            even = break_even(rate, now, least, other)
+            room = divided(even.rate, rate)
+            lines.append(Line(table.name, view, now, other, ratio, even, room, cap))
     return Statement(*names, rate, spikes_per_synapse(spiking), tuple(lines))
 
 
@@ -168,11 +165,12 @@ def render(found: Statement) -> Iterable[str]:
         if x.ratio is None or x.spiking_pj is None or x.twin_pj is None:
             unpriced.setdefault(x.table, []).append(x.view)
             continue
-        even, why = x.break_even
-        where = f"even at {100 * even:.3g} %" if even is not None else f"even {why}"
-        cap = "no cap" if x.cap is None else f"at most {x.cap:.3g}"
+        even = x.break_even.why
+        if x.break_even.rate is not None:
+            even = f"at a rate of {100 * x.break_even.rate:.3g} %, {x.room:.3g} x its own"
+        cap = "no cap" if x.cap is None else f"cap {x.cap:.3g}"
         pair = f"{1e-3 * x.spiking_pj:.4g} nJ against {1e-3 * x.twin_pj:.4g} nJ"
-        yield f"  {x.table}, {x.view}: {pair}, ratio {x.ratio:.3g} ({cap}); {where}"
+        yield f"  {x.table}, {x.view}: {pair}, ratio {x.ratio:.3g} ({cap}); breaks even {even}"
     for table, views in unpriced.items():
         yield f"  {table}: no estimate for {', '.join(views)}"
 
