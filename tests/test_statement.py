@@ -11,7 +11,7 @@ from torch import nn
 
 from spikern import InputError, Readout, plot_energy
 from spikern.network import Network
-from spikern.ops import count, energy, ladder, silent, statement, tables
+from spikern.ops import Surroundings, count, energy, ladder, silent, statement, tables
 from spikern.ops.ladder import text
 from spikern.ops.statement import COMPARED, break_even, spikes_per_synapse
 
@@ -134,6 +134,17 @@ def test_a_silent_network_has_a_statement_and_no_break_even(counted):
     assert found.rate == 0
     assert all(x.break_even.rate is None for x in found.lines)
     assert all(x.cap == x.ratio for x in found.lines)
+
+
+def test_the_twin_may_take_longer(counted):
+    """Static power over another time; the rest is untouched."""
+    mine, twin = counted
+    chosen = {"45nm_int8": tables()["45nm_int8"]}
+    fast, slow = (Surroundings(static_watts=1e-3, seconds=s) for s in (1e-6, 3e-6))
+    plain = statement(mine, twin, chosen).lines[0]
+    found = statement(mine, twin, chosen, surroundings=fast, twin_surroundings=slow).lines[0]
+    assert found.spiking_pj == pytest.approx(plain.spiking_pj + 1e3, rel=1e-12)
+    assert found.twin_pj == pytest.approx(plain.twin_pj + 3e3, rel=1e-12)
 
 
 def test_nothing_priced_is_said_so(counted):

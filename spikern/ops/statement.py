@@ -93,8 +93,11 @@ def statement(
     views: Sequence[str] = COMPARED,
     names: tuple[str, str] = ("the spiking network", "the twin"),
     surroundings: Surroundings | None = None,
+    twin_surroundings: Surroundings | None = None,
 ) -> Statement:
     """The statement over tables and views; a view that a table has no prices for has no estimate.
+
+    The twin's surroundings (its inference may take longer) are those of the first unless given.
 
     Raises InputError if the first network has no neuron that can fire.
     """
@@ -105,7 +108,11 @@ def statement(
     still = silent(spiking)
     for table in tables.values():
         for view in views:
-            found = [energy(c, table, view, surroundings) for c in (spiking, twin, still)]
+            found = [
+                energy(spiking, table, view, surroundings),
+                energy(twin, table, view, twin_surroundings or surroundings),
+                energy(still, table, view, surroundings),
+            ]
             now, other, least = (None if e is None else e.pj for e in found)
             ratio, cap = divided(other, now), divided(other, least)
             even = break_even(rate, now, least, other)

@@ -45,7 +45,7 @@ def delayed(values: Tensor, steps: int = 1) -> Tensor:
 
 def counted(mask: Tensor) -> Steps:
     """The true entries of a mask (T, ...) at every step."""
-    return tuple(int(n) for n in mask.flatten(1).sum(1))
+    return tuple(mask.flatten(1).sum(1).tolist())
 
 
 def dense(source: str, target: str, kind: str, weight: Tensor, in_play: Tensor) -> Connection:
@@ -80,8 +80,8 @@ def connect(
     return replace(
         whole,
         spiking=True,
-        arrivals=tuple(int(n) for n in events.sum(1)),
-        ops=tuple(int(n) for n in (events * fan_out).sum(1)),
+        arrivals=tuple(events.sum(1).tolist()),
+        ops=tuple((events * fan_out).sum(1).tolist()),
     )
 
 
