@@ -17,10 +17,9 @@ def ladder(axis: Axes, rungs: Sequence[Rung]) -> Axes:
     Estimates of the network are filled, figures of the world outside are open.
     """
     for y, rung in enumerate(rungs):
-        ours = rung.name.endswith("estimate")
-        colour = COLOURS["blue"] if ours else COLOURS["rust"]
+        colour = COLOURS["blue"] if rung.estimate else COLOURS["rust"]
         axis.plot([rung.low, rung.high], [y, y], color=colour, lw=4, solid_capstyle="round")
-        face = colour if ours else "white"
+        face = colour if rung.estimate else "white"
         axis.plot(rung.high, y, "o", color=colour, mfc=face, ms=8, mew=1.6)
         for words, up, colour, size in ((rung.name, 8, INK, 9), (rung.arithmetic, -16, MUTED, 7)):
             axis.annotate(

@@ -27,12 +27,13 @@ GWH = 3.6e12
 
 
 class Rung(NamedTuple):
-    """Joules of one thing, from low to high, and the arithmetic that gives them."""
+    """Joules of one thing, from low to high, the arithmetic, and whether it is our estimate."""
 
     name: str
     low: float
     high: float
     arithmetic: str
+    estimate: bool = False
 
 
 def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ...]:
@@ -67,14 +68,16 @@ def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ..
             mine,
             mine,
             f"{joules:.4g} J / {synapses:,} synapses ({source})",
+            estimate=True,
         ),
-        Rung("one inference, estimate", joules, joules, f"{estimate.pj:.4g} pJ ({source})"),
+        Rung("one inference, estimate", joules, joules, f"{estimate.pj:.4g} pJ ({source})", True),
         Rung("a brain in that time", low, high, span),
         Rung(
             "one inference with a brain's synapses, estimate",
             mine * BRAIN_SYNAPSES,
             mine * BRAIN_SYNAPSES,
             f"{mine:.4g} J x {BRAIN_SYNAPSES:.0e} synapses",
+            estimate=True,
         ),
         Rung(
             "one query to BLOOM",
