@@ -104,11 +104,12 @@ def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input"):
     return out, tallies
 
 
-def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False):
+def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=False):
     """torch.nn.RNN, GRU or LSTM over x (T, F) for one sample: hidden (T, H) and tallies (T,).
 
     b is the sum of torch's two bias vectors; for the GRU a pair of them. w_hr projects the output
     of an LSTM. `backward` goes from the last step to the first; both come in the order of x.
+    `events` lets x be accumulated where it is not zero.
     """
     size = len(w_ih) // {"RNN": 1, "GRU": 3, "LSTM": 4}[kind]
     h, c = [0.0] * len(w_hh[0]), [0.0] * size
@@ -122,9 +123,9 @@ def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False):
                 weights, values = (w_ih, row) if part == 0 else (w_hh, h)
                 what = ("input", "recurrent")[part]
                 pairs = zip(weights[k], values)
-                return Number(gather(b[part][k], pairs, tally, False, what), tally)
+                return Number(gather(b[part][k], pairs, tally, events and part == 0, what), tally)
             bias = b[0][k] + b[1][k] if kind == "GRU" else b[k]
-            total = gather(bias, zip(w_ih[k], row), tally, False, "input")
+            total = gather(bias, zip(w_ih[k], row), tally, events, "input")
             return Number(gather(total, zip(w_hh[k], h), tally, False, "recurrent"), tally)
 
         following = []

@@ -7,6 +7,7 @@ import pytest
 import torch
 from engine_cases import dyadic_layer, events
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
 from spikern import Baseline, InputError, Readout, SpikingRNN, UnsupportedError, build
 from spikern.engines.stream import compile_stream
@@ -55,7 +56,7 @@ def brute_spiking(sums, module, names, signal, declared, kind="input"):
     return signal
 
 
-def brute_standard(sums, rnn, signal):
+def brute_standard(sums, rnn, signal, declared=False):
     kind = rnn.mode.split("_")[0]
     for k in range(rnn.num_layers):
         sides = []
@@ -67,7 +68,7 @@ def brute_standard(sums, rnn, signal):
             projection = get("weight_hr").tolist() if rnn.proj_size else None
             weights = get("weight_ih").tolist(), get("weight_hh").tolist()
             side, tallies = brute.standard_layer(
-                kind, *weights, bias, signal, projection, bool(suffix)
+                kind, *weights, bias, signal, projection, bool(suffix), declared and k == 0
             )
             merge(sums, f"hidden {k}{suffix.replace('_', ' ')}", tallies)
             sides.append(side)
@@ -136,6 +137,9 @@ def test_counts_equal_brute_force(model, declared, layers):
     assert counts.ops.spikes == sum(t["spikes"] for steps in expected.values() for t in steps)
     assert counts.ops.spikes > 0 or not network.spiking
     assert counts.ops.dense > counts.ops.ac
+    for layer in counts.layers:
+        weights = sum(c.weights for c in layer.connections)
+        assert layer.dense == tuple(weights * n for n in layer.uses)
     assert counts.inferences == 3
 
 
@@ -168,6 +172,24 @@ def test_every_layer_direction_and_projection_equals_brute_force(kind, shape):
             torch.testing.assert_close(out[:, 0], torch.tensor(signal, dtype=torch.float64))
     counts = count(module, x, LENGTHS)
     assert {layer.name: by_step(layer) for layer in counts.layers} == without_zeros(sums)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@torch.no_grad()
+def test_the_least_that_a_standard_network_needs_for_events(kind):
+    """It may skip the zeros of its input; its own state stays analog, in every layer."""
+    module = kind(3, 4, num_layers=2, bidirectional=True).double()
+    sparsify(module)
+    x = torch.randn(9, 3, 3, dtype=torch.float64).round().clamp(-1, 1)
+    sums = {}
+    for b, steps in enumerate(LENGTHS.tolist()):
+        brute_standard(sums, module, x[:steps, b].tolist(), declared=True)
+    least = count(module, x, LENGTHS, events=True, skip_zeros=True)
+    assert {layer.name: by_step(layer) for layer in least.layers} == without_zeros(sums)
+    usual = count(module, x, LENGTHS, events=True)
+    assert usual.ops.mac > least.ops.mac
+    assert usual.ops.ac == 0 < least.ops.ac
+    assert count(module, x, LENGTHS, skip_zeros=True) == usual  # nobody declared them events
 
 
 @torch.no_grad()
@@ -355,6 +377,29 @@ def test_an_unknown_connection_is_an_error_that_names_it():
 def test_bad_input_is_refused(model, x, settings, message):
     with pytest.raises(InputError, match=message):
         count(model, x, **settings)
+
+
+class Masked(nn.Module):
+    def forward(self, weight):
+        return weight * (torch.arange(weight.numel()).reshape(weight.shape) % 3 == 0)
+
+
+@pytest.mark.parametrize("how", ["pruning", "parametrization"])
+@torch.no_grad()
+def test_masked_weights_are_no_synapses(how):
+    layer = dyadic_layer("LIF", 4, 6)
+    layer.weight_hh_l0.fill_(1 / 256)
+    if how == "pruning":
+        prune.random_unstructured(layer, "weight_hh_l0", 24)
+    else:
+        parametrize.register_parametrization(layer, "weight_hh_l0", Masked())
+    x = events(20, 2, 4)
+    recurrent = count(layer, x, events=True)["hidden 0"].connections[1]
+    assert (recurrent.synapses, recurrent.weights) == (12, 36)
+    z = torch.cat([torch.zeros(1, 2, 6), layer(x)[0][:-1]])
+    fan_out = torch.count_nonzero(layer.weight_hh_l0, dim=0)
+    assert recurrent.arrivals == tuple(z.sum((1, 2)).int().tolist())
+    assert recurrent.ops == tuple((z.sum(1) * fan_out).sum(1).int().tolist())
 
 
 def test_what_was_never_run_has_no_counts():

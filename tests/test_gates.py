@@ -271,18 +271,18 @@ def without(kind):
     """A planter: connections of this kind are counted as none."""
 
     def plant(right):
-        def dense(source, target, what, *rest):
-            c = right(source, target, what, *rest)
+        def connect(x, target, what, *rest):
+            c = right(x, target, what, *rest)
             return replace(c, ops=(0,) * len(c.ops)) if what == kind else c
 
-        return dense
+        return connect
 
     return plant
 
 
 STANDARD_FAULTS = {
-    "projection forgotten": ("dense", without("projection")),
-    "recurrence forgotten": ("dense", without("recurrent")),
+    "projection forgotten": ("connect", without("projection")),
+    "recurrence forgotten": ("connect", without("recurrent")),
     "gates forgotten": ("gates", lambda right: lambda module: {}),
 }
 

@@ -15,7 +15,7 @@ operation. Accumulators start from the bias, which is therefore free, for all mo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,14 @@ from spikern.ops.standard import linear_layer, recurrent_layers
 from spikern.ops.synapses import Signal, check_events, counted, last_steps, steps_in_play
 from spikern.types import InputError, UnsupportedError
 
+
+class Given(NamedTuple):
+    """What the user gave beside model and input."""
+
+    lengths: Tensor
+    skip_zeros: bool
+
+
 RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
 KNOWN = "Network, SpikingRNN, Readout, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
 
@@ -42,12 +50,14 @@ def count(
     lengths: Tensor | None = None,
     events: bool = False,
     encoder: str | None = None,
+    skip_zeros: bool = False,
 ) -> Counts:
     """Run a model on x (T, B, F), whatever its batch_first says, and count by layer and step.
 
     `events` declares that x holds events in {-1, 0, 1}, so that a spiking layer accumulates
-    where it would otherwise multiply; standard models always multiply. `encoder` names what made
-    these events ("delta"), whose own work is then counted as a layer. The layers of a
+    where it would otherwise multiply. A standard recurrent model multiplies all the same, unless
+    `skip_zeros` lets it accumulate them too: its least cost. `encoder` names what made these
+    events ("delta"), whose own work is then counted as a layer. The layers of a
     torch.nn.Sequential are run one after the other, each on the output of the one before it.
 
     Layers are hidden 0, hidden 1, ..., readout, and mean where the answer is one; inside a
@@ -76,22 +86,23 @@ def count(
         if not events:
             raise InputError("an encoder makes events: count with events=True")
         layers.append(ENCODERS[encoder](x, in_play))
-    made, _ = walk(model, Signal(x, events, "input"), lengths, "")
+    made, _ = walk(model, Signal(x, events, "input"), Given(lengths, skip_zeros))
     return Counts(batch, (*layers, *made))
 
 
 def walk(
-    module: nn.Module, x: Signal, lengths: Tensor, prefix: str, last: bool = True
+    module: nn.Module, x: Signal, given: Given, prefix: str = "", last: bool = True
 ) -> tuple[list[Layer], Signal]:
     """Run one module on a signal: its layers, and the signal that it passes on.
 
     `last` says that nothing follows, so that a linear map is a readout.
     """
+    lengths = given.lengths
     in_play = steps_in_play(len(x.values), lengths)
     if isinstance(module, Network) and not prefix:
-        return network(module, x, lengths)
+        return network(module, x, given)
     if isinstance(module, Baseline):
-        return walk(module.rnn, x, lengths, prefix)
+        return walk(module.rnn, x, given, prefix)
     if isinstance(module, SpikingRNN):
         reads = isinstance(module, Readout)
         label = f"{prefix}{'readout' if reads else 'hidden'}"
@@ -102,7 +113,8 @@ def walk(
         return layers, out
     if isinstance(module, RECURRENT) and type(module) in RECURRENT:
         boundary.check_input(x.values, module.input_size, next(module.parameters()).dtype)
-        layers, source = recurrent_layers(module, x.source, in_play, f"{prefix}hidden")
+        taken = x._replace(spiking=x.spiking and given.skip_zeros)
+        layers, source = recurrent_layers(module, taken, in_play, f"{prefix}hidden")
         return layers, Signal(run_standard(module, x.values, lengths), False, source)
     if type(module) is nn.Linear:
         boundary.check_input(x.values, module.in_features, module.weight.dtype)
@@ -112,7 +124,7 @@ def walk(
     if type(module) is nn.Sequential:
         layers = []
         for k, child in enumerate(module):
-            made, x = walk(child, x, lengths, f"{prefix}{k} ", last and k == len(module) - 1)
+            made, x = walk(child, x, given, f"{prefix}{k} ", last and k == len(module) - 1)
             layers += made
         return layers, x
     raise UnsupportedError(
@@ -127,12 +139,12 @@ def run_standard(module: Any, x: Tensor, lengths: Tensor) -> Tensor:
     return out
 
 
-def network(model: Network, x: Signal, lengths: Tensor) -> tuple[list[Layer], Signal]:
+def network(model: Network, x: Signal, given: Given) -> tuple[list[Layer], Signal]:
     """Body, readout and answer; a linear map comes after the answer is formed."""
-    steps = len(x.values)
-    layers, hidden = walk(model.body, x, lengths, "")
+    steps, lengths = len(x.values), given.lengths
+    layers, hidden = walk(model.body, x, given)
     if isinstance(model.readout, Readout):
-        made, out = walk(model.readout, hidden, lengths, "")
+        made, out = walk(model.readout, hidden, given)
         answered = averaging(model, model.readout.hidden_size, steps, lengths)
         return [*layers, *made, *answered], out
     once = model.answer != "every_step"

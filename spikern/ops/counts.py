@@ -131,10 +131,15 @@ class Layer:
 
     def synaptic(self, spiking: bool, *kinds: str) -> Steps:
         """Accumulates (spiking) or multiply-accumulates at every step, of some kinds or of all."""
-        chosen = [c.ops for c in self.connections if c.spiking == spiking]
-        if kinds:
-            chosen = [c.ops for c in self.connections if c.spiking == spiking and c.kind in kinds]
+        wanted = kinds or KINDS
+        chosen = [c.ops for c in self.connections if c.spiking == spiking and c.kind in wanted]
         return tuple(sum(at) for at in zip(*chosen)) if chosen else (0,) * len(self.uses)
+
+    @property
+    def dense(self) -> Steps:
+        """All weights, once a sample, at every step."""
+        each = [tuple(c.weights * n for n in c.uses) for c in self.connections]
+        return tuple(sum(at) for at in zip(*each)) if each else (0,) * len(self.uses)
 
     @property
     def ops(self) -> Ops:
@@ -146,7 +151,7 @@ class Layer:
             {kind: sum(steps) for kind, steps in self.arithmetic.items() if sum(steps)},
             updates,
             sum(self.spikes),
-            sum(c.weights * sum(c.uses) for c in self.connections),
+            sum(self.dense),
             {self.unit: updates} if updates else {},
         )
 

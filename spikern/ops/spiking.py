@@ -14,7 +14,10 @@ from spikern.ops.counts import Layer, Storage
 from spikern.ops.synapses import Signal, connect, counted, delayed
 from spikern.types import NeuronModel, UnsupportedError
 
-KNOWN_WEIGHT = re.compile(r"weight_(ih|hh)_l\d+")
+KNOWN_WEIGHT = re.compile(
+    r"(parametrizations\.)?weight_(ih|hh)_l\d+(_orig|_mask|\.(original\d*|\d+\..*))?"
+)
+"""A weight by its name, or what torch's pruning or a parametrization makes it from."""
 
 
 def constants_read(model: NeuronModel) -> int:

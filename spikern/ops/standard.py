@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from spikern.ops.counts import Layer, Storage
-from spikern.ops.synapses import Signal, connect, counted, dense
+from spikern.ops.synapses import Signal, connect, counted
 
 GATES: dict[str, dict[str, int]] = {
     "RNN": {"tanh": 1},
@@ -49,20 +49,27 @@ def gates(module: nn.RNNBase) -> Mapping[str, int]:
 
 
 def recurrent_layers(
-    module: nn.RNNBase, source: str, in_play: Tensor, prefix: str
+    module: nn.RNNBase, x: Signal, in_play: Tensor, prefix: str
 ) -> tuple[list[Layer], str]:
     """The layers of a standard network, each direction one of them, and the last layer's name.
 
-    Standard networks always multiply: their state is analog, and their input is taken so.
+    Their state is analog, so all but the first layer's input multiplies, whatever x is.
     """
+    source = x.source
     kind = module.mode.split("_")[0]
     uses, size = counted(in_play), module.hidden_size
     layers = []
     for k in range(module.num_layers):
         for suffix in ("", "_reverse") if module.bidirectional else ("",):
             name = f"{prefix} {k}{suffix.replace('_', ' ')}"
-            crossed = [("input", source, "ih"), ("recurrent", name, "hh")]
-            crossed += [("projection", name, "hr")] if module.proj_size else []
+            own = Signal(x.values, False, name)
+            into = x if k == 0 else Signal(x.values, False, source)
+            crossed = [
+                ("input", into, f"weight_ih_l{k}{suffix}"),
+                ("recurrent", own, f"weight_hh_l{k}{suffix}"),
+            ]
+            if module.proj_size:
+                crossed.append(("projection", own, f"weight_hr_l{k}{suffix}"))
             layers.append(
                 Layer(
                     name,
@@ -70,10 +77,8 @@ def recurrent_layers(
                     size,
                     False,
                     tuple(
-                        dense(
-                            start, name, what, getattr(module, f"weight_{w}_l{k}{suffix}"), in_play
-                        )
-                        for what, start, w in crossed
+                        connect(arriving, name, what, getattr(module, weight), in_play)
+                        for what, arriving, weight in crossed
                     ),
                     {op: tuple(n * size * u for u in uses) for op, n in gates(module).items()},
                     uses,
