@@ -125,8 +125,13 @@ class Dataset:
             padding = ~valid_steps(part).unsqueeze(2)
             return replace(part, x=encode(part.x).masked_fill(padding, 0.0))
 
-        parts = {name: changed(getattr(self, name)) for name in ("train", "validation", "test")}
-        return replace(self, **parts, **changes)
+        return replace(
+            self,
+            train=changed(self.train),
+            validation=changed(self.validation),
+            test=changed(self.test),
+            **changes,
+        )
 
     @property
     def input_size(self) -> int:

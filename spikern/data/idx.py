@@ -1,8 +1,8 @@
 """The idx format of MNIST: a magic number, the sizes, then bytes.
 
-    0 0 8 n   bytes of n dimensions
-    n sizes   4 bytes each, the largest first
-    content   as many bytes as their product
+0 0 8 n   bytes of n dimensions
+n sizes   4 bytes each, the largest first
+content   as many bytes as their product
 """
 
 from __future__ import annotations

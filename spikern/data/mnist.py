@@ -8,6 +8,8 @@ are none in the image; published results use permutations of their own.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -66,7 +68,7 @@ def dataset(name: str, title: str, order: splits.Indices) -> Dataset:
         class_names=tuple("0123456789"),
         every_step=False,
         events=False,
-        source="MNIST (LeCun, Cortes and Burges 1998)",
+        source="MNIST (LeCun, Cortes and Burges)",
         licence="CC BY-SA 3.0",
         dt=DT,
     )
@@ -99,6 +101,6 @@ def split(
     return Split(x, torch.from_numpy(labels).long(), torch.full((len(labels),), PIXELS))
 
 
-def locate(name: str) -> files.Path:
+def locate(name: str) -> Path:
     """One original file."""
     return files.locate(f"mnist/{name}", f"{HOME}/{name}", SHA256[name], HINT)

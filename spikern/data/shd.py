@@ -14,7 +14,7 @@ from spikern.data.dataset import Dataset
 from spikern.types import DataError
 
 TITLE = "Spiking Heidelberg Digits: the spoken digit"
-FILES = ("shd/shd_train.h5.gz", "shd/shd_test.h5.gz")
+FILES = ("shd/shd_train.h5", "shd/shd_test.h5")
 SEED = 0
 DT = 4.0
 """Milliseconds a step: the longest recordings have about 350."""

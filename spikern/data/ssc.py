@@ -9,7 +9,7 @@ from spikern.data import heidelberg
 from spikern.data.dataset import Dataset
 
 TITLE = "Spiking Speech Commands: the spoken word"
-FILES = ("ssc/ssc_train.h5.gz", "ssc/ssc_valid.h5.gz", "ssc/ssc_test.h5.gz")
+FILES = ("ssc/ssc_train.h5", "ssc/ssc_valid.h5", "ssc/ssc_test.h5")
 DT = 4.0
 """Milliseconds a step: a recording of a second has 250."""
 
@@ -28,7 +28,7 @@ def load() -> Dataset:
         class_names=train.class_names,
         every_step=False,
         events=True,
-        source="Spiking Speech Commands (Cramer et al. 2022), from Speech Commands 0.2 (Warden 2018)",
+        source="Spiking Speech Commands (Cramer et al. 2022), zenkelab.org",
         licence=heidelberg.LICENCE,
         dt=DT,
     )

@@ -116,7 +116,8 @@ def population(
     """Gaussian receptive fields: the responses in 0..1 of `neurons` a feature, (..., F neurons).
 
         response_j = exp(-(x - centre_j)^2 / (2 width^2)),   j = 1 .. neurons
-        centre_j = low + (2 j - 3) / 2 gap,   width = gap / beta,   gap = (high - low) / (neurons - 2)
+        centre_j = low + (2 j - 3) / 2 gap,   width = gap / beta
+        gap = (high - low) / (neurons - 2)
 
     The outermost centres lie half a gap outside low..high. The responses become spikes by
     `latency`, as in the source, or by `rate` or `integrate`.

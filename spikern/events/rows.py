@@ -40,7 +40,7 @@ def merged(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     >>> merged(torch.tensor([5, 3, 5, 4, 4]), torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0]))
     (tensor([3, 5]), tensor([1., 2.]))
     """
-    unique, where = keys.unique(return_inverse=True)
+    unique, where = torch.unique(keys, return_inverse=True)
     total = values.new_zeros(len(unique)).index_add(0, where, values)
     kept = total != 0
     return unique[kept], total[kept]
