@@ -7,7 +7,7 @@ with a fixed seed, are the test part and the validation part.
 
 Two forms. The log-mel spectrogram has 40 bands every 10 ms, standardised by the mean and standard
 deviation of the train part. The events, after the way of a cochlea, come from the same bands every
-2 ms: each drives, by its loudness above silence, a unit that integrates and fires.
+4 ms: each drives, by its loudness above silence, a unit that integrates and fires.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ SAMPLE_RATE = 8000
 BANDS = 40
 DT = 10.0
 """Milliseconds a step of the spectrogram."""
-DT_EVENTS = 2.0
+DT_EVENTS = 4.0
 """Milliseconds a step of the events."""
-HIGHEST_RATE = 0.25
+HIGHEST_RATE = 0.5
 """Events a step of a band at full scale: one every 8 ms."""
 SHA256 = "1801eae019c063377d98f831d3f93574f259475df7332bb0e3d1b080fb5e6959"
 """Of the names and SHA256 sums of all recordings, sorted: `digest`."""

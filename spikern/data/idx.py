@@ -45,4 +45,4 @@ def read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
             f"{path}: expected {' x '.join(map(str, sizes))} bytes after the header, "
             f"got {len(content) - start}; fetch it again"
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes).copy()

@@ -77,7 +77,7 @@ def addresses(what: str, values: Any, end: int) -> Tensor:
     spikern.types.InputError: features must lie in 0..2, got 0..3
     """
     flat = one_list(what, values)
-    if not torch.equal(flat, flat.long()):
+    if flat.is_floating_point() and not torch.equal(flat, flat.floor()):
         raise InputError(f"{what}: expected whole numbers, got {flat.dtype} with fractions")
     check_range(what, flat.long(), end)
     return flat.long()
