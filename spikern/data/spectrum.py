@@ -7,6 +7,8 @@ output   log(band + FLOOR)
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,16 @@ FLOOR = 1e-6
 
 def read_wav(path: Path, sample_rate: int) -> Sound:
     """A mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
+    content = path.read_bytes()
+    announced = 8 + int.from_bytes(content[4:8], "little")  # scipy reads on without a word
+    if not content.startswith(b"RIFF") or len(content) < announced:
+        raise DataError(
+            f"{path}: expected a wav file, whole, got {len(content)} bytes that begin with "
+            f"{content[:4]!r}; fetch it again"
+        )
     try:
-        found, samples = scipy.io.wavfile.read(path)
-    except (ValueError, OSError, EOFError, TypeError, scipy.io.wavfile.WavFileWarning) as error:
+        found, samples = scipy.io.wavfile.read(io.BytesIO(content))
+    except (ValueError, EOFError, struct.error) as error:
         raise DataError(f"{path}: expected a wav file, whole: {error}; fetch it again") from error
     if found != sample_rate:
         raise DataError(f"{path}: expected {sample_rate} samples a second, got {found}; resample")
