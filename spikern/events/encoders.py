@@ -99,7 +99,7 @@ def delta(x: Tensor, threshold: float) -> Tensor:
 def on_off(events: Tensor) -> Tensor:
     """Signed events (T, B, F) as spikes of two channels a feature, (T, B, 2F).
 
-        z = [max(e, 0), max(-e, 0)]:  F channels ON, then F channels OFF
+        z = [e = 1, e = -1]:  F channels ON, then F channels OFF
 
     >>> on_off(torch.tensor([[[1.0, -1.0]]]))
     tensor([[[1., 0., 0., 1.]]])
@@ -107,7 +107,7 @@ def on_off(events: Tensor) -> Tensor:
     check_signal(events, 3, "(T, B, F)")
     if not bool(((events == 0) | (events.abs() == 1)).all()):
         raise InputError("expected events in -1, 0, 1, as of `delta`, got other values")
-    return torch.cat([events.clamp(min=0), (-events).clamp(min=0)], dim=2)
+    return torch.cat([events == 1, events == -1], dim=2).to(events.dtype)
 
 
 def population(
