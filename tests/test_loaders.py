@@ -91,6 +91,8 @@ def test_shd_holds_two_speakers_out(folder):
     chosen = [n for n in range(12) if n % 4 in held_out]
     whole = heidelberg.read(folder / "shd" / "shd_train.h5", shd.DT)
     assert torch.equal(data.validation.x.to_dense(), whole.events.select(chosen).to_dense())
+    rest = [n for n in range(12) if n not in chosen]
+    assert torch.equal(data.train.x.to_dense(), whole.events.select(rest).to_dense())
     assert torch.equal(data.validation.lengths, data.validation.x.lengths)
 
 

@@ -1,7 +1,7 @@
 """Sequential MNIST: handwritten digits pixel by pixel, 784 steps of one feature in 0..1.
 
 The files' own split has 60,000 train and 10,000 test images. A twelfth of every class of the train
-images, 5,000 in all, drawn with a fixed seed, is the validation part. Permuted-sequential MNIST
+images, 5,001 in all, drawn with a fixed seed, is the validation part. Permuted-sequential MNIST
 shows the pixels in one fixed random order, the same for all images, so that neighbours in time
 are none in the image; published results use permutations of their own.
 """
