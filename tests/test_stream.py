@@ -57,7 +57,7 @@ def test_the_additions_executed_are_those_of_the_events():
     lengths = torch.tensor([30, 7, 30, 1])
     stream = compile_stream(net)
     found = stream.run(x.numpy(), lengths=lengths.numpy()).additions
-    hidden = net.run(x, None, lengths)[0].hidden
+    hidden = net.hidden(x, lengths)
     valid = torch.arange(30)[:, None] < lengths
     inputs = [x * valid[:, :, None], *hidden]
     for k, size in enumerate((17, 17, 3)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spikern.engines import emit, kernel, loops
+from spikern.engines import emit, kernel, loops, rows
 from spikern.surrogate import Surrogate
 from spikern.types import NeuronModel
 
@@ -92,7 +92,7 @@ def source(models: Sequence[NeuronModel]) -> str:
     populations: list[str] = []
     begin: list[str] = []
     count: list[str] = []
-    text = loops.HEAD
+    text = rows.HEAD
     last = len(models) - 1
     for k, model in enumerate(models):
         parts = kernel.Parts(model, UNUSED)
