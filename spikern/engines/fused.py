@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spikern.engines import boundary, cache, kernel
 from spikern.engines.rows import HEAD, LISTING
-from spikern.engines.stack import Input, Outcome, Population
+from spikern.engines.stack import Input, Outcome, Population, existing, is_linked
 from spikern.events import Events
 from spikern.surrogate import SURROGATES, Surrogate
 from spikern.types import NeuronModel, State, UnsupportedError
@@ -42,7 +42,7 @@ _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "floa
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
 _COMMON = (
     f"int64, {_L1}, int64, int64, {_L1}, {_L1}, {_I1}, {_F1}, {_F3}, {_L2}, "
-    f"{_F2}, {_F2}, {_L1}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2}, {_F3}"
+    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}"
 )
 SIGNATURES = {
     "constants": f"void({_F2}, {_F2})",
@@ -98,10 +98,11 @@ def run_stack(
 
 def _tensors(p: Population, state: State) -> list[Tensor]:
     hidden = len(p.w_in)
-    w_rec = p.w_in.new_zeros((0, hidden)) if p.w_rec is None else p.w_rec
-    if p.links is None:
-        at, to = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
-    else:
+    w_rec = p.w_rec if is_linked(p) else existing(p)
+    if w_rec is None:
+        w_rec = p.w_in.new_zeros((0, hidden))
+    at, to = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
+    if p.links is not None and is_linked(p):
         source, target = p.links.unbind(1)
         at = torch.zeros(hidden + 1, dtype=torch.int64)
         at[1:] = torch.bincount(source, minlength=hidden).cumsum(0)
@@ -250,7 +251,8 @@ def _layout(
         _entry(name, "constants")(P, C)
         of_input = (none.long(), none.int(), none) if k > 0 or lists is None else lists
         read = (*of_input, current, below, rows, recurrent, at, to, links, bias)
-        made.append(Arrays._make([*map(_array, read), P, C, _array(start)]))
+        arrays = Arrays._make([*map(_array, read), P, C, _array(start)])
+        made.append(arrays._replace(to=arrays.to.view(np.uint32)))
     return made
 
 

@@ -243,6 +243,12 @@ def backward(
                 b = low + q
                 e = (t - first_step) * size + q
                 if t >= lengths[b]:
+                    continue
+                @pull_spikes
+            for q in range(size):
+                b = low + q
+                e = (t - first_step) * size + q
+                if t >= lengths[b]:
                     if passed:
                         for h in range(hidden):
                             d_current[t, b, h] = f32(0.0)
@@ -250,7 +256,6 @@ def backward(
                 if given:
                     for h in range(hidden):
                         go[h] = d_out[t, b, h]
-                @pull_spikes
                 for h in range(hidden):
                     @load_adjoint
                     @adjoint
@@ -258,6 +263,10 @@ def backward(
                 if passed:
                     for h in range(hidden):
                         d_current[t, b, h] = di[q, h]
+            for q in range(size):
+                b = low + q
+                if t >= lengths[b]:
+                    continue
                 if stacked:
                     n = list_kept(below, t * batch + b, columns, 0)
                     add_to_rows(dw_in, columns, n, di, q)

@@ -48,6 +48,16 @@ Input = Tensor | Events
 """(T, B, F): a tensor, or the events of one."""
 
 
+LINKED = 0.05
+"""Recurrence sparser than this is kept as links; denser, rows with zeros are added up faster."""
+
+
+def is_linked(population: Population) -> bool:
+    """Whether the kernels keep the recurrent weights as links."""
+    links = population.links
+    return links is not None and len(links) < LINKED * len(population.w_in) ** 2
+
+
 def existing(population: Population) -> Tensor | None:
     """The recurrent weights (H, H) that exist, the others zero."""
     if population.w_rec is None or population.links is None:
