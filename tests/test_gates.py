@@ -9,20 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_cases import (
-    SPIKING,
-    assert_close_by_name,
-    dyadic_layer,
-    events,
-    gradients,
-    with_engine,
-)
-from numba import config
+from engine_cases import SPIKING, assert_as_reference, dyadic_layer, events, gradients
 from test_count import test_counts_equal_brute_force as counts_equal_brute_force
 
-from spikern import LIF
-from spikern.check import ContractError, check_neuron
-from spikern.engines import cache, fused, kernel, stream, stream_kernel
+from spikern import ALIF, EIF, LIF
+from spikern.check import ContractError, check_neuron, fused_agrees, stays_finite, stream_agrees
+from spikern.engines import kernel, stream, stream_kernel
 
 counting = importlib.import_module("spikern.ops.count")
 
@@ -42,28 +34,6 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def plain_python(monkeypatch, tmp_path):
-    """Kernels without compilation and without what other tests left; returns a planter."""
-    monkeypatch.setattr(config, "DISABLE_JIT", True)
-    monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path))
-    monkeypatch.setattr(cache, "_modules", {})
-    monkeypatch.setattr(cache, "_ready", set())
-    monkeypatch.setattr(fused, "_sources", {})
-
-    def plant(where, right, wrong):
-        original = where.source
-
-        def planted(*args, **settings):
-            text = original(*args, **settings)
-            assert right in text
-            return text.replace(right, wrong)
-
-        monkeypatch.setattr(where, "source", planted)
-
-    return plant
-
-
 def agree(layer):
     """Whether fused does what reference does."""
     x = events(7, 3, 4, rate=0.5)
@@ -72,12 +42,7 @@ def agree(layer):
     start = start._replace(z=(torch.arange(start.z.numel()) % 2).float().reshape(start.z.shape))
     if "v" in start._fields:
         start = start._replace(v=torch.linspace(-1, 1, start.v.numel()).reshape(start.v.shape))
-    found, out, after = gradients(layer, x, lengths, start)
-    slow = with_engine(layer, "reference")
-    expected, out_reference, after_reference = gradients(slow, x, lengths, start)
-    assert torch.equal(out, out_reference)
-    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
-    assert_close_by_name(found, expected)
+    assert_as_reference(layer, x, lengths, start)
 
 
 def silent_at_threshold(layer):
@@ -216,6 +181,38 @@ def memory_is_hidden():
 def test_a_neuron_that_breaks_a_law_is_named_with_the_law(step, law):
     with pytest.raises(ContractError, match=law):
         check_neuron(mutant(step))
+
+
+def test_what_is_not_finite_is_shown_with_the_smallest_current_and_the_first_step():
+    """From rest, u_{t+1} = exp(u_t) exceeds float32 at its fifth step whatever the input."""
+    with pytest.raises(ContractError, match=r"v is not at step 4 under a constant current of 1$"):
+        stays_finite(mutant(explodes))
+
+
+ENGINE_FAULTS = {
+    "fused spike": (fused_agrees, kernel, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"),
+    "fused state": (fused_agrees, kernel, "final[0, low + q, h] = S_v[q, h]", "pass"),
+    "fused gradient": (fused_agrees, kernel, "db[h] += y", "db[h] += f32(1.01) * y"),
+    "stream spike": (
+        stream_agrees, stream_kernel, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"
+    ),
+    "stream state": (stream_agrees, stream_kernel, "S0[0, h] =", "S0[0, h] = f32(1.01) *"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [ALIF, EIF], ids=lambda model: model.name)
+@pytest.mark.parametrize("fault", ENGINE_FAULTS)
+def test_an_engine_that_disagrees_breaks_a_law(fault, model, plain_python):
+    law, where, right, wrong = ENGINE_FAULTS[fault]
+    plain_python(where, right, wrong)
+    with pytest.raises(ContractError, match="agrees with the reference"):
+        law(model)
+
+
+def test_a_last_place_of_an_exponential_is_no_fault(plain_python):
+    """Two units in the last place more than the exponential of the other engine."""
+    plain_python(kernel, "return y * POWERS", "return y * f32(1.00000024) * POWERS")
+    fused_agrees(EIF)
 
 
 # Counts: each fault makes the count differ from brute force

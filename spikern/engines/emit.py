@@ -1,8 +1,8 @@
 """Programs printed as scalar Python that numba compiles: one line an operation, float32 throughout.
 
 Every product and sum is a statement of its own rounding, in the author's order, so a kernel's
-spikes are those of the reference engine bit for bit. exp is the exception: vectorised, it may
-differ from torch's in the last place.
+spikes are those of the reference engine bit for bit. exp, sqrt and the like are the exception:
+torch's vectorised ones may differ in the last place (trace.ALIKE lists what cannot).
 """
 
 from __future__ import annotations
