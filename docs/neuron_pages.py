@@ -216,7 +216,8 @@ def step_figure(model: NeuronModel) -> Figure:
         plot.traces(axis, states[name], [name])
     if model.spikes:
         plot.raster(axes[-1], states["z"], plot.SPIKING[0])
-        axes[-1].set(yticks=[], ylabel="z")
+        axes[-1].set(yticks=[])
+        axes[-1].set_ylabel("z", rotation=0)
     for axis in axes[:-1]:
         axis.set_xlabel("")
     return figure

@@ -34,7 +34,8 @@ def test_examples_run(page):
 def test_the_examples_are_found():
     """Else the test above would prove nothing."""
     with_examples = {page.stem for page in PAGES if ">>> " in page.read_text()}
-    assert {"architecture", "library", "notation", "op_counting"} <= with_examples
+    expected = {"architecture", "library", "neurons", "new_neuron", "notation", "op_counting"}
+    assert expected <= with_examples
 
 
 def imported_rooms(path):

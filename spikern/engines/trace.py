@@ -185,7 +185,7 @@ def _trace(
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> Program:
-    examples = [torch.full((3,), 0.5 + 0.01 * k) for k in range(len(inputs))]
+    examples = [torch.full((2, 3), 0.5 + 0.01 * k) for k in range(len(inputs))]
     graph = make_fx(function)(*examples)
     graph.graph.eliminate_dead_code()
     names: dict[fx.Node, Value] = {}
