@@ -8,8 +8,9 @@ r counts the steps of silence that are left. A spike empties the membrane (hard 
 is above zero no current enters, so v stays at rest and the next spike is at least n_ref + 1 steps
 after the last.
 
-After Gerstner et al. 2014, Neuronal Dynamics, section 1.3. The gradient flows through the reset;
-the count r has none.
+A reset and hold as in LifNeuron of CSIM (lsm.tugraz.at/csim). Where we differ: potentials are in
+thresholds, rest and reset are 0, and the reset comes with the update after the spike. The gradient
+flows through the reset; the count r has none.
 """
 
 from typing import NamedTuple
@@ -59,5 +60,5 @@ RefractoryLIF = NeuronModel(
         "v_th": positive("v_th", 1.0),
         "n_ref": steps("t_ref", 2.0),
     },
-    source="Gerstner et al. 2014, Neuronal Dynamics, section 1.3",
+    source="LifNeuron of CSIM, lsm.tugraz.at/csim",
 )
