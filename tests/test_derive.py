@@ -80,7 +80,7 @@ def test_a_dimension_is_that_of_the_layer():
 
 def test_functions_of_two_arguments_get_both(plain_python):
     def step(p, s, i, fire):
-        v = p.alpha_mem * s.v + torch.pow(p.alpha_mem, s.v.abs()) * i
+        v = 0.5 * s.v + torch.pow(p.alpha_mem, s.v.abs()) * i
         z = fire(v - p.v_th)
         return LIF.state(v, z), z
 
