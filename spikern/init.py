@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from spikern.layers import SpikingRNN
 
 IMPULSE_STEPS = 256
+IMPULSES = (1.0, 1 / 8, 1 / 64)
+"""Currents to try: a neuron that is not linear may run away from a large one."""
+LASTING = 1.8
+"""A response whose power grows by this factor in the second half of those steps never dies away."""
+MEMORY = 50
+"""Steps that such a response is counted for: then spikes, at a few per cent, have ended it."""
+BOUND = 1e3
+"""A response whose power grows by more than this in those steps is that of an unstable neuron."""
 TINY = 1e-6
 
 
@@ -35,7 +43,8 @@ class Response(NamedTuple):
 
     With u_t the distance to threshold after a unit current in one step, spiking switched off:
 
-        gain      sqrt(sum_t (u_t - u_rest)^2): white input of deviation s moves u by s * gain
+        gain      sqrt(sum_t (u_t - u_rest)^2): white input of deviation s moves u by s * gain;
+                  over MEMORY steps for a neuron without leak, whose response never dies away
         constant  |sum_t (u_t - u_rest)|: a constant input i moves u by i * constant
         distance  -u_rest
     """
@@ -46,7 +55,10 @@ class Response(NamedTuple):
 
 
 def impulse_response(model: NeuronModel, params: Params) -> Response:
-    """Measure the response; a neuron that never fires has its output for u, and distance 1."""
+    """Measure the response; a neuron that never fires has its output for u, and distance 1.
+
+    Raises InputError if it grows without bound, as that of an oscillator with too long a step.
+    """
     recorded: list[Tensor] = []
 
     def watch(u: Tensor) -> Tensor:
@@ -66,9 +78,23 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
 
     with torch.no_grad():
         rest = trace(0.0)
-        moved = trace(1.0) - rest
+        for impulse in IMPULSES:
+            moved = (trace(impulse) - rest) / impulse
+            power, half, recent = (
+                moved[:steps].square().sum(0)
+                for steps in (IMPULSE_STEPS, IMPULSE_STEPS // 2, MEMORY)
+            )
+            if bool((power < BOUND * (half + TINY)).all()):
+                break
+        else:
+            raise InputError(
+                f"{model.name} is unstable with these constants: without a spike, its answer to "
+                "one current grows beyond bounds; choose other means (with_constants) or a "
+                "shorter dt"
+            )
+    gain = torch.where(power > LASTING * half, recent, power).sqrt()
     distance = -rest[0] if model.spikes else torch.ones_like(rest[0])
-    return Response(moved.square().sum(0).sqrt(), moved.sum(0).abs(), distance)
+    return Response(gain, moved.sum(0).abs(), distance)
 
 
 class Recurrence(NamedTuple):

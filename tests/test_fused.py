@@ -8,6 +8,7 @@ import pytest
 import torch
 from engine_cases import (
     SPIKING,
+    assert_as_reference,
     assert_close_by_name,
     dyadic_layer,
     events,
@@ -32,14 +33,9 @@ def test_dyadic_weights_give_the_references_bits_and_gradients(
     name, steps, batch, features, hidden
 ):
     layer = dyadic_layer(name, features, hidden)
-    x = events(steps, batch, features)
-    found, out, after = gradients(layer, x)
-    expected, out_reference, after_reference = gradients(with_engine(layer, "reference"), x)
+    out = assert_as_reference(layer, events(steps, batch, features))
     if steps > 30 and layer.neuron.spikes:
         assert 0.005 < out.mean() < 0.6
-    assert torch.equal(out, out_reference)
-    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
-    assert_close_by_name(found, expected)
 
 
 @pytest.mark.parametrize("name", NEURONS)
@@ -49,12 +45,7 @@ def test_lengths_stacks_and_states_in_the_middle(name):
     lengths = torch.tensor([40, 1, 17, 16, 33])
     _, state = layer(events(9, 5, 6, seed=2))
     state = type(state)(*(f.detach() for f in state))
-    found, out, after = gradients(layer, x, lengths, state)
-    slow = with_engine(layer, "reference")
-    expected, out_reference, after_reference = gradients(slow, x, lengths, state)
-    assert torch.equal(out, out_reference)
-    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
-    assert_close_by_name(found, expected)
+    assert_as_reference(layer, x, lengths, state)
 
 
 @pytest.mark.parametrize("name", NEURONS)
@@ -70,6 +61,7 @@ def test_chunked_is_whole_and_a_sample_alone_is_the_sample_in_its_batch(name):
     assert torch.equal(alone, whole[:, 2:3])
 
 
+@pytest.mark.usefixtures("mostly_plain")
 @pytest.mark.parametrize("name", SPIKING)
 def test_smooth_neurons_have_the_references_gradients(name):
     surrogate = SURROGATES["triangular"]()
