@@ -19,10 +19,12 @@ from engine_cases import (
 from spikern.engines import boundary, fused
 from spikern.engines import reference as reference_engine
 from spikern.engines.stack import Population
+from spikern.events import Events
 from spikern.layers import SpikingRNN
+from spikern.network import Network
 from spikern.neurons import ALIF, LIF, NEURONS
 from spikern.surrogate import SURROGATES
-from spikern.types import UnsupportedError
+from spikern.types import InputError, UnsupportedError
 
 SIZES = [(1, 1, 1, 1), (9, 3, 4, 5), (37, 5, 7, 17), (40, 21, 20, 33)]
 
@@ -95,6 +97,83 @@ def test_every_surrogate_has_the_references_gradients(surrogate):
     found, _, _ = gradients(layer, x)
     expected, _, _ = gradients(with_engine(layer, "reference"), x)
     assert_close_by_name(found, expected, 1e-4)
+
+
+def sparse(recurrent, hidden=33):
+    """A dyadic layer whose neurons do not all hear each other."""
+    torch.manual_seed(0)
+    layer = SpikingRNN("ALIF", 6, hidden, recurrent=recurrent, engine="fused")
+    with torch.no_grad():
+        for key, value in layer.named_parameters():
+            if key.startswith(("weight", "bias")):
+                value.copy_((value * 512).round() / 256 + (0.5 if key.startswith("bias") else 0))
+    return layer
+
+
+@pytest.mark.parametrize("recurrent", ["diagonal", 0.03, 0.3, torch.eye(33).roll(1, 0)])
+def test_sparse_recurrence_is_the_references_and_stays_sparse(recurrent):
+    layer = sparse(recurrent)
+    absent = torch.ones(33, 33, dtype=torch.bool)
+    source, target = layer.links_hh_l0.unbind(1)
+    absent[target, source] = False
+    assert not layer.weight_hh_l0[absent].any()
+    assert layer.weight_hh_l0[~absent].any()
+    with torch.no_grad():
+        layer.weight_hh_l0[absent] = 1.0  # a synapse that does not exist carries nothing
+    x, lengths = events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33])
+    start = layer.zero_state(5)
+    start = start._replace(z=(torch.arange(start.z.numel()) % 2).float().reshape(start.z.shape))
+    out = assert_as_reference(layer, x, lengths, start)
+    assert 0.01 < out.mean() < 0.5
+    found, _, _ = gradients(layer, x, lengths)
+    assert not found["weight_hh_l0"][absent].any()
+    assert found["weight_hh_l0"][~absent].any()
+
+
+def test_recurrence_that_means_nothing_is_refused():
+    for wrong, message in ((1.5, "share between 0 and 1"), (torch.zeros(5, 5), "leaves synapses")):
+        with pytest.raises(InputError, match=message):
+            SpikingRNN("LIF", 3, 5, recurrent=wrong)
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+def test_events_are_the_tensor_that_they_list(engine):
+    layer = dyadic_layer("ALIF", 70, 17, engine=engine)
+    x = events(20, 5, 70, rate=0.05)
+    x[3, 2, 40] = -1.0
+    listed = Events.from_dense(x)
+    dense, after = layer(x)
+    out, after_events = layer(listed)
+    assert torch.equal(out, dense)
+    assert all(torch.equal(a, b) for a, b in zip(after, after_events))
+    weigh = torch.randn(dense.shape, generator=torch.Generator().manual_seed(0))
+    parameters = list(layer.parameters())
+    expected = torch.autograd.grad((dense * weigh).sum(), parameters)
+    found = torch.autograd.grad((out * weigh).sum(), parameters)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected))
+
+
+def test_a_network_as_one_stack_is_its_layers_one_after_the_other():
+    """Outputs, spikes of every neuron, and the gradients of a loss that reads both."""
+    torch.manual_seed(0)
+    body, readout = dyadic_layer("ALIF", 6, 17, layers=2), dyadic_layer("LI", 17, 3)
+    x, lengths = events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33])
+    results = []
+    for engine in ("fused", "reference"):
+        network = Network(with_engine(body, engine), with_engine(readout, engine), "every_step")
+        activity, (inner, outer) = network.run(x, None, lengths)
+        hidden = network.hidden(x, lengths)
+        for spikes, z in zip(activity.spikes, hidden, strict=True):
+            assert torch.equal(spikes, z.sum((0, 1)))
+            assert spikes.any()
+        weigh = torch.randn(activity.logits.shape, generator=torch.Generator().manual_seed(0))
+        loss = (activity.logits * weigh).sum() + sum(n.square().sum() for n in activity.spikes)
+        found = torch.autograd.grad(loss, list(network.parameters()))
+        named = dict(zip(dict(network.named_parameters()), found))
+        results.append((named, activity.logits, *inner, *outer))
+    (found, *values), (expected, *reference) = results
+    assert all(torch.equal(a, b) for a, b in zip(values, reference, strict=True))
+    assert_close_by_name(found, expected)
 
 
 def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():

@@ -13,6 +13,12 @@ from test_count import test_counts_equal_brute_force as counts_equal_brute_force
 from test_count import (
     test_every_layer_direction_and_projection_equals_brute_force as directions_equal_brute_force,
 )
+from test_fused import (
+    test_a_network_as_one_stack_is_its_layers_one_after_the_other as stack_is_its_layers,
+)
+from test_fused import (
+    test_sparse_recurrence_is_the_references_and_stays_sparse as sparse_recurrence,
+)
 from test_memory import test_traffic_equals_brute_force as traffic_equals_brute_force
 from torch import nn
 
@@ -59,6 +65,42 @@ def silent_at_threshold(layer):
         layer.bias_l0[0] = 1.0
     out, _ = layer(torch.zeros(3, 1, 4))
     assert (out[:, :, 0] == 0).all()
+
+
+STACK_FAULTS = {
+    "gradient from above forgotten": (
+        "add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)",
+        "pass",
+    ),
+    "spikes counted twice": ("sums[h] += z", "sums[h] += f32(2.0) * z"),
+    "gradient of the counts forgotten": ("+ d_totals[h]", ""),
+    "spikes from below forgotten": ("add_rows(acc, w_in, columns, 0, n)", "pass"),
+    "gradient of weights from below forgotten": ("add_to_rows(dw_in, columns, n, di, q)", "pass"),
+}
+
+
+@pytest.mark.parametrize("fault", STACK_FAULTS)
+def test_a_fault_between_populations_is_rejected(fault, plain_python):
+    plain_python(kernel, *STACK_FAULTS[fault])
+    with pytest.raises(AssertionError):
+        stack_is_its_layers()
+
+
+LINK_FAULTS = {
+    "links forgotten": ("add_links(acc, at, to, links, rows, 0, n)", "pass"),
+    "first links forgotten": ("add_scaled_links(acc, at, to, links, rows, 0, n, S_z, q)", "pass"),
+    "gradient through links forgotten": (
+        "add_link_dots(G_z, q, at, to, links, rows, 0, n, di, q)", "pass",
+    ),
+    "gradient of links forgotten": ("add_to_links(d_link, at, to, rows, n, di, q)", "pass"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", LINK_FAULTS)
+def test_a_fault_of_sparse_recurrence_is_rejected(fault, plain_python):
+    plain_python(kernel, *LINK_FAULTS[fault])
+    with pytest.raises(AssertionError):
+        sparse_recurrence(0.03)
 
 
 @pytest.mark.parametrize("name", SPIKING)

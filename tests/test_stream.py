@@ -7,7 +7,7 @@ from engine_cases import SPIKING, dyadic_layer, events
 
 from spikern.agreement import difference
 from spikern.engines.stream import compile_stream, load_stream
-from spikern.layers import Readout
+from spikern.layers import Readout, SpikingRNN
 from spikern.network import Network, build
 from spikern.neurons import NEURONS
 from spikern.types import DataError, InputError, UnsupportedError
@@ -50,6 +50,30 @@ def test_a_network_whole_chunked_and_step_by_step(name):
         steps = [stream.step(x[t, b].numpy(), state).copy() for t in range(30)]
         assert np.array_equal(np.stack(steps), whole.out[:, b])
         assert np.array_equal(state[0], whole.state[b])
+
+
+@pytest.mark.parametrize("recurrent", ["diagonal", 0.03, 0.3])
+def test_sparse_recurrence_and_its_file(recurrent, tmp_path):
+    torch.manual_seed(0)
+    layer = SpikingRNN("LIF", 6, 33, recurrent=recurrent)
+    with torch.no_grad():
+        for value in (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_l0):
+            value.copy_((value * 1024).round() / 256)
+    x = events(40, 5, 6)
+    expected, _ = with_engine(layer, "reference")(x)
+    assert expected.any()
+    stream = compile_stream(layer)
+    result = stream.run(x.numpy())
+    assert np.array_equal(result.out, expected.detach().numpy())
+    reaches = torch.bincount(layer.links_hh_l0[:, 0], minlength=33)
+    if recurrent == 0.3:  # kept as rows
+        reaches = torch.full((33,), 33)
+    arrived = expected[:-1].sum((0, 1))
+    assert result.additions[0, 1] == int((arrived * reaches).sum())
+    stream.save(tmp_path / "s.safetensors")
+    again = load_stream(tmp_path / "s.safetensors").run(x.numpy())
+    assert np.array_equal(again.out, result.out)
+    assert np.array_equal(again.additions, result.additions)
 
 
 def test_the_additions_executed_are_those_of_the_events():
