@@ -20,6 +20,4 @@ def require(package: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package.split(".")[0]:
             raise
-        raise DataError(
-            f"{package} is not installed; pip install 'spikern[{extra}]'"
-        ) from error
+        raise DataError(f"{package} is not installed; pip install 'spikern[{extra}]'") from error

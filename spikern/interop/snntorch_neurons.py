@@ -123,11 +123,15 @@ def never(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
     return v, fire(v - p.v_th)
 
 
+def _decayed(alpha: Tensor, x: Tensor) -> Tensor:
+    return alpha.clamp(0, 1) * x
+
+
 def leaky(p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset) -> tuple[LeakyState, Tensor]:
     """One step of Leaky or RLeaky."""
 
     def update(v: Tensor) -> Tensor:
-        return p.alpha_mem.clamp(0, 1) * v + i
+        return _decayed(p.alpha_mem, v) + i
 
     v, z = reset(p, s, update, fire)
     return LeakyState(v, z), z
@@ -138,8 +142,10 @@ def self_leaky(
 ) -> tuple[LeakyState, Tensor]:
     """One step of RLeaky with one-to-one recurrence."""
 
+    w_self: Tensor = p.w_self
+
     def update(v: Tensor) -> Tensor:
-        return p.alpha_mem.clamp(0, 1) * v + i + s.z * p.w_self
+        return _decayed(p.alpha_mem, v) + i + s.z * w_self
 
     v, z = reset(p, s, update, fire)
     return LeakyState(v, z), z
@@ -149,10 +155,10 @@ def synaptic(
     p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
 ) -> tuple[SynapticState, Tensor]:
     """One step of RSynaptic."""
-    i_syn = p.alpha_syn.clamp(0, 1) * s.i_syn + i
+    i_syn = _decayed(p.alpha_syn, s.i_syn) + i
 
     def update(v: Tensor) -> Tensor:
-        return p.alpha_mem.clamp(0, 1) * v + i_syn
+        return _decayed(p.alpha_mem, v) + i_syn
 
     v, z = reset(p, s, update, fire)
     return SynapticState(i_syn, v, z), z
@@ -162,10 +168,10 @@ def self_synaptic(
     p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
 ) -> tuple[SynapticState, Tensor]:
     """One step of RSynaptic with one-to-one recurrence."""
-    i_syn = p.alpha_syn.clamp(0, 1) * s.i_syn + i + s.z * p.w_self
+    i_syn: Tensor = _decayed(p.alpha_syn, s.i_syn) + i + s.z * p.w_self
 
     def update(v: Tensor) -> Tensor:
-        return p.alpha_mem.clamp(0, 1) * v + i_syn
+        return _decayed(p.alpha_mem, v) + i_syn
 
     v, z = reset(p, s, update, fire)
     return SynapticState(i_syn, v, z), z
@@ -185,18 +191,16 @@ RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
     ("Leaky", "zero", True): zero_late,
     ("Leaky", "zero", False): zero_now,
     ("Leaky", "none", True): never,
-    ("Leaky", "none", False): never,
     ("RLeaky", "subtract", True): subtract_late,
     ("RLeaky", "subtract", False): subtract_now,
     ("RLeaky", "zero", True): zero_skipping,
     ("RLeaky", "zero", False): zero_now,
     ("RLeaky", "none", True): never,
-    ("RLeaky", "none", False): never,
     ("RSynaptic", "subtract", True): subtract_late,
     ("RSynaptic", "zero", True): zero_skipping,
     ("RSynaptic", "none", True): never,
 }
-"""By (cell, reset_mechanism, reset_delay)."""
+"""By (cell, reset_mechanism, reset_delay); without a reset the delay means nothing."""
 
 CONSTANTS: dict[str, Constant] = {
     "alpha_syn": real("alpha_syn", 0.8),
