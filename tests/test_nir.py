@@ -206,7 +206,7 @@ def test_fires_strictly_above_threshold():
 def test_what_nir_cannot_say(model, lost):
     torch.manual_seed(4)
     layer = layer_of(model)
-    with pytest.raises(UnsupportedError, match=f"has no {lost}.*lossy=True"):
+    with pytest.raises(UnsupportedError, match=f"would lose the {lost}.*lossy=True"):
         to_nir(layer)
     with pytest.warns(UserWarning, match=f"{model.name} in NIR loses the {lost}"):
         graph = to_nir(layer, lossy=True)

@@ -57,8 +57,8 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
         lost = losses(part.neuron)
         if lost and not lossy:
             raise UnsupportedError(
-                f"NIR cannot say {part.neuron.name}: it has no {lost.removeprefix('the ')}; "
-                f"pass lossy=True to write it without"
+                f"NIR cannot say all of {part.neuron.name} and would lose {lost}; "
+                f"pass lossy=True to write it all the same"
             )
         if lost:
             warnings.warn(f"{part.neuron.name} in NIR loses {lost}", stacklevel=2)
