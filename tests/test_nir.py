@@ -360,7 +360,12 @@ def test_a_graph_that_snntorch_wrote():
     torch.manual_seed(7)
     net = nn.Sequential(
         nn.Linear(F, H),
-        snn.Leaky(beta=torch.full((H,), 0.9), threshold=torch.ones(H), reset_mechanism="zero", init_hidden=True),
+        snn.Leaky(
+            beta=torch.full((H,), 0.9),
+            threshold=torch.ones(H),
+            reset_mechanism="zero",
+            init_hidden=True,
+        ),
     )
     graph = export.export_to_nir(net, torch.randn(1, F), ignore_dims=[0])
     net[1].reset_mem()

@@ -117,6 +117,30 @@ def test_bit_equal_with_dyadic_weights(case):
     assert torch.equal(v, membranes)
 
 
+@pytest.mark.parametrize(
+    ("case", "mutant"),
+    [
+        (("RLeaky", "subtract", True), ("RLeaky", "subtract", False)),
+        (("RLeaky", "zero", True), ("Leaky", "zero", True)),
+        (("Leaky", "zero", False), ("Leaky", "zero", True)),
+        (("RSynaptic", "zero", True), ("RSynaptic", "none", True)),
+    ],
+)
+def test_another_reset_is_seen(case, mutant):
+    """Planted: the comparisons of this file tell the neurons apart."""
+    torch.manual_seed(1)
+    linear, cell = nn.Linear(F, H), make(*case)
+    fill(linear, cell, lambda *shape: dyadic(*shape, low=-96, high=224))
+    x = (torch.rand(T, B, F) < 0.3).float()
+    with torch.no_grad():
+        _, membranes = loop(linear, cell, x)
+    layer = from_snntorch(linear, cell, engine="reference")
+    # far beyond the rounding of sums in another order
+    assert (stepwise(layer, x)[1] - membranes).abs().max() < 1e-3
+    layer.neuron = snntorch_neuron(*mutant)
+    assert (stepwise(layer, x)[1] - membranes).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("engine", ["reference", "fused"])
 def test_bit_equal_when_nothing_is_rounded(engine):
     """beta = 1 keeps every number a multiple of 1/256, dense recurrence and biases and all."""
@@ -293,6 +317,10 @@ def test_frozen_stays_frozen():
     assert not layer.get_parameter("weight_hh_l0").requires_grad
     assert layer.get_parameter("bias_l0").requires_grad
     assert not to_snntorch(layer)[1].recurrent.weight.requires_grad
+    cell = make("Leaky", "subtract", True, learn_beta=True)
+    cell.beta.requires_grad_(False)
+    names = {name for name, _ in from_snntorch(nn.Linear(F, H), cell).named_parameters()}
+    assert names == {"weight_ih_l0", "bias_l0"}
 
 
 @pytest.mark.parametrize(

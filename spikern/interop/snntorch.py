@@ -71,7 +71,7 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
         replace(
             model,
             constants={
-                field: replace(constant, trainable=isinstance(values[field], nn.Parameter))
+                field: replace(constant, trainable=values[field].requires_grad)
                 for field, constant in model.constants.items()
             },
         ),
@@ -220,12 +220,11 @@ def _refuse_settings(cell: Any, kind: str) -> None:
 
 def _constant(target: Tensor, value: Tensor, name: str) -> None:
     """Give every neuron its number; one that is learned must already be one a neuron."""
-    value = value.detach() if not isinstance(value, nn.Parameter) else value
     if value.numel() != 1 and value.shape != target.shape:
         raise UnsupportedError(
             f"{name} of shape {tuple(value.shape)}: expected one number, or {len(target)}"
         )
-    if isinstance(value, nn.Parameter) and value.shape != target.shape:
+    if value.requires_grad and value.shape != target.shape:
         setting = "learn_recurrent" if name == "V" else f"learn_{name}"
         raise UnsupportedError(
             f"{setting} with one {name} for all neurons: here each neuron trains its own; pass "
