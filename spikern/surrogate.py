@@ -185,6 +185,37 @@ def multi_gaussian(
     )
 
 
+def sigmoid(slope: float = 25.0, scale: float = 1.0) -> Surrogate:
+    """scale * slope e/(1 + e)^2, e = exp(-slope |u|): the logistic function's derivative."""
+    _check_positive(slope=slope, scale=scale)
+
+    def derivative(u: Tensor) -> Tensor:
+        e = torch.exp(-slope * u.abs())
+        return (scale * slope) * e / ((1.0 + e) * (1.0 + e))
+
+    def primitive(u: Tensor) -> Tensor:
+        return scale * torch.sigmoid(slope * u)
+
+    return Surrogate(
+        "sigmoid", primitive, derivative, math.inf, "logistic function", scale, (slope, scale)
+    )
+
+
+def straight_through(scale: float = 1.0) -> Surrogate:
+    """scale, wherever u is: Bengio et al. 2013, arXiv 1308.3432."""
+    _check_positive(scale=scale)
+
+    def derivative(u: Tensor) -> Tensor:
+        return torch.full_like(u, scale)
+
+    def primitive(u: Tensor) -> Tensor:
+        return scale * u
+
+    return Surrogate(
+        "straight_through", primitive, derivative, math.inf, "arXiv 1308.3432", scale, (scale,)
+    )
+
+
 def _normal(u: Tensor, mean: float, sigma: float) -> Tensor:
     x = (u - mean) * (1.0 / sigma)
     return torch.exp(-0.5 * x * x) * (1.0 / (sigma * math.sqrt(2.0 * math.pi)))
@@ -208,4 +239,6 @@ SURROGATES: dict[str, Callable[..., Surrogate]] = {
     "arctan": arctan,
     "gaussian": gaussian,
     "multi_gaussian": multi_gaussian,
+    "sigmoid": sigmoid,
+    "straight_through": straight_through,
 }

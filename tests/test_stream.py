@@ -5,7 +5,7 @@ import pytest
 import torch
 from engine_cases import SPIKING, dyadic_layer, events
 
-from spikern.agreement import difference
+from spikern.agreement import difference, with_engine
 from spikern.engines.stream import compile_stream, load_stream
 from spikern.layers import Readout, SpikingRNN
 from spikern.network import Network, build

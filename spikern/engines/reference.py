@@ -36,8 +36,7 @@ def run(
     length the state stands still and the output is zero.
     """
     outputs = []
-    for t in range(current.shape[0]):
-        i = current[t]
+    for t, i in enumerate(current.unbind()):
         if w_rec is not None:
             i = i + state.z @ w_rec.T
         following, out = model.step(params, state, i, fire)

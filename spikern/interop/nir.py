@@ -1,0 +1,252 @@
+"""The Neuromorphic Intermediate Representation: networks as graphs, in files of its own format.
+
+    write_nir(path, to_nir(network))          network_from_nir(read_nir(path))
+
+NIR speaks of differential equations, a layer of steps of dt. A step is the exact solution for a
+current that is constant over it (`exponential`); `euler` reads a graph as libraries do that step
+with alpha = 1 - dt / tau. A spike is a current of 1 for one step. Recurrence is a loop in the
+graph; here it takes one step.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikern import atomic
+from spikern.engines import boundary
+from spikern.interop.nir_graph import Link, chain
+from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
+from spikern.interop.optional import require
+from spikern.layers import Readout, SpikingRNN
+from spikern.network import ANSWERS, Answer, Network
+from spikern.types import DataError, InputError, UnsupportedError
+
+FORMAT = 1
+"""Of the metadata that `to_nir` writes: dt in seconds, format, and a network's answer."""
+
+
+def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
+    """The nir.NIRGraph of a layer or a network.
+
+    HardLIF, HardCubaLIF and LI are what NIR can say. LIF, CubaLIF and ALIF are refused; with
+    `lossy` they are written as the nearest node, and a warning names what is lost. Surrogate,
+    engine and which constants are trained are never part of a graph.
+
+    Raises UnsupportedError for what NIR cannot say.
+
+    >>> from spikern.neurons.lif_hard import HardLIF
+    >>> to_nir(SpikingRNN(HardLIF, 3, 8)).edges
+    [('input', 'w_in_0'), ('w_in_0', 'lif_0'), ('lif_0', 'w_rec_0'), ('w_rec_0', 'lif_0'), \
+('lif_0', 'output')]
+    """
+    nir = require("nir", "nir")
+    body = model.body if isinstance(model, Network) else model
+    if not isinstance(body, SpikingRNN):
+        raise UnsupportedError(f"NIR has no node for {type(body).__name__}")
+    parts: list[SpikingRNN] = [body]
+    if isinstance(model, Network) and isinstance(model.readout, Readout):
+        parts.append(model.readout)
+    for part in parts:
+        lost = losses(part.neuron)
+        if lost and not lossy:
+            raise UnsupportedError(
+                f"NIR cannot say all of {part.neuron.name} and would lose {lost}; "
+                f"pass lossy=True to write it all the same"
+            )
+        if lost:
+            warnings.warn(f"{part.neuron.name} in NIR loses {lost}", stacklevel=2)
+    nodes: dict[str, Any] = {"input": nir.Input(input_type=np.array([body.input_size]))}
+    edges: list[tuple[str, str]] = []
+    last = "input"
+
+    def add(name: str, node: Any) -> None:
+        nonlocal last
+        nodes[name] = node
+        edges.append((last, name))
+        last = name
+
+    for part in parts:
+        for k in range(part.num_layers):
+            w_in, lif = (f"w_in_{k}", f"lif_{k}") if part is body else ("w_out", "readout")
+            bias = getattr(part, f"bias_l{k}") if part.bias else None
+            add(w_in, _weights(getattr(part, f"weight_ih_l{k}"), bias))
+            add(lif, node_of(part, k))
+            if part.recurrent:
+                nodes[f"w_rec_{k}"] = _weights(getattr(part, f"weight_hh_l{k}"), None)
+                edges += [(lif, f"w_rec_{k}"), (f"w_rec_{k}", lif)]
+    metadata: dict[str, Any] = {"dt": body.dt / MS, "spikern_format": FORMAT}
+    if isinstance(model, Network):
+        metadata["answer"] = model.answer
+        if isinstance(model.readout, nn.Linear):
+            add("w_out", _weights(model.readout.weight, model.readout.bias))
+    add("output", nir.Output(output_type=nodes[last].output_type["output"]))
+    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=metadata)
+
+
+def from_nir(
+    graph: Any, dt: float | None = None, scheme: Scheme = "exponential", **settings: Any
+) -> list[SpikingRNN]:
+    """The populations of a graph, first to last, each a layer that hands its output to the next.
+
+    The graph is a chain: Affine or Linear, then LIF, CubaLIF or LI, maybe with a loop through an
+    Affine or Linear, as nodes or in a nested graph. `dt` in ms is that of the metadata unless it
+    is given. `settings` (surrogate, engine) go to every layer.
+
+    Raises UnsupportedError naming the node that has no equal here, InputError without a dt.
+
+    >>> from spikern.neurons.lif_hard import HardLIF
+    >>> layers = from_nir(to_nir(SpikingRNN(HardLIF, 3, 8, num_layers=2, dt=0.5)))
+    >>> [(layer.input_size, layer.hidden_size, layer.dt) for layer in layers]
+    [(3, 8, 0.5), (8, 8, 0.5)]
+    """
+    links = chain(graph)
+    if links[-1].neuron is None:
+        raise UnsupportedError("the graph ends in weights; read it with network_from_nir")
+    return _populations(graph, links, dt, scheme, settings)
+
+
+def network_from_nir(
+    graph: Any,
+    answer: Answer | None = None,
+    dt: float | None = None,
+    scheme: Scheme = "exponential",
+    **settings: Any,
+) -> Network:
+    """A graph that ends in an LI or in weights as a network.
+
+    The populations before it must be of one kind and size, for they become one SpikingRNN.
+    `answer` is that of the metadata unless it is given.
+    """
+    links = chain(graph)
+    answer = answer or graph.metadata.get("answer")
+    if answer is None:
+        raise InputError(f"the graph does not say its answer; pass one of {', '.join(ANSWERS)}")
+    boundary.check_choice("answer", answer, ANSWERS)
+    readout: Readout | nn.Linear
+    if links[-1].neuron is None:
+        layers = _populations(graph, links[:-1], dt, scheme, settings)
+        weight, bias = _tensors(links[-1].weights)
+        readout = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, dtype=weight.dtype)
+        with torch.no_grad():
+            readout.weight.copy_(weight)
+            if bias is not None:
+                readout.bias.copy_(bias)
+    else:
+        *layers, last = _populations(graph, links, dt, scheme, settings)
+        if not isinstance(last, Readout):
+            raise UnsupportedError("a network ends in an LI or in weights; read it with from_nir")
+        readout = last
+    return Network(_stacked(layers), readout, answer)
+
+
+def write_nir(path: Path | str, graph: Any) -> None:
+    """Write a graph in nir's file format, atomically."""
+    buffer = io.BytesIO()
+    require("nir", "nir").write(buffer, graph)
+    atomic.write(Path(path), buffer.getvalue())
+
+
+def read_nir(path: Path | str) -> Any:
+    """Read a graph that this or another library wrote.
+
+    Raises DataError for a file that is missing or corrupt, or of another major version of nir;
+    a newer minor version is read with a warning.
+    """
+    nir = require("nir", "nir")
+    try:
+        written = nir.serialization.read_version(path)
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path} is not a file of nir: {error}") from error
+    theirs, ours = (tuple(map(int, v.split(".")[:2])) for v in (written, nir.version))
+    if theirs[0] != ours[0]:
+        raise DataError(
+            f"{path} was written by nir {written}, installed is {nir.version}; "
+            f"pip install 'nir=={theirs[0]}.*', or write it again with nir {ours[0]}"
+        )
+    if theirs > ours:
+        warnings.warn(
+            f"{path} was written by nir {written}, installed is {nir.version}; "
+            f"if its nodes are not known, pip install 'nir>={written}'",
+            stacklevel=2,
+        )
+    try:
+        return nir.read(path)
+    except (OSError, KeyError, ValueError, AssertionError, TypeError) as error:
+        raise DataError(f"{path} holds no graph that nir can read: {error}") from error
+
+
+def _populations(
+    graph: Any, links: list[Link], dt: float | None, scheme: Scheme, settings: dict[str, Any]
+) -> list[SpikingRNN]:
+    boundary.check_choice("scheme", scheme, ("exponential", "euler"))
+    found = graph.metadata.get("spikern_format", FORMAT)
+    if found != FORMAT:
+        raise DataError(
+            f"the graph has spikern's format {found}, this version reads {FORMAT}; "
+            f"open it with the version that wrote it"
+        )
+    if dt is None:
+        if "dt" not in graph.metadata:
+            raise InputError("the graph's metadata has no dt; pass dt in ms")
+        dt = float(f"{float(graph.metadata['dt']) * MS:.12g}")
+    layers = []
+    for weights, name, node, recurrent in links:
+        w_in, bias = _tensors(weights)
+        w_rec = None
+        if recurrent is not None:
+            if type(node).__name__ == "LI":
+                raise UnsupportedError(f"node '{name}' is a recurrent LI; an LI never fires")
+            w_rec, more = _tensors(recurrent)
+            bias = more if bias is None else bias if more is None else bias + more
+        layers.append(layer_of(node, name, w_in, bias, w_rec, dt, scheme, **settings))
+    return layers
+
+
+def _stacked(layers: list[SpikingRNN]) -> SpikingRNN:
+    """Populations of one kind and size as one SpikingRNN."""
+    kinds = {(p.neuron.name, p.hidden_size, p.recurrent, p.bias) for p in layers}
+    if len(kinds) != 1:
+        raise UnsupportedError(
+            f"a network's populations must be of one kind, got {sorted(kinds)}; use from_nir"
+        )
+    first = layers[0]
+    stack = SpikingRNN(
+        first.neuron, first.input_size, first.hidden_size, len(layers), first.bias,
+        recurrent=first.recurrent, dt=first.dt, surrogate=first.surrogate,
+        engine=first.engine_asked, dtype=first.weight_ih_l0.dtype,
+    )  # fmt: skip
+    stack.load_state_dict(
+        {
+            name.removesuffix("0") + str(k): value
+            for k, layer in enumerate(layers)
+            for name, value in layer.state_dict().items()
+        }
+    )
+    return stack
+
+
+def _weights(weight: Tensor, bias: Tensor | None) -> Any:
+    """The nir.Affine, or nir.Linear without bias, of a weight (to, from)."""
+    nir = require("nir", "nir")
+    w = weight.detach().cpu().numpy().copy()
+    if bias is None:
+        return nir.Linear(weight=w)
+    return nir.Affine(weight=w, bias=bias.detach().cpu().numpy().copy())
+
+
+def _tensors(node: Any) -> tuple[Tensor, Tensor | None]:
+    """Weight (to, from) and bias of a nir.Affine or nir.Linear."""
+    weight = torch.from_numpy(np.array(node.weight))
+    if weight.ndim != 2 or not weight.is_floating_point() or not bool(weight.isfinite().all()):
+        raise UnsupportedError(
+            f"expected finite weights (to, from), got {weight.dtype} {tuple(weight.shape)}"
+        )
+    bias = getattr(node, "bias", None)
+    return weight, None if bias is None else torch.from_numpy(np.array(bias)).to(weight.dtype)

@@ -1,0 +1,251 @@
+"""snnTorch's recurrent cells as layers of ours, and back.
+
+    nn.Linear + Leaky, RLeaky or RSynaptic   <->   SpikingRNN of one population
+
+After snntorch 1.0.0. The neurons are those of `snntorch_neurons`, operation by operation, so
+values and gradients are snnTorch's own but for the rounding of one sum: here input and recurrence
+are added to each other first, there one after the other to the membrane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikern.interop.optional import require
+from spikern.interop.snntorch_neurons import RESETS, STEPS, Cell, snntorch_neuron
+from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
+from spikern.layers import SpikingRNN
+from spikern.neurons import LIF
+from spikern.types import InputError, UnsupportedError
+
+CELLS: tuple[Cell, ...] = ("Leaky", "RLeaky", "RSynaptic")
+NAMES = {"alpha_mem": "beta", "alpha_syn": "alpha", "v_th": "threshold", "w_self": "V"}
+"""Our name of a constant: theirs."""
+
+
+def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> SpikingRNN:
+    """The layer that does to a sequence what a loop over `cell(linear(x[t]), ...)` does.
+
+    Input weight and bias come from `linear`, the recurrent ones from `cell.recurrent`; the two
+    biases become one. Numbers that the cell learns are trained here, under the names
+    `raw_alpha_mem_l0` (beta), `raw_alpha_syn_l0` (alpha), `raw_v_th_l0` (threshold) and
+    `raw_w_self_l0` (V). What is frozen there is frozen here. The state starts at zero, whatever
+    the cell holds. `init_hidden` and `output` only say what a call returns and change nothing.
+
+    Raises UnsupportedError naming the setting that has no equal here.
+
+    >>> import snntorch
+    >>> from_snntorch(nn.Linear(3, 8), snntorch.RLeaky(beta=0.9, linear_features=8)).neuron.name
+    'snnTorch RLeaky subtract'
+    """
+    library = require("snntorch", "snntorch")
+    kind = next((k for k in CELLS if type(cell) is getattr(library, k)), None)
+    if kind is None:
+        raise UnsupportedError(f"no equal of {_kind(cell)} here; of {', '.join(CELLS)} there is")
+    if not isinstance(linear, nn.Linear):
+        raise UnsupportedError(f"expected an nn.Linear before the {kind}, got {_kind(linear)}")
+    theirs: Any = cell
+    _refuse_settings(theirs, kind)
+    hidden = linear.out_features
+    one_to_one = kind != "Leaky" and not theirs.all_to_all
+    recurrent = theirs.recurrent if kind != "Leaky" and theirs.all_to_all else None
+    if recurrent is not None and recurrent.out_features != hidden:
+        raise InputError(
+            f"the cell has linear_features={recurrent.out_features}, "
+            f"the Linear before it gives {hidden}"
+        )
+    mechanism = theirs.reset_mechanism
+    reset_delay = bool(theirs.reset_delay) or mechanism == "none"
+    model = snntorch_neuron(kind, mechanism, reset_delay, one_to_one)
+    values = {field: getattr(theirs, NAMES[field]) for field in model.params._fields}
+    weight = linear.weight
+    both: list[Tensor | None] = [linear.bias, getattr(recurrent, "bias", None)]
+    biases = [b for b in both if b is not None and _matters(b)]
+    layer = SpikingRNN(
+        replace(
+            model,
+            constants={
+                field: replace(constant, trainable=values[field].requires_grad)
+                for field, constant in model.constants.items()
+            },
+        ),
+        linear.in_features,
+        hidden,
+        bias=bool(biases),
+        recurrent=recurrent is not None,
+        surrogate=surrogate_from_snntorch(theirs.spike_grad),
+        engine=engine,
+        device=weight.device,
+        dtype=weight.dtype,
+    )
+    _fill(layer.weight_ih_l0, weight)
+    if recurrent is not None:
+        _fill(layer.get_parameter("weight_hh_l0"), recurrent.weight)
+    if biases:
+        bias = layer.get_parameter("bias_l0")
+        _fill(bias, torch.stack([b.detach() for b in biases]).sum(0).to(bias.dtype))
+        bias.requires_grad_(any(b.requires_grad for b in biases))
+    for field, value in values.items():
+        _constant(getattr(layer, f"raw_{field}_l0"), value, NAMES[field])
+    return layer
+
+
+def layers_from_snntorch(modules: Sequence[nn.Module], engine: str = "auto") -> nn.ModuleList:
+    """Linear, cell, Linear, cell, ... (a list, or an nn.Sequential) as one layer a pair.
+
+    >>> import snntorch
+    >>> net = nn.Sequential(
+    ...     nn.Linear(3, 8), snntorch.Leaky(beta=0.9), nn.Linear(8, 2), snntorch.Leaky(beta=0.5)
+    ... )
+    >>> [layer.hidden_size for layer in layers_from_snntorch(net)]
+    [8, 2]
+    """
+    modules = list(modules)
+    if not modules or len(modules) % 2:
+        raise UnsupportedError(
+            "expected Linear, cell, Linear, cell, ...; got "
+            f"{', '.join(map(_kind, modules)) or 'nothing'}"
+        )
+    pairs = zip(modules[::2], modules[1::2])
+    return nn.ModuleList(
+        from_snntorch(linear, cell, engine)  # type: ignore[arg-type]
+        for linear, cell in pairs
+    )
+
+
+def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
+    """The Linear and the cell that compute population `index` of a layer.
+
+    For the neurons of `snntorch_neuron`, with the same numbers, and for LIF, whose input gain goes
+    into the weights: each row is multiplied by 1 - alpha_mem. There snnTorch cuts the gradient at
+    the reset, and its beta does not touch the weights when it is trained. The bias is that of the
+    Linear; `recurrent.bias` is zero and frozen. A surrogate that snnTorch does not have goes
+    along as a `custom_surrogate`.
+
+    Raises UnsupportedError for any other neuron.
+
+    >>> linear, cell = to_snntorch(SpikingRNN("LIF", 3, 8))
+    >>> cell.recurrent
+    Linear(in_features=8, out_features=8, bias=True)
+    """
+    library = require("snntorch", "snntorch")
+    if not 0 <= index < layer.num_layers:
+        raise InputError(f"index must lie in 0..{layer.num_layers - 1}, got {index}")
+    values = layer.params(index)._asdict()
+    kind, mechanism, reset_delay = _cell_of(layer)
+    gain = 1 - values["alpha_mem"].detach() if layer.neuron.step is LIF.step else None
+    w_in = getattr(layer, f"weight_ih_l{index}")
+    bias = getattr(layer, f"bias_l{index}") if layer.bias else None
+    linear = nn.Linear(
+        w_in.shape[1], w_in.shape[0], bias is not None, device=w_in.device, dtype=w_in.dtype
+    )
+    _fill(linear.weight, w_in, gain)
+    if bias is not None:
+        _fill(linear.bias, bias, gain)
+    learned = {f: c.trainable for f, c in layer.neuron.constants.items()}
+    settings: dict[str, Any] = {
+        "spike_grad": surrogate_to_snntorch(layer.surrogate),
+        "reset_mechanism": mechanism,
+        "reset_delay": reset_delay,
+    }
+    for field, value in values.items():
+        settings[NAMES[field]] = value.detach().clone()
+        if field != "w_self":
+            settings[f"learn_{NAMES[field]}"] = learned[field]
+    if layer.recurrent:
+        settings["linear_features"] = layer.hidden_size
+    elif kind != "Leaky":
+        settings |= {"all_to_all": False, "learn_recurrent": learned["w_self"]}
+    cell: Any = getattr(library, kind)(**settings).to(w_in.device)
+    if layer.recurrent:
+        cell.recurrent.to(w_in.dtype)
+        _fill(cell.recurrent.weight, getattr(layer, f"weight_hh_l{index}"), gain)
+        with torch.no_grad():
+            cell.recurrent.bias.zero_().requires_grad_(False)
+    return linear, cell
+
+
+def _cell_of(layer: SpikingRNN) -> tuple[Cell, str, bool]:
+    """The cell, reset_mechanism and reset_delay that compute a layer's neuron."""
+    step: Any = layer.neuron.step
+    if step is LIF.step:
+        return "RLeaky" if layer.recurrent else "Leaky", "subtract", True
+    if isinstance(step, partial):
+        for (has_synapse, hears_itself), (function, _, _) in STEPS.items():
+            heard = layer.recurrent + hears_itself
+            kind = "RSynaptic" if has_synapse else "RLeaky" if heard else "Leaky"
+            for (cell, mechanism, delay), reset in RESETS.items():
+                same = (function, {"reset": reset}) == (step.func, step.keywords)
+                if same and cell == kind and heard == (cell != "Leaky"):
+                    return cell, mechanism, delay
+    raise UnsupportedError(
+        f"snnTorch has no cell that computes {layer.neuron.name} with "
+        f"recurrent={layer.recurrent}; it has LIF and what snntorch_neuron makes"
+    )
+
+
+def _refuse_settings(cell: Any, kind: str) -> None:
+    refused = {
+        "surrogate_disable": (cell.surrogate_disable, "there would be no gradient"),
+        "inhibition": (cell.inhibition, "neurons of a layer do not silence each other here"),
+        "state_quant": (cell.state_quant, "states are not quantised here"),
+        "graded_spikes_factor": (
+            isinstance(cell.graded_spikes_factor, nn.Parameter)
+            or bool((cell.graded_spikes_factor != 1).any()),
+            "a spike is 0 or 1 here; multiply the weights behind the layer instead",
+        ),
+        "kernel_size": (
+            kind != "Leaky" and cell.kernel_size is not None,
+            "there is no convolutional recurrence here",
+        ),
+        "reset_delay=False": (
+            kind == "RSynaptic" and not cell.reset_delay,
+            "RSynaptic ignores it; reset_delay=True is what it computes",
+        ),
+        "threshold": (
+            bool((cell.threshold <= 0).any()),
+            "it must be above 0, else a neuron fires at rest",
+        ),
+    }
+    for setting, (present, reason) in refused.items():
+        if present:
+            raise UnsupportedError(f"{kind} with {setting} has no equal here: {reason}")
+
+
+def _constant(target: Tensor, value: Tensor, name: str) -> None:
+    """Give every neuron its number; one that is learned must already be one a neuron."""
+    if value.numel() != 1 and value.shape != target.shape:
+        raise UnsupportedError(
+            f"{name} of shape {tuple(value.shape)}: expected one number, or {len(target)}"
+        )
+    if value.requires_grad and value.shape != target.shape:
+        setting = "learn_recurrent" if name == "V" else f"learn_{name}"
+        raise UnsupportedError(
+            f"{setting} with one {name} for all neurons: here each neuron trains its own; pass "
+            f"{name}=torch.full(({len(target)},), {value.item():g}), or do not learn it"
+        )
+    with torch.no_grad():
+        target.copy_(value.to(target.dtype).expand_as(target))
+
+
+def _fill(target: Tensor, source: Tensor, gain: Tensor | None = None) -> None:
+    """Copy a weight (to, from) or bias (to,), times the gain of each target; frozen stays so."""
+    with torch.no_grad():
+        rows = 1.0 if gain is None else gain.view(-1, *[1] * (source.ndim - 1))
+        target.copy_(source * rows)
+    target.requires_grad_(source.requires_grad)
+
+
+def _matters(bias: Tensor) -> bool:
+    """Whether it is not zero for good."""
+    return bias.requires_grad or bool(bias.any())
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,249 @@
+"""snnTorch's neurons as step functions: the same numbers in the same order of operations.
+
+    Leaky, RLeaky   v_t = alpha_mem v_{t-1} + i_t                           then the reset
+    RSynaptic       i_syn_t = alpha_syn i_syn_{t-1} + i_t
+                    v_t = alpha_mem v_{t-1} + i_syn_t                       then the reset
+    z_t = [v_t > v_th]
+
+After the code of snntorch 1.0.0 (`_neurons/leaky.py`, `rleaky.py`, `rsynaptic.py`). What differs
+from the neurons of `spikern.neurons`: a current has gain 1; decays are numbers, not time
+constants, and are clamped to 0..1 at every step; the gradient is cut at a reset that waits for
+the next update, and flows through one that comes at once.
+
+With `one_to_one` (`all_to_all=False` there) a neuron hears its own last spike, weighted by
+`w_self`: that is part of the step, and the layer has no recurrent matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+from spikern.constants import Constant, real
+from spikern.types import Fire, NeuronModel, UnsupportedError
+
+Cell = Literal["Leaky", "RLeaky", "RSynaptic"]
+Mechanism = Literal["subtract", "zero", "none"]
+Update = Callable[[Tensor], Tensor]
+"""The new membrane before its reset, from the old one."""
+Reset = Callable[[Any, Any, Update, Fire], tuple[Tensor, Tensor]]
+"""(params, state, update, fire) -> membrane and spikes."""
+
+
+class LeakyParams(NamedTuple):
+    """Decay of the membrane and threshold, each (H,)."""
+
+    alpha_mem: Tensor
+    v_th: Tensor
+
+
+class SelfLeakyParams(NamedTuple):
+    """The same with the weight of a neuron's own spike, each (H,)."""
+
+    alpha_mem: Tensor
+    v_th: Tensor
+    w_self: Tensor
+
+
+class SynapticParams(NamedTuple):
+    """Decays of synapse and membrane, and threshold, each (H,)."""
+
+    alpha_syn: Tensor
+    alpha_mem: Tensor
+    v_th: Tensor
+
+
+class SelfSynapticParams(NamedTuple):
+    """The same with the weight of a neuron's own spike, each (H,)."""
+
+    alpha_syn: Tensor
+    alpha_mem: Tensor
+    v_th: Tensor
+    w_self: Tensor
+
+
+class LeakyState(NamedTuple):
+    """Membrane potential and last spikes, each (B, H)."""
+
+    v: Tensor
+    z: Tensor
+
+
+class SynapticState(NamedTuple):
+    """Synaptic current, membrane potential and last spikes, each (B, H)."""
+
+    i_syn: Tensor
+    v: Tensor
+    z: Tensor
+
+
+def subtract_late(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """v_th is taken away at the update after the spike."""
+    v = update(s.v) - s.z.detach() * p.v_th
+    return v, fire(v - p.v_th)
+
+
+def zero_late(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """Leaky's "zero": the update after the spike starts from an empty membrane."""
+    v = update((1 - s.z.detach()) * s.v)
+    return v, fire(v - p.v_th)
+
+
+def zero_skipping(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """RLeaky's and RSynaptic's "zero": the update after the spike is lost with its current."""
+    v = update(s.v)
+    v = v - s.z.detach() * v
+    return v, fire(v - p.v_th)
+
+
+def subtract_now(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """v_th is taken away as the spike is fired.
+
+    A membrane still above threshold is not reset once more at the next update.
+    """
+    left = (s.v > p.v_th).to(s.v.dtype)
+    v = update(s.v) - left * p.v_th
+    z = fire(v - p.v_th)
+    return v - (z - left) * p.v_th, z
+
+
+def zero_now(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """The membrane is emptied as the spike is fired."""
+    v = update(s.v)
+    z = fire(v - p.v_th)
+    return v - z * v, z
+
+
+def never(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """No reset."""
+    v = update(s.v)
+    return v, fire(v - p.v_th)
+
+
+def _decayed(alpha: Tensor, x: Tensor) -> Tensor:
+    return alpha.clamp(0, 1) * x
+
+
+def leaky(p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset) -> tuple[LeakyState, Tensor]:
+    """One step of Leaky or RLeaky."""
+
+    def update(v: Tensor) -> Tensor:
+        return _decayed(p.alpha_mem, v) + i
+
+    v, z = reset(p, s, update, fire)
+    return LeakyState(v, z), z
+
+
+def self_leaky(
+    p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset
+) -> tuple[LeakyState, Tensor]:
+    """One step of RLeaky with one-to-one recurrence."""
+
+    w_self: Tensor = p.w_self
+
+    def update(v: Tensor) -> Tensor:
+        return _decayed(p.alpha_mem, v) + i + s.z * w_self
+
+    v, z = reset(p, s, update, fire)
+    return LeakyState(v, z), z
+
+
+def synaptic(
+    p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
+) -> tuple[SynapticState, Tensor]:
+    """One step of RSynaptic."""
+    i_syn = _decayed(p.alpha_syn, s.i_syn) + i
+
+    def update(v: Tensor) -> Tensor:
+        return _decayed(p.alpha_mem, v) + i_syn
+
+    v, z = reset(p, s, update, fire)
+    return SynapticState(i_syn, v, z), z
+
+
+def self_synaptic(
+    p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
+) -> tuple[SynapticState, Tensor]:
+    """One step of RSynaptic with one-to-one recurrence."""
+    i_syn: Tensor = _decayed(p.alpha_syn, s.i_syn) + i + s.z * p.w_self
+
+    def update(v: Tensor) -> Tensor:
+        return _decayed(p.alpha_mem, v) + i_syn
+
+    v, z = reset(p, s, update, fire)
+    return SynapticState(i_syn, v, z), z
+
+
+STEPS: dict[tuple[bool, bool], tuple[Callable[..., Any], type[Any], type[Any]]] = {
+    (False, False): (leaky, LeakyParams, LeakyState),
+    (False, True): (self_leaky, SelfLeakyParams, LeakyState),
+    (True, False): (synaptic, SynapticParams, SynapticState),
+    (True, True): (self_synaptic, SelfSynapticParams, SynapticState),
+}
+"""By (has a synaptic current, hears itself): step, params, state."""
+
+RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
+    ("Leaky", "subtract", True): subtract_late,
+    ("Leaky", "subtract", False): subtract_now,
+    ("Leaky", "zero", True): zero_late,
+    ("Leaky", "zero", False): zero_now,
+    ("Leaky", "none", True): never,
+    ("RLeaky", "subtract", True): subtract_late,
+    ("RLeaky", "subtract", False): subtract_now,
+    ("RLeaky", "zero", True): zero_skipping,
+    ("RLeaky", "zero", False): zero_now,
+    ("RLeaky", "none", True): never,
+    ("RSynaptic", "subtract", True): subtract_late,
+    ("RSynaptic", "zero", True): zero_skipping,
+    ("RSynaptic", "none", True): never,
+}
+"""By (cell, reset_mechanism, reset_delay); without a reset the delay means nothing."""
+
+CONSTANTS: dict[str, Constant] = {
+    "alpha_syn": real("alpha_syn", 0.8),
+    "alpha_mem": real("alpha_mem", 0.95),
+    "v_th": real("v_th", 1.0),
+    "w_self": real("w_self", 1.0),
+}
+"""Plain numbers, as there; fixed unless the cell learns them."""
+
+
+@cache
+def snntorch_neuron(
+    cell: Cell,
+    reset_mechanism: Mechanism = "subtract",
+    reset_delay: bool = True,
+    one_to_one: bool = False,
+) -> NeuronModel:
+    """The neuron that a cell of snnTorch with these settings computes.
+
+    Raises UnsupportedError for a combination that snnTorch does not compute.
+
+    >>> snntorch_neuron("RSynaptic", "zero").state._fields
+    ('i_syn', 'v', 'z')
+    """
+    key = (cell, reset_mechanism, reset_delay)
+    if key not in RESETS or (cell == "Leaky" and one_to_one):
+        raise UnsupportedError(
+            f"snnTorch has no {cell} with reset_mechanism='{reset_mechanism}', "
+            f"reset_delay={reset_delay}, one_to_one={one_to_one}"
+        )
+    step, params, state = STEPS[cell == "RSynaptic", one_to_one]
+    settings = [reset_mechanism, "" if reset_delay else "at once", "one-to-one" * one_to_one]
+    return NeuronModel(
+        name=" ".join(["snnTorch", cell, *filter(None, settings)]),
+        step=partial(step, reset=RESETS[key]),
+        params=params,
+        state=state,
+        constants={field: CONSTANTS[field] for field in params._fields},
+        source="snntorch 1.0.0",
+    )
+
+
+SNNTORCH_LEAKY = snntorch_neuron("Leaky")
+SNNTORCH_RLEAKY = snntorch_neuron("RLeaky")
+SNNTORCH_RSYNAPTIC = snntorch_neuron("RSynaptic")
+"""The three with snnTorch's default reset: subtract, at the update after the spike."""
