@@ -48,7 +48,7 @@ def test_every_runtime_computes_the_logits_of_the_network(model, answer, split):
             continue
         for size in (1, 5):
             inputs = batches(split, size)
-            calls = [make(one.network, batch, 1) for batch in inputs]
+            calls = make(one.network, inputs, 1)
             found = check(one, runtime, size, calls, inputs)
             assert found.difference < 1e-5  # the networks are small and untrained
             assert found.agreement == 1.0
@@ -57,7 +57,7 @@ def test_every_runtime_computes_the_logits_of_the_network(model, answer, split):
 def test_wrong_logits_are_rejected(split):
     one = contestant("LSTM")
     inputs = batches(split, 5)
-    right = runtimes.eager(one.network, inputs[0], 1)
+    (right,) = runtimes.eager(one.network, inputs, 1)
     for wrong in (lambda: right() + 0.01, lambda: right() * np.nan):
         with pytest.raises(SpikernError, match="LSTM on torch eager"):
             check(one, runtimes.EAGER, 5, [wrong], inputs)
@@ -66,18 +66,26 @@ def test_wrong_logits_are_rejected(split):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor itself
 @pytest.mark.skipif(not any(map(shutil.which, runtimes.COMPILERS)), reason="needs a C++ compiler")
 def test_the_compiled_network_computes_the_same(split):
     one = contestant("LSTM")
     inputs = batches(split, 5)
-    call = runtimes.compiled(one.network, inputs[0], 1)
-    assert check(one, runtimes.COMPILED, 5, [call], inputs).difference < 1e-5
+    calls = runtimes.compiled(one.network, inputs, 1)
+    assert check(one, runtimes.COMPILED, 5, calls, inputs).difference < 1e-5
 
 
 def test_a_missing_compiler_is_named(monkeypatch, split):
     monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
     with pytest.raises(UnsupportedError, match=r"g\+\+ or clang\+\+"):
-        runtimes.compiled(contestant("LSTM").network, split, 1)
+        runtimes.compiled(contestant("LSTM").network, [split], 1)
+
+
+@pytest.mark.skipif(not any(map(shutil.which, runtimes.COMPILERS)), reason="needs a C++ compiler")
+def test_many_steps_of_a_gru_are_not_compiled():
+    long = Split(torch.zeros(64, 1, 3), torch.zeros(1).long(), torch.tensor([64]))
+    with pytest.raises(UnsupportedError, match="unrolls the steps of a GRU; 64"):
+        runtimes.compiled(contestant("GRU").network, [long], 1)
 
 
 def test_it_runs_and_the_rows_have_these_fields(monkeypatch, split, tmp_path):

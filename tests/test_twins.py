@@ -49,8 +49,17 @@ def dataset(every_step=False):
     return Dataset("easy", "easy", *parts, ("a", "b"), every_step, False, "made", "none", 1.0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small run no faster on many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def trained():
+def trained(one_thread):
     return {
         (kind, every_step): trainer(kind, dataset(every_step), Training(epochs=8))(8, 0).network
         for kind, every_step in [*((kind, False) for kind in KINDS), ("LSTM", True), ("GRU", True)]

@@ -118,7 +118,7 @@ def measure(
             for one in contestants:
                 for runtime, make in RUNTIMES[one.network.spiking].items():
                     try:
-                        made = [make(one.network, batch, thread_count) for batch in inputs]
+                        made = make(one.network, inputs, thread_count)
                     except UnsupportedError as error:
                         missing[f"{one.name} on {runtime}"] = str(error)
                         continue

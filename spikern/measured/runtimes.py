@@ -1,4 +1,4 @@
-"""One network on one runtime: a call without arguments that gives the logits of one batch.
+"""One network on one runtime: for each batch a call without arguments that gives its logits.
 
     spikern stream       the event-driven engine, for a spiking network
     torch eager          a standard network as torch runs it
@@ -13,7 +13,7 @@ last valid step; that spares it the packing which torch would do.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from spikern.baselines import Baseline
 from spikern.data.dataset import Split
 from spikern.engines.stream import compile_stream
 from spikern.network import ANSWERS, Network
-from spikern.twins.graph import onnx_graph, package, session
+from spikern.twins.graph import Logits, onnx_graph, package, session
 from spikern.twins.int8 import int8_graph
 from spikern.types import UnsupportedError
 
@@ -37,98 +37,129 @@ FLOAT_GRAPH, INT8_GRAPH = "ONNX Runtime fp32", "ONNX Runtime int8"
 COMPILERS = ("g++", "clang++")
 
 
-def stream(network: Network, batch: Split, threads: int) -> Call:
+UNROLLED = 32
+"""Steps of an RNN or GRU that are compiled: torch.compile unrolls them, and 64 take minutes."""
+
+
+def stream(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
     """The stream engine; `threads` is torch's setting, which it follows."""
-    compiled = compile_stream(network)
-    x, lengths = batch.x.numpy(), batch.lengths.numpy()
-    everyone = np.arange(len(lengths))
+    engine = compile_stream(network)
 
-    def call() -> NDArray[Any]:
-        out = compiled.run(x, lengths=lengths).out
-        if network.answer == "last":
-            return out[lengths - 1, everyone]
-        if network.answer == "mean":
-            return out.sum(0) / lengths[:, None]
-        return out
+    def bind(batch: Split) -> Call:
+        x, lengths = batch.x.numpy(), batch.lengths.numpy()
+        everyone = np.arange(len(lengths))
 
-    return call
+        def call() -> NDArray[Any]:
+            out: NDArray[Any] = engine.run(x, lengths=lengths).out
+            if network.answer == "last":
+                out = out[lengths - 1, everyone]
+            elif network.answer == "mean":
+                out = out.sum(0) / lengths[:, None]
+            return out
+
+        return call
+
+    return [bind(batch) for batch in batches]
 
 
-def eager(network: Network, batch: Split, threads: int) -> Call:
+def eager(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
     """torch, an operator at a time."""
-    return in_torch(padded(network), batch)
+    return in_torch(padded(network), batches)
 
 
-def compiled(network: Network, batch: Split, threads: int) -> Call:
+def compiled(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
     """torch.compile with the recurrence in the graph, which torch leaves out unless it is asked.
 
-    Raises UnsupportedError without a C++ compiler, which inductor needs.
+    Raises UnsupportedError without a C++ compiler, which inductor needs, and for an RNN or GRU
+    over more than UNROLLED steps.
     """
     if not any(map(shutil.which, COMPILERS)):
         raise UnsupportedError(
             f"torch.compile needs a C++ compiler, {' or '.join(COMPILERS)}; none is on the PATH"
         )
+    steps = max(len(batch.x) for batch in batches)
+    if network.body.kind != "LSTM" and steps > UNROLLED:
+        raise UnsupportedError(
+            f"torch.compile unrolls the steps of a {network.body.kind}; {steps} of them take "
+            f"minutes to compile, so more than {UNROLLED} are not"
+        )
     import torch._dynamo.config as dynamo
 
-    call = in_torch(torch.compile(padded(network)), batch)
-    with dynamo.patch(allow_rnn=True):  # type: ignore[no-untyped-call]
-        call()
-    return call
+    logits: Any = padded(network)
+    # Code of its own, since torch keeps compiled networks by code and gives up after the eighth.
+    logits.__code__ = logits.__code__.replace()
+    calls = in_torch(torch.compile(logits, fullgraph=True), batches)
+    with dynamo.patch(allow_rnn=True):
+        for call in calls:
+            call()
+    return calls
 
 
-def float_graph(network: Network, batch: Split, threads: int) -> Call:
+def float_graph(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
     """ONNX Runtime in float32."""
-    return bound(onnx_graph(network), network, batch, threads)
+    return bound(onnx_graph(network), network, batches, threads)
 
 
-def int8(network: Network, batch: Split, threads: int) -> Call:
+def int8(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
     """ONNX Runtime in int8; raises UnsupportedError for RNN and GRU, which it does not quantise."""
-    return bound(int8_graph(network), network, batch, threads)
+    return bound(int8_graph(network), network, batches, threads)
 
 
-RUNTIMES: dict[bool, dict[str, Callable[[Network, Split, int], Call]]] = {
+Runtime = Callable[[Network, Sequence[Split], int], list[Call]]
+"""(network, batches, threads) -> a call for each batch."""
+
+RUNTIMES: dict[bool, dict[str, Runtime]] = {
     True: {STREAM: stream},
     False: {EAGER: eager, COMPILED: compiled, FLOAT_GRAPH: float_graph, INT8_GRAPH: int8},
 }
-"""By whether the network is spiking: what runs it, (network, batch, threads) -> call."""
+"""What runs a network, by whether it is spiking."""
 
 
-def padded(network: Network) -> Callable[[Tensor, Tensor], Tensor]:
+def padded(network: Network) -> Logits:
     """A standard network's logits of x (T, B, F) and lengths (B,), without checks or packing."""
     body, readout, form = network.body, network.readout, ANSWERS[network.answer]
     if not isinstance(body, Baseline):
         raise UnsupportedError("only RNN, GRU and LSTM run over padding; stream a spiking network")
 
     def logits(x: Tensor, lengths: Tensor) -> Tensor:
-        return readout(form(body.rnn(x)[0], lengths))  # type: ignore[no-any-return]
+        answers: Tensor = readout(form(body.rnn(x)[0], lengths))
+        return answers
 
     return logits
 
 
-def in_torch(logits: Callable[[Tensor, Tensor], Tensor], batch: Split) -> Call:
-    """A call of a function of tensors, without gradients."""
+def in_torch(logits: Logits, batches: Sequence[Split]) -> list[Call]:
+    """Calls of a function of tensors, without gradients."""
 
-    def call() -> NDArray[Any]:
-        with torch.inference_mode():
-            return logits(batch.x, batch.lengths).numpy()
+    def bind(batch: Split) -> Call:
+        def call() -> NDArray[Any]:
+            with torch.inference_mode():
+                return logits(batch.x, batch.lengths).numpy()
 
-    return call
+        return call
+
+    return [bind(batch) for batch in batches]
 
 
-def bound(graph: Any, network: Network, batch: Split, threads: int) -> Call:
-    """A call of an ONNX graph with its buffers bound, which is faster than passing arrays."""
+def bound(graph: Any, network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
+    """Calls of an ONNX graph with their buffers bound, which is faster than passing arrays."""
     value = package("onnxruntime").OrtValue.ortvalue_from_numpy
     made = session(graph, threads)
-    steps, count, _ = batch.x.shape
-    first = (steps, count) if network.answer == "every_step" else (count,)
-    logits = value(np.zeros((*first, network.readout.out_features), np.float32))  # type: ignore[arg-type]
-    binding = made.io_binding()
-    binding.bind_ortvalue_input("x", value(np.ascontiguousarray(batch.x.numpy())))
-    binding.bind_ortvalue_input("lengths", value(batch.lengths.int().numpy()))
-    binding.bind_ortvalue_output("logits", logits)
+    readout: Any = network.readout
 
-    def call() -> NDArray[Any]:
-        made.run_with_iobinding(binding)
-        return logits.numpy()  # type: ignore[no-any-return]
+    def bind(batch: Split) -> Call:
+        shape = batch.x.shape[:2] if network.answer == "every_step" else batch.x.shape[1:2]
+        logits = value(np.zeros((*shape, readout.out_features), np.float32))
+        binding = made.io_binding()
+        binding.bind_ortvalue_input("x", value(np.ascontiguousarray(batch.x.numpy())))
+        binding.bind_ortvalue_input("lengths", value(batch.lengths.int().numpy()))
+        binding.bind_ortvalue_output("logits", logits)
 
-    return call
+        def call() -> NDArray[Any]:
+            made.run_with_iobinding(binding)
+            found: NDArray[Any] = logits.numpy()
+            return found
+
+        return call
+
+    return [bind(batch) for batch in batches]

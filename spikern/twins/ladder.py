@@ -90,7 +90,7 @@ def climb(
 
     >>> from spikern.data import load
     >>> digits = load("digits")
-    >>> train = trainer("GRU", digits, Training(epochs=1, batch_size=256))
+    >>> train = trainer("RNN", digits, Training(epochs=1, batch_size=1258))
     >>> found = climb(train, (2, 4), seeds=(0,), target=0.0, dataset=digits)
     >>> found.reached.hidden, len(found.rungs), len(found.test_accuracies)
     (2, 1, 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -59,7 +60,7 @@ def magnitude_masks(weights: Mapping[str, Tensor], kept: float) -> dict[str, Ten
     flat = torch.cat([w.detach().abs().flatten() for w in weights.values()])
     mask = torch.zeros_like(flat, dtype=torch.bool)
     mask[flat.topk(round(kept * len(flat))).indices] = True
-    parts = mask.split([w.numel() for w in weights.values()])
+    parts = torch.split(mask, [w.numel() for w in weights.values()])
     return {name: part.view_as(w) for (name, w), part in zip(weights.items(), parts)}
 
 
@@ -71,7 +72,7 @@ def held(network: Network, masks: Mapping[str, Tensor]) -> Iterator[None]:
         mask = masks[name].to(weight.dtype)
         with torch.no_grad():
             weight.mul_(mask)
-        hooks.append(weight.register_hook(lambda gradient, mask=mask: gradient * mask))
+        hooks.append(weight.register_hook(partial(torch.mul, mask)))  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
