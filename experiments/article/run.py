@@ -42,7 +42,7 @@ LADDERS = {
     "japanese_vowels": {"LSTM": (6, 12, 24, 43, 89), "GRU": (6, 12, 24, 50, 89)},
 }
 PRUNED, FINE_TUNING = 0.25, 15
-"""The density of a pruned LSTM for reference, and its epochs of fine-tuning."""
+"""The density of a pruned twin for reference, and its epochs of fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Config:
     """What is trained and timed."""
 
     datasets: tuple[str, ...] = tuple(LADDERS)
+    models: tuple[str, ...] = STANDARD
     seeds: tuple[int, ...] = (0, 1, 2)
+    batches: tuple[int, ...] = (1, 64)
     repeats: int = 7
     threads: int = 1
     folder: Path = Path("runs/article")
@@ -63,8 +65,11 @@ def main(cfg: Config) -> None:
     """Train, measure, write results.json, fill in the tables of README.md."""
     if cfg.smoke:
         with tempfile.TemporaryDirectory() as folder:
-            small = replace(cfg, datasets=("digits",), seeds=(0,), repeats=1, folder=Path(folder))
-            print(*tables(study(small)).values(), sep="\n\n")
+            brief = replace(
+                cfg, datasets=("digits",), models=("LSTM",), seeds=(0,), batches=(4,), repeats=1,
+                folder=Path(folder),
+            )  # fmt: skip
+            print(*tables(study(brief)).values(), sep="\n\n")
         return
     path = HERE / "results.json"
     if cfg.measure:
@@ -121,7 +126,7 @@ def one_dataset(
 
     budget = {
         model: hidden_for_budget(model, data.input_size, data.classes, how.match_parameters)
-        for model in (*SPIKING, *STANDARD)
+        for model in (*SPIKING, *cfg.models)
     }
     nets: dict[str, list[Network]] = {}
     for model, hidden in budget.items():
@@ -131,7 +136,7 @@ def one_dataset(
     own = nets[leader][TIMED]
     contestants = [Contestant(model, "itself", nets[model][TIMED]) for model in SPIKING]
     climbed = []
-    for model in STANDARD:
+    for model in cfg.models:
         wide = train(model, budget[leader], TIMED)
         contestants.append(Contestant(model, "width", wide))
         contestants.append(Contestant(model, "parameters", nets[model][TIMED]))
@@ -152,11 +157,14 @@ def one_dataset(
             contestants.append(Contestant(model, "accuracy", found.reached.trained[0].network))
     say(f"{data.name}: int8 and pruned")
     accuracies = [accuracy_row(model, nets[model], data) for model in nets]
-    pruned = pruned_rows(nets["LSTM"][TIMED], density(own), data, how)
+    pruned = [
+        row
+        for model in cfg.models
+        for row in pruned_rows(model, nets[model][TIMED], density(own), data, how)
+    ]
     say(f"{data.name}: times")
     load_before = os.getloadavg()[0]
-    sizes = (1, min(64, len(data.test)))
-    timed = measure(contestants, data.test, sizes, cfg.repeats, cfg.threads)
+    timed = measure(contestants, data.test, cfg.batches, cfg.repeats, cfg.threads)
     return {
         "accuracies": accuracies,
         "pruned": pruned,
@@ -181,14 +189,21 @@ def accuracy_row(model: str, networks: Sequence[Network], data: Dataset) -> dict
 
 
 def pruned_rows(
-    network: Network, own_density: float, data: Dataset, how: Recipe
+    model: str, network: Network, own_density: float, data: Dataset, how: Recipe
 ) -> list[dict[str, Any]]:
-    """The LSTM at the spiking network's density, and at a lower one for reference."""
+    """A twin at the spiking network's density, and at a lower one for reference."""
     epochs = min(FINE_TUNING, how.gated.epochs)
     rows = []
     for kept in sorted({own_density, PRUNED}, reverse=True):
         found = prune(network, kept, data, replace(how.gated, epochs=epochs), TIMED)
-        rows.append({"density": found.density, "epochs": epochs, "test": found.test_accuracy})
+        rows.append(
+            {
+                "model": model,
+                "density": found.density,
+                "epochs": epochs,
+                "test": found.test_accuracy,
+            }
+        )
     return rows
 
 
@@ -245,11 +260,15 @@ def accuracy_table(found: dict[str, Any]) -> str:
 
 
 def pruned_table(found: dict[str, Any]) -> str:
-    """The pruned LSTM."""
-    lines = ["| data | density | epochs | test accuracy |", "| --- | ---: | ---: | ---: |"]
+    """The pruned twins."""
+    lines = [
+        "| data | model | density | epochs | test accuracy |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
     for name, part in found.items():
         for row in part["pruned"]:
-            lines.append(f"| {name} | {row['density']:.2f} | {row['epochs']} | {row['test']:.2%} |")
+            cells = name, row["model"], f"{row['density']:.2f}", str(row["epochs"])
+            lines.append(f"| {' | '.join(cells)} | {row['test']:.2%} |")
     return "\n".join(lines)
 
 
