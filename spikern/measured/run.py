@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -99,7 +100,7 @@ def measure(
     repeats: int = 7,
     thread_count: int = 1,
     joule_seconds: float = 5.0,
-    root: Any = rapl.ROOT,
+    root: Path = rapl.ROOT,
 ) -> Measured:
     """Time all contestants, the spiking one first, interleaved; each batch size on its own.
 
