@@ -273,8 +273,10 @@ def pruned_table(found: dict[str, Any]) -> str:
 
 
 def time_table(part: dict[str, Any]) -> str:
-    """Milliseconds of one inference and their ratios to the first network's."""
+    """Milliseconds of one inference, and ratios to the first network's: medians (fastest)."""
     sizes = sorted({row["batch"] for row in part["rows"]})
+    firsts = [next(row for row in part["rows"] if row["batch"] == size) for size in sizes]
+    quickest = {row["batch"]: min(row["samples"]) for row in firsts}
     about = {(one["name"], one["equal"]): one for one in part["contestants"]}
     heads = [f"ms at batch {size} | ratio" for size in sizes]
     lines = [
@@ -291,7 +293,11 @@ def time_table(part: dict[str, Any]) -> str:
         cells.append(runtime)
         for size in sizes:
             row = rows.get(size)
-            cells += [f"{row['ms']:.3g}", f"{row['ratio']:.2f}x"] if row else ["-", "-"]
+            if row:
+                least = min(row["samples"]) / quickest[size]
+                cells += [f"{row['ms']:.3g}", f"{row['ratio']:.2f}x ({least:.2f}x)"]
+            else:
+                cells += ["-", "-"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
