@@ -1,0 +1,341 @@
+"""Is a spiking network simulated in software cheaper than an LSTM or GRU? Trained, then timed.
+
+python experiments/article/run.py                # train, measure, write, fill in the tables
+python experiments/article/run.py --no-measure   # only make the tables again
+python experiments/article/run.py --smoke        # a few seconds, prints, writes nothing here
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from spikern import atomic
+from spikern.data import load
+from spikern.data.dataset import Dataset, Split
+from spikern.measured import Contestant, Measured, measure
+from spikern.network import Network, hidden_for_budget
+from spikern.parallel import one_thread
+from spikern.provenance import provenance
+from spikern.recipes import Recipe, recipe
+from spikern.statistics import mean
+from spikern.train import evaluate
+from spikern.twins import climb, density, measured_graph, measured_weights, prune, trainer
+
+HERE = Path(__file__).parent
+SPIKING, STANDARD = ("ALIF", "LIF"), ("LSTM", "GRU")
+TIMED = 0
+"""The seed of the networks that are timed, pruned, and that the ladder climbs with."""
+LADDERS = {
+    "digits": {"LSTM": (8, 12, 16, 24, 32, 48, 68), "GRU": (8, 12, 16, 24, 32, 48, 79)},
+    "japanese_vowels": {"LSTM": (6, 12, 24, 43, 89), "GRU": (6, 12, 24, 50, 89)},
+}
+PRUNED, FINE_TUNING = 0.25, 15
+"""The density of a pruned twin for reference, and its epochs of fine-tuning."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is trained and timed."""
+
+    datasets: tuple[str, ...] = tuple(LADDERS)
+    models: tuple[str, ...] = STANDARD
+    seeds: tuple[int, ...] = (0, 1, 2)
+    batches: tuple[int, ...] = (1, 64)
+    repeats: int = 7
+    threads: int = 1
+    folder: Path = Path("runs/article")
+    """Where trainings have their checkpoints; what is there is not trained again."""
+    measure: bool = True
+    smoke: bool = False
+
+
+def main(cfg: Config) -> None:
+    """Train, measure, write results.json, fill in the tables of README.md."""
+    if cfg.smoke:
+        with tempfile.TemporaryDirectory() as folder:
+            brief = replace(
+                cfg, datasets=("digits",), models=("LSTM",), seeds=(0,), batches=(4,), repeats=1,
+                folder=Path(folder),
+            )  # fmt: skip
+            print(*tables(study(brief)).values(), sep="\n\n")
+        return
+    path = HERE / "results.json"
+    if cfg.measure:
+        atomic.write(path, json.dumps(study(cfg), indent=1))
+    page = HERE / "README.md"
+    atomic.write(page, filled(page.read_text(), tables(json.loads(path.read_text()))))
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def study(cfg: Config) -> dict[str, Any]:
+    """The content of results.json."""
+    started = time.perf_counter()
+    found = {}
+    with one_thread():
+        for name in cfg.datasets:
+            data, how, ladders = load(name), recipe(name), LADDERS[name]
+            if cfg.smoke:
+                data, how, ladders = small(data, how)
+            found[name] = one_dataset(data, how, ladders, cfg)
+    settings = json.loads(json.dumps(asdict(cfg), default=str))
+    return {
+        "schema": 1,
+        "settings": {key: settings[key] for key in ("seeds", "repeats", "threads")},
+        "datasets": found,
+        "provenance": provenance(time.perf_counter() - started, 1)
+        | {name: version(name) for name in ("onnx", "onnxruntime")},
+    }
+
+
+def small(data: Dataset, how: Recipe) -> tuple[Dataset, Recipe, dict[str, tuple[int, ...]]]:
+    """A few digits, cut short, and a training that only shows that it runs."""
+
+    def cut(split: Split) -> Split:
+        few = split.batch(range(64))
+        return Split(few.x[24:32], few.y, few.lengths.clamp(max=8))
+
+    cutout = replace(data, train=cut(data.train), validation=cut(data.validation),
+                     test=cut(data.test))  # fmt: skip
+    brief = replace(how.changed(epochs=1), match_parameters=1_000)
+    return cutout, brief, {model: (4,) for model in STANDARD}
+
+
+def one_dataset(
+    data: Dataset, how: Recipe, ladders: dict[str, tuple[int, ...]], cfg: Config
+) -> dict[str, Any]:
+    """Accuracies over the seeds, the twins, and the times of one data set."""
+
+    def train(model: str, hidden: int, seed: int) -> Network:
+        return trainer(model, data, how.of(model), folder=cfg.folder)(hidden, seed).network
+
+    budget = {
+        model: hidden_for_budget(model, data.input_size, data.classes, how.match_parameters)
+        for model in (*SPIKING, *cfg.models)
+    }
+    nets: dict[str, list[Network]] = {}
+    for model, hidden in budget.items():
+        say(f"{data.name}: {model}, {hidden} hidden, seeds {cfg.seeds}")
+        nets[model] = [train(model, hidden, seed) for seed in cfg.seeds]
+    leader = SPIKING[0]
+    own = nets[leader][TIMED]
+    contestants = [Contestant(model, "itself", nets[model][TIMED]) for model in SPIKING]
+    climbed = []
+    for model in cfg.models:
+        wide = train(model, budget[leader], TIMED)
+        contestants.append(Contestant(model, "width", wide))
+        contestants.append(Contestant(model, "parameters", nets[model][TIMED]))
+        say(f"{data.name}: the ladder of {model}")
+        target = evaluate(own, data.validation).accuracy
+        step = trainer(model, data, how.of(model), folder=cfg.folder)
+        found = climb(step, ladders[model], (TIMED,), target, data)
+        climbed.append(
+            {
+                "model": model,
+                "target": target,
+                "rungs": [[r.hidden, r.validation_accuracy] for r in found.rungs],
+                "reached": None if found.reached is None else found.reached.hidden,
+                "test_accuracies": found.test_accuracies,
+            }
+        )
+        if found.reached is not None:
+            contestants.append(Contestant(model, "accuracy", found.reached.trained[0].network))
+    say(f"{data.name}: int8 and pruned")
+    accuracies = [accuracy_row(model, nets[model], data) for model in nets]
+    pruned = [
+        row
+        for model in cfg.models
+        for row in pruned_rows(model, nets[model][TIMED], density(own), data, how)
+    ]
+    say(f"{data.name}: times")
+    load_before = os.getloadavg()[0]
+    timed = measure(contestants, data.test, cfg.batches, cfg.repeats, cfg.threads)
+    return {
+        "accuracies": accuracies,
+        "pruned": pruned,
+        "ladders": climbed,
+        "contestants": [contestant_row(one, data) for one in contestants],
+        "load": [load_before, os.getloadavg()[0]],
+        **as_json(timed),
+    }
+
+
+def accuracy_row(model: str, networks: Sequence[Network], data: Dataset) -> dict[str, Any]:
+    """Test accuracies over the seeds, and those in int8 by the scheme that there is."""
+    row: dict[str, Any] = {
+        "model": model,
+        "parameters": networks[0].parameter_count,
+        "test": [evaluate(network, data.test).accuracy for network in networks],
+    }
+    if model in STANDARD:
+        how = measured_graph if model == "LSTM" else measured_weights
+        row["int8"] = [how(network, data.test)._asdict() for network in networks]
+    return row
+
+
+def pruned_rows(
+    model: str, network: Network, own_density: float, data: Dataset, how: Recipe
+) -> list[dict[str, Any]]:
+    """A twin at the spiking network's density, and at a lower one for reference."""
+    epochs = min(FINE_TUNING, how.gated.epochs)
+    rows = []
+    for kept in sorted({own_density, PRUNED}, reverse=True):
+        found = prune(network, kept, data, replace(how.gated, epochs=epochs), TIMED)
+        rows.append(
+            {
+                "model": model,
+                "density": found.density,
+                "epochs": epochs,
+                "test": found.test_accuracy,
+            }
+        )
+    return rows
+
+
+def contestant_row(one: Contestant, data: Dataset) -> dict[str, Any]:
+    """A timed network's size, accuracy and firing rate."""
+    tested = evaluate(one.network, data.test)
+    return {
+        "name": one.name,
+        "equal": one.equal,
+        "hidden": one.network.body.hidden_size,
+        "parameters": one.network.parameter_count,
+        "test": tested.accuracy,
+        "rate": mean(tested.rates) if tested.rates else None,
+    }
+
+
+def as_json(timed: Measured) -> dict[str, Any]:
+    """The measurements for a file."""
+    return timed._asdict() | {"checks": [check._asdict() for check in timed.checks]}
+
+
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """What stands between the markers of the page, by name."""
+    found = results["datasets"]
+    made = {"accuracy": accuracy_table(found), "pruned": pruned_table(found)}
+    made |= {f"time {name}": time_table(part) for name, part in found.items()}
+    made["missing"] = missing_list(found)
+    made["machine"] = machine(results)
+    return made
+
+
+def accuracy_table(found: dict[str, Any]) -> str:
+    """Test accuracy in float32 and in int8, means over the seeds."""
+    lines = [
+        "| data | model | parameters | test accuracy | seeds | in int8 | answers kept | scheme |",
+        "| --- | --- | ---: | ---: | --- | ---: | ---: | --- |",
+    ]
+    for name, part in found.items():
+        for row in part["accuracies"]:
+            cells = [name, row["model"], f"{row['parameters']:,}", f"{mean(row['test']):.2%}"]
+            cells.append(", ".join(f"{a:.2%}" for a in row["test"]))
+            int8 = row.get("int8")
+            cells += (
+                [
+                    f"{mean([one['accuracy'] for one in int8]):.2%}",
+                    f"{mean([one['agreement'] for one in int8]):.2%}",
+                    int8[0]["scheme"],
+                ]
+                if int8
+                else ["-", "-", "-"]
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def pruned_table(found: dict[str, Any]) -> str:
+    """The pruned twins."""
+    lines = [
+        "| data | model | density | epochs | test accuracy |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for name, part in found.items():
+        for row in part["pruned"]:
+            cells = name, row["model"], f"{row['density']:.2f}", str(row["epochs"])
+            lines.append(f"| {' | '.join(cells)} | {row['test']:.2%} |")
+    return "\n".join(lines)
+
+
+def time_table(part: dict[str, Any]) -> str:
+    """Milliseconds of one inference, and ratios to the first network's: medians (fastest)."""
+    sizes = sorted({row["batch"] for row in part["rows"]})
+    firsts = [next(row for row in part["rows"] if row["batch"] == size) for size in sizes]
+    quickest = {row["batch"]: min(row["samples"]) for row in firsts}
+    about = {(one["name"], one["equal"]): one for one in part["contestants"]}
+    heads = [f"ms at batch {size} | ratio" for size in sizes]
+    lines = [
+        f"| network | equal | H | parameters | test | runtime | {' | '.join(heads)} |",
+        "| --- | --- | ---: | ---: | ---: | --- " + "| ---: | ---: " * len(sizes) + "|",
+    ]
+    by_key: dict[tuple[str, str, str], dict[int, Any]] = {}
+    for row in part["rows"]:
+        key = row["name"], row["equal"], row["runtime"]
+        by_key.setdefault(key, {})[row["batch"]] = row
+    for (name, equal, runtime), rows in by_key.items():
+        one = about[name, equal]
+        cells = [name, equal, str(one["hidden"]), f"{one['parameters']:,}", f"{one['test']:.2%}"]
+        cells.append(runtime)
+        for size in sizes:
+            row = rows.get(size)
+            if row:
+                least = min(row["samples"]) / quickest[size]
+                cells += [f"{row['ms']:.3g}", f"{row['ratio']:.2f}x ({least:.2f}x)"]
+            else:
+                cells += ["-", "-"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def missing_list(found: dict[str, Any]) -> str:
+    """What did not run and why, and whether there are joules."""
+    lines = [
+        f"- {name}, {who}: {why}."
+        for name, part in found.items()
+        for who, why in part["missing"].items()
+    ]
+    joules = {part["no_joules"] for part in found.values()}
+    return "\n".join([*lines, *(f"- Joules: {why}." for why in sorted(filter(None, joules)))])
+
+
+def machine(results: dict[str, Any]) -> str:
+    """What it ran on."""
+    where, asked = results["provenance"], results["settings"]
+    versions = ", ".join(f"{n} {where[n]}" for n in ("torch", "numba", "onnxruntime"))
+    loads = "; ".join(
+        f"{name} {part['load'][0]:.1f} before, {part['load'][1]:.1f} after"
+        for name, part in results["datasets"].items()
+    )
+    return (
+        f"{where['processor']}, {asked['threads']} thread; medians of {asked['repeats']}, "
+        f"interleaved; load of the machine: {loads}; python {where['python']}, {versions}; "
+        f"commit {where['commit']}."
+    )
+
+
+def filled(text: str, made: dict[str, str]) -> str:
+    """The page with what stands between `<!-- name -->` and `<!-- end -->` made anew."""
+    for name, content in made.items():
+        start, end = re.escape(f"<!-- {name} -->\n"), re.escape("<!-- end -->")
+        whole = f"<!-- {name} -->\n{content}\n<!-- end -->"
+        text = re.sub(f"{start}.*?{end}", lambda _, whole=whole: whole, text, flags=re.DOTALL)
+    return text
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

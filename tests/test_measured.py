@@ -1,0 +1,234 @@
+"""What is measured is what the network computes, and joules are read and subtracted right."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from spikern import InputError, SpikernError, UnsupportedError, build
+from spikern.data.dataset import Split
+from spikern.measured import Contestant, measure, rapl, runtimes
+from spikern.measured.energy import Window, net, window
+from spikern.measured.run import as_rows, batches, check
+from spikern.network import ANSWERS
+from spikern.types import DataError
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def split():
+    torch.manual_seed(0)
+    lengths = torch.tensor([9, 5, 5, 7, 5])
+    valid = torch.arange(9)[:, None] < lengths
+    return Split(torch.randn(9, 5, 3) * valid.unsqueeze(2), torch.zeros(5).long(), lengths)
+
+
+def contestant(model, answer="last"):
+    torch.manual_seed(1)
+    return Contestant(model, "width", build(model, 3, 8, 4, answer).eval())
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("model", ["LIF", "ALIF", "RNN", "GRU", "LSTM"])
+def test_every_runtime_computes_the_logits_of_the_network(model, answer, split):
+    one = contestant(model, answer)
+    for runtime, make in runtimes.RUNTIMES[one.network.spiking].items():
+        if runtime in (runtimes.COMPILED, runtimes.INT8_GRAPH):
+            continue
+        for size in (1, 5):
+            inputs = batches(split, size)
+            calls = make(one.network, inputs, 1)
+            found = check(one, runtime, size, calls, inputs)
+            assert found.difference < 1e-5  # the networks are small and untrained
+            assert found.agreement == 1.0
+
+
+def test_wrong_logits_are_rejected(split):
+    one = contestant("LSTM")
+    inputs = batches(split, 5)
+    (right,) = runtimes.eager(one.network, inputs, 1)
+    for wrong in (lambda: right() + 0.01, lambda: right() * np.nan):
+        with pytest.raises(SpikernError, match="LSTM on torch eager"):
+            check(one, runtimes.EAGER, 5, [wrong], inputs)
+    backwards = check(one, runtimes.INT8_GRAPH, 5, [lambda: -right()], inputs)
+    assert backwards.agreement < 0.5  # int8 is reported, not rejected
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor itself
+@pytest.mark.skipif(not any(map(shutil.which, runtimes.COMPILERS)), reason="needs a C++ compiler")
+def test_the_compiled_network_computes_the_same(split):
+    one = contestant("LSTM")
+    inputs = batches(split, 5)
+    calls = runtimes.compiled(one.network, inputs, 1)
+    assert check(one, runtimes.COMPILED, 5, calls, inputs).difference < 1e-5
+
+
+def test_a_missing_compiler_is_named(monkeypatch, split):
+    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    with pytest.raises(UnsupportedError, match=r"g\+\+ or clang\+\+"):
+        runtimes.compiled(contestant("LSTM").network, [split], 1)
+
+
+@pytest.mark.skipif(not any(map(shutil.which, runtimes.COMPILERS)), reason="needs a C++ compiler")
+def test_many_steps_of_a_gru_are_not_compiled():
+    long = Split(torch.zeros(64, 1, 3), torch.zeros(1).long(), torch.tensor([64]))
+    with pytest.raises(UnsupportedError, match="unrolls the steps of a GRU; 64"):
+        runtimes.compiled(contestant("GRU").network, [long], 1)
+
+
+def test_it_runs_and_the_rows_have_these_fields(monkeypatch, split, tmp_path):
+    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    asked = [contestant("ALIF"), contestant("LSTM"), contestant("GRU")]
+    found = measure(asked, split, sizes=(1, 4), repeats=1, root=tmp_path)
+    fields = {"name", "equal", "runtime", "batch", "ms", "samples", "ratio", "joules"}
+    assert all(set(row) == fields for row in found.rows)
+    ran = {(row["name"], row["runtime"]) for row in found.rows}
+    onnx = {("LSTM", "ONNX Runtime int8"), *((n, "ONNX Runtime fp32") for n in ("LSTM", "GRU"))}
+    assert ran == {("ALIF", "spikern stream"), ("LSTM", "torch eager"), ("GRU", "torch eager")} | (
+        onnx
+    )
+    assert len(found.rows) == len(found.checks) == 2 * len(ran)
+    assert [row["ratio"] for row in found.rows if row["name"] == "ALIF"] == [1.0, 1.0]
+    assert "C++ compiler" in found.missing["LSTM on torch.compile"]
+    assert "does not quantise GRU" in found.missing["GRU on ONNX Runtime int8"]
+    assert found.no_joules.startswith("not measured on this machine")
+    assert all(row["joules"] is None for row in found.rows)
+
+
+def test_the_spiking_network_comes_first(split):
+    for wrong in ([], [contestant("LSTM")]):
+        with pytest.raises(InputError, match="spiking"):
+            measure(wrong, split)
+
+
+def test_batches(split):
+    alone = batches(split, 1)
+    assert [tuple(batch.x.shape) for batch in alone] == [(5, 1, 3)] * 3
+    assert [int(b) for b in batches(split, 4)[0].lengths] == [9, 5, 5, 7]
+    for size in (0, 6):
+        with pytest.raises(InputError, match="batch"):
+            batches(split, size)
+
+
+def test_ratios_are_theirs_over_ours():
+    times = {("a", "", "x"): [2.0, 1.0, 50.0], ("b", "", "x"): [8.0, 8.0, 8.0]}
+    rows = as_rows(times, 1, {("b", "", "x"): 0.5})
+    assert [(row["ms"], row["ratio"], row["joules"]) for row in rows] == [
+        (2.0, 1.0, None),
+        (8.0, 4.0, 0.5),
+    ]
+
+
+LARGEST = 262_143_328_850
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A powercap tree: two packages, memory, and domains that lie within or around them."""
+    names = {
+        "intel-rapl:0": "package-0",
+        "intel-rapl:0:0": "core",
+        "intel-rapl:0:1": "dram",
+        "intel-rapl:1": "package-1",
+        "intel-rapl:2": "psys",
+        "intel-rapl-mmio:0": "package-0",
+    }
+    for folder, name in names.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "name").write_text(name + "\n")
+        (tmp_path / folder / "max_energy_range_uj").write_text(f"{LARGEST}\n")
+        (tmp_path / folder / "energy_uj").write_text("1000000\n")
+    return tmp_path
+
+
+def put(machine, **counters):
+    for name, value in counters.items():
+        folder = {"package0": "intel-rapl:0", "dram": "intel-rapl:0:1", "package1": "intel-rapl:1"}
+        (machine / folder[name] / "energy_uj").write_text(f"{value}\n")
+
+
+def test_nothing_is_counted_twice(machine):
+    found = rapl.find(machine)
+    assert found.why_not is None
+    assert [domain.name for domain in found.domains] == ["package-0", "dram", "package-1"]
+
+
+def test_joules_of_files_that_change(machine):
+    domains = rapl.find(machine).domains
+    before = rapl.read(domains)
+    put(machine, package0=3_000_000, dram=1_500_000)
+    assert rapl.joules(domains, before, rapl.read(domains)) == 2.5
+
+
+def test_a_counter_that_wraps_around(machine):
+    domains = rapl.find(machine).domains
+    put(machine, package1=LARGEST - 250_000)
+    before = rapl.read(domains)
+    put(machine, package1=750_000, package0=2_000_000)
+    assert rapl.joules(domains, before, rapl.read(domains)) == 2.0
+
+
+def test_readings_that_do_not_fit(machine):
+    domains = rapl.find(machine).domains
+    with pytest.raises(InputError, match="3 domains"):
+        rapl.joules(domains, (1, 2, 3), (1, 2))
+
+
+@pytest.mark.parametrize("file", ["energy_uj", "name", "max_energy_range_uj"])
+def test_an_unreadable_file_means_not_measured(machine, file):
+    path = machine / "intel-rapl:1" / file
+    path.unlink()
+    path.mkdir()  # reading it fails for root too, where a permission would not
+    found = rapl.find(machine)
+    assert found.domains == ()
+    assert found.why_not.startswith("not measured on this machine")
+    assert file in found.why_not
+
+
+def test_a_file_without_a_number_is_an_error(machine):
+    domains = rapl.find(machine).domains
+    put(machine, dram="")
+    with pytest.raises(DataError, match="root"):
+        rapl.read(domains)
+    assert rapl.find(machine).why_not.startswith("not measured on this machine")
+
+
+def test_only_parts_are_not_a_machine(tmp_path):
+    (tmp_path / "intel-rapl:0").mkdir()
+    (tmp_path / "intel-rapl:0" / "name").write_text("psys")
+    assert "psys" in rapl.find(tmp_path).why_not
+
+
+def test_idle_power_is_subtracted(machine):
+    domains = rapl.find(machine).domains
+
+    def work():
+        put(machine, package0=9_000_000)
+        return 4
+
+    run = window(domains, work)
+    assert run.joules == 8.0
+    assert run.inferences == 4
+    found = net(Window(10.0, 5.0, 0), run._replace(seconds=2.0))
+    assert (found.idle_watts, found.joules_per_inference) == (2.0, 1.0)
+    with pytest.raises(InputError, match="inference"):
+        net(Window(10.0, 5.0, 0), Window(1.0, 1.0, 0))
+
+
+def test_rows_have_joules_where_there_are_counters(machine, split):
+    asked = [contestant("LIF")]
+    found = measure(asked, split, sizes=(4,), repeats=1, joule_seconds=0.01, root=machine)
+    assert found.no_joules is None
+    assert [row["joules"] for row in found.rows] == [0.0]  # these counters stand still

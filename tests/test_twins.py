@@ -1,0 +1,242 @@
+"""The twins compute what they say, and are chosen without a look at the test split."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spikern import InputError, UnsupportedError, build
+from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.network import ANSWERS
+from spikern.train import Training, evaluate, fit
+from spikern.twins import (
+    Trained,
+    climb,
+    density,
+    graph,
+    int8_graph,
+    int8_weights,
+    measured_graph,
+    measured_weights,
+    onnx_graph,
+    prune,
+    trainer,
+)  # fmt: skip
+from spikern.twins.graph import logits_of
+from spikern.twins.int8 import predictions, round_rows
+from spikern.twins.pruned import connections, held, magnitude_masks
+
+KINDS = ("RNN", "GRU", "LSTM")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def split(count, every_step, seed):
+    """Which of two features is larger on average: easy, and of different lengths."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randint(2, (count,), generator=generator)
+    lengths = torch.randint(4, 10, (count,), generator=generator)
+    lengths[0] = 9
+    x = torch.randn(9, count, 2, generator=generator)
+    x[:, torch.arange(count), y] += 2.0
+    valid = torch.arange(9)[:, None] < lengths
+    x = x * valid.unsqueeze(2)
+    return Split(x, torch.where(valid, y, UNLABELLED) if every_step else y, lengths)
+
+
+def dataset(every_step=False):
+    parts = [split(count, every_step, seed) for seed, count in enumerate((96, 40, 40))]
+    return Dataset("easy", "easy", *parts, ("a", "b"), every_step, False, "made", "none", 1.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small run no faster on many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained(one_thread):
+    return {
+        (kind, every_step): trainer(kind, dataset(every_step), Training(epochs=8))(8, 0).network
+        for kind, every_step in [*((kind, False) for kind in KINDS), ("LSTM", True), ("GRU", True)]
+    }
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_graph_computes_what_torch_does(kind, answer, layers):
+    torch.manual_seed(1)
+    network = build(kind, 3, 8, 4, answer, layers)
+    logits = logits_of(onnx_graph(network))
+    for steps, lengths in ((7, [7, 3, 5]), (4, [4])):
+        x, lengths = torch.randn(steps, len(lengths), 3), torch.tensor(lengths)
+        with torch.no_grad():
+            wanted = network(x, lengths=lengths)[0]
+        # Sums in another order and another tanh: some units of the last place of values near 1.
+        assert torch.allclose(logits(x, lengths), wanted, atol=1e-5, rtol=0)
+
+
+def test_gates_in_the_wrong_order_are_seen(monkeypatch):
+    monkeypatch.setitem(graph.GATES, "LSTM", (0, 1, 2, 3))
+    network = build("LSTM", 3, 8, 4)
+    x, lengths = torch.randn(7, 2, 3), torch.tensor([7, 7])
+    assert not torch.allclose(logits_of(onnx_graph(network))(x, lengths), network(x)[0], atol=1e-3)
+
+
+def test_a_spiking_network_has_no_graph():
+    with pytest.raises(UnsupportedError, match="RNN, GRU and LSTM"):
+        onnx_graph(build("LIF", 3, 8, 4))
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(UnsupportedError, match="pip install onnx"):
+        onnx_graph(build("RNN", 3, 8, 4))
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_the_int8_lstm_answers_like_the_float_one(trained, every_step):
+    network = trained["LSTM", every_step]
+    names = {node.op_type for node in int8_graph(network).graph.node}
+    assert {"DynamicQuantizeLSTM", "MatMulInteger"} <= names
+    found = measured_graph(network, dataset(every_step).test)
+    assert found.float_accuracy == evaluate(network, dataset(every_step).test).accuracy > 0.8
+    assert found.agreement > 0.95  # 8 bits of a trained margin; 0.5 is what a broken one would give
+
+
+@pytest.mark.parametrize("kind", ["GRU", "RNN"])
+def test_a_float_recurrence_is_not_called_int8(trained, kind):
+    with pytest.raises(UnsupportedError, match=f"does not quantise {kind}.*int8_weights"):
+        int8_graph(trained[kind, False])
+
+
+@pytest.mark.parametrize("key", [("RNN", False), ("GRU", False), ("LSTM", False), ("GRU", True)])
+def test_rounded_weights_keep_the_answers(trained, key):
+    found = measured_weights(trained[key], dataset(key[1]).test)
+    assert found.agreement > 0.95
+    assert abs(found.accuracy - found.float_accuracy) <= 1 - found.agreement + 1e-12
+
+
+def test_rounded_rows_are_at_most_half_a_level_off():
+    torch.manual_seed(0)
+    weight = torch.randn(5, 40)
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    # Half a level, and what float32 adds when it divides and multiplies by the scale.
+    assert ((round_rows(weight) - weight).abs() <= scale * 0.5001).all()
+    levels = round_rows(weight) / scale
+    assert torch.allclose(levels, levels.round(), atol=1e-3)
+    assert int(levels.abs().max().round()) == 127
+
+
+def test_rounding_leaves_the_network_alone_and_refuses_nan(trained):
+    network = trained["GRU", False]
+    before = network.body.rnn.weight_hh_l0.clone()
+    int8_weights(network)
+    assert torch.equal(network.body.rnn.weight_hh_l0, before)
+    broken = build("RNN", 2, 4, 2)
+    torch.nn.init.constant_(broken.readout.weight, float("nan"))
+    with pytest.raises(InputError, match=r"readout\.weight"):
+        int8_weights(broken)
+
+
+def test_predictions_are_those_of_evaluate(trained):
+    network, part = trained["GRU", True], dataset(True).test
+    found = predictions(lambda x, lengths: network(x, lengths=lengths)[0], part, batch_size=7)
+    wanted = evaluate(network, part).predictions
+    labelled = part.y >= 0
+    assert torch.equal(found[labelled], wanted[labelled])
+
+
+def test_pruning_keeps_the_density_exactly_while_it_trains(trained):
+    network, kept = trained["LSTM", False], 0.25
+    before = {name: p.clone() for name, p in network.named_parameters()}
+    training = Training(epochs=2, weight_decay=0.1)
+    found = prune(network, kept, dataset(), training)
+    total = sum(w.numel() for w in connections(network).values())
+    assert found.density == round(kept * total) / total
+    masks = magnitude_masks(connections(network), kept)
+    moved = 0
+    for name, weight in connections(found.network).items():
+        assert not weight[~masks[name]].any()
+        moved += int((weight != before[name])[masks[name]].sum())
+    assert moved > 0.9 * kept * total
+    assert all(torch.equal(p, before[name]) for name, p in network.named_parameters())
+    assert found.test_accuracy > 0.7
+    assert len(found.history.epochs) == 2
+
+
+def test_a_mask_that_is_not_held_is_seen(trained):
+    """The gate above can fail: without the mask the pruned weights come back."""
+    network = trainer("LSTM", dataset(), Training(epochs=1))(8, 0).network
+    with held(network, magnitude_masks(connections(network), 0.25)):
+        pass
+    assert density(network) == pytest.approx(0.25, abs=0.01)
+    fit(network, dataset(), Training(epochs=1))
+    assert density(network) > 0.9
+
+
+def test_ties_do_not_change_how_many_are_kept():
+    masks = magnitude_masks({"a": torch.ones(3, 3), "b": -torch.ones(3, 3)}, 0.5)
+    assert sum(int(m.sum()) for m in masks.values()) == 9
+
+
+@pytest.mark.parametrize("kept", [0.0, -0.1, 1.5, float("nan")])
+def test_an_impossible_density_is_refused(kept):
+    with pytest.raises(InputError, match="density"):
+        magnitude_masks({"a": torch.ones(2, 2)}, kept)
+
+
+def test_a_spiking_network_is_not_its_own_twin():
+    with pytest.raises(InputError, match="spiking"):
+        prune(build("LIF", 2, 4, 2), 0.5, dataset(), Training(epochs=1))
+
+
+def test_the_climb_stops_at_the_first_rung_that_reaches():
+    data, asked = dataset(), []
+    accuracies = {2: (0.7, 0.8), 4: (0.9, 0.7), 8: (0.85, 0.75), 16: (1.0, 1.0)}
+
+    def train(hidden, seed):
+        asked.append((hidden, seed))
+        return Trained(build("RNN", 2, hidden, 2), accuracies[hidden][seed])
+
+    found = climb(train, (2, 4, 8, 16), (0, 1), 0.8, data)
+    assert asked == [(2, 0), (2, 1), (4, 0), (4, 1)]
+    assert found.reached is found.rungs[-1]
+    assert found.reached.hidden == 4
+    assert found.test_accuracies == tuple(
+        evaluate(one.network, data.test).accuracy for one in found.reached.trained
+    )
+    unreached = climb(train, (2,), (0, 1), 0.8, data)
+    assert (unreached.reached, unreached.test_accuracies, len(unreached.rungs)) == (None, (), 1)
+
+
+def test_the_test_split_does_not_choose():
+    """Another test split, the same rung."""
+    data = dataset()
+    other = replace(data, test=split(40, False, seed=9))
+    training = Training(epochs=2)
+    found = [climb(trainer("GRU", d, training), (2, 4, 8), (0,), 0.9, d) for d in (data, other)]
+    one, two = ([(r.hidden, r.validation_accuracy) for r in climbed.rungs] for climbed in found)
+    assert one == two
+
+
+def test_a_trainer_goes_on_from_its_checkpoint(tmp_path):
+    train = trainer("GRU", dataset(), Training(epochs=2), folder=tmp_path)
+    first, again = train(4, 1), train(4, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["easy-GRU-4-1.safetensors"]
+    assert all(torch.equal(a, b) for a, b in zip(first[0].parameters(), again[0].parameters()))
+    assert first.validation_accuracy == evaluate(again.network, dataset().validation).accuracy
+
+
+@pytest.mark.parametrize(
+    ("sizes", "seeds", "target"), [((), (0,), 0.5), ((4, 2), (0,), 0.5), ((2,), (), 0.5),
+                                   ((2,), (0,), 1.5)],
+)  # fmt: skip
+def test_a_bad_ladder_is_refused(sizes, seeds, target):
+    with pytest.raises(InputError):
+        climb(trainer("RNN", dataset(), Training()), sizes, seeds, target, dataset())
