@@ -59,7 +59,7 @@ def test_false_claims_are_rare():
     rng = np.random.default_rng(1)
     corrected = uncorrected = 0
     for _ in range(400):
-        pairs = {str(k): (rng.normal(size=6), rng.normal(size=6)) for k in range(5)}
+        pairs = {str(k): (rng.normal(size=5), rng.normal(size=5)) for k in range(5)}
         found = claims(pairs)
         corrected += any(c["verdict"] != "undecided" for c in found.values())
         plain = [paired(a, b) for a, b in pairs.values()]
@@ -72,7 +72,7 @@ def test_false_claims_are_rare():
 def test_verdicts_are_no_bolder_than_holm():
     rng = np.random.default_rng(2)
     for _ in range(100):
-        pairs = {str(k): (rng.normal(0.8 * k, 1, 6), rng.normal(0, 1, 6)) for k in range(4)}
+        pairs = {str(k): (rng.normal(0.8 * k, 1, 5), rng.normal(0, 1, 5)) for k in range(4)}
         for claim in claims(pairs).values():
             assert claim["verdict"] == "undecided" or claim["p_holm"] < 0.05
 

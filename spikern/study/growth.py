@@ -32,8 +32,8 @@ Law = Literal["power", "broken"]
 
 PARAMETERS: dict[str, tuple[str, ...]] = {"power": "abc", "broken": "abcdfg"}  # type: ignore[dict-item]
 """The letters of each law; a fit needs one size more than letters."""
-EXPONENTS = (0.1, 0.5, 1.0)
-FLOORS = (1e-3, 0.5, 0.9)
+EXPONENTS = (0.2, 0.8)
+FLOORS = (1e-3, 0.7)
 BREAKS = (0.25, 0.5, 0.75)
 BENDS = (0.0, 0.7)
 """Where fits start: b; c as a share of the smallest y; d within the sizes; g."""
