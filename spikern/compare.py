@@ -179,9 +179,7 @@ def run(
 
 def make_network(job: Job, hidden: int, dataset: Dataset, comparison: Comparison) -> Network:
     """The untrained network of a job."""
-    return fresh_network(
-        job.model, hidden, dataset, job.seed, comparison.answer, comparison.layers
-    )
+    return fresh_network(job.model, hidden, dataset, job.seed, comparison.answer, comparison.layers)
 
 
 def reload(job: Job, hidden: int, dataset: Dataset, comparison: Comparison, out: Path) -> Network:

@@ -24,9 +24,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def interval(
-    values: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
+def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """The interval of the mean by Student's t, 95 % unless told; None for a single value.
 
     >>> low, high = interval([0.90, 0.92, 0.94])

@@ -46,7 +46,7 @@ class Fit:
 
     model: str
     seed: int
-    training: Training = Training(epochs=2)
+    training: Training = Training(epochs=2)  # noqa: RUF009 (it is frozen)
 
 
 def digits(job, checkpoint):

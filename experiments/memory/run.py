@@ -173,13 +173,18 @@ def main(cfg: Config) -> None:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "memory"}):
         drawn(results).savefig(home / "memory.svg", metadata={"Date": None})
     readme = (HERE / "README.md").read_text()
-    made = {
+    atomic.write(home / "README.md", page.filled(readme, made(results)))
+
+
+def made(results: dict[str, Any]) -> dict[str, str]:
+    """What the page has from the results."""
+    seconds = sum(row["seconds"] for row in results["jobs"])
+    return {
         "accuracy": accuracy_table(results),
         "tuning": tuning_table(results),
         "claims": claims_table(results),
-        "machine": page.machine(results["provenance"]),
+        "machine": page.machine(results["provenance"], seconds),
     }
-    atomic.write(home / "README.md", page.filled(readme, made))
 
 
 def measured(cfg: Config) -> dict[str, Any]:
@@ -206,9 +211,7 @@ def measured(cfg: Config) -> dict[str, Any]:
         "settings": asdict(cfg) | {"out": str(cfg.out)},
         "tuning": tuning,
         "jobs": rows,
-        "claims": {
-            str(delay): claims(pairs(rows, cfg.models, delay)) for delay in cfg.delays
-        },
+        "claims": {str(delay): claims(pairs(rows, cfg.models, delay)) for delay in cfg.delays},
         "provenance": provenance(time.perf_counter() - started, cfg.workers),
     }
 
@@ -295,7 +298,9 @@ def drawn(results: dict[str, Any]) -> Figure:
     )
     axis.axhline(1 / SYMBOLS, color=MUTED, lw=0.8, ls=":")
     axis.set_xscale("log")
-    axis.set_xticks(results["settings"]["delays"], labels=results["settings"]["delays"], minor=False)
+    axis.set_xticks(
+        results["settings"]["delays"], labels=results["settings"]["delays"], minor=False
+    )
     axis.minorticks_off()
     return figure
 

@@ -72,7 +72,7 @@ def undominated(points: Sequence[tuple[float, float]]) -> list[tuple[float, floa
 
 
 def growth(axis: Axes, name: str, fit: Fit, look: Look, beyond: float = 4.0) -> Axes:
-    """A fitted law with its interval; dotted, and called a prediction, beyond the measured sizes."""
+    """A fitted law with its interval; beyond the measured sizes dotted, as a prediction."""
     low, high = fit.measured
     axis.plot(fit.x, fit.y, look.marker, color=look.colour, label=name)
     for start, end, line, said in (

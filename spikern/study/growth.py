@@ -175,7 +175,7 @@ def _log_law(law: Law, raw: Array, u: Array) -> Array:
     if law == "broken":
         f = math.exp(raw[4])
         falling = falling - raw[5] * f * np.logaddexp(0.0, (u - raw[3]) / f)
-    return np.logaddexp(raw[2], falling)
+    return np.asarray(np.logaddexp(raw[2], falling))
 
 
 def _letters(law: Law, raw: Array, scale: float) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """A job is a frozen dataclass; its name is the hash of what it holds.
 
-    jobs/<key>.json          the config and the result of a finished job
-    jobs/<key>.safetensors   its checkpoint
-    jobs/<key>.lock          who works on it now; empty when nobody does
-    jobs/<key>.error         the traceback of its last failure
+jobs/<key>.json          the config and the result of a finished job
+jobs/<key>.safetensors   its checkpoint
+jobs/<key>.lock          who works on it now; empty when nobody does
+jobs/<key>.error         the traceback of its last failure
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def canonical(config: Any) -> str:
     Raises InputError unless it is a frozen dataclass of numbers, strings, booleans, None, and
     tuples, dicts and dataclasses of these.
     """
-    frozen = is_dataclass(config) and config.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    if not frozen or isinstance(config, type):
+    made = is_dataclass(config) and not isinstance(config, type)
+    if not (made and type(config).__dataclass_params__.frozen):
         raise InputError(f"a job is an instance of a frozen dataclass, got {config!r}")
     try:
         return json.dumps(asdict(config), sort_keys=True, separators=(",", ":"), allow_nan=False)

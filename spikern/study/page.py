@@ -30,12 +30,14 @@ def filled(text: str, made: Mapping[str, str]) -> str:
     return text
 
 
-def machine(found: Mapping[str, Any]) -> str:
-    """What a study ran on, from its `provenance`."""
-    versions = ", ".join(f"{name} {found[name]}" for name in ("spikern", "torch", "numba", "python"))
+def machine(found: Mapping[str, Any], seconds: float) -> str:
+    """What a study ran on, from its `provenance`, and how long its jobs trained in sum."""
+    versions = ", ".join(
+        f"{name} {found[name]}" for name in ("spikern", "torch", "numba", "python")
+    )
     return (
-        f"{found['processor']}, {found['workers']} workers of one thread, "
-        f"{found['seconds']:.0f} s in the last run; {versions}; commit {found['commit']}."
+        f"{found['processor']}, one thread a job, "
+        f"{seconds / 60:.0f} minutes of training in sum; {versions}; commit {found['commit']}."
     )
 
 

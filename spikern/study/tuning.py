@@ -68,7 +68,7 @@ def search(
     `accuracy` trains with the settings that it is given and returns the best accuracy on
     validation. A training that diverges is a trial of accuracy 0: its budget is spent.
 
-    Returns {"space", "trials": [{"settings", "accuracy"}, ...], "best": settings}, for results.json.
+    Returns {"space", "trials": [{"settings", "accuracy"}, ...], "best": settings}, as JSON has it.
     Raises DataError if the journal is of another search, InputError without Optuna.
     """
     if trials < 1 or not space:
@@ -98,11 +98,11 @@ def search(
     while (done := len(_complete(study))) < trials:
         study.sampler = optuna.samplers.TPESampler(seed=SEEDS_PER_SEARCH * seed + done)
         study.optimize(objective, n_trials=1)
-    found = [{"settings": t.params, "accuracy": t.value} for t in _complete(study)[:trials]]
+    complete = _complete(study)[:trials]
     return {
         "space": described(space),
-        "trials": found,
-        "best": max(found, key=lambda trial: trial["accuracy"])["settings"],
+        "trials": [{"settings": t.params, "accuracy": t.value} for t in complete],
+        "best": max(complete, key=lambda trial: float(trial.value or 0.0)).params,
     }
 
 
