@@ -1,8 +1,8 @@
-# make demo | test | docs | studies. Everything happens in .venv, made on first use.
+# make demo | test | docs | studies-smoke. Everything happens in .venv, made on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs studies-smoke clean
 
 demo: .venv/demo
 	$(BIN)/spikern compare digits --out runs/digits-$$(date +%Y%m%d-%H%M%S)
@@ -17,6 +17,9 @@ lint: .venv/dev
 
 docs: .venv/docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+studies-smoke: .venv/dev
+	$(BIN)/pytest -m slow -k smoke_run tests/test_study.py
 
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

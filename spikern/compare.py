@@ -22,21 +22,20 @@ from typing import Any, NamedTuple
 import torch
 
 from spikern import atomic, events, ops, parallel, report
-from spikern.baselines import BASELINES
 from spikern.data import load
 from spikern.data.dataset import Dataset
 from spikern.engines import boundary
-from spikern.network import MODELS, Answer, Network, build, hidden_for_budget
+from spikern.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.ops import Ops, total
 from spikern.provenance import provenance
 from spikern.recipes import GENERAL, Recipe
 from spikern.report.sample import Sample
 from spikern.statistics import mean, summary
-from spikern.train import Epoch, evaluate, fit
+from spikern.train import Epoch, fit
+from spikern.trial import fresh_network, train_and_test
 from spikern.types import DataError, InputError
 
 REFERENCE_MODEL = "LSTM"
-COUNT_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -179,19 +178,8 @@ def run(
 
 
 def make_network(job: Job, hidden: int, dataset: Dataset, comparison: Comparison) -> Network:
-    """The untrained network of a job; the seed decides every number in it."""
-    torch.manual_seed(job.seed)
-    answer: Answer = "every_step" if dataset.every_step else comparison.answer
-    settings = {} if job.model in BASELINES else {"dt": dataset.dt}
-    return build(
-        job.model,
-        dataset.input_size,
-        hidden,
-        dataset.classes,
-        answer,
-        comparison.layers,
-        **settings,
-    )
+    """The untrained network of a job."""
+    return fresh_network(job.model, hidden, dataset, job.seed, comparison.answer, comparison.layers)
 
 
 def reload(job: Job, hidden: int, dataset: Dataset, comparison: Comparison, out: Path) -> Network:
@@ -210,54 +198,18 @@ def run_job(
     out: Path,
     announce: Announce,
 ) -> None:
-    """Train, test once, count, time; write the result."""
-    network = make_network(job, hidden, dataset, comparison)
-    history = fit(
-        network,
+    """Train, test once, count; write the result."""
+    result = train_and_test(
+        make_network(job, hidden, dataset, comparison),
         dataset,
         comparison.recipe.of(job.model),
         job.seed,
         checkpoint_path(out, job),
         lambda epoch: announce(job, epoch),
+        None if comparison.delta is None else "delta",
     )
-    test = evaluate(network, dataset.test)
-    layers = count_split(network, dataset, None if comparison.delta is None else "delta")
-    inferences = len(dataset.test)
-    result = {
-        "name": job.model,
-        "seed": job.seed,
-        "kind": "spiking" if network.spiking else "standard",
-        "engine": network.body.engine,
-        "hidden": hidden,
-        "parameters": network.parameter_count,
-        "test_accuracy": test.accuracy,
-        "rates": test.rates,
-        "ops": {name: asdict(counted) for name, counted in layers.items()},
-        "inferences": inferences,
-        "energy_pj": {
-            table.name: None if pj is None else pj / inferences
-            for table in ops.tables().values()
-            for pj in [ops.estimate(total(layers), table)]
-        },
-        "best_epoch": history.best_epoch,
-        "epochs": [e._asdict() for e in history.epochs],
-    }
-    if dataset.label_of_unlabelled is not None:
-        labels = torch.where(dataset.test.y < 0, dataset.label_of_unlabelled, dataset.test.y)
-        result["test_accuracy_all_steps"] = float((test.predictions == labels).double().mean())
-    atomic.write(result_path(out, job), json.dumps(result))
-
-
-def count_split(network: Network, dataset: Dataset, encoder: str | None) -> dict[str, Ops]:
-    """The counts of all test inferences together, by layer, the encoder of events among them."""
-    network.eval()
-    summed: dict[str, Ops] = {}
-    for indices in torch.split(torch.arange(len(dataset.test)), COUNT_BATCH):
-        batch = dataset.test.batch(indices)
-        counts = ops.count(network, batch.x, batch.lengths, dataset.events, encoder)
-        for name, counted in counts.by_layer.items():
-            summed[name] = summed.get(name, Ops()) + counted
-    return summed
+    named = {"name": job.model, "seed": job.seed, "hidden": hidden}
+    atomic.write(result_path(out, job), json.dumps(named | result))
 
 
 def time_inference(network: Network, dataset: Dataset, repeats: int = 7) -> float:

@@ -7,7 +7,6 @@ python experiments/bench/run.py --no-measure   # only make tables and figure aga
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from spikern import atomic, bench
 from spikern.bench.rows import Measured, Row
 from spikern.bench.rows import rows as rows_of
 from spikern.bench.sweep import figure, sweep
+from spikern.study.page import filled
 
 HERE = Path(__file__).parent
 PAGES = (HERE / "README.md", HERE.parent.parent / "docs" / "performance.md")
@@ -76,19 +76,6 @@ def main(cfg: Config) -> None:
 def say(line: str) -> None:
     """Progress goes to standard error."""
     print(line, file=sys.stderr, flush=True)
-
-
-def filled(text: str, made: dict[str, str]) -> str:
-    """The page with what stands between `<!-- name -->` and `<!-- end -->` made anew."""
-    for name, content in made.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(
-            pattern,
-            lambda found, content=content: f"{found[1]}{content}\n{found[2]}",
-            text,
-            flags=re.DOTALL,
-        )
-    return text
 
 
 def fastest(results: dict[str, Any]) -> list[Row]:

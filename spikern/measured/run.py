@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikern.bench.measure import interleaved, threads
-from spikern.data.dataset import Split
+from spikern.data.dataset import Batch, Split
 from spikern.measured import energy, rapl
 from spikern.measured.runtimes import INT8_GRAPH, RUNTIMES, Call
 from spikern.network import Network
@@ -75,7 +75,7 @@ Key = tuple[str, str, str]
 """Name, what is equal, runtime."""
 
 
-def batches(split: Split, size: int) -> list[Split]:
+def batches(split: Split, size: int) -> list[Batch]:
     """One batch of the first samples; for size 1, sixteen samples of the median length alone.
 
     All of one length, since a compiled network is compiled for it.
@@ -168,7 +168,7 @@ def as_rows(times: dict[Key, list[float]], batch: int, joules: dict[Key, float])
 
 
 def check(
-    one: Contestant, runtime: str, size: int, calls: Sequence[Call], inputs: Sequence[Split]
+    one: Contestant, runtime: str, size: int, calls: Sequence[Call], inputs: Sequence[Batch]
 ) -> Checked:
     """Hold a runtime to the network's own logits; raises SpikernError if float32 ones differ.
 
@@ -194,7 +194,7 @@ def check(
     return Checked(one.name, one.equal, runtime, size, difference, same / answers)
 
 
-def valid(logits: NDArray[Any], batch: Split) -> NDArray[np.bool_]:
+def valid(logits: NDArray[Any], batch: Batch) -> NDArray[np.bool_]:
     """Which answers count: all (B,), or of (T, B) those within the lengths."""
     if logits.ndim == 2:
         return np.ones(len(logits), np.bool_)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikern.baselines import Baseline
-from spikern.data.dataset import Split
+from spikern.data.dataset import Batch
 from spikern.engines.stream import compile_stream
 from spikern.network import ANSWERS, Network
 from spikern.twins.graph import Logits, onnx_graph, package, session
@@ -41,11 +41,11 @@ UNROLLED = 32
 """Steps of an RNN or GRU that are compiled: torch.compile unrolls them, and 64 take minutes."""
 
 
-def stream(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
+def stream(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """The stream engine; `threads` is torch's setting, which it follows."""
     engine = compile_stream(network)
 
-    def bind(batch: Split) -> Call:
+    def bind(batch: Batch) -> Call:
         x, lengths = batch.x.numpy(), batch.lengths.numpy()
         everyone = np.arange(len(lengths))
 
@@ -62,12 +62,12 @@ def stream(network: Network, batches: Sequence[Split], threads: int) -> list[Cal
     return [bind(batch) for batch in batches]
 
 
-def eager(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
+def eager(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """torch, an operator at a time."""
     return in_torch(padded(network), batches)
 
 
-def compiled(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
+def compiled(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """torch.compile with the recurrence in the graph, which torch leaves out unless it is asked.
 
     Raises UnsupportedError without a C++ compiler, which inductor needs, and for an RNN or GRU
@@ -95,17 +95,17 @@ def compiled(network: Network, batches: Sequence[Split], threads: int) -> list[C
     return calls
 
 
-def float_graph(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
+def float_graph(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """ONNX Runtime in float32."""
     return bound(onnx_graph(network), network, batches, threads)
 
 
-def int8(network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
+def int8(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """ONNX Runtime in int8; raises UnsupportedError for RNN and GRU, which it does not quantise."""
     return bound(int8_graph(network), network, batches, threads)
 
 
-Runtime = Callable[[Network, Sequence[Split], int], list[Call]]
+Runtime = Callable[[Network, Sequence[Batch], int], list[Call]]
 """(network, batches, threads) -> a call for each batch."""
 
 RUNTIMES: dict[bool, dict[str, Runtime]] = {
@@ -128,10 +128,10 @@ def padded(network: Network) -> Logits:
     return logits
 
 
-def in_torch(logits: Logits, batches: Sequence[Split]) -> list[Call]:
+def in_torch(logits: Logits, batches: Sequence[Batch]) -> list[Call]:
     """Calls of a function of tensors, without gradients."""
 
-    def bind(batch: Split) -> Call:
+    def bind(batch: Batch) -> Call:
         def call() -> NDArray[Any]:
             with torch.inference_mode():
                 return logits(batch.x, batch.lengths).numpy()
@@ -141,13 +141,13 @@ def in_torch(logits: Logits, batches: Sequence[Split]) -> list[Call]:
     return [bind(batch) for batch in batches]
 
 
-def bound(graph: Any, network: Network, batches: Sequence[Split], threads: int) -> list[Call]:
+def bound(graph: Any, network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """Calls of an ONNX graph with their buffers bound, which is faster than passing arrays."""
     value = package("onnxruntime").OrtValue.ortvalue_from_numpy
     made = session(graph, threads)
     readout: Any = network.readout
 
-    def bind(batch: Split) -> Call:
+    def bind(batch: Batch) -> Call:
         shape = batch.x.shape[:2] if network.answer == "every_step" else batch.x.shape[1:2]
         logits = value(np.zeros((*shape, readout.out_features), np.float32))
         binding = made.io_binding()

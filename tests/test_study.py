@@ -1,0 +1,404 @@
+"""Studies: jobs that are skipped, resumed, shared, failed and killed; tables, tuning, figures."""
+
+import importlib.util
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from study_jobs import Fit, Job, digits, square
+
+from spikern import parallel, study
+from spikern.data import load
+from spikern.events import encoded
+from spikern.plot import Look
+from spikern.study import figures, growth, robustness, table
+from spikern.study.claim import claim, died
+from spikern.study.jobs import canonical, files, key
+from spikern.study.page import filled
+from spikern.study.tuning import Choice, Interval, search
+from spikern.train import Training, fit
+from spikern.trial import fresh_network
+from spikern.types import DataError, DivergedError, InputError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+quiet = {"progress": False}
+
+
+def notes(folder):
+    """Who did which job, in order."""
+    found = sorted(folder.iterdir(), key=lambda p: int(p.name.split("-")[2]))
+    return [tuple(map(int, p.name.split("-")[:2])) for p in found]
+
+
+def test_keys_never_change():
+    """A key names files that last; the hash of this text was taken by sha256sum."""
+    assert canonical(Job(3)) == '{"does":"square","folder":"","n":3,"seconds":0.0}'
+    assert key(Job(3)) == "e39eab8b85a67beb"
+    assert len({key(Job(n, does=does)) for n in range(9) for does in ("square", "fail")}) == 18
+
+
+@dataclass
+class Loose:
+    n: int
+
+
+@pytest.mark.parametrize(
+    "config", [Loose(1), {"n": 1}, Job, Job(float("nan")), Job(1, does=HERE), Job(1, does={1})]
+)
+def test_only_frozen_and_plain_configs(config):
+    with pytest.raises(InputError):
+        key(config)
+
+
+def test_what_cannot_be_a_study(tmp_path):
+    for configs, message in [([], "at least one"), ([Job(1), Job(1)], "twice")]:
+        with pytest.raises(InputError, match=message):
+            study.run(square, configs, tmp_path, **quiet)
+    with pytest.raises(InputError, match="workers"):
+        study.run(square, [Job(1)], tmp_path, workers=0, **quiet)
+
+
+def test_grid_reaches_inside():
+    made = study.grid(Fit("LIF", 0), {"training.rate_penalty": [0.0, 1.0], "seed": [0, 1]})
+    assert [(c.training.rate_penalty, c.seed) for c in made] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    with pytest.raises(InputError, match="no field"):
+        study.grid(Job(1), {"m": [1]})
+    with pytest.raises(InputError, match="no values"):
+        study.grid(Job(1), {"n": []})
+
+
+def test_finished_jobs_are_skipped_and_failed_ones_tried_again(tmp_path):
+    out, log = tmp_path / "out", str(tmp_path / "log")
+    jobs = [Job(n, log, does="fail" if n == 1 else "square") for n in range(4)]
+    first = study.run(square, jobs, out, **quiet)
+    assert first.finished == [key(job) for job in jobs if job.n != 1]
+    assert first.failed == {key(jobs[1]): "ValueError: no square of 1"}
+    said = files(out, key(jobs[1])).error.read_text()
+    assert "Traceback" in said
+    assert "study_jobs.py" in said
+    second = study.run(square, jobs, out, **quiet)
+    assert second == first
+    assert [n for n, _ in notes(tmp_path / "log")] == [0, 1, 2, 3, 1]
+    assert study.results([jobs[3]], out) == [{"square": 9, "parts": {"half": 1.5}, "list": [3, 3]}]
+    with pytest.raises(DataError, match="do the job again"):
+        study.results(jobs, out)
+
+
+def test_a_mended_job_loses_its_error(tmp_path):
+    job = Job(2)
+    error = files(tmp_path, key(job)).error
+    error.parent.mkdir()
+    error.write_text("from before")
+    study.run(square, [job], tmp_path, **quiet)
+    assert not error.exists()
+
+
+@pytest.mark.parametrize(
+    ("does", "message"), [("not a number", "not JSON compliant"), ("clash", "two columns 'N'")]
+)
+def test_results_that_no_table_can_hold_are_failures(does, message, tmp_path):
+    found = study.run(square, [Job(1, does=does)], tmp_path, **quiet)
+    assert message in found.failed[key(Job(1, does=does))]
+    assert not list((tmp_path / "jobs").glob("*.json"))
+
+
+@pytest.mark.slow
+def test_processes_give_what_one_process_gives(tmp_path):
+    jobs = [Fit(model, seed) for model in ("LIF", "GRU") for seed in (0, 1)]
+    study.run(digits, jobs, tmp_path / "one", **quiet)
+    study.run(digits, jobs, tmp_path / "two", workers=2, **quiet)
+    assert study.results(jobs, tmp_path / "one") == study.results(jobs, tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_killed_process_does_not_take_the_study_along(tmp_path):
+    jobs = [Job(n) for n in range(4)] + [Job(4, does="die once"), Job(5, does="die")]
+    found = study.run(square, jobs, tmp_path, workers=2, **quiet)
+    assert found.finished == [key(job) for job in jobs[:5]]
+    assert "its process died" in found.failed[key(jobs[5])]
+    assert "its process died" in files(tmp_path, key(jobs[5])).error.read_text()
+
+
+def test_a_claim_excludes_and_dies_with_its_holder(tmp_path):
+    lock = tmp_path / "jobs" / "a.lock"
+    with claim(lock) as ours, claim(lock) as theirs:
+        assert ours
+        assert not theirs
+        assert died(lock) is None
+    code = (
+        "import sys, time; from pathlib import Path; from spikern.study.claim import claim\n"
+        "with claim(Path(sys.argv[1])) as ours: print(ours, flush=True); time.sleep(600)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, lock], stdout=subprocess.PIPE, text=True)
+    with other:
+        assert other.stdout.readline() == "True\n"
+        with claim(lock) as ours:
+            assert not ours
+        other.send_signal(signal.SIGKILL)
+    assert died(lock).endswith(f" {other.pid}")
+    assert died(lock) is None
+    with claim(lock) as ours:
+        assert ours
+
+
+def test_two_runners_share_a_folder(tmp_path):
+    """Every job is done once, each runner does some, and both see the whole study."""
+    out, log = tmp_path / "out", tmp_path / "log"
+    jobs = [Job(n, str(log), seconds=0.3) for n in range(8)]
+    code = (
+        "import sys; from pathlib import Path; from study_jobs import Job, square\n"
+        "from spikern import study\n"
+        "jobs = [Job(n, sys.argv[2], seconds=0.3) for n in reversed(range(8))]\n"
+        "print(len(study.run(square, jobs, Path(sys.argv[1]), progress=False).finished))"
+    )
+    path = os.pathsep.join([str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, out, log],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    with other:
+        while not (log.exists() and any(log.iterdir())):
+            assert other.poll() is None
+            time.sleep(0.02)
+        found = study.run(square, jobs, out, **quiet)
+        assert other.stdout.read() == "8\n"
+    assert len(found.finished) == 8
+    done = notes(log)
+    assert sorted(n for n, _ in done) == list(range(8))
+    assert {pid for _, pid in done} == {os.getpid(), other.pid}
+
+
+def test_a_killed_training_resumes_to_the_same(tmp_path):
+    """The checkpoint of a first epoch is all that a killed job leaves."""
+    job = Fit("LIF", 0)
+    study.run(digits, [job], tmp_path / "whole", **quiet)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(epoch):
+        raise Killed
+
+    dataset = load("digits")
+    checkpoint = files(tmp_path / "broken", key(job)).checkpoint
+    with pytest.raises(Killed):
+        fit(fresh_network("LIF", 8, dataset, 0), dataset, job.training, 0, checkpoint, kill)
+    study.run(digits, [job], tmp_path / "broken", **quiet)
+    assert study.results([job], tmp_path / "broken") == study.results([job], tmp_path / "whole")
+
+
+def test_the_table_opens_anywhere(tmp_path):
+    jobs = [Job(n) for n in (1, 2)]
+    study.run(square, jobs, tmp_path, **quiet)
+    path = tmp_path / "results.sqlite"
+    assert table.read(path) == study.rows(tmp_path)
+    row = next(r for r in table.read(path) if r["n"] == 2)
+    assert (row["key"], row["square"], row["parts_half"], row["list"]) == (
+        key(jobs[1]), 4, 1.0, "[2, 2]"
+    )  # fmt: skip
+    pandas = pytest.importorskip("pandas")
+    connection = sqlite3.connect(path)
+    frame = pandas.read_sql("select n, square from jobs order by n", connection)
+    connection.close()
+    assert frame.values.tolist() == [[1, 1], [2, 4]]
+    with pytest.raises(DataError, match="run the study"):
+        table.read(tmp_path / "none.sqlite")
+
+
+def test_a_foreign_file_among_the_jobs_is_named(tmp_path):
+    study.run(square, [Job(1)], tmp_path, **quiet)
+    (tmp_path / "jobs" / "x.json").write_text("{}")
+    with pytest.raises(DataError, match=r"x\.json"):
+        study.rows(tmp_path)
+
+
+SPACE = {"x": Interval(-1.0, 1.0), "n": Interval(1, 4), "kind": Choice(("a", "b"))}
+
+
+def bowl(settings):
+    return 1 - settings["x"] ** 2 + 0.1 * (settings["kind"] == "b")
+
+
+def test_a_broken_search_goes_on_as_if_unbroken(tmp_path):
+    whole = search(bowl, SPACE, 12, tmp_path / "whole")
+    search(bowl, SPACE, 4, tmp_path / "broken")
+
+    def killed(settings):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(killed, SPACE, 12, tmp_path / "broken")
+    assert search(bowl, SPACE, 12, tmp_path / "broken") == whole
+    assert len(whole["trials"]) == 12
+    best = max(whole["trials"], key=lambda t: t["accuracy"])
+    assert whole["best"] == best["settings"]
+    assert isinstance(best["settings"]["n"], int)
+
+
+def test_a_search_keeps_to_its_budget_and_space(tmp_path):
+    calls = []
+
+    def diverges(settings):
+        calls.append(settings)
+        raise DivergedError("too far")
+
+    found = search(diverges, SPACE, 3, tmp_path / "journal")
+    assert len(calls) == 3
+    assert [t["accuracy"] for t in found["trials"]] == [0.0] * 3
+    with pytest.raises(DataError, match="another place"):
+        search(bowl, SPACE, 4, tmp_path / "journal", seed=1)
+    with pytest.raises(DataError, match="another place"):
+        search(bowl, {"x": Interval(0.0, 1.0)}, 4, tmp_path / "journal")
+    for make in (lambda: Interval(1, 1), lambda: Interval(0, 1, log=True), lambda: Choice(())):
+        with pytest.raises(InputError):
+            make()
+    with pytest.raises(InputError, match="trials"):
+        search(bowl, SPACE, 0, tmp_path / "none")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    dataset = load("digits")
+    network = fresh_network("GRU", 12, dataset, 0)
+    with parallel.one_thread():
+        fit(network, dataset, Training(epochs=3, learning_rate=1e-2))
+    return network, dataset
+
+
+def test_level_zero_disturbs_nothing_and_much_does(trained):
+    network, dataset = trained
+    before = {name: p.clone() for name, p in network.named_parameters()}
+    for disturbance, much in (("input noise", 20.0), ("weights", 20.0)):
+        found = robustness.robustness(network, dataset, disturbance, [0.0, much])
+        assert found[0.0] > found[much] + 0.1
+        assert found == robustness.robustness(network, dataset, disturbance, [0.0, much])
+    assert all(torch.equal(p, before[name]) for name, p in network.named_parameters())
+    with pytest.raises(InputError, match="no events to drop"):
+        robustness.robustness(network, dataset, "dropped events", [0.1])
+    with pytest.raises(InputError, match="holds events"):
+        robustness.robustness(network, encoded(dataset, 0.25), "input noise", [0.1])
+
+
+def test_disturbances_by_the_number(trained):
+    _, dataset = trained
+    events = encoded(dataset, 0.25).test
+    kept = robustness.dropped(events, 0.25, seed=0)
+    assert bool(((kept.x == events.x) | (kept.x == 0)).all())
+    count = int(events.x.count_nonzero())
+    # binomial: four deviations
+    assert abs(int(kept.x.count_nonzero()) - 0.75 * count) < 4 * (count * 0.75 * 0.25) ** 0.5
+    difference = robustness.noisy(dataset.test, 0.5, seed=0).x - dataset.test.x
+    assert float(difference.std()) == pytest.approx(0.5, rel=0.02)  # 23,000 draws: 0.5 %
+    for disturb, level in ((robustness.dropped, 1.5), (robustness.noisy, -1.0)):
+        with pytest.raises(InputError):
+            disturb(events, level, 0)
+
+
+def test_figures_take_an_axis_and_return_it():
+    looks = {"LIF": Look("#0b62a8", "o", "-")}
+    axis = Figure().add_subplot()
+    drawn = figures.frontier(axis, {"LIF": [(1e3, 0.8), (2e3, 0.9), (3e3, 0.85)]}, looks)
+    assert drawn is axis
+    assert list(axis.lines[1].get_xdata()) == [1e3, 2e3]
+    sizes = [1e3, 2e3, 4e3, 8e3]
+    found = growth.fit(sizes, [[0.1 + 9 / n] * 3 for n in sizes], refits=3)
+    axis = figures.growth(Figure().add_subplot(), "LIF", found, looks["LIF"])
+    assert [text.get_text() for text in axis.texts] == ["prediction"]
+    assert axis.lines[-1].get_linestyle() == ":"
+
+
+def test_a_page_without_the_place_is_refused():
+    with pytest.raises(InputError, match="no place"):
+        filled("nothing here", {"table": "x"})
+
+
+def children(pid):
+    """The processes that a process has started."""
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    pairs = [(int(s.split()[0]), int(s.rsplit(")", 1)[1].split()[1])) for s in stats]
+    return {child for child, parent in pairs if parent == pid}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
+    """Head and two workers; one goes dark, as a machine does, with a job in its hands."""
+    ray = pytest.importorskip("ray")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    paths = os.pathsep.join([str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", paths)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    small = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+    log = tmp_path / "log"
+    jobs = [Job(n, str(log), seconds=3.0) for n in range(6)]
+    trainings = [Fit(model, 0) for model in ("LIF", "GRU")]
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    try:
+        nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+        code = (
+            "import sys; from pathlib import Path; from study_jobs import Job, square\n"
+            "from spikern import study\n"
+            "jobs = [Job(n, sys.argv[2], seconds=3.0) for n in range(6)]\n"
+            "print(len(study.run(square, jobs, Path(sys.argv[1]), ray=sys.argv[3]).finished))"
+        )
+        command = [sys.executable, "-c", code, tmp_path / "ray", log, cluster.address]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+            while not (log.exists() and len({pid for _, pid in notes(log)}) == 2):
+                assert driver.poll() is None
+                time.sleep(0.05)
+            raylet = nodes[0].all_processes["raylet"][0].process.pid
+            (worker,) = children(raylet) & {pid for _, pid in notes(log)}
+            (lost, *_) = [n for n, pid in reversed(notes(log)) if pid == worker]
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            os.kill(worker, signal.SIGKILL)
+            assert driver.stdout.read().splitlines()[-1] == "6"
+        study.run(digits, trainings, tmp_path / "ray", ray=cluster.address, **quiet)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    done = notes(log)
+    assert {n for n, _ in done} == set(range(6))
+    assert [pid == worker for n, pid in done if n == lost] == [True, False]
+    study.run(square, jobs, tmp_path / "local", **quiet)
+    study.run(digits, trainings, tmp_path / "local", **quiet)
+    for configs in (jobs, trainings):
+        assert study.results(configs, tmp_path / "ray") == study.results(
+            configs, tmp_path / "local"
+        )
+
+
+STUDIES = [p for p in ROOT.glob("experiments/*/run.py") if "smoke: bool" in p.read_text()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+def test_smoke_run(path, tmp_path):
+    """Every study runs, small, and writes only where it is started."""
+    before = {p: p.stat().st_mtime_ns for p in path.parent.iterdir()}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, path, "--smoke"], cwd=tmp_path, env=environment, check=True)
+    assert {p: p.stat().st_mtime_ns for p in path.parent.iterdir()} == before
+    assert list(tmp_path.glob("runs/*/results.json"))
+
+
+def test_the_memory_study_holds_what_its_page_says(monkeypatch):
+    path = ROOT / "experiments" / "memory" / "run.py"
+    spec = importlib.util.spec_from_file_location("memory_run", path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "memory_run", module)
+    spec.loader.exec_module(module)
+    results = json.loads((path.parent / "results.json").read_text())
+    page = (path.parent / "README.md").read_text()
+    assert filled(page, module.made(results)) == page
