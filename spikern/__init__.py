@@ -7,6 +7,7 @@ from spikern.init import calibrate
 from spikern.layers import Readout, SpikingRNN
 from spikern.network import Network, build
 from spikern.neurons import ALIF, LI, LIF, NEURONS
+from spikern.record import record
 from spikern.surrogate import SURROGATES
 from spikern.types import (
     DataError,
@@ -43,4 +44,5 @@ __all__ = [
     "load_stream",
     "positive",
     "real",
+    "record",
 ]
