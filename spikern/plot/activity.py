@@ -30,8 +30,8 @@ from spikern.plot.look import (
 from spikern.plot.values import array, step_length, valid_steps
 from spikern.types import InputError
 
-SHORTEST_TICK = 1.2
-"""Points: a spike stays visible however many neurons share the axis."""
+THINNEST, WIDEST = 0.7, 2.0
+"""Points: a spike stays visible however many steps and neurons share the axis."""
 
 
 def raster(
@@ -47,13 +47,13 @@ def raster(
     if z[own:].any():
         raise InputError(f"there are spikes after the sample's {own} steps; is length right?")
     steps, neurons = np.nonzero(z)
-    points = 72 * axis.bbox.height / axis.figure.dpi / z.shape[1]
-    half = max(0.45, 0.5 * SHORTEST_TICK / points)
+    row, column = (72 * size / axis.figure.dpi for size in (axis.bbox.height, axis.bbox.width))
+    half = max(0.45, 0.5 * THINNEST * z.shape[1] / row)
+    width = min(max(0.8 * column / len(z), THINNEST), WIDEST)
     ends = np.empty((2 * len(steps), 2))
     ends[0::2] = np.stack([steps * ms, neurons - half], 1)
     ends[1::2] = np.stack([steps * ms, neurons + half], 1)
     codes = np.tile([Path.MOVETO, Path.LINETO], len(steps))
-    width = float(np.clip(400 / len(z), 0.7, 2.0))
     axis.add_patch(PathPatch(Path(ends, codes), edgecolor=colour, facecolor="none", lw=width))
     axis.set(ylim=(-0.5, z.shape[1] - 0.5), ylabel="neuron")
     axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -42,7 +43,11 @@ def surrogate(axis: Axes, which: str | Surrogate | Sequence[str | Surrogate]) ->
     for n, one in enumerate(made):
         colour, marker = CLASSES[n % len(CLASSES)], MARKERS[n % len(MARKERS)]
         every = (POINTS // 20 + POINTS // 40 * n, POINTS // 5)
-        look = {"color": colour, "marker": marker if len(made) > 1 else "", "markevery": every}
+        look: dict[str, Any] = {
+            "color": colour,
+            "marker": marker if len(made) > 1 else "",
+            "markevery": every,
+        }
         axis.plot(u, one.derivative(u), lw=1.6, ms=5, **look)
         axis.plot(u, one.primitive(u), lw=1.2, ms=4, ls="--", **look)
         if len(made) > 1:

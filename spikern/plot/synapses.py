@@ -18,9 +18,9 @@ from spikern.plot.values import array
 from spikern.types import InputError
 
 DIVERGING = LinearSegmentedColormap.from_list(
-    "weights", [COLOURS["rust"], "#ffffff", COLOURS["blue"]]
-).with_extremes(bad=COLOURS["muted"])
-"""Inhibition rust, excitation blue, small weights white; where no synapse is, dark grey."""
+    "weights", [COLOURS["rust"], "#d8d3c8", COLOURS["blue"]]
+).with_extremes(bad="white")
+"""Inhibition rust, excitation blue, small weights sand; white, where there is no synapse."""
 
 
 def connectivity(
@@ -32,9 +32,9 @@ def connectivity(
 ) -> Axes:
     """The weights (to, from) as a picture, zero in the middle of its colours.
 
-    Where `mask` (to, from) is zero there is no synapse, and that is drawn in grey, unlike a small
-    weight; without a mask, where the weight is exactly zero. `sources` and `targets` are blocks of
-    columns and rows, in order, name by size: they get lines between them and their names.
+    Where `mask` (to, from) is zero there is no synapse, and that is drawn in white, which no
+    weight is; without a mask, where the weight is exactly zero. `sources` and `targets` are blocks
+    of columns and rows, in order, name by size: they get lines between them and their names.
 
     Raises InputError on a wrong shape, NaN, a mask of another shape, or blocks that do not add up.
     """
@@ -54,7 +54,7 @@ def connectivity(
     bar.set_label("weight", color=INK)
     if not present.all():
         words = f"no synapse ({1 - present.mean():.0%})"
-        legend_above(axis, 1, [Patch(color=COLOURS["muted"], label=words)])
+        legend_above(axis, 1, [Patch(facecolor="white", edgecolor=MUTED, label=words)])
     return tidy(axis)
 
 
