@@ -48,7 +48,7 @@ def connectivity(
     _blocks(axis, "sources", sources, w.shape[1], vertical=True)
     _blocks(axis, "targets", targets, w.shape[0], vertical=False)
     bar = axis.figure.colorbar(image, cax=axis.inset_axes((1.03, 0.0, 0.035, 1.0)))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.locator = MaxNLocator(5, symmetric=True)
     bar.ax.tick_params(color=MUTED, labelcolor=INK)
     bar.set_label("weight", color=INK)
