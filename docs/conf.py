@@ -14,7 +14,7 @@ from typing import Any
 
 import spikern
 from spikern.engines.derive import update_ops
-from spikern.ops import tables
+from spikern.ops import EnergyTable, tables
 
 project = "spikern"
 author = "the spikern authors"
@@ -73,11 +73,24 @@ def energy_tables() -> str:
         prices = ", ".join(f"{kind} {price:g}" for kind, price in table.pj.items())
         parts.append(
             f"`{table.name}`: {table.title}\n"
-            f": Prices in pJ: {prices}. Neuron updates are priced {table.updates}.\n"
+            f": {table.node}, {table.precision}. Prices in pJ: {prices}. "
+            f"Neuron updates are priced {table.updates}.{memory_prices(table)}\n"
             f"\n  Source: {table.source}.\n"
             f"\n  Not modelled: {table.not_modelled}\n"
         )
     return "\n".join(parts)
+
+
+def memory_prices(table: EnergyTable) -> str:
+    """What an access to memory costs under a table, if it says so."""
+    if table.sram is None:
+        return ""
+    sizes = ", ".join(f"{n // 1024} KB {pj:g}" for n, pj in zip(table.sram.bytes, table.sram.pj))
+    dram = "" if table.dram is None else f"; outside the chip {table.dram.pj:g}"
+    return (
+        f" An access of {table.sram.access_bits} bits: {sizes}{dram}."
+        f" Weights have {table.weight_bits} bits, states {table.state_bits}."
+    )
 
 
 def result_fields() -> str:

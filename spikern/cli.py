@@ -16,7 +16,7 @@ from tqdm import tqdm
 from spikern import atomic, bench
 from spikern import compare as comparison
 from spikern.compare import Comparison, Job
-from spikern.data import DATASETS, load
+from spikern.data import ARCHIVE, DATASETS, Dataset, load
 from spikern.engines import boundary
 from spikern.engines.derive import show_kernel, update_ops
 from spikern.neurons import NEURONS
@@ -36,7 +36,7 @@ class Compare:
     """
 
     dataset: tyro.conf.Positional[str]
-    """A name of `spikern datasets`."""
+    """A name of `spikern datasets`, or ts:PATH, a .ts or .tsv file of the UCR/UEA archive."""
     models: tuple[str, ...] = ("LIF", "ALIF", "RNN", "GRU", "LSTM")
     """Spiking neurons (see `spikern neurons`) and RNN, GRU, LSTM."""
     match_parameters: int | None = None
@@ -98,7 +98,7 @@ class Compare:
             delta=self.delta,
             answer=self.answer,
         )
-        out = self.out or Path("runs") / self.dataset
+        out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
         total = self.seeds * sum(chosen.of(model).epochs for model in self.models)
         with tqdm(total=total, unit="epoch", file=sys.stderr) as bar:
 
@@ -117,24 +117,32 @@ class Compare:
 
 @dataclass(frozen=True)
 class Datasets:
-    """List the data sets, and whether their files are at hand."""
+    """List the data sets, and whether their files are at hand; or load some and describe them."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Data sets to load; none: only list them all."""
 
     def run(self) -> None:
         """Print one line each."""
-        for name in DATASETS:
-            try:
-                d = load(name)
-            except SpikernError as error:
-                print(f"{name:16} not at hand: {error}")
-                continue
-            parts = len(d.train), len(d.validation), len(d.test)
-            steps, features = d.train.x.shape[0], d.input_size
-            answer = "a label every step" if d.every_step else "a label a sequence"
-            kind = "events" if d.events else "analog"
-            print(
-                f"{name:16} {d.title}: {'/'.join(map(str, parts))} train/validation/test, up to "
-                f"{steps} steps x {features} {kind}, {d.classes} classes, {answer}"
-            )
+        for name in self.names:
+            print(described(load(name)))
+        if not self.names:
+            for name, entry in DATASETS.items():
+                missing = entry.missing()
+                at_hand = f"not at hand: {', '.join(missing)}" if missing else "at hand"
+                print(f"{name:20} {entry.title} ({at_hand})")
+            print(f"{ARCHIVE + 'PATH':20} Any task of the UCR/UEA archive, .ts or .tsv")
+
+
+def described(d: Dataset) -> str:
+    """One line on a data set that is loaded."""
+    parts = "/".join(str(len(part)) for part in (d.train, d.validation, d.test))
+    answer = "a label every step" if d.every_step else "a label a sequence"
+    kind = "events" if d.events else "analog"
+    return (
+        f"{d.name:20} {d.title}: {parts} train/validation/test, up to {d.train.x.shape[0]} steps "
+        f"of {d.dt:g} ms x {d.input_size} {kind}, {d.classes} classes, {answer}"
+    )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from spikern.data import load
 from spikern.data.dataset import Dataset
 from spikern.engines import boundary
 from spikern.network import MODELS, Answer, Network, build, hidden_for_budget
-from spikern.ops.count import Ops, total
+from spikern.ops import Ops, total
 from spikern.provenance import provenance
 from spikern.recipes import GENERAL, Recipe
 from spikern.report.sample import Sample
@@ -221,7 +221,7 @@ def run_job(
         lambda epoch: announce(job, epoch),
     )
     test = evaluate(network, dataset.test)
-    layers = count_split(network, dataset)
+    layers = count_split(network, dataset, None if comparison.delta is None else "delta")
     inferences = len(dataset.test)
     result = {
         "name": job.model,
@@ -248,13 +248,14 @@ def run_job(
     atomic.write(result_path(out, job), json.dumps(result))
 
 
-def count_split(network: Network, dataset: Dataset) -> dict[str, Ops]:
-    """The counts of all test inferences together, by layer."""
+def count_split(network: Network, dataset: Dataset, encoder: str | None) -> dict[str, Ops]:
+    """The counts of all test inferences together, by layer, the encoder of events among them."""
     network.eval()
     summed: dict[str, Ops] = {}
     for indices in torch.split(torch.arange(len(dataset.test)), COUNT_BATCH):
         batch = dataset.test.batch(indices)
-        for name, counted in ops.count(network, batch.x, batch.lengths, dataset.events).items():
+        counts = ops.count(network, batch.x, batch.lengths, dataset.events, encoder)
+        for name, counted in counts.by_layer.items():
             summed[name] = summed.get(name, Ops()) + counted
     return summed
 

@@ -37,42 +37,49 @@ class Number:
         self.tally["compare"] += 1
         return self.value > self._other(other)
 
+    def __ge__(self, other):
+        self.tally["compare"] += 1
+        return self.value >= self._other(other)
+
     def function(self, kind):
         self.tally[kind] += 1
         f = {"tanh": math.tanh, "sigmoid": lambda v: 1 / (1 + math.exp(-v))}[kind]
         return Number(f(self.value), self.tally)
 
 
-def gather(start, pairs, tally, events):
-    """start + sum of weight x value: an accumulate an event, else a multiply-accumulate."""
+def gather(start, pairs, tally, events, kind):
+    """start + sum of weight x value: an accumulate an event, else a multiply-accumulate.
+
+    Tallied by the kind of connection that the pairs belong to.
+    """
     total = start
     for weight, value in pairs:
         if weight == 0:
             continue
         if events:
             if value != 0:
-                tally["ac"] += 1
+                tally[f"ac {kind}"] += 1
                 total += weight * value
         else:
-            tally["mac"] += 1
+            tally[f"mac {kind}"] += 1
             total += weight * value
     return total
 
 
-def spiking_layer(name, p, w_in, w_rec, bias, x, events):
-    """LIF, ALIF or LI over x (T, F) for one sample; spikes or potentials (T, H) and the tally."""
-    tally = Counter()
+def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input"):
+    """LIF, ALIF or LI over x (T, F) for one sample: spikes or potentials (T, H), tallies (T,)."""
     size = len(w_in)
     v = [0.0] * size
     a = [0.0] * size
     z = [0.0] * size
-    out = []
+    out, tallies = [], []
     for row in x:
+        tally = Counter()
         following = []
         for n in range(size):
-            i = gather(bias[n], zip(w_in[n], row), tally, events)
+            i = gather(bias[n], zip(w_in[n], row), tally, events, kind)
             if w_rec is not None:
-                i = gather(i, zip(w_rec[n], z), tally, True)
+                i = gather(i, zip(w_rec[n], z), tally, True, "recurrent")
             number = Number(v[n], tally)
             if name == "LI":
                 u = number * p["alpha_mem"][n] + Number(i, tally) * (1 - p["alpha_mem"][n])
@@ -93,28 +100,33 @@ def spiking_layer(name, p, w_in, w_rec, bias, x, events):
             following.append(1.0 if u - threshold > 0 else 0.0)
         z = following
         out.append(following)
-    return out, tally
+        tallies.append(tally)
+    return out, tallies
 
 
-def standard_layer(kind, w_ih, w_hh, b, x):
-    """torch.nn.RNN, GRU or LSTM over x (T, F) for one sample: hidden (T, H) and the tally.
+def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=False):
+    """torch.nn.RNN, GRU or LSTM over x (T, F) for one sample: hidden (T, H) and tallies (T,).
 
-    b is the sum of torch's two bias vectors; for the GRU a pair of them.
+    b is the sum of torch's two bias vectors; for the GRU a pair of them. w_hr projects the output
+    of an LSTM. `backward` goes from the last step to the first; both come in the order of x.
+    `events` lets x be accumulated where it is not zero.
     """
-    tally = Counter()
-    size = len(w_hh[0])
-    h, c = [0.0] * size, [0.0] * size
-    out = []
-    for row in x:
+    size = len(w_ih) // {"RNN": 1, "GRU": 3, "LSTM": 4}[kind]
+    h, c = [0.0] * len(w_hh[0]), [0.0] * size
+    out, tallies = [], []
+    for row in x[::-1] if backward else x:
+        tally = Counter()
 
-        def pre(unit, gate, part, row=row, h=h):
+        def pre(unit, gate, part, row=row, h=h, tally=tally):
             k = gate * size + unit
             if kind == "GRU" and gate == 2:
                 weights, values = (w_ih, row) if part == 0 else (w_hh, h)
-                return Number(gather(b[part][k], zip(weights[k], values), tally, False), tally)
+                what = ("input", "recurrent")[part]
+                pairs = zip(weights[k], values)
+                return Number(gather(b[part][k], pairs, tally, events and part == 0, what), tally)
             bias = b[0][k] + b[1][k] if kind == "GRU" else b[k]
-            total = gather(bias, zip(w_ih[k], row), tally, False)
-            return Number(gather(total, zip(w_hh[k], h), tally, False), tally)
+            total = gather(bias, zip(w_ih[k], row), tally, events, "input")
+            return Number(gather(total, zip(w_hh[k], h), tally, False, "recurrent"), tally)
 
         following = []
         for n in range(size):
@@ -130,6 +142,26 @@ def standard_layer(kind, w_ih, w_hh, b, x):
                 r, u = (pre(n, g, 0).function("sigmoid") for g in (0, 1))
                 new = (pre(n, 2, 0) + r * pre(n, 2, 1)).function("tanh")
                 following.append(((1 - u) * new + u * h[n]).value)
+        if w_hr is not None:
+            following = [gather(0.0, zip(w, following), tally, False, "projection") for w in w_hr]
         h = following
         out.append(h)
-    return out, tally
+        tallies.append(tally)
+    return (out[::-1], tallies[::-1]) if backward else (out, tallies)
+
+
+def delta(signal, threshold):
+    """Send-on-delta of one sample (T, F) as a switch would do it: events (T, F), tallies (T,)."""
+    level = [0.0] * len(signal[0])
+    out, tallies = [], []
+    for row in signal:
+        tally, events = Counter(), []
+        for n, value in enumerate(row):
+            distance = Number(value, tally) - level[n]
+            fired = Number(abs(distance.value), tally) >= threshold
+            events.append(math.copysign(1.0, distance.value) if fired else 0.0)
+            if fired:
+                level[n] = (Number(level[n], tally) + events[-1] * threshold).value
+        out.append(events)
+        tallies.append(tally)
+    return out, tallies

@@ -50,13 +50,13 @@ def test_every_peer_is_measured_or_named_as_missing(results):
 
 def test_a_missing_package_is_said_and_left_out(monkeypatch):
     find = importlib.util.find_spec
-    absent = ("onnxruntime", "snntorch")
+    absent = ("onnxruntime", "onnx", "snntorch")
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in absent else find(name)
     )
     found = smoke("1")
     assert "pip install snntorch" in found["not_measured"][peers.SNNTORCH]
-    assert "onnxruntime is not installed" in found["not_measured"][peers.RUNTIME]
+    assert "onnxruntime and onnx are not installed" in found["not_measured"][peers.RUNTIME]
     names = {row["peer"] for row in found["rows"]}
     assert names == {peers.FUSED, peers.REFERENCE, *peers.DENSE}
 
@@ -161,10 +161,8 @@ def test_bad_settings_are_refused():
 
 
 def test_command_prints_rows(capsys, tmp_path):
-    main(
-        ["bench", "--works", "1", "--rates", "0.1", "--repeats", "1", "--smoke", "--json"]
-        + ["--out", str(tmp_path)]
-    )
+    asked = "bench --works 1 --rates 0.1 --repeats 1 --smoke --json --out"
+    main([*asked.split(), str(tmp_path)])
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "results.json").read_text())["rows"]
 

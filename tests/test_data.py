@@ -172,7 +172,8 @@ def test_an_unknown_name_gets_the_nearest():
 
 def test_the_table_names_what_is_loaded():
     assert load("digits").name == "digits"
-    assert sorted(DATASETS) == ["digits", "japanese_vowels", "qtdb"]
+    assert list(DATASETS) == sorted(DATASETS)
+    assert {"digits", "japanese_vowels", "qtdb", "shd", "smnist"} <= set(DATASETS)
 
 
 # Files

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from spikern import InputError
 from spikern.data import Dataset, Split, load
-from spikern.events import delta, encoded
+from spikern.events import Events, delta, encoded
 
 
 def by_hand(signal, threshold):
@@ -114,3 +115,229 @@ def test_events_are_not_encoded_again():
         encoded(encoded(digits, 0.25), 0.25)
     with pytest.raises(InputError, match="declared as events"):
         replace(digits, events=True)
+
+
+# Index lists
+
+
+def random_events(shape, seed=0, rate=0.2):
+    """Signed events, with a step, a sample and a feature that are silent."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(-1, 2, shape, generator=generator).float()
+    x = x * (torch.rand(shape, generator=generator) < rate)
+    x[1], x[:, 1], x[:, :, 2] = 0, 0, 0
+    return x
+
+
+def test_dense_and_back():
+    x = random_events((9, 4, 7))
+    events = Events.from_dense(x)
+    assert events.shape == tuple(x.shape)
+    assert len(events) == len(x)
+    assert torch.equal(events.to_dense(), x)
+    assert events.rate == x.count_nonzero() / x.numel()
+    for row in range(36):
+        found = events.indices[events.offsets[row] : events.offsets[row + 1]]
+        assert found.tolist() == x[row // 4, row % 4].nonzero().flatten().tolist()
+
+
+def test_silence_is_allowed():
+    events = Events.from_dense(torch.zeros(3, 2, 4))
+    assert events.rate == 0
+    assert events.lengths.tolist() == [1, 1]
+    assert not events.binned(2).to_dense().any()
+    assert not events.select([1]).until(2).to_dense().any()
+
+
+@pytest.mark.parametrize("samples", [[2], [3, 0], [1, 1, 2], [1]])
+def test_select_is_indexing(samples):
+    x = random_events((9, 4, 7))
+    assert torch.equal(Events.from_dense(x).select(samples).to_dense(), x[:, samples])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_until_is_slicing(steps):
+    x = random_events((9, 4, 7))
+    assert torch.equal(Events.from_dense(x).until(steps).to_dense(), x[:steps])
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 9, 20])
+def test_binned_adds_up(k):
+    x = random_events((9, 4, 7), rate=0.8)
+    found = Events.from_dense(x).binned(k).to_dense()
+    expected = torch.stack([part.sum(0) for part in x.split(k)])
+    assert torch.equal(found, expected)
+    assert k == 1 or (expected.abs() > 1).any()
+    assert torch.equal(Events.from_dense(x).binned(k).signs().to_dense(), expected.sign())
+
+
+def test_lengths_end_with_the_last_event():
+    x = torch.zeros(5, 3, 2)
+    x[3, 0, 1] = x[0, 0, 0] = x[4, 2, 0] = 1
+    assert Events.from_dense(x).lengths.tolist() == [4, 1, 5]
+
+
+def test_addresses_in_any_order_and_unit():
+    x = random_events((9, 4, 7)).abs()
+    x[8, 3, 6] = 2
+    generator = torch.Generator().manual_seed(1)
+    times, features = [], []
+    for n in range(4):
+        t, f = x[:, n].nonzero(as_tuple=True)
+        t, f = t.repeat_interleave(x[t, n, f].long()), f.repeat_interleave(x[t, n, f].long())
+        order = torch.randperm(len(t), generator=generator)
+        times.append((4.0 * t + 3.5)[order])  # steps of 4 ms
+        features.append(f[order].numpy().astype("uint16"))
+    for unit, in_unit in (("ms", 1.0), ("us", 1e3), ("ns", 1e6), ("s", 1e-3)):
+        found = Events.from_addresses([t * in_unit for t in times], features, 7, 4.0, unit)
+        assert torch.equal(found.to_dense(), x)
+    longer = Events.from_addresses(times, features, 7, 4.0, steps=12)
+    assert torch.equal(longer.until(9).to_dense(), x)
+
+
+def test_whole_microseconds_fall_on_their_step():
+    """Division by 1000 dt is exact where the result is whole, so no edge is missed."""
+    times = torch.arange(0, 300_000, 1000)
+    events = Events.from_addresses([times], [torch.zeros(300)], 1, 1.0, "us")
+    assert torch.equal(events.to_dense(), torch.ones(300, 1, 1))
+
+
+def test_signed_addresses_may_cancel():
+    events = Events.from_addresses(
+        [[0, 0.5, 1], []], [[1, 1, 0], []], 2, 1.0, values=[[1, -1, -1], []]
+    )
+    assert events.shape == (2, 2, 2)
+    assert events.to_dense()[:, 0].tolist() == [[0, 0], [-1, 0]]
+
+
+def test_structured_arrays():
+    kind = [("x", np.int16), ("y", np.int16), ("p", bool), ("t", np.int64)]
+    array = np.array([(2, 1, True, 2500), (0, 0, False, 0), (2, 1, True, 2900)], dtype=kind)
+    events = Events.from_structured([array, array[:2]], (3, 2, 2), dt=1.0)
+    assert events.shape == (3, 2, 12)
+    x = events.to_dense()
+    assert (x[2, 0, (1 * 2 + 1) * 3 + 2], x[0, 0, 0], x[2, 1, 11]) == (2, 1, 1)
+    assert x.sum() == 5
+    merged = Events.from_structured([array], (3, 2, 1), dt=1.0)
+    assert merged.shape == (3, 1, 6)
+
+
+GOOD = {
+    "steps": 2,
+    "batch": 1,
+    "features": 3,
+    "offsets": torch.tensor([0, 2, 3]),
+    "indices": torch.tensor([0, 2, 0], dtype=torch.int32),
+    "values": torch.ones(3),
+}
+
+
+def test_the_good_one_is_good():
+    assert Events(**GOOD).to_dense().tolist() == [[[1, 0, 1]], [[1, 0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "at least one step, sample and feature"),
+        ({"steps": 3}, r"expected offsets as \(4,\) torch.int64, got \(3,\)"),
+        ({"offsets": torch.tensor([0, 2, 3]).int()}, r"got \(3,\) torch.int32"),
+        ({"offsets": torch.tensor([0, 2, 2])}, "from 0 to the 3 events, got 0 to 2"),
+        ({"offsets": torch.tensor([1, 2, 3])}, "got 1 to 3"),
+        ({"offsets": torch.tensor([0, 4, 3])}, "must not fall"),
+        ({"indices": torch.tensor([0, 2, 0])}, "expected indices as .* torch.int32"),
+        ({"indices": torch.tensor([0, 3, 0]).int()}, r"must lie in 0\.\.2, got 0\.\.3"),
+        ({"indices": torch.tensor([-1, 2, 0]).int()}, r"got -1\.\.2"),
+        ({"indices": torch.tensor([2, 0, 0]).int()}, "must ascend.*event 1 has 0 after 2"),
+        ({"indices": torch.tensor([2, 2, 0]).int()}, "must ascend.*event 1 has 2 after 2"),
+        ({"values": torch.ones(2)}, r"expected values as \(3,\)"),
+        ({"values": torch.ones(3).double()}, "torch.float64"),
+        ({"values": torch.tensor([1.0, torch.nan, 1.0])}, "finite and not 0"),
+        ({"values": torch.tensor([1.0, 0.0, 1.0])}, "an event of 0 is none"),
+    ],
+)
+def test_wrong_events_say_what_came(changes, message):
+    with pytest.raises(InputError, match=message):
+        Events(**GOOD | changes)
+
+
+ADDRESSES = {"times": [[0.5]], "features": [[0]], "size": 2, "dt": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"times": []}, "expected as many lists of times"),
+        ({"times": [[0.5], [1.0]]}, "got 2, 1 and none"),
+        ({"times": [[0.5, 1.0]]}, "recording 0: expected lists of one length, got 2 times, 1"),
+        ({"times": [[float("nan")]]}, "times of recording 0: NaN"),
+        ({"times": [[-0.5]]}, r"times of recording 0, in steps of 1 ms, must lie in 0\.\..*-1"),
+        ({"steps": 3, "times": [[3.0]]}, r"must lie in 0\.\.2, got 3\.\.3"),
+        ({"times": [["a"]]}, "expected a list of numbers"),
+        ({"times": [0.5]}, "expected one dimension"),
+        ({"features": [[2]]}, r"features of recording 0 must lie in 0\.\.1, got 2\.\.2"),
+        ({"features": [[0.5]]}, "expected whole numbers"),
+        ({"dt": 0.0}, "dt must be above 0"),
+        ({"unit": "min"}, "no unit of time 'min'; there are: s, ms, us, ns"),
+    ],
+)
+def test_wrong_addresses_say_what_came(changes, message):
+    with pytest.raises(InputError, match=message):
+        Events.from_addresses(**ADDRESSES | changes)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda e: e.select([3]), r"must lie in 0\.\.0, got 3\.\.3"),
+        (lambda e: e.select([]), "at least one index"),
+        (lambda e: e.until(3), r"steps must lie in 1\.\.2, got 3"),
+        (lambda e: e.binned(0), "k must be at least 1, got 0"),
+        (lambda e: Events.from_dense(torch.zeros(2, 3)), "expected non-empty x"),
+        (lambda e: Events.from_dense(torch.full((1, 1, 1), torch.nan)), "finite"),
+        (lambda e: Events.from_structured([[1, 2]], (1, 1, 1), 1.0), "expected the fields t, x"),
+        (lambda e: Events.from_structured(np.zeros(2), (1, 1, 1), 1.0), r"give \[array\]"),
+    ],
+)
+def test_wrong_requests_say_what_came(call, message):
+    with pytest.raises(InputError, match=message):
+        call(Events(**GOOD))
+
+
+# Events in a data set
+
+
+def event_split(x, lengths):
+    y = torch.arange(x.shape[1]) % 2
+    return Split(Events.from_dense(x), y, torch.tensor(lengths))
+
+
+def test_a_split_of_events_gives_the_batches_of_its_tensor():
+    x = random_events((9, 4, 7))
+    x[6:, 2] = 0
+    sparse = event_split(x, [9, 9, 6, 9])
+    dense = replace(sparse, x=x)
+    for indices in ([2], [3, 2], [0, 1, 2, 3]):
+        one, other = sparse.batch(indices), dense.batch(indices)
+        assert torch.equal(one.x, other.x)
+        assert torch.equal(one.lengths, other.lengths)
+        assert torch.equal(one.y, other.y)
+
+
+def event_set(part, **changes):
+    about = {"name": "toy", "title": "Toy", "source": "made here", "licence": "none", "dt": 1.0}
+    kind = {"class_names": ("a", "b"), "every_step": False, "events": True}
+    return Dataset(train=part, validation=part, test=part, **about | kind | changes)
+
+
+def test_a_data_set_of_events_is_checked():
+    x = random_events((9, 4, 7))
+    x[6:, 2] = 0
+    assert event_set(event_split(x, [9, 9, 6, 9])).input_size == 7
+    x[6, 2, 0] = 1
+    with pytest.raises(InputError, match="must be zero after"):
+        event_set(event_split(x, [9, 9, 6, 9]))
+    with pytest.raises(InputError, match="declared as events"):
+        event_set(event_split(2 * x, [9] * 4))
+    with pytest.raises(InputError, match="holds Events"):
+        event_set(event_split(x, [9] * 4)).with_input(lambda x: x)

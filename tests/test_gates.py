@@ -3,7 +3,6 @@
 The kernels run here as plain Python, without numba's compiler, which is a test of its own.
 """
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -19,12 +18,16 @@ from engine_cases import (
 )
 from numba import config
 from test_count import test_counts_equal_brute_force as counts_equal_brute_force
+from test_count import (
+    test_every_layer_direction_and_projection_equals_brute_force as directions_equal_brute_force,
+)
+from test_memory import test_traffic_equals_brute_force as traffic_equals_brute_force
+from torch import nn
 
 from spikern import LIF
 from spikern.check import ContractError, check_neuron
 from spikern.engines import cache, fused, kernel, stream, stream_kernel
-
-counting = importlib.import_module("spikern.ops.count")
+from spikern.ops import memory, spiking, standard
 
 FAULTS = {
     "reset gradient dropped": ("G_z[q, h] = bx_add_8", "G_z[q, h] = f32(0.0)"),
@@ -220,19 +223,37 @@ def test_a_neuron_that_breaks_a_law_is_named_with_the_law(step, law):
 
 # Counts: each fault makes the count differ from brute force
 
+
+def recurrence_twice(right):
+    def connect(x, target, kind, *rest):
+        c = right(x, target, kind, *rest)
+        return replace(c, ops=tuple(2 * n for n in c.ops)) if kind == "recurrent" else c
+
+    return connect
+
+
+def one_step_late(right):
+    """The sums over all steps stay as they are."""
+
+    def connect(*args):
+        c = right(*args)
+        return replace(c, ops=c.ops[-1:] + c.ops[:-1])
+
+    return connect
+
+
 COUNT_FAULTS = {
-    "recurrence counted twice": (
-        "arrivals",
-        lambda right: lambda z, w, n: right(z, w, n) * (2 if z.shape[2] == w.shape[0] else 1),
-    ),
+    "recurrence counted twice": ("connect", recurrence_twice),
     "zero weights count": (
-        "arrivals",
-        lambda right: lambda z, w, n: right(z, torch.ones_like(w), n),
+        "connect",
+        lambda right: lambda x, to, kind, w, n: right(x, to, kind, torch.ones_like(w), n),
     ),
-    "last spikes arrive": (
-        "arrivals",
-        lambda right: lambda z, w, n: right(z, w, n + 1),
+    "padding counts": (
+        "connect",
+        lambda right: lambda x, to, kind, w, n: right(x, to, kind, w, torch.ones_like(n)),
     ),
+    "counted at the wrong step": ("connect", one_step_late),
+    "last spikes arrive": ("delayed", lambda right: lambda z: z),
     "neuron updates dropped": ("update_ops", lambda right: lambda model: {}),
 }
 
@@ -241,6 +262,71 @@ COUNT_FAULTS = {
 def test_a_wrong_count_is_rejected(fault, monkeypatch):
     name, plant = COUNT_FAULTS[fault]
     counts_equal_brute_force("ALIF", True, 1)
-    monkeypatch.setattr(counting, name, plant(getattr(counting, name)))
+    monkeypatch.setattr(spiking, name, plant(getattr(spiking, name)))
     with pytest.raises(AssertionError):
         counts_equal_brute_force("ALIF", True, 1)
+
+
+def without(kind):
+    """A planter: connections of this kind are counted as none."""
+
+    def plant(right):
+        def connect(x, target, what, *rest):
+            c = right(x, target, what, *rest)
+            return replace(c, ops=(0,) * len(c.ops)) if what == kind else c
+
+        return connect
+
+    return plant
+
+
+STANDARD_FAULTS = {
+    "projection forgotten": ("connect", without("projection")),
+    "recurrence forgotten": ("connect", without("recurrent")),
+    "gates forgotten": ("gates", lambda right: lambda module: {}),
+}
+
+
+@pytest.mark.parametrize("fault", STANDARD_FAULTS)
+def test_a_wrong_count_of_a_standard_network_is_rejected(fault, monkeypatch):
+    name, plant = STANDARD_FAULTS[fault]
+    shape = {"proj_size": 2, "num_layers": 2, "bidirectional": True}
+    directions_equal_brute_force(nn.LSTM, shape)
+    monkeypatch.setattr(standard, name, plant(getattr(standard, name)))
+    with pytest.raises(AssertionError):
+        directions_equal_brute_force(nn.LSTM, shape)
+
+
+def forgotten(kind, what):
+    """A planter: no array of this kind is read or written."""
+
+    def plant(right):
+        return lambda *args: [
+            a._replace(**{what: 0}) if a.kind == kind else a for a in right(*args)
+        ]
+
+    return plant
+
+
+MEMORY_FAULTS = {
+    "states are not written back": ("own", forgotten("states", "writes")),
+    "biases are free": ("own", forgotten("biases", "reads")),
+    "spikes are not queued": ("own", forgotten("queue", "writes")),
+    "the queue is not read": ("crossed", forgotten("queue", "reads")),
+    "indices are free": ("crossed", forgotten("indices", "reads")),
+    "zeros cost nothing to pass over": ("row_reads", lambda right: lambda c, bits: sum(c.ops)),
+    "nothing is read and modified": ("row_reads", lambda right: lambda c, bits: 0),
+}
+
+
+@pytest.mark.parametrize("fault", MEMORY_FAULTS)
+def test_wrong_memory_traffic_is_rejected(fault, monkeypatch):
+    def gate():
+        for sparse in (False, True):
+            traffic_equals_brute_force("read-modify-write", sparse)
+
+    name, plant = MEMORY_FAULTS[fault]
+    gate()
+    monkeypatch.setattr(memory, name, plant(getattr(memory, name)))
+    with pytest.raises(AssertionError):
+        gate()

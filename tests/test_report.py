@@ -127,6 +127,7 @@ def example_results(
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
             for t in ops.tables().values()
+            if t.name in PRICES
         },
         "provenance": {
             "spikern": "0.1.0",

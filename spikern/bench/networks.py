@@ -21,13 +21,13 @@ SHARE = 8
 """Samples that snnTorch's rate is set on."""
 
 
-def mask_recurrence(weight: nn.Parameter, connectivity: float) -> None:
+def mask_recurrence(weight: Tensor, connectivity: float) -> None:
     """Keep a random share of a recurrent matrix; the rest is zero and gets no gradient."""
     if connectivity < 1.0:
         mask = (torch.rand(weight.shape) < connectivity).to(weight.dtype)
         with torch.no_grad():
             weight.mul_(mask)
-        weight.register_hook(lambda gradient: gradient * mask)
+        weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call]
 
 
 def spiking(work: Work, x: Tensor, rate: float) -> Network:
@@ -83,8 +83,9 @@ class Leaky(nn.Module):
             snntorch.RLeaky(beta=BETA, linear_features=work.hidden) for _ in range(work.layers)
         )
         self.readout = nn.Linear(work.hidden, work.classes)
-        for cell in self.cells:
-            mask_recurrence(cell.recurrent.weight, work.connectivity)
+        for name, weight in self.cells.named_parameters():
+            if name.endswith("recurrent.weight"):
+                mask_recurrence(weight, work.connectivity)
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Logits (B, C) and the state: spikes and membrane of each layer."""
@@ -96,7 +97,7 @@ class Leaky(nn.Module):
 
     def layer(self, k: int, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """The spikes (T, B, H) of layer k, and its state."""
-        cell = self.cells[k]
+        cell: Any = self.cells[k]
         z, v = state or cell.reset_mem()
         current = self.inputs[k](x)
         out = []

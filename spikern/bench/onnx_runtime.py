@@ -17,7 +17,7 @@ def session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) -> An
     """An inference session of a torch LSTM with its state as inputs and outputs."""
     import onnxruntime
 
-    file = io.BytesIO()
+    file: Any = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -59,7 +59,7 @@ def calls(model: Dense, work: Work, threads: int) -> dict[str, Callable[[], obje
         return binding
 
     there, back = bound(one, other), bound(other, one)
-    pieces = [piece.numpy().copy() for piece in x.split(1)]
+    pieces = [piece.numpy().copy() for piece in torch.unbind(x.unsqueeze(1))]
 
     def steps() -> None:
         for k, piece in enumerate(pieces):

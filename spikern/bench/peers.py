@@ -81,7 +81,7 @@ def inference(model: nn.Module, x: Tensor) -> Call:
 
 def stepping(model: nn.Module, x: Tensor, flat: bool = True) -> Call:
     """All steps of x, one call each, the state carried; `flat` if the state is many arguments."""
-    pieces = list(x.split(1))
+    pieces = list(torch.unbind(x.unsqueeze(1)))
 
     def call() -> None:
         with torch.inference_mode():

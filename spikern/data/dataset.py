@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from spikern.events import Events
 from spikern.types import InputError
 
 UNLABELLED = -100
@@ -18,20 +20,20 @@ UNLABELLED = -100
 class Split:
     """Sequences and their labels.
 
-    x        (T, N, F) float32, zero after a sequence's last step
+    x        (T, N, F) float32, or `Events` of that shape; zero after a sequence's last step
     y        (N,) int64, one label a sequence; or (T, N), one a step, UNLABELLED where none is
     lengths  (N,) int64, the valid steps of each sequence
     """
 
-    x: Tensor
+    x: Tensor | Events
     y: Tensor
     lengths: Tensor
 
     def __len__(self) -> int:
         return self.x.shape[1]
 
-    def batch(self, indices: Tensor | Sequence[int]) -> Split:
-        """The chosen sequences, cut to the longest of them.
+    def batch(self, indices: Tensor | Sequence[int]) -> Batch:
+        """The chosen sequences, cut to the longest of them, as a tensor.
 
         >>> split = Split(torch.zeros(9, 2, 1), torch.tensor([0, 1]), torch.tensor([9, 4]))
         >>> split.batch([1]).x.shape
@@ -51,7 +53,16 @@ class Split:
         lengths = self.lengths[chosen]
         steps = int(lengths.max())
         y = self.y[chosen] if self.y.ndim == 1 else self.y[:steps, chosen]
-        return Split(self.x[:steps, chosen], y, lengths)
+        if isinstance(self.x, Events):
+            return Batch(self.x.select(chosen).until(steps).to_dense(), y, lengths)
+        return Batch(self.x[:steps, chosen], y, lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Split):
+    """Sequences as a network takes them: x is a tensor."""
+
+    x: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +108,31 @@ class Dataset:
                 f"0..{self.classes - 1}, got {label}"
             )
 
+    def with_input(self, encode: Callable[[Tensor], Tensor], **changes: Any) -> Dataset:
+        """The dataset with `encode` applied to every split's x, a tensor, in place of it.
+
+        The result must have as many steps; it is set to zero after a sequence's last. `changes`
+        are other fields that are to differ, such as name and events.
+
+        >>> from spikern.data import load
+        >>> load("digits").with_input(lambda x: 2 * x, name="brighter").train.x.max()
+        tensor(2.)
+        """
+
+        def changed(part: Split) -> Split:
+            if isinstance(part.x, Events):
+                raise InputError(f"{self.name} holds Events; encode tensors")
+            padding = ~valid_steps(part).unsqueeze(2)
+            return replace(part, x=encode(part.x).masked_fill(padding, 0.0))
+
+        return replace(
+            self,
+            train=changed(self.train),
+            validation=changed(self.validation),
+            test=changed(self.test),
+            **changes,
+        )
+
     @property
     def input_size(self) -> int:
         """Features of one step, F."""
@@ -119,7 +155,7 @@ class Dataset:
 def check_shapes(where: str, split: Split, every_step: bool) -> None:
     """x (T, N, F) float32, y int64 a sequence or a step, lengths (N,) in 1..T."""
     x, y, lengths = split.x, split.y, split.lengths
-    if x.ndim != 3 or x.dtype != torch.float32 or x.numel() == 0:
+    if isinstance(x, Tensor) and (x.ndim != 3 or x.dtype != torch.float32 or x.numel() == 0):
         raise InputError(
             f"{where}: expected x as non-empty (T, N, F) float32, got {tuple(x.shape)} {x.dtype}"
         )
@@ -139,13 +175,19 @@ def check_shapes(where: str, split: Split, every_step: bool) -> None:
 
 def check_values(where: str, split: Split, classes: int, events: bool) -> None:
     """Finite input, zero padding, events where declared, labels within the classes."""
-    x, y = split.x, split.y
-    if not bool(torch.isfinite(x).all()):
-        raise InputError(f"{where}: x holds NaN or infinite values; clean the sequences first")
+    y = split.y
     padding = ~valid_steps(split)
-    if bool(x[padding].any()):
+    if isinstance(split.x, Events):
+        values = split.x.values
+        silent = bool((split.x.lengths <= split.lengths).all())
+    else:
+        values = split.x
+        silent = not bool(values.abs().amax(2)[padding].any())
+    if not bool(torch.isfinite(values).all()):
+        raise InputError(f"{where}: x holds NaN or infinite values; clean the sequences first")
+    if not silent:
         raise InputError(f"{where}: x must be zero after a sequence's last step")
-    if events and not bool(((x == 0) | (x.abs() == 1)).all()):
+    if events and not bool(((values == 0) | (values.abs() == 1)).all()):
         raise InputError(f"{where}: declared as events, but x holds values other than -1, 0, 1")
     labels = y
     if y.ndim == 2:

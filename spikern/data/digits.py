@@ -12,6 +12,8 @@ import torch
 from spikern.data import splits
 from spikern.data.dataset import Dataset, Split
 
+TITLE = "Handwritten digits, pixel by pixel"
+FILES: tuple[str, ...] = ()
 SEED = 0
 DT = 4.0
 """Milliseconds a pixel, chosen so that a default neuron, 20 ms, remembers half a row."""
@@ -34,7 +36,7 @@ def load() -> Dataset:
     )
     return Dataset(
         name="digits",
-        title="Handwritten digits, pixel by pixel",
+        title=TITLE,
         train=train,
         validation=validation,
         test=test,

@@ -14,29 +14,41 @@ FOLDER = "SPIKERN_DATA"
 """The environment variable that names the folder of the original files."""
 
 
-def locate(relative_path: str, url: str, sha256: str, hint: str) -> Path:
+def locate(relative_path: str, url: str, sha256: str | None, hint: str) -> Path:
     """The file, with its checksum verified; downloaded into the cache if it is nowhere.
 
-    `hint` says in a few words what the file is and where people find it. Raises DataError on a
-    file that is missing and cannot be downloaded, or that is not the one expected.
+    `sha256` is None for a file that has no published one that could be checked; what reads it
+    then checks its structure. `hint` says in a few words what the file is and where people find
+    it. Raises DataError on a file that is missing and cannot be downloaded, or that is not the
+    one expected.
     """
-    given = os.environ.get(FOLDER)
-    if given and not Path(given).is_dir():
-        raise DataError(f"{FOLDER} must name a folder, got '{given}'; mend or unset it")
-    folders = [Path(given), cache_folder()] if given else [cache_folder()]
-    for folder in folders:
-        path = folder / relative_path
-        if path.is_file():
-            return verified(path, sha256, url)
-    path = folders[0] / relative_path
+    found = find(relative_path)
+    if found is not None:
+        return found if sha256 is None else verified(found, sha256, url)
     try:
         kept = cache_folder() / relative_path
-        return Path(pooch.retrieve(url, f"sha256:{sha256}", kept.name, kept.parent))
+        known = None if sha256 is None else f"sha256:{sha256}"
+        return Path(pooch.retrieve(url, known, kept.name, kept.parent))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{relative_path} is missing and did not come from {url}: {error}; "
-            f"put the file at {path} or set {FOLDER} to the folder that has it ({hint})"
+            f"put the file at {folders()[0] / relative_path} or set {FOLDER} to the folder that "
+            f"has it ({hint})"
         ) from error
+
+
+def find(relative_path: str) -> Path | None:
+    """The file or folder, if it is in the user's folder or in the cache."""
+    paths = (folder / relative_path for folder in folders())
+    return next((path for path in paths if path.exists()), None)
+
+
+def folders() -> list[Path]:
+    """Where files are looked for: the folder that the user names, then the cache."""
+    given = os.environ.get(FOLDER)
+    if given and not Path(given).is_dir():
+        raise DataError(f"{FOLDER} must name a folder, got '{given}'; mend or unset it")
+    return [Path(given), cache_folder()] if given else [cache_folder()]
 
 
 def cache_folder() -> Path:

@@ -1,20 +1,16 @@
 """Japanese vowels: which of 9 men says /ae/, from 12 LPC cepstra in 7 to 29 steps.
 
-The archive's own split has 270 train and 370 test utterances. A fifth of every speaker's train
-utterances, drawn with a fixed seed, is the validation part. Features are standardised by the
-mean and standard deviation of the rest; shorter sequences are padded with zeros.
+The archive's own split has 270 train and 370 test utterances; validation part, standardising and
+padding are as for any task of the archive, `spikern.data.archive`.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch.nn.utils.rnn import pad_sequence
+from spikern.data import archive, files, ts
+from spikern.data.dataset import Dataset
 
-from spikern.data import files, splits, ts
-from spikern.data.dataset import Dataset, Split
-
-SEED = 0
+TITLE = "Japanese vowels: the speaker of /ae/"
+FILES = ("japanese_vowels/JapaneseVowels_TRAIN.ts", "japanese_vowels/JapaneseVowels_TEST.ts")
 DT = 6.4
 """Milliseconds between two frames, from the data's own description."""
 SHA256 = {
@@ -28,21 +24,13 @@ HINT = "JapaneseVowels in .ts format, from timeseriesclassification.com"
 def load() -> Dataset:
     """The dataset, from JapaneseVowels_TRAIN.ts and _TEST.ts in the folder japanese_vowels."""
     recorded, tested = (read(part) for part in ("TRAIN", "TEST"))
-    kept, held_out = splits.stratified(recorded.labels, (0.8, 0.2), SEED)
-    values = np.concatenate([recorded.series[n] for n in kept]).astype(np.float64)
-    mean, std = values.mean(0), values.std(0)
-
-    def split(part: ts.TimeSeries, chosen: splits.Indices) -> Split:
-        series = [torch.from_numpy((part.series[n] - mean) / std).float() for n in chosen.tolist()]
-        labels = torch.tensor(part.labels)[torch.from_numpy(chosen)]
-        return Split(pad_sequence(series), labels, torch.tensor([len(s) for s in series]))
-
+    train, validation, test = archive.parts(recorded, tested)
     return Dataset(
         name="japanese_vowels",
-        title="Japanese vowels: the speaker of /ae/",
-        train=split(recorded, kept),
-        validation=split(recorded, held_out),
-        test=split(tested, np.arange(len(tested.labels))),
+        title=TITLE,
+        train=train,
+        validation=validation,
+        test=test,
         class_names=tuple(f"speaker {name}" for name in recorded.class_names),
         every_step=False,
         events=False,

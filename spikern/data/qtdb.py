@@ -28,6 +28,8 @@ from spikern.data import files, splits
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.types import DataError
 
+TITLE = "QT database: the waves of an ECG, step by step"
+FILES = ("qtdb/QTDB_train.mat", "qtdb/QTDB_test.mat")
 SEED = 0
 DT = 4.0
 """Milliseconds a step: the recordings have 250 samples a second."""
@@ -54,7 +56,7 @@ def load() -> Dataset:
     held_out, kept = (part.sort().values for part in shuffled.tensor_split([HELD_OUT]))
     return Dataset(
         name="qtdb",
-        title="QT database: the waves of an ECG, step by step",
+        title=TITLE,
         train=whole(x[:, kept], y[:, kept]),
         validation=whole(x[:, held_out], y[:, held_out]),
         test=whole(x_test, y_test),

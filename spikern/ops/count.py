@@ -7,184 +7,174 @@
     neuron_updates   neurons x steps;  spikes: how many of these fired
     dense            synapses x steps, what a dense simulation would do
 
-All integers, summed over the samples given, over the steps that exist. Whether a value is a
-spike is declared by the layer or data set that made it, never guessed from the value. A spike of
-a sample's last step has no step to arrive at and causes no recurrent operation. Accumulators
-start from the bias, which is therefore free, for all models alike.
+All integers, by layer and by step, summed over the samples given, over the steps that exist.
+Whether a value is a spike is declared by the layer or data set that made it, never guessed from
+the value. A spike of a sample's last step has no step to arrive at and causes no recurrent
+operation. Accumulators start from the bias, which is therefore free, for all models alike.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from spikern.baselines import Baseline
-from spikern.engines.derive import update_ops
+from spikern.engines import boundary
 from spikern.layers import Readout, SpikingRNN
-from spikern.network import Answer, Network
-from spikern.types import UnsupportedError
-
-GATES: dict[str, dict[str, int]] = {
-    "RNN": {"tanh": 1},
-    "GRU": {"add": 3, "mul": 3, "sigmoid": 2, "tanh": 1},
-    "LSTM": {"add": 1, "mul": 3, "sigmoid": 3, "tanh": 2},
-}
-"""Arithmetic of one unit in one step beside its synapses.
-
-RNN   tanh(s)
-LSTM  c' = f*c + i*g (2 mul, 1 add); h' = o*tanh(c') (1 mul)
-GRU   n = tanh(s_x + r*s_h) (1 mul, 1 add); h' = (1-z)*n + z*h (2 mul, 2 add)
-"""
-GATE_COUNT = {"RNN": 1, "GRU": 3, "LSTM": 4}
+from spikern.network import ANSWERS, Network
+from spikern.ops.counts import Counts, Layer, Storage
+from spikern.ops.encoders import ENCODERS
+from spikern.ops.spiking import spiking_layers
+from spikern.ops.standard import linear_layer, recurrent_layers
+from spikern.ops.synapses import Signal, check_events, counted, last_steps, steps_in_play
+from spikern.types import InputError, UnsupportedError
 
 
-@dataclass(frozen=True)
-class Ops:
-    """What one layer did; add two of them with +."""
+class Given(NamedTuple):
+    """What the user gave beside model and input."""
 
-    ac: int = 0
-    mac: int = 0
-    updates: Mapping[str, int] = field(default_factory=dict)
-    neuron_updates: int = 0
-    spikes: int = 0
-    dense: int = 0
-
-    def __add__(self, other: Ops) -> Ops:
-        return Ops(
-            self.ac + other.ac,
-            self.mac + other.mac,
-            dict(Counter(self.updates) + Counter(other.updates)),
-            self.neuron_updates + other.neuron_updates,
-            self.spikes + other.spikes,
-            self.dense + other.dense,
-        )
+    lengths: Tensor
+    skip_zeros: bool
 
 
-def total(layers: Mapping[str, Ops]) -> Ops:
-    """The sum over all layers."""
-    return sum(layers.values(), Ops())
+RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
+KNOWN = "Network, SpikingRNN, Readout, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
 
 
 @torch.no_grad()
 def count(
-    network: Network, x: Tensor, lengths: Tensor | None = None, events: bool = False
-) -> dict[str, Ops]:
-    """Run a network on x (T, B, F) and count, by layer: hidden 0, hidden 1, ..., readout.
+    model: nn.Module,
+    x: Tensor,
+    lengths: Tensor | None = None,
+    events: bool = False,
+    encoder: str | None = None,
+    skip_zeros: bool = False,
+) -> Counts:
+    """Run a model on x (T, B, F), whatever its batch_first says, and count by layer and step.
 
     `events` declares that x holds events in {-1, 0, 1}, so that a spiking layer accumulates
-    where it would otherwise multiply. Standard models always multiply.
+    where it would otherwise multiply. A standard recurrent model multiplies all the same, unless
+    `skip_zeros` lets it accumulate them too: its least cost. `encoder` names what made these
+    events ("delta"), whose own work is then counted as a layer. The layers of a
+    torch.nn.Sequential are run one after the other, each on the output of the one before it.
+
+    Layers are hidden 0, hidden 1, ..., readout, and mean where the answer is one; inside a
+    Sequential the child's place comes first.
+
+    Raises InputError on a wrong shape, dtype or NaN, on nothing to run, on events that are none;
+    UnsupportedError, with its name, on a module that is not known.
+
+    >>> counts = count(nn.LSTM(25, 5), torch.zeros(1, 1, 25))
+    >>> counts["hidden 0"].ops.mac, counts["hidden 0"].arithmetic["mul"]
+    (600, (15,))
     """
-    steps, batch, _ = x.shape
+    if x.ndim != 3 or 0 in x.shape:
+        raise InputError(f"expected x of shape (T, B, F), none of them 0, got {tuple(x.shape)}")
+    steps, batch, features = x.shape
+    boundary.check_input(x, features, x.dtype)
     if lengths is None:
         lengths = torch.full((batch,), steps)
-    hidden = network.run(x, lengths=lengths)[0].hidden
-    body = network.body
-    counted = {}
-    if isinstance(body, SpikingRNN):
-        for k, z in enumerate(hidden):
-            arriving, are_events = (x, events) if k == 0 else (hidden[k - 1], True)
-            counted[f"hidden {k}"] = population(body, k, arriving, are_events, z, lengths)
-    else:
-        for k in range(body.num_layers):
-            counted[f"hidden {k}"] = standard_layer(body, k, int(lengths.sum()))
-    if isinstance(network.readout, Readout):
-        read = population(network.readout, 0, hidden[-1], True, None, lengths)
-    else:
-        read = linear_readout(network.readout, network.answer, lengths)
-    counted["readout"] = read + averaging(network, lengths)
-    return counted
-
-
-def population(
-    layers: SpikingRNN, k: int, x: Tensor, events: bool, z: Tensor | None, lengths: Tensor
-) -> Ops:
-    """One spiking layer or readout that received x and fired z (None: it never fires)."""
-    w_in = getattr(layers, f"weight_ih_l{k}")
-    steps = int(lengths.sum())
-    neuron_updates = layers.hidden_size * steps
-    ac, mac = 0, 0
+    boundary.check_lengths(lengths, steps, batch)
+    in_play = steps_in_play(steps, lengths)
+    layers = []
     if events:
-        ac += arrivals(x, w_in, lengths)
-    else:
-        mac += steps * int(torch.count_nonzero(w_in))
-    synapses = w_in.numel()
-    spikes = 0
-    if z is not None:
-        spikes = int(torch.count_nonzero(z))
-        if layers.recurrent:
-            w_rec = getattr(layers, f"weight_hh_l{k}")
-            ac += arrivals(z, w_rec, lengths - 1)
-            synapses += w_rec.numel()
-    return Ops(
-        ac,
-        mac,
-        {kind: n * neuron_updates for kind, n in update_ops(layers.neuron).items()},
-        neuron_updates,
-        spikes,
-        synapses * steps,
-    )
+        check_events(x)
+    if encoder is not None:
+        boundary.check_choice("encoder", encoder, ENCODERS)
+        if not events:
+            raise InputError("an encoder makes events: count with events=True")
+        layers.append(ENCODERS[encoder](x, in_play))
+    made, _ = walk(model, Signal(x, events, "input"), Given(lengths, skip_zeros))
+    return Counts(batch, (*layers, *made))
 
 
-def arrivals(events: Tensor, weight: Tensor, lengths: Tensor) -> int:
-    """Events (T, B, F) within the first `lengths` steps x nonzero weights (H, F) that they meet.
+def walk(
+    module: nn.Module, x: Signal, given: Given, prefix: str = "", last: bool = True
+) -> tuple[list[Layer], Signal]:
+    """Run one module on a signal: its layers, and the signal that it passes on.
 
-    >>> z = torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]]])
-    >>> arrivals(z, torch.tensor([[0.5, 0.0], [0.5, 0.5]]), torch.tensor([2]))
-    5
+    `last` says that nothing follows, so that a linear map is a readout.
     """
-    within = (torch.arange(events.shape[0])[:, None] < lengths).unsqueeze(2)
-    per_source = ((events != 0) & within).sum((0, 1))
-    return int((per_source * torch.count_nonzero(weight, dim=0)).sum())
-
-
-def standard_layer(body: Baseline, k: int, steps: int) -> Ops:
-    """One layer of torch.nn.RNN, GRU or LSTM over `steps` steps in all."""
-    if body.kind not in GATES:
-        raise UnsupportedError(f"no count is known for {body.kind}; known: {', '.join(GATES)}")
-    weights = [getattr(body.rnn, f"weight_{which}_l{k}") for which in ("ih", "hh")]
-    units = body.hidden_size * steps
-    return Ops(
-        mac=steps * sum(int(torch.count_nonzero(w)) for w in weights),
-        updates={kind: n * units for kind, n in GATES[body.kind].items()},
-        neuron_updates=units,
-        dense=steps * sum(w.numel() for w in weights),
+    lengths = given.lengths
+    in_play = steps_in_play(len(x.values), lengths)
+    if isinstance(module, Network) and not prefix:
+        return network(module, x, given)
+    if isinstance(module, Baseline):
+        return walk(module.rnn, x, given, prefix)
+    if isinstance(module, SpikingRNN):
+        reads = isinstance(module, Readout)
+        label = f"{prefix}{'readout' if reads else 'hidden'}"
+        one = reads and module.num_layers == 1
+        names = [label] if one else [f"{label} {k}" for k in range(module.num_layers)]
+        kind = "readout" if reads else "input"
+        layers, out, _ = spiking_layers(module, x, lengths, in_play, names, kind)
+        return layers, out
+    if isinstance(module, RECURRENT) and type(module) in RECURRENT:
+        boundary.check_input(x.values, module.input_size, next(module.parameters()).dtype)
+        taken = x._replace(spiking=x.spiking and given.skip_zeros)
+        layers, source = recurrent_layers(module, taken, in_play, f"{prefix}hidden")
+        return layers, Signal(run_standard(module, x.values, lengths), False, source)
+    if type(module) is nn.Linear:
+        boundary.check_input(x.values, module.in_features, module.weight.dtype)
+        name, kind = (f"{prefix}readout", "readout") if last else (f"{prefix}linear", "input")
+        layer = linear_layer(module, x, in_play, name, kind)
+        return [layer], Signal(module(x.values), False, name)
+    if type(module) is nn.Sequential:
+        layers = []
+        for k, child in enumerate(module):
+            made, x = walk(child, x, given, f"{prefix}{k} ", last and k == len(module) - 1)
+            layers += made
+        return layers, x
+    raise UnsupportedError(
+        f"no count is known for the module {prefix}{type(module).__name__}; known are {KNOWN}"
     )
 
 
-def linear_readout(readout: nn.Linear, answer: Answer, lengths: Tensor) -> Ops:
-    """A linear map, applied once a step or once a sequence."""
-    times = int(lengths.sum()) if answer == "every_step" else len(lengths)
-    return Ops(
-        mac=times * int(torch.count_nonzero(readout.weight)),
-        neuron_updates=times * readout.out_features,
-        dense=times * readout.weight.numel(),
-    )
+def run_standard(module: Any, x: Tensor, lengths: Tensor) -> Tensor:
+    """The output (T, B, H) of torch.nn.RNN, GRU or LSTM, zero past a sample's length."""
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+    out, _ = nn.utils.rnn.pad_packed_sequence(module(packed)[0], total_length=len(x))
+    return out
 
 
-def averaging(network: Network, lengths: Tensor) -> Ops:
-    """The mean over steps, of the readout's values or, before a linear map, of the hidden ones."""
-    if network.answer != "mean":
-        return Ops()
-    readout = network.readout
-    width = readout.hidden_size if isinstance(readout, Readout) else readout.in_features
-    return Ops(updates={"add": width * int((lengths - 1).sum()), "mul": width * len(lengths)})
+def network(model: Network, x: Signal, given: Given) -> tuple[list[Layer], Signal]:
+    """Body, readout and answer; a linear map comes after the answer is formed."""
+    steps, lengths = len(x.values), given.lengths
+    layers, hidden = walk(model.body, x, given)
+    if isinstance(model.readout, Readout):
+        made, out = walk(model.readout, hidden, given)
+        answered = averaging(model, model.readout.hidden_size, steps, lengths)
+        return [*layers, *made, *answered], out
+    once = model.answer != "every_step"
+    times = last_steps(steps, lengths) if once else steps_in_play(steps, lengths)
+    answered = averaging(model, model.readout.in_features, steps, lengths)
+    if answered:
+        hidden = Signal(hidden.values, False, answered[0].name)
+    readout = linear_layer(model.readout, hidden, times, "readout", "readout")
+    logits = model.readout(ANSWERS[model.answer](hidden.values, lengths))
+    return [*layers, *answered, readout], Signal(logits, False, "readout")
 
 
-def dense_synaptic_ops(kind: str, inputs: int, units: int) -> int:
-    """Multiply-accumulates of one dense step of a layer, products of gates included.
-
-    spiking   units * inputs            recurrent spiking layers: twice with inputs = units
-    RNN       units * (inputs + units)
-    GRU       3 units * (inputs + units) + 3 units
-    LSTM      4 units * (inputs + units) + 3 units
-
-    >>> [dense_synaptic_ops(k, 25, 5) for k in ("LSTM", "GRU", "RNN")]
-    [615, 465, 150]
-    """
-    if kind == "spiking":
-        return units * inputs
-    return GATE_COUNT[kind] * units * (inputs + units) + GATES[kind].get("mul", 0) * units
+def averaging(model: Network, width: int, steps: int, lengths: Tensor) -> list[Layer]:
+    """The mean over steps, if that is the answer: it adds from the second step on, then scales."""
+    if model.answer != "mean":
+        return []
+    uses = counted(steps_in_play(steps, lengths))
+    return [
+        Layer(
+            "mean",
+            "mean",
+            0,
+            False,
+            (),
+            {
+                "add": tuple(width * n for n in (0, *uses[1:])),
+                "mul": tuple(width * n for n in counted(last_steps(steps, lengths))),
+            },
+            uses,
+            (0,) * len(uses),
+            Storage(states=width),
+        )
+    ]

@@ -1,9 +1,4 @@
-"""Energy estimates: counts times the prices of a table, every table with its source.
-
-A table is a TOML file. It prices synaptic work (`ac`, `mac`) and neuron updates either
-
-    updates = "by operation"   each mul, add, compare, exp, ... has a price, or
-    updates = "by neuron"      update_active (it fired), update_inactive, spike.
+"""Energy estimates: counts times the prices of a table, operations alone or with memory traffic.
 
 A count that a table has no price for has no estimate: None, never zero.
 """
@@ -11,70 +6,133 @@ A count that a table has no price for has no estimate: None, never zero.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
-from spikern.ops.count import Ops
-from spikern.types import DataError
+from spikern.engines import boundary
+from spikern.ops.counts import Counts, Ops
+from spikern.ops.lemaire import lemaire_pj
+from spikern.ops.memory import BOUNDS, memory_pj, traffic
+from spikern.ops.prices import EnergyTable
+from spikern.types import InputError
 
-FOLDER = Path(__file__).parent / "tables"
+OPERATIONS = "operations"
+LEMAIRE = "lemaire 2022"
+VIEWS = (OPERATIONS, *BOUNDS, LEMAIRE)
+"""What an estimate takes in: operations alone, a bound on memory traffic too, or one model."""
+PJ = 1e12
+"""Picojoules in a joule."""
+
+
+class Surroundings(NamedTuple):
+    """What no table knows and the user may state; None is left out and not called zero.
+
+    routing_pj   for every spike, to bring it to where it is needed
+    static_watts, seconds   drawn all the time, and how long one inference takes
+    dram         weights are outside the chip
+    """
+
+    routing_pj: float | None = None
+    static_watts: float | None = None
+    seconds: float | None = None
+    dram: bool = False
 
 
 @dataclass(frozen=True)
-class EnergyTable:
-    """Prices in pJ, with their source and what they leave out."""
+class Estimate:
+    """The energy of one inference in pJ by kind, under one table and view."""
 
-    name: str
-    title: str
-    source: str
-    not_modelled: str
-    updates: str
-    pj: Mapping[str, float]
+    table: str
+    view: str
+    parts: Mapping[str, float]
 
-
-def read(path: Path) -> EnergyTable:
-    """A table from its file, checked entry by entry."""
-    try:
-        raw = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"cannot read the energy table {path}: {error}") from error
-    for key in ("title", "source", "not_modelled", "updates", "pj"):
-        if key not in raw:
-            raise DataError(f"{path}: the energy table lacks '{key}'")
-    if raw["updates"] not in ("by operation", "by neuron"):
-        raise DataError(f"{path}: updates must be 'by operation' or 'by neuron'")
-    for kind, price in raw["pj"].items():
-        if not isinstance(price, int | float) or not math.isfinite(price) or price < 0:
-            raise DataError(f"{path}: the price of {kind} must be a number >= 0, got {price!r}")
-    return EnergyTable(path.stem, **raw)
+    @property
+    def pj(self) -> float:
+        """The whole of it."""
+        return math.fsum(self.parts.values())
 
 
-def tables() -> dict[str, EnergyTable]:
-    """The tables that come with the package.
+def priced(ops: Ops, table: EnergyTable) -> dict[str, float] | None:
+    """Synapses, neuron updates and spikes in pJ; None if the table cannot price what was done."""
+    synapses = {"ac": ops.ac, "mac": ops.mac}
+    spikes: dict[str, int] = {}
+    if table.updates == "by operation":
+        updates = dict(ops.updates)
+    elif table.updates == "by neuron":
+        updates = {
+            "update_active": ops.spikes,
+            "update_inactive": ops.neuron_updates - ops.spikes,
+        }
+        spikes = {"spike": ops.spikes}
+    else:
+        updates = {"reset": ops.spikes}
+        for unit, n in ops.units.items():
+            own = f"update_{unit}"
+            key = own if own in table.pj or unit in STANDARD else "update_spiking"
+            updates[key] = updates.get(key, 0) + n
+    kinds = {"synapses": synapses, "neuron updates": updates, "spikes": spikes}
+    if any(n and kind not in table.pj for done in kinds.values() for kind, n in done.items()):
+        return None
+    return {
+        name: math.fsum(n * table.pj[kind] for kind, n in done.items() if n)
+        for name, done in kinds.items()
+    }
 
-    >>> sorted(tables())
-    ['45nm_fp32', '45nm_int8', 'loihi1']
-    """
-    return {path.stem: read(path) for path in sorted(FOLDER.glob("*.toml"))}
+
+STANDARD = ("RNN", "GRU", "LSTM", "linear")
+"""Units that a price for spiking neurons is not meant for."""
 
 
 def estimate(ops: Ops, table: EnergyTable) -> float | None:
-    """The estimated energy in pJ, or None if the table cannot price what was done.
+    """The estimated energy of operations in pJ, or None if the table cannot price what was done.
 
+    >>> from spikern.ops.prices import tables
     >>> estimate(Ops(ac=10, mac=2), tables()["45nm_fp32"])
     18.2
     """
-    done = {"ac": ops.ac, "mac": ops.mac}
-    if table.updates == "by operation":
-        done |= ops.updates
-    else:
-        done |= {
-            "update_active": ops.spikes,
-            "update_inactive": ops.neuron_updates - ops.spikes,
-            "spike": ops.spikes,
-        }
-    if any(n and kind not in table.pj for kind, n in done.items()):
+    parts = priced(ops, table)
+    return None if parts is None else math.fsum(parts.values())
+
+
+def energy(
+    counts: Counts,
+    table: EnergyTable,
+    view: str = OPERATIONS,
+    surroundings: Surroundings | None = None,
+) -> Estimate | None:
+    """The estimate of one inference, on average over those counted; None where a price is missing.
+
+    `view` is one of VIEWS. Raises InputError on an unknown view or impossible surroundings.
+    """
+    boundary.check_choice("view", view, VIEWS)
+    around = surroundings or Surroundings()
+    check(around)
+    lemaire = view == LEMAIRE
+    parts = lemaire_pj(counts, table, around.dram) if lemaire else priced(counts.ops, table)
+    if parts is None:
         return None
-    return math.fsum(n * table.pj[kind] for kind, n in done.items() if n)
+    if view in BOUNDS:
+        if table.weight_bits is None or table.state_bits is None or "add" not in table.pj:
+            return None
+        moved = traffic(counts, view, table.weight_bits, table.state_bits)
+        memory = memory_pj(moved.arrays, table, around.dram)
+        if memory is None:
+            return None
+        parts |= memory | {"addressing": moved.addressing * table.pj["add"]}
+    if around.routing_pj is not None:
+        parts["routing"] = counts.ops.spikes * around.routing_pj
+    each = {kind: pj / counts.inferences for kind, pj in parts.items() if pj}
+    if around.static_watts is not None and around.seconds is not None:
+        each["static"] = around.static_watts * around.seconds * PJ
+    return Estimate(table.name, view, each)
+
+
+def check(around: Surroundings) -> None:
+    """Refuse negative or half-given surroundings."""
+    for name in ("routing_pj", "static_watts", "seconds"):
+        value = getattr(around, name)
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise InputError(f"{name} must be a number >= 0, got {value}")
+    if (around.static_watts is None) != (around.seconds is None):
+        raise InputError("static energy is watts x seconds: give both or neither")

@@ -1,0 +1,207 @@
+"""Free Spoken Digits: which digit is said, by 6 speakers, 50 times each, at 8 kHz.
+
+Two splits. The set's own has the recordings 0 to 4 of every speaker and digit as test part, so
+every voice of it is known from training; a ninth of the rest, drawn with a fixed seed, is the
+validation part. With speakers held out, the harder and more honest one, two of the six, drawn
+with a fixed seed, are the test part and the validation part.
+
+Two forms. The log-mel spectrogram has 40 bands every 10 ms, standardised by the mean and standard
+deviation of the train part. The events, after the way of a cochlea, come from the same bands every
+4 ms: each drives, by its loudness above silence, a unit that integrates and fires.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from spikern.data import files, splits
+from spikern.data.dataset import Dataset, Split
+from spikern.data.spectrum import FLOOR, Sound, log_mel, read_wav
+from spikern.events import Events, integrate
+from spikern.types import DataError
+
+TITLE = "Free Spoken Digits: the digit"
+FOLDER = "fsdd/recordings"
+FILES = (FOLDER,)
+SEED = 0
+SAMPLE_RATE = 8000
+BANDS = 40
+DT = 10.0
+"""Milliseconds a step of the spectrogram."""
+DT_EVENTS = 4.0
+"""Milliseconds a step of the events."""
+HIGHEST_RATE = 0.5
+"""Events a step of a band at full scale: one every 8 ms."""
+SHA256 = "1801eae019c063377d98f831d3f93574f259475df7332bb0e3d1b080fb5e6959"
+"""Of the names and SHA256 sums of all recordings, sorted: `digest`."""
+HOME = "https://github.com/Jakobovski/free-spoken-digit-dataset"
+NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
+
+
+class Recordings(NamedTuple):
+    """Sounds with their digit, speaker and number, in the order of their names."""
+
+    sounds: list[Sound]
+    digits: Tensor
+    speakers: list[str]
+    numbers: list[int]
+
+
+Parts = tuple[splits.Indices, splits.Indices, splits.Indices]
+
+
+def official() -> Dataset:
+    """The set's own split, as log-mel spectrograms."""
+    return spectrograms("fsdd", TITLE, own_split)
+
+
+def speakers() -> Dataset:
+    """Speakers held out, as log-mel spectrograms."""
+    return spectrograms("fsdd_speakers", f"{TITLE}, of unknown speakers", speaker_split)
+
+
+def official_events() -> Dataset:
+    """The set's own split, as events."""
+    return as_events("fsdd_events", f"{TITLE}, from events", own_split)
+
+
+def speakers_events() -> Dataset:
+    """Speakers held out, as events."""
+    return as_events(
+        "fsdd_speakers_events", f"{TITLE}, of unknown speakers, from events", speaker_split
+    )
+
+
+def spectrograms(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Dataset:
+    """The dataset as log-mel spectrograms."""
+    recordings = read(locate())
+    spectra = [log_mel(sound, SAMPLE_RATE, DT, BANDS) for sound in recordings.sounds]
+    parts = cut(recordings)
+    heard = np.concatenate([spectra[n] for n in parts[0]]).astype(np.float64)
+    mean, std = heard.mean(0), heard.std(0)
+
+    def split(chosen: splits.Indices) -> Split:
+        x = [torch.from_numpy((spectra[n] - mean) / std).float() for n in chosen.tolist()]
+        lengths = torch.tensor([len(part) for part in x])
+        return Split(pad_sequence(x), recordings.digits[chosen], lengths)
+
+    return dataset(name, title, [split(part) for part in parts], DT, events=False)
+
+
+def as_events(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Dataset:
+    """The dataset as events."""
+    recordings = read(locate())
+    trains = [cochlea(sound) for sound in recordings.sounds]
+
+    def split(chosen: splits.Indices) -> Split:
+        x = [trains[n] for n in chosen.tolist()]
+        lengths = torch.tensor([len(part) for part in x])
+        events = Events.from_dense(pad_sequence(x))
+        return Split(events, recordings.digits[chosen], lengths)
+
+    return dataset(name, title, [split(part) for part in cut(recordings)], DT_EVENTS, events=True)
+
+
+def cochlea(sound: Sound) -> Tensor:
+    """Events (T, BANDS) in {0, 1} as uint8: the log power of a band above silence, integrated.
+
+    >>> bool(cochlea(np.zeros(800, dtype=np.float32)).any())
+    False
+    """
+    loudness = 1 - log_mel(sound, SAMPLE_RATE, DT_EVENTS, BANDS) / np.log(FLOOR)
+    drive = torch.from_numpy(np.clip(HIGHEST_RATE * loudness, 0, 1)).unsqueeze(1)
+    return integrate(drive).squeeze(1).byte()
+
+
+def own_split(recordings: Recordings) -> Parts:
+    """Recordings 0 to 4 are the test part; of the others a ninth is the validation part."""
+    numbers = np.array(recordings.numbers)
+    rest = np.flatnonzero(numbers >= 5)
+    groups = [f"{recordings.speakers[n]} {int(recordings.digits[n])}" for n in rest.tolist()]
+    group = np.unique(groups, return_inverse=True)[1]
+    kept, held_out = splits.stratified(group.tolist(), (8, 1), SEED)
+    return rest[kept], rest[held_out], np.flatnonzero(numbers < 5)
+
+
+def speaker_split(recordings: Recordings) -> Parts:
+    """One speaker is the test part, another one the validation part."""
+    names = np.unique(recordings.speakers)
+    tested, validated = names[splits.order(len(names), SEED)[:2]]
+    who = np.array(recordings.speakers)
+    test, validation = who == tested, who == validated
+    return (
+        np.flatnonzero(~(test | validation)),
+        np.flatnonzero(validation),
+        np.flatnonzero(test),
+    )
+
+
+def read(folder: Path) -> Recordings:
+    """All recordings of a folder. Raises DataError on names and sounds of another kind."""
+    paths = sorted(folder.glob("*.wav"))
+    if not paths:
+        raise DataError(f"{folder}: expected wav files named like 7_jackson_32.wav, got none")
+    labels = []
+    for path in paths:
+        match = NAME.fullmatch(path.name)
+        if match is None:
+            raise DataError(f"{path}: expected a name like 7_jackson_32.wav, digit first")
+        labels.append(match.groups())
+    return Recordings(
+        sounds=[read_wav(path, SAMPLE_RATE) for path in paths],
+        digits=torch.tensor([int(digit) for digit, _, _ in labels]),
+        speakers=[speaker for _, speaker, _ in labels],
+        numbers=[int(number) for _, _, number in labels],
+    )
+
+
+def locate() -> Path:
+    """The folder of the 3,000 recordings, which are held to one checksum; it is not downloaded."""
+    folder = files.find(FOLDER)
+    if folder is None or not folder.is_dir():
+        raise DataError(
+            f"{FOLDER} is missing: fetch {HOME} and put its folder recordings at "
+            f"{files.folders()[0] / FOLDER}, or set {files.FOLDER} to the folder that has fsdd"
+        )
+    if (found := digest(folder)) != SHA256:
+        raise DataError(
+            f"{folder} is incomplete or another version: expected 3,000 recordings with the digest "
+            f"{SHA256}, got {len(list(folder.glob('*.wav')))} with {found}; fetch {HOME} again"
+        )
+    return folder
+
+
+def digest(folder: Path) -> str:
+    """SHA256 of the lines `<SHA256 of a file>  <its name>`, sorted by name."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(folder.glob("*.wav"))
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def dataset(name: str, title: str, parts: list[Split], dt: float, events: bool) -> Dataset:
+    """The dataset of three splits."""
+    train, validation, test = parts
+    return Dataset(
+        name=name,
+        title=title,
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=tuple("0123456789"),
+        every_step=False,
+        events=events,
+        source="Free Spoken Digit Dataset, github.com/Jakobovski/free-spoken-digit-dataset",
+        licence="CC BY-SA 4.0",
+        dt=dt,
+    )

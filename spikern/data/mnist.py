@@ -1,0 +1,106 @@
+"""Sequential MNIST: handwritten digits pixel by pixel, 784 steps of one feature in 0..1.
+
+The files' own split has 60,000 train and 10,000 test images. A twelfth of every class of the train
+images, 5,001 in all, drawn with a fixed seed, is the validation part. Permuted-sequential MNIST
+shows the pixels in one fixed random order, the same for all images, so that neighbours in time
+are none in the image; published results use permutations of their own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from spikern.data import files, idx, splits
+from spikern.data.dataset import Dataset, Split
+from spikern.types import DataError
+
+TITLE = "MNIST, pixel by pixel"
+TITLE_PERMUTED = "MNIST, pixel by pixel in a fixed random order"
+SEED = 0
+PIXELS = 784
+DT = 1.0
+"""Milliseconds a pixel, as in Yin, Corradi and Bohté (2021): a default neuron, 20 ms, remembers
+most of a row."""
+SHA256 = {
+    "train-images-idx3-ubyte.gz": (
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+    ),
+}
+FILES = tuple(f"mnist/{name}" for name in SHA256)
+HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
+HINT = "one of the four idx files of MNIST, packed with gzip"
+
+
+def sequential() -> Dataset:
+    """The pixels row by row, from the four idx files in the folder mnist."""
+    return dataset("smnist", TITLE, np.arange(PIXELS))
+
+
+def permuted() -> Dataset:
+    """The pixels in the order `splits.order(784, seed=0)`, the same on every machine."""
+    return dataset("psmnist", TITLE_PERMUTED, splits.order(PIXELS, SEED))
+
+
+def dataset(name: str, title: str, order: splits.Indices) -> Dataset:
+    """The images with their pixels in a given order."""
+    images, labels = part("train")
+    kept, held_out = splits.stratified(labels.tolist(), (11 / 12, 1 / 12), SEED)
+    tested, answers = part("t10k")
+    return Dataset(
+        name=name,
+        title=title,
+        train=split(images[kept], labels[kept], order),
+        validation=split(images[held_out], labels[held_out], order),
+        test=split(tested, answers, order),
+        class_names=tuple("0123456789"),
+        every_step=False,
+        events=False,
+        source="MNIST (LeCun, Cortes and Burges)",
+        licence="CC BY-SA 3.0",
+        dt=DT,
+    )
+
+
+def part(name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Images (N, 784) and labels (N,) of train or t10k."""
+    images = idx.read(locate(f"{name}-images-idx3-ubyte.gz"), 3)
+    labels = idx.read(locate(f"{name}-labels-idx1-ubyte.gz"), 1)
+    return paired(images, labels)
+
+
+def paired(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Images as rows of pixels, with as many labels in 0..9."""
+    if images.shape[1:] != (28, 28) or len(images) != len(labels) or labels.max(initial=0) > 9:
+        raise DataError(
+            f"MNIST: expected images (N, 28, 28) with N labels in 0..9, got {images.shape} "
+            f"and {labels.shape} up to {labels.max(initial=0)}"
+        )
+    return images.reshape(-1, PIXELS), labels
+
+
+def split(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], order: splits.Indices
+) -> Split:
+    """Pixels in a given order as steps."""
+    x = torch.from_numpy(np.ascontiguousarray(images.T[order])).float().div_(255).unsqueeze(2)
+    return Split(x, torch.from_numpy(labels).long(), torch.full((len(labels),), PIXELS))
+
+
+def locate(name: str) -> Path:
+    """One original file."""
+    return files.locate(f"mnist/{name}", f"{HOME}/{name}", SHA256[name], HINT)

@@ -1,0 +1,87 @@
+"""tinyshakespeare: the next of 65 characters, at every step, from the characters so far.
+
+The text is cut into 90 / 5 / 5 per cent from its start, and each part into sequences of 128
+characters, one event a step. The label of a step is the character after it; the last character
+of a part has none, so a part of n characters has n - 1 steps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from spikern.data import files
+from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.events import Events
+from spikern.types import DataError
+
+TITLE = "tinyshakespeare: the next character"
+FILES = ("tinyshakespeare/input.txt",)
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+HOME = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+HINT = "input.txt, from github.com/karpathy/char-rnn, folder data/tinyshakespeare"
+CHUNK = 128
+"""Steps of a sequence."""
+DT = 4.0
+"""Milliseconds a character, chosen so that a default neuron, 20 ms, remembers a word."""
+NAMES = {" ": "space", "\n": "newline"}
+"""Characters that would not be seen."""
+
+
+def load() -> Dataset:
+    """The dataset, from input.txt in the folder tinyshakespeare."""
+    text = read(files.locate(FILES[0], HOME, SHA256, HINT))
+    vocabulary = sorted(set(text))
+    place = {character: n for n, character in enumerate(vocabulary)}
+    codes = torch.tensor([place[character] for character in text])
+    ends = [len(codes) * percent // 100 for percent in (90, 95)]
+    train, validation, test = (split(c, len(vocabulary)) for c in codes.tensor_split(ends))
+    return Dataset(
+        name="tinyshakespeare",
+        title=TITLE,
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=tuple(NAMES.get(character, character) for character in vocabulary),
+        every_step=True,
+        events=True,
+        source="plays of Shakespeare, as in char-rnn (Karpathy 2015)",
+        licence="public domain",
+        dt=DT,
+    )
+
+
+def read(path: Path) -> str:
+    """The text. Raises DataError if it is none, or too short to be cut in three."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text, got bytes that are none: {error}") from error
+    if len(text) < 40:
+        raise DataError(f"{path}: expected at least 40 characters, got {len(text)}; fetch it again")
+    return text
+
+
+def split(codes: Tensor, size: int) -> Split:
+    """Sequences of CHUNK steps, the last one shorter: one-hot events, and the next code.
+
+    >>> split(torch.tensor([2, 0, 1]), size=3).y
+    tensor([[0],
+            [1]])
+    """
+    shown = torch.split(codes[:-1], CHUNK)
+    lengths = torch.tensor([len(part) for part in shown])
+    y = pad_sequence(list(torch.split(codes[1:], CHUNK)), padding_value=UNLABELLED)
+    fired = y != UNLABELLED
+    events = Events(
+        steps=y.shape[0],
+        batch=y.shape[1],
+        features=size,
+        offsets=torch.cat([torch.zeros(1, dtype=torch.int64), fired.flatten().cumsum(0)]),
+        indices=pad_sequence(list(shown))[fired].int(),
+        values=torch.ones(int(fired.sum())),
+    )
+    return Split(events, y, lengths)

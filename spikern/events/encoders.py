@@ -1,0 +1,158 @@
+"""Analog signals as events. Each is a pure function of a tensor; what is random is passed in."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from spikern.types import InputError
+
+
+def latency(x: Tensor, steps: int) -> Tensor:
+    """Time to first spike: x (B, F) in 0..1 as one spike each, the larger the sooner, (T, B, F).
+
+        t = round((1 - x) (T - 1)),  none where x is 0
+
+    Source: the code by the time of the first spike of Thorpe, Delorme and Van Rullen,
+    Spike-based strategies for rapid processing, Neural Networks 14, 715-725 (2001); the linear
+    map from value to time is ours.
+
+    >>> latency(torch.tensor([[1.0, 0.5, 0.0]]), steps=3)[:, 0]
+    tensor([[1., 0., 0.],
+            [0., 1., 0.],
+            [0., 0., 0.]])
+    """
+    check_signal(x, 2, "(B, F)")
+    check_unit("x", x)
+    if steps < 1:
+        raise InputError(f"steps must be at least 1, got {steps}")
+    when = ((1 - x) * (steps - 1)).round()
+    t = torch.arange(steps, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+    return ((t == when) & (x > 0)).to(x.dtype)
+
+
+def rate(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Bernoulli spikes in the shape of x (T, B, F), each with the probability that x gives it.
+
+        P(z = 1) = x,  independent of all others
+
+    To hold a value over time, give `x.expand(steps, -1, -1)`. Source: the Bernoulli
+    approximation of a Poisson process, Dayan and Abbott, Theoretical Neuroscience (2001).
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> rate(torch.tensor([[[0.0, 1.0]]]), generator)
+    tensor([[[0., 1.]]])
+    """
+    check_signal(x, 3, "(T, B, F)")
+    check_unit("x", x)
+    return torch.bernoulli(x, generator=generator)
+
+
+def integrate(x: Tensor) -> Tensor:
+    """Integrate and fire: x (T, B, F) in 0..1 as evenly spaced spikes of that rate.
+
+        c_t = x_1 + ... + x_t,   z_t = floor(c_t) - floor(c_{t-1})
+
+    The spikes up to any step are as many as their rates sum to, rounded down. It is the perfect
+    integrator with a threshold of 1 and reset by subtraction, summed in float64.
+
+    >>> integrate(torch.full((5, 1, 1), 0.5)).flatten()
+    tensor([0., 1., 0., 1., 0.])
+    """
+    check_signal(x, 3, "(T, B, F)")
+    check_unit("x", x)
+    count = x.double().cumsum(0).floor()
+    return count.diff(dim=0, prepend=torch.zeros_like(count[:1])).clamp(max=1).to(x.dtype)
+
+
+def delta(x: Tensor, threshold: float) -> Tensor:
+    """Send-on-delta, or level crossing: events in {-1, 0, 1} of x (T, B, F), in its shape.
+
+        e_t = sign(x_t - r_{t-1})  if |x_t - r_{t-1}| >= threshold, else 0
+        r_t = r_{t-1} + threshold e_t,    r before the first step is 0
+
+    At most one event a step, so a jump of several thresholds is caught up with over as many
+    steps, and the level from which a signal starts is sent too. `threshold * events.cumsum(0)`
+    follows the signal, within the threshold while it moves by no more than that in a step.
+
+    Source: Miskowicz, Send-on-delta concept: an event-based data reporting strategy,
+    Sensors 6, 49-63 (2006); here in discrete time, with signed events of one size.
+
+    >>> x = torch.tensor([0.0, 0.3, 0.6, 0.5, 0.0])
+    >>> delta(x.view(-1, 1, 1), threshold=0.25).flatten()
+    tensor([ 0.,  1.,  1.,  0., -1.])
+    """
+    check_signal(x, 3, "(T, B, F)")
+    if not (threshold > 0 and math.isfinite(threshold)):
+        raise InputError(f"threshold must be above 0 and finite, got {threshold}")
+    events = torch.empty_like(x)
+    level = torch.zeros_like(x[0]) if len(x) else x
+    for t in range(len(x)):
+        distance = x[t] - threshold * level
+        events[t] = torch.where(distance.abs() >= threshold, distance.sign(), 0.0)
+        level = level + events[t]
+    return events
+
+
+def on_off(events: Tensor) -> Tensor:
+    """Signed events (T, B, F) as spikes of two channels a feature, (T, B, 2F).
+
+        z = [e = 1, e = -1]:  F channels ON, then F channels OFF
+
+    >>> on_off(torch.tensor([[[1.0, -1.0]]]))
+    tensor([[[1., 0., 0., 1.]]])
+    """
+    check_signal(events, 3, "(T, B, F)")
+    if not bool(((events == 0) | (events.abs() == 1)).all()):
+        raise InputError("expected events in -1, 0, 1, as of `delta`, got other values")
+    return torch.cat([events == 1, events == -1], dim=2).to(events.dtype)
+
+
+def population(
+    x: Tensor, neurons: int, low: float = 0.0, high: float = 1.0, beta: float = 1.5
+) -> Tensor:
+    """Gaussian receptive fields: the responses in 0..1 of `neurons` a feature, (..., F neurons).
+
+        response_j = exp(-(x - centre_j)^2 / (2 width^2)),   j = 1 .. neurons
+        centre_j = low + (2 j - 3) / 2 gap,   width = gap / beta
+        gap = (high - low) / (neurons - 2)
+
+    The outermost centres lie half a gap outside low..high. The responses become spikes by
+    `latency`, as in the source, or by `rate` or `integrate`.
+
+    Source: Bohte, Kok and La Poutré, Error-backpropagation in temporally encoded networks of
+    spiking neurons, Neurocomputing 48, 17-37 (2002).
+
+    >>> population(torch.tensor([[0.5]]), neurons=3, beta=1.0)
+    tensor([[0.6065, 1.0000, 0.6065]])
+    """
+    check_signal(x, x.ndim, "(..., F)")
+    if neurons < 3:
+        raise InputError(f"neurons must be at least 3, got {neurons}")
+    if not (low < high and math.isfinite(high - low)):
+        raise InputError(f"low must be below high and both finite, got {low} and {high}")
+    if not (beta > 0 and math.isfinite(beta)):
+        raise InputError(f"beta must be above 0 and finite, got {beta}")
+    gap = (high - low) / (neurons - 2)
+    j = torch.arange(1, neurons + 1, dtype=x.dtype, device=x.device)
+    centre = low + (2 * j - 3) / 2 * gap
+    distance = (x.unsqueeze(-1) - centre) * beta / gap
+    return torch.exp(-distance.square() / 2).flatten(-2)
+
+
+def check_signal(x: Tensor, ndim: int, shape: str) -> None:
+    """Floating, finite, and of `ndim` dimensions, at least one."""
+    if x.ndim != ndim or x.ndim == 0 or not x.is_floating_point():
+        raise InputError(f"expected floating x {shape}, got {tuple(x.shape)} {x.dtype}")
+    if not bool(torch.isfinite(x).all()):
+        raise InputError("x holds NaN or infinite values; clean or mask it first")
+
+
+def check_unit(name: str, x: Tensor) -> None:
+    """Values in 0..1."""
+    if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):
+        raise InputError(
+            f"{name} must lie in 0..1, got {float(x.min()):g}..{float(x.max()):g}; scale it first"
+        )

@@ -1,0 +1,287 @@
+"""Spike trains as index lists: the events of every step and sample, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikern.events.rows import (
+    addresses,
+    check_range,
+    check_rows,
+    merged,
+    one_list,
+    row_offsets,
+    running,
+    side_by_side,
+)
+from spikern.types import InputError
+
+MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
+"""The units of time that recordings come in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """What a tensor x (T, B, F) holds besides zeros, row by row.
+
+        row r = t B + b   has the events  offsets[r] to offsets[r + 1] - 1
+        event n of it     is              x[t, b, indices[n]] = values[n]
+
+    offsets  (T B + 1,) int64, from 0 to the number of events N
+    indices  (N,) int32, features in 0..F-1, ascending within a row
+    values   (N,) float32, finite and not 0: 1 and -1 for signed events, counts after binning
+
+    Its length is T, like the tensor's. Raises InputError if any of this does not hold.
+
+    >>> x = torch.zeros(3, 1, 4)
+    >>> x[0, 0, 2] = x[2, 0, 0] = 1.0
+    >>> x[2, 0, 3] = -1.0
+    >>> events = Events.from_dense(x)
+    >>> events.offsets.tolist(), events.indices.tolist(), events.values.tolist()
+    ([0, 1, 1, 3], [2, 0, 3], [1.0, 1.0, -1.0])
+    >>> torch.equal(events.to_dense(), x)
+    True
+    """
+
+    steps: int
+    batch: int
+    features: int
+    offsets: Tensor
+    indices: Tensor
+    values: Tensor
+
+    def __post_init__(self) -> None:
+        check_layout(self)
+        check_rows(self.offsets, self.indices, self.values, self.features)
+
+    @classmethod
+    def from_dense(cls, x: Tensor) -> Events:
+        """The events of x (T, B, F), of any real dtype."""
+        if x.ndim != 3 or x.numel() == 0 or x.is_complex():
+            raise InputError(f"expected non-empty x (T, B, F), got {tuple(x.shape)} {x.dtype}")
+        steps, batch, features = x.shape
+        t, b, f = x.nonzero(as_tuple=True)
+        offsets = row_offsets(t * batch + b, steps * batch)
+        return cls(steps, batch, features, offsets, f.int(), x[t, b, f].float())
+
+    @classmethod
+    def from_addresses(
+        cls,
+        times: Sequence[Any],
+        features: Sequence[Any],
+        size: int,
+        dt: float,
+        unit: str = "ms",
+        steps: int | None = None,
+        values: Sequence[Any] | None = None,
+    ) -> Events:
+        """A batch of recordings, each a list of times and a list of the features that fired then.
+
+            t = floor(time / dt),  times in `unit` (s, ms, us, ns) and dt in ms
+
+        Times need no order. Values, 1 where none are given, add up where several events of a
+        feature fall into one step; `signs` makes one event of them. `size` is F; T is `steps`,
+        or as many as the latest event needs. Raises InputError on lists of different lengths,
+        NaN, times before 0 or at the end and after, features out of range.
+
+        >>> times, features = [[0.5, 2.25, 2.75], [1.5]], [[3, 0, 0], [2]]
+        >>> events = Events.from_addresses(times, features, size=4, dt=1.0)
+        >>> events.shape, events.values.tolist()
+        ((3, 2, 4), [1.0, 1.0, 2.0])
+        """
+        if unit not in MILLISECONDS:
+            raise InputError(f"no unit of time '{unit}'; there are: {', '.join(MILLISECONDS)}")
+        if not (dt > 0 and math.isfinite(dt)):
+            raise InputError(f"dt must be above 0 ms and finite, got {dt}")
+        if not len(times) == len(features) == len(times if values is None else values) > 0:
+            raise InputError(
+                f"expected as many lists of times as of features and values, at least one, got "
+                f"{len(times)}, {len(features)} and {'none' if values is None else len(values)}"
+            )
+        recordings = []
+        for n in range(len(times)):
+            t = one_list(f"times of recording {n}", times[n])
+            f = addresses(f"features of recording {n}", features[n], size)
+            v = torch.ones(len(t)) if values is None else one_list(f"values of {n}", values[n])
+            if not len(t) == len(f) == len(v):
+                raise InputError(
+                    f"recording {n}: expected lists of one length, got {len(t)} times, "
+                    f"{len(f)} features, {len(v)} values"
+                )
+            bins = (t.double() / (dt / MILLISECONDS[unit])).floor()
+            end = math.inf if steps is None else steps
+            check_range(f"times of recording {n}, in steps of {dt:g} ms,", bins, end)
+            recordings.append(merged(bins.long() * size + f, v.float()))
+        if steps is None:
+            latest = (int(keys[-1]) // size for keys, _ in recordings if len(keys))
+            steps = 1 + max(latest, default=0)
+        return cls(steps, len(times), size, *side_by_side(recordings, steps, size))
+
+    @classmethod
+    def from_structured(
+        cls,
+        recordings: Sequence[Any],
+        sensor_size: tuple[int, int, int],
+        dt: float,
+        unit: str = "us",
+        steps: int | None = None,
+    ) -> Events:
+        """A batch of structured arrays with the fields t, x, y and p, as tonic gives them.
+
+            feature = (p height + y) width + x,  sensor_size (width, height, polarities)
+
+        y is not read where height is 1, nor p where there is one polarity. Else as
+        `from_addresses`.
+
+        >>> import numpy as np
+        >>> array = np.array([(1500, 3, 1)], dtype=[("t", int), ("x", int), ("p", int)])
+        >>> Events.from_structured([array], (4, 1, 2), dt=1.0).indices
+        tensor([7], dtype=torch.int32)
+        """
+        if getattr(recordings, "dtype", None) is not None:
+            raise InputError("expected a list of structured arrays, got one array; give [array]")
+        width, height, polarities = sensor_size
+        bounds = {"x": width, "y": height, "p": polarities}
+        times, features = [], []
+        for n, array in enumerate(recordings):
+            names = getattr(getattr(array, "dtype", None), "names", None) or ()
+            needed = ["t", "x", *(name for name in ("y", "p") if bounds[name] > 1)]
+            if not set(needed) <= set(names):
+                raise InputError(
+                    f"recording {n}: expected the fields {', '.join(needed)}, "
+                    f"got {', '.join(names) or type(array).__name__}"
+                )
+            feature = torch.zeros(len(array), dtype=torch.int64)
+            for name in reversed(needed[1:]):
+                value = addresses(f"{name} of recording {n}", array[name].copy(), bounds[name])
+                feature = feature * bounds[name] + value
+            times.append(array["t"].copy())
+            features.append(feature)
+        return cls.from_addresses(times, features, math.prod(sensor_size), dt, unit, steps)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, B, F)."""
+        return self.steps, self.batch, self.features
+
+    @property
+    def rate(self) -> float:
+        """Events per feature and step."""
+        return len(self.indices) / math.prod(self.shape)
+
+    @property
+    def rows(self) -> Tensor:
+        """The row t B + b of every event, (N,) int64."""
+        return torch.repeat_interleave(self.offsets.diff())
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) int64, the steps of each sample up to its last event, at least 1.
+
+        >>> Events.from_dense(torch.tensor([[[0.0], [1.0]], [[0.0], [1.0]]])).lengths
+        tensor([1, 2])
+        """
+        fired = self.offsets.diff().view(self.steps, self.batch) > 0
+        after = torch.arange(1, self.steps + 1, device=fired.device)[:, None]
+        return (fired * after).amax(0).clamp(min=1)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def to_dense(self) -> Tensor:
+        """x (T, B, F) float32."""
+        x = self.values.new_zeros(self.steps * self.batch * self.features)
+        x[self.rows * self.features + self.indices] = self.values
+        return x.view(self.shape)
+
+    def select(self, samples: Tensor | Sequence[int]) -> Events:
+        """The chosen samples in their order, with all their steps.
+
+        >>> Events.from_dense(torch.eye(3).unsqueeze(2)).select([2, 0]).to_dense()[:, :, 0].T
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+        """
+        chosen = torch.as_tensor(samples)
+        if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype != torch.int64:
+            raise InputError(f"expected at least one index as int64, got {samples}")
+        check_range("indices of samples", chosen, self.batch)
+        first = torch.arange(self.steps, device=self.offsets.device)[:, None] * self.batch
+        rows = (first + chosen.to(first.device)).flatten()
+        counts = self.offsets[rows + 1] - self.offsets[rows]
+        offsets = running(counts)
+        moved = torch.repeat_interleave(self.offsets[rows] - offsets[:-1], counts)
+        taken = moved + torch.arange(len(moved), device=moved.device)
+        return replace(
+            self,
+            batch=len(chosen),
+            offsets=offsets,
+            indices=self.indices[taken],
+            values=self.values[taken],
+        )
+
+    def until(self, steps: int) -> Events:
+        """The first `steps` steps of every sample."""
+        if not 1 <= steps <= self.steps:
+            raise InputError(f"steps must lie in 1..{self.steps}, got {steps}")
+        offsets = self.offsets[: steps * self.batch + 1]
+        end = int(offsets[-1])
+        return replace(
+            self,
+            steps=steps,
+            offsets=offsets,
+            indices=self.indices[:end],
+            values=self.values[:end],
+        )
+
+    def binned(self, k: int) -> Events:
+        """k steps in one; values add up, and what cancels is no event. The last bin may be short.
+
+            y_t = x_{kt} + ... + x_{kt + k - 1}
+
+        >>> Events.from_dense(torch.ones(5, 1, 1)).binned(2).values
+        tensor([2., 2., 1.])
+        """
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}")
+        steps = -(-self.steps // k)
+        t, b = self.rows // self.batch, self.rows % self.batch
+        row = t // k * self.batch + b
+        keys, values = merged(row * self.features + self.indices, self.values)
+        offsets = row_offsets(keys // self.features, steps * self.batch)
+        indices = (keys % self.features).int()
+        return replace(self, steps=steps, offsets=offsets, indices=indices, values=values)
+
+    def signs(self) -> Events:
+        """At most one event, 1 or -1, where there were several: values in {-1, 1}.
+
+        >>> Events.from_dense(torch.ones(5, 1, 1)).binned(2).signs().values
+        tensor([1., 1., 1.])
+        """
+        return replace(self, values=self.values.sign())
+
+
+def check_layout(events: Events) -> None:
+    """Sizes, shapes, dtypes and device of the three tensors."""
+    if min(events.shape) < 1:
+        raise InputError(f"expected at least one step, sample and feature, got {events.shape}")
+    count = len(events.indices) if events.indices.ndim else 0
+    for name, shape, dtype in (
+        ("offsets", (events.steps * events.batch + 1,), torch.int64),
+        ("indices", (count,), torch.int32),
+        ("values", (count,), torch.float32),
+    ):
+        found = getattr(events, name)
+        if tuple(found.shape) != shape or found.dtype != dtype:
+            raise InputError(
+                f"expected {name} as {shape} {dtype}, got {tuple(found.shape)} {found.dtype}"
+            )
+        if found.device != events.offsets.device:
+            raise InputError(
+                f"expected {name} on {events.offsets.device} like offsets, got {found.device}"
+            )

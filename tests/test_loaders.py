@@ -1,0 +1,517 @@
+"""Loaders: small files in the original formats, whole and broken; then the originals."""
+
+import gzip
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io.wavfile
+import torch
+
+from spikern import DataError
+from spikern.cli import main
+from spikern.data import (
+    DATASETS,
+    UNLABELLED,
+    archive,
+    fsdd,
+    heidelberg,
+    idx,
+    load,
+    mnist,
+    shd,
+    splits,
+    tinyshakespeare,
+    tsv,
+)
+from spikern.data.files import FOLDER
+from spikern.data.spectrum import log_mel, mel_bands, read_wav
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of originals that is empty, and no cache and no network."""
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    return tmp_path
+
+
+# HDF5 of the Heidelberg sets
+
+
+def write_h5(path, count=12, speakers=True, seed=0, **changes):
+    """A file as the originals are: times in seconds as float16, units as uint16, both ragged."""
+    generator = np.random.default_rng(seed)
+    path.parent.mkdir(exist_ok=True)
+    content = {
+        "labels": (np.arange(count) % 3).astype(np.uint16),
+        "extra/keys": np.array([b"null", b"eins", b"zwei"]),
+    }
+    if speakers:
+        content["extra/speaker"] = (np.arange(count) % 4).astype(np.uint16)
+    times = [np.sort(generator.uniform(0, 0.1, 20)).astype(np.float16) for _ in range(count)]
+    units = [generator.integers(0, 700, 20).astype(np.uint16) for _ in range(count)]
+    lists = {"spikes/times": times, "spikes/units": units}
+    with h5py.File(path, "w") as file:
+        for name, value in (content | lists | changes).items():
+            if value is None:
+                continue
+            if name in lists:
+                ragged = file.create_dataset(name, (len(value),), h5py.vlen_dtype(value[0].dtype))
+                for n, row in enumerate(value):
+                    ragged[n] = row
+            else:
+                file[name] = value
+    return times, units
+
+
+def test_h5_is_read_event_by_event(tmp_path):
+    times, units = write_h5(tmp_path / "toy.h5")
+    found = heidelberg.read(tmp_path / "toy.h5", dt=4.0)
+    expected = np.zeros((found.events.steps, 12, 700), dtype=np.float32)
+    for n in range(12):
+        expected[np.floor(times[n].astype(float) / 0.004).astype(int), n, units[n]] = 1
+    assert torch.equal(found.events.to_dense(), torch.from_numpy(expected))
+    assert found.class_names == ("null", "eins", "zwei")
+    assert found.labels.tolist() == [0, 1, 2] * 4
+    assert found.speakers.tolist() == [0, 1, 2, 3] * 3
+
+
+def test_shd_holds_two_speakers_out(folder):
+    write_h5(folder / "shd" / "shd_train.h5")
+    write_h5(folder / "shd" / "shd_test.h5", count=5, seed=1)
+    data = load("shd")
+    assert (len(data.train), len(data.validation), len(data.test)) == (6, 6, 5)
+    held_out = set(splits.order(4, shd.SEED)[:2].tolist())
+    chosen = [n for n in range(12) if n % 4 in held_out]
+    whole = heidelberg.read(folder / "shd" / "shd_train.h5", shd.DT)
+    assert torch.equal(data.validation.x.to_dense(), whole.events.select(chosen).to_dense())
+    rest = [n for n in range(12) if n not in chosen]
+    assert torch.equal(data.train.x.to_dense(), whole.events.select(rest).to_dense())
+    assert torch.equal(data.validation.lengths, data.validation.x.lengths)
+
+
+def test_packed_is_as_unpacked(folder):
+    write_h5(folder / "ssc" / "ssc_valid.h5", speakers=False)
+    for part in ("train", "test"):
+        write_h5(folder / "ssc" / f"ssc_{part}.h5", speakers=False)
+        path = folder / "ssc" / f"ssc_{part}.h5"
+        with path.open("rb") as plain, gzip.open(f"{path}.gz", "wb") as packed:
+            shutil.copyfileobj(plain, packed)
+        path.unlink()
+    assert DATASETS["ssc"].missing() == []
+    data = load("ssc")
+    assert torch.equal(data.train.x.to_dense(), data.validation.x.to_dense())
+    assert data.class_names == ("null", "eins", "zwei")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spikes/times": None}, "expected .*; missing: spikes/times"),
+        ({"labels": None, "extra/keys": None}, "missing: labels, extra/keys"),
+        ({"labels": np.zeros(11, np.uint16)}, r"got \[12, 12, 11, 12\]"),
+        ({"labels": np.full(12, 3, np.uint16)}, r"expected labels in 0\.\.2, got 3\.\.3"),
+        ({"spikes/units": [np.full(20, 700, np.uint16)] * 12}, r"0\.\.699, got 700\.\.700"),
+        ({"spikes/units": [np.zeros(3, np.uint16)] * 12}, "got 20 times, 3 features"),
+        ({"spikes/times": [np.full(20, np.nan, np.float16)] * 12}, "NaN"),
+        ({"spikes/times": [np.full(20, -1, np.float16)] * 12}, "must lie in 0"),
+    ],
+)
+def test_h5_of_another_content_is_an_error(tmp_path, changes, message):
+    path = tmp_path / "toy.h5"
+    write_h5(path, **changes)
+    with pytest.raises(DataError, match=rf"toy\.h5: .*{message}"):
+        heidelberg.read(path, 4.0)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".h5.gz"])
+def test_a_cut_off_h5_is_an_error(tmp_path, suffix):
+    write_h5(tmp_path / "whole.h5")
+    content = (tmp_path / "whole.h5").read_bytes()
+    content = gzip.compress(content) if suffix == ".h5.gz" else content
+    path = tmp_path / f"toy{suffix}"
+    for rest in (content[: len(content) // 2], b"<html>not found</html>", b""):
+        path.write_bytes(rest)
+        with pytest.raises(DataError, match=r"toy\.h5.*fetch it again"):
+            heidelberg.read(path, 4.0)
+
+
+def test_shd_needs_speakers(folder):
+    write_h5(folder / "shd" / "shd_train.h5", speakers=False)
+    with pytest.raises(DataError, match="expected extra/speaker"):
+        load("shd")
+    write_h5(folder / "shd" / "shd_train.h5", count=2)
+    with pytest.raises(DataError, match="expected more than 2 speakers, got 2"):
+        load("shd")
+
+
+# idx of MNIST
+
+
+def idx_bytes(array):
+    array = np.asarray(array, dtype=np.uint8)
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    return bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes()
+
+
+def test_idx_is_read_packed_and_unpacked(tmp_path):
+    array = np.arange(24).reshape(2, 3, 4)
+    (tmp_path / "a").write_bytes(idx_bytes(array))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(idx_bytes(array)))
+    assert np.array_equal(idx.read(tmp_path / "a", 3), array)
+    assert np.array_equal(idx.read(tmp_path / "a.gz", 3), array)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (idx_bytes([1, 2]), "in 3 dimensions, magic 00000803, got 00000801"),
+        (b"\x00\x00\x0d\x03", "got 00000d03"),
+        (b"", "got nothing"),
+        (idx_bytes(np.zeros((2, 3, 4)))[:9], "cut off in its header"),
+        (idx_bytes(np.zeros((2, 3, 4)))[:-1], "expected 2 x 3 x 4 bytes .* got 23"),
+        (idx_bytes(np.zeros((2, 3, 4))) + b"\x00", "got 25"),
+    ],
+)
+def test_idx_of_another_content_is_an_error(tmp_path, content, message):
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    for name in ("a", "a.gz"):
+        with pytest.raises(DataError, match=message):
+            idx.read(tmp_path / name, 3)
+
+
+def test_cut_off_gzip_is_an_error(tmp_path):
+    packed = gzip.compress(idx_bytes(np.arange(240).reshape(2, 10, 12)))
+    for content in (packed[:-9], packed[:40], b"not packed"):
+        (tmp_path / "a.gz").write_bytes(content)
+        with pytest.raises(DataError, match="cut off or damaged"):
+            idx.read(tmp_path / "a.gz", 3)
+
+
+def test_images_and_labels_must_fit():
+    images = np.zeros((2, 28, 28), np.uint8)
+    assert mnist.paired(images, np.array([0, 9], np.uint8))[0].shape == (2, 784)
+    for wrong in (
+        (images, np.zeros(3, np.uint8)),
+        (images[:, 1:], np.zeros(2, np.uint8)),
+        (images, np.array([0, 10], np.uint8)),
+    ):
+        with pytest.raises(DataError, match="expected images"):
+            mnist.paired(*wrong)
+
+
+def test_pixels_go_by_in_the_given_order():
+    images = np.arange(2 * 784).reshape(2, 784).astype(np.uint8)
+    order = splits.order(784, mnist.SEED)
+    part = mnist.split(images, np.array([3, 4], np.uint8), order)
+    assert torch.equal(part.x[:, 1, 0], torch.from_numpy(images[1][order]).float() / 255)
+    assert sorted(order.tolist()) == list(range(784))
+
+
+# wav of the spoken digits
+
+
+def write_wav(path, rate=8000, samples=None, dtype=np.int16):
+    samples = np.arange(1200) % 100 * 50 if samples is None else samples
+    scipy.io.wavfile.write(path, rate, np.asarray(samples).astype(dtype))
+    return path
+
+
+def test_wav_is_read_to_full_scale(tmp_path):
+    sound = read_wav(write_wav(tmp_path / "a.wav", samples=[-32768, 16384, 0]), 8000)
+    assert sound.tolist() == [-1.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": 16000}, "expected 8000 samples a second, got 16000"),
+        ({"dtype": np.float32}, "expected one channel of 16 bits, got .* float32"),
+        ({"samples": np.zeros((9, 2))}, r"expected one channel of 16 bits, got \(9, 2\)"),
+        ({"samples": []}, r"got \(0,\)"),
+    ],
+)
+def test_wav_of_another_kind_is_an_error(tmp_path, settings, message):
+    with pytest.raises(DataError, match=message):
+        read_wav(write_wav(tmp_path / "a.wav", **settings), 8000)
+
+
+def test_broken_wav_is_an_error(tmp_path):
+    content = write_wav(tmp_path / "a.wav").read_bytes()
+    for rest in (b"", b"not a wav file at all", content[:30], content[:-1]):
+        (tmp_path / "a.wav").write_bytes(rest)
+        with pytest.raises(DataError, match=r"a\.wav: expected a wav file, whole"):
+            read_wav(tmp_path / "a.wav", 8000)
+
+
+def test_bands_cover_the_spectrum_once():
+    """Between the first and the last centre the triangles add up to 1."""
+    bands = mel_bands(8000, 4096, 20)
+    first, last = bands[:, 0].argmax() + 1, bands[:, -1].argmax()
+    assert np.allclose(bands[first:last].sum(1), 1, atol=1e-12)  # float64, sums of two
+
+
+def test_a_tone_twice_as_loud_is_log_4_higher_in_power():
+    tone = (0.25 * np.sin(2 * np.pi * 1000 * np.arange(4000) / 8000)).astype(np.float32)
+    soft, loud = (log_mel(x, 8000, 10.0, 40)[5] for x in (tone, 2 * tone))
+    band = loud.argmax()
+    # the floor of 1e-6 beside a power of 1e-2 leaves an error of 1e-4
+    assert loud[band] - soft[band] == pytest.approx(np.log(4), abs=2e-3)
+
+
+def test_the_future_of_a_sound_never_changes_its_past():
+    sound = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
+    whole = fsdd.cochlea(sound)
+    part = fsdd.cochlea(sound[:2000])
+    assert torch.equal(part, whole[: len(part)])
+    assert 0 < whole.float().mean() < fsdd.HIGHEST_RATE
+    assert fsdd.cochlea(sound).sum() > fsdd.cochlea(0.1 * sound).sum() > 0
+
+
+def spoken(folder, speakers=("ann", "ben", "cid", "dot")):
+    """Recordings as the originals are named; the digits differ in pitch."""
+    folder.mkdir(parents=True)
+    for digit in range(10):
+        for speaker in speakers:
+            for number in range(14):
+                length = 1000 + 100 * number
+                tone = 9000 * np.sin(np.arange(length) * (digit + 2) / 10)
+                write_wav(folder / f"{digit}_{speaker}_{number}.wav", samples=tone)
+    return folder
+
+
+def test_the_two_splits_of_the_spoken_digits(folder, monkeypatch):
+    path = spoken(folder / "fsdd" / "recordings")
+    recordings = fsdd.read(path)
+    own, held_out = fsdd.own_split(recordings), fsdd.speaker_split(recordings)
+    for parts in (own, held_out):
+        assert sorted(np.concatenate(parts).tolist()) == list(range(560))
+    assert {recordings.numbers[n] for n in own[2]} == set(range(5))
+    assert [len(part) for part in own] == [320, 40, 200]
+    voices = [{recordings.speakers[n] for n in part} for part in held_out]
+    assert [len(names) for names in voices] == [2, 1, 1]
+    assert not voices[0] & voices[1] | voices[0] & voices[2] | voices[1] & voices[2]
+    with pytest.raises(DataError, match=r"incomplete or another version: .* got 560 with"):
+        load("fsdd")
+    monkeypatch.setattr(fsdd, "SHA256", fsdd.digest(path))
+    mel = load("fsdd")
+    assert (mel.input_size, mel.dt, mel.events) == (40, 10.0, False)
+    events = load("fsdd_speakers_events")
+    assert (events.input_size, events.dt, events.events) == (40, 4.0, True)
+    longest = 1000 + 100 * 13
+    assert mel.train.lengths.max() == (longest - 200) // 80 + 1
+    assert events.train.lengths.max() == (longest - 200) // 32 + 1
+
+
+def test_missing_recordings_say_where_to_put_them(folder):
+    with pytest.raises(DataError, match=r"fsdd/recordings is missing: fetch https://github"):
+        load("fsdd")
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match=r"named like 7_jackson_32\.wav, got none"):
+        fsdd.read(folder / "empty")
+    write_wav(folder / "empty" / "jackson_7.wav")
+    with pytest.raises(DataError, match=r"jackson_7\.wav: expected a name like"):
+        fsdd.read(folder / "empty")
+
+
+# Text
+
+
+def test_text_is_chunked_with_the_next_character():
+    codes = torch.randint(0, 5, (300,), generator=torch.Generator().manual_seed(0))
+    part = tinyshakespeare.split(codes, size=5)
+    assert part.lengths.tolist() == [128, 128, 43]
+    x = part.x.to_dense()
+    shown = torch.cat([x[:length, n] for n, length in enumerate(part.lengths.tolist())])
+    answers = torch.cat([part.y[:length, n] for n, length in enumerate(part.lengths.tolist())])
+    assert torch.equal(shown, torch.nn.functional.one_hot(codes[:-1], 5).float())
+    assert torch.equal(answers, codes[1:])
+    assert (part.y[43:, 2] == UNLABELLED).all()
+
+
+def test_text_that_is_none_is_an_error(tmp_path):
+    path = tmp_path / "input.txt"
+    for content, message in (
+        (b"", "at least 40 characters, got 0"),
+        (b"\xff\xfe", "expected text"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            tinyshakespeare.read(path)
+
+
+# The archive
+
+
+def write_tsv(path, count=10, classes=("1", "2"), steps=6, seed=0):
+    generator = np.random.default_rng(seed)
+    lines = []
+    for n in range(count):
+        values = generator.normal(n % len(classes), 1, steps - n % 3).round(3).tolist()
+        words = [classes[n % len(classes)], *map(str, values), *["NaN"] * (n % 3)]
+        lines.append("\t".join(words))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_tsv_is_read_up_to_the_first_nan(tmp_path):
+    (tmp_path / "a.tsv").write_text("-1\t0.5\t1\n\n1\t2\tNaN\n")
+    names, series, labels = tsv.read(tmp_path / "a.tsv")
+    assert names == ("-1", "1")
+    assert labels == [0, 1]
+    assert [s.tolist() for s in series] == [[[0.5], [1.0]], [[2.0]]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no series; the file is empty or cut off"),
+        ("1\t0.5\n1\tx\n", "line 2: could not convert string to float: 'x'"),
+        ("1\n", "line 1: expected a label and at least one finite value"),
+        ("1\tNaN\n", "line 1: expected a label and at least one"),
+        ("nan\t1\n", "line 1: expected a label and at least one"),
+        ("1\tNaN\t2\n", "line 1: expected NaN after the last value alone"),
+        ("1,0.5,0.5\n", "line 1: could not convert string to float: '1,0.5,0.5'"),
+    ],
+)
+def test_tsv_says_what_is_wrong_and_where(tmp_path, content, message):
+    (tmp_path / "a.tsv").write_text(content)
+    with pytest.raises(DataError, match=message):
+        tsv.read(tmp_path / "a.tsv")
+
+
+def test_a_pair_is_found_from_any_of_its_names(tmp_path):
+    train = write_tsv(tmp_path / "Toy_TRAIN.tsv")
+    test = write_tsv(tmp_path / "Toy_TEST.tsv", seed=1)
+    for name in ("Toy_TRAIN.tsv", "Toy_TEST.tsv", "Toy", "Toy.tsv"):
+        assert archive.pair(tmp_path / name) == (train, test)
+    data = load(f"ts:{tmp_path / 'Toy'}")
+    assert (data.name, data.input_size, data.class_names) == ("Toy", 1, ("1", "2"))
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [8, 2, 10]
+    valid = torch.arange(len(data.train.x))[:, None] < data.train.lengths
+    values = data.train.x[valid]
+    # float32 values of standardised float64 ones
+    assert torch.allclose(values.mean(0), torch.zeros(1), atol=1e-6)
+    assert torch.allclose(values.std(0, correction=0), torch.ones(1), atol=1e-6)
+
+
+def test_pairs_that_are_none_are_errors(tmp_path):
+    with pytest.raises(DataError, match=r"no .*Toy_TRAIN\.ts and _TEST\.ts, nor \.tsv; give"):
+        load(f"ts:{tmp_path / 'Toy'}")
+    write_tsv(tmp_path / "Toy_TRAIN.tsv")
+    with pytest.raises(DataError, match=r"Toy_TRAIN\.tsv is there, but not Toy_TEST\.tsv"):
+        load(f"ts:{tmp_path / 'Toy_TRAIN.tsv'}")
+    write_tsv(tmp_path / "Toy_TEST.tsv", classes=("1", "3"))
+    with pytest.raises(DataError, match=r"expected the classes of Toy_TRAIN\.tsv, got others: 3"):
+        load(f"ts:{tmp_path / 'Toy'}")
+    write_tsv(tmp_path / "Toy_TEST.tsv")
+    write_tsv(tmp_path / "Toy_TRAIN.tsv", count=4)
+    with pytest.raises(DataError, match="expected a class of at least 3 series"):
+        load(f"ts:{tmp_path / 'Toy'}")
+
+
+def test_features_must_agree(tmp_path):
+    text = "@dimensions {}\n@classLabel true a b\n@data\n"
+    train = text.format(1) + "1,2:a\n2,3:b\n" * 4
+    (tmp_path / "Toy_TRAIN.ts").write_text(train)
+    (tmp_path / "Toy_TEST.ts").write_text(text.format(2) + "1,2:3,4:a\n")
+    with pytest.raises(DataError, match="expected one number of features"):
+        load(f"ts:{tmp_path / 'Toy'}")
+
+
+def test_a_file_of_the_archive_is_compared(tmp_path, capsys):
+    write_tsv(tmp_path / "Toy_TRAIN.tsv")
+    write_tsv(tmp_path / "Toy_TEST.tsv", seed=1)
+    settings = ["--models", "LIF", "--seeds", "1", "--epochs", "1", "--hidden", "4"]
+    asked = ["compare", f"ts:{tmp_path / 'Toy_TEST.tsv'}", *settings, "--workers", "1"]
+    main([*asked, "--out", str(tmp_path / "out")])
+    assert "LIF" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["dataset"]["name"] == "Toy"
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+# The list
+
+
+def test_the_list_loads_nothing(folder, monkeypatch, capsys):
+    monkeypatch.setattr("spikern.cli.load", lambda name: pytest.fail(f"loads {name}"))
+    (folder / "fsdd" / "recordings").mkdir(parents=True)
+    main(["datasets"])
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(DATASETS) + 1
+    lines = {line.split()[0]: line for line in said}
+    assert lines["digits"].endswith("(at hand)")
+    assert lines["fsdd"].endswith("(at hand)")
+    assert "not at hand: shd/shd_train.h5, shd/shd_test.h5" in lines["shd"]
+
+
+def test_named_data_sets_are_described(capsys):
+    main(["datasets", "digits"])
+    assert "1258/180/359 train/validation/test, up to 64 steps" in capsys.readouterr().out
+
+
+# The originals
+
+
+def parts(data):
+    return data.train, data.validation, data.test
+
+
+@pytest.mark.data
+def test_the_list_says_what_is_loaded():
+    for name in ("digits", "fsdd", "fsdd_events", "tinyshakespeare"):
+        assert (DATASETS[name].title, name) == (load(name).title, load(name).name)
+
+
+@pytest.mark.data
+def test_mnist():
+    data, mixed = load("smnist"), load("psmnist")
+    assert [tuple(p.x.shape) for p in parts(data)] == [(784, n, 1) for n in (54999, 5001, 10000)]
+    assert torch.bincount(data.test.y).tolist() == [
+        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009
+    ]  # fmt: skip
+    assert (data.train.x.min(), data.train.x.max()) == (0, 1)
+    order = torch.from_numpy(splits.order(784, 0))
+    assert torch.equal(mixed.test.x, data.test.x[order])
+    assert not torch.equal(mixed.test.x, data.test.x)
+    # the mean over all train images is the well-known 0.1307, rounded to four digits
+    total = data.train.x.double().sum() + data.validation.x.double().sum()
+    assert float(total) / (60000 * 784) == pytest.approx(0.1307, abs=5e-5)
+
+
+@pytest.mark.data
+def test_spoken_digits():
+    data = load("fsdd")
+    assert [len(part) for part in parts(data)] == [2400, 300, 300]
+    assert all(torch.bincount(part.y).unique().numel() == 1 for part in parts(data))
+    unknown = load("fsdd_speakers")
+    assert [len(part) for part in parts(unknown)] == [2000, 500, 500]
+
+
+@pytest.mark.data
+def test_tinyshakespeare():
+    data = load("tinyshakespeare")
+    assert (data.classes, data.input_size) == (65, 65)
+    assert [int(part.lengths.sum()) for part in parts(data)] == [1003853, 55769, 55769]
+    first = "".join(data.class_names[code] for code in data.train.y[:13, 0].tolist())
+    assert first == "irstspaceCitizen:"
+
+
+@pytest.mark.data
+def test_an_original_that_is_cut_off_is_refused(folder, monkeypatch):
+    for name, original in (
+        ("smnist", "mnist/train-images-idx3-ubyte.gz"),
+        ("tinyshakespeare", "tinyshakespeare/input.txt"),
+    ):
+        path = Path(folder / original)
+        path.parent.mkdir()
+        path.write_bytes(b"cut off")
+        with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
+            load(name)

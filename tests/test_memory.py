@@ -1,0 +1,227 @@
+"""Memory traffic equal to that of a simulator that tallies every read and write as it does it."""
+
+from collections import Counter
+
+import pytest
+import torch
+from engine_cases import dyadic_layer, events
+from torch import nn
+
+from spikern import InputError, Readout
+from spikern.network import Network
+from spikern.ops import count, energy, tables, traffic
+from spikern.ops.lemaire import lemaire, spiking, spiking_as_printed, standard
+from spikern.ops.memory import Array, index_bits, memory_pj, without_zeros
+from spikern.ops.prices import Sram
+
+BITS = {"weight_bits": 8, "state_bits": 16}
+
+
+def network(sparse):
+    """LIF and its readout with few zero weights, or with few others."""
+    body, readout = dyadic_layer("LIF", 6, 17), dyadic_layer("LI", 17, 3)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, weight in [*body.named_parameters(), *readout.named_parameters()]:
+            if "weight" in name:
+                weight[weight == 0] = 1 / 256
+                weight[0, 0] = 0.0
+                if sparse:
+                    weight *= torch.rand(weight.shape, generator=generator) < 0.2
+                    weight[1, 1] = 1.0
+    return Network(body, readout, "every_step")
+
+
+def simulate(net, x, modify):
+    """Every read and write of the network over x (T, B, F), one value at a time, by kind."""
+    hidden = net.run(x)[0].hidden[0]
+    tally = Counter()
+    layers = [
+        (net.body, x, hidden, {"v": 1}, 3),  # alpha, 1 - alpha, threshold
+        (net.readout, hidden, None, {"v": 1}, 2),
+    ]
+    for module, arriving, own, states, constants in layers:
+        for b in range(x.shape[1]):
+            for t in range(x.shape[0]):
+                sources = [(module.weight_ih_l0, arriving[t, b])]
+                if own is not None:
+                    before = own[t - 1, b] if t else torch.zeros_like(own[0, b])
+                    sources.append((module.weight_hh_l0, before))
+                for weight, spikes in sources:
+                    tally += scatter(weight, spikes, modify)
+                for n in range(module.hidden_size):
+                    tally["states"] += 2 * len(states)
+                    tally["constants"] += constants
+                    tally["biases"] += 1
+                    if own is not None:
+                        tally["states"] += 2  # whether it fired last
+                        tally["queue"] += int(own[t, b, n])
+    return tally
+
+
+def scatter(weight, spikes, modify):
+    """The reads and writes of one step's spikes through weight (H, F)."""
+    tally = Counter()
+    bits = BITS["weight_bits"]
+    targets, sources = weight.shape
+    zeros = int((weight == 0).sum())
+    with_lists = (weight.numel() - zeros) * (bits + index_bits(targets))
+    with_lists += (sources + 1) * index_bits(weight.numel() - zeros + 1)
+    listed = with_lists < weight.numel() * bits
+    for source, spike in enumerate(spikes.tolist()):
+        if not spike:
+            continue
+        tally["queue"] += 1
+        tally["addressing"] += 1
+        if listed:
+            tally["indices"] += 2  # where its row begins and ends
+        for target in range(targets):
+            if listed and weight[target, source] == 0:
+                continue
+            tally["weights"] += 1
+            tally["indices"] += int(listed)
+            if modify:
+                tally["states"] += 2
+                tally["addressing"] += 1
+    return tally
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("bound", ["registers", "read-modify-write"])
+@torch.no_grad()
+def test_traffic_equals_brute_force(bound, sparse):
+    net, x = network(sparse), events(12, 2, 6)
+    found = traffic(count(net, x, events=True), bound, **BITS)
+    expected = simulate(net, x, modify=bound != "registers")
+    kinds = {a.kind for a in found.arrays}
+    by_kind = {kind: found.moved(kind) for kind in kinds} | {"addressing": found.addressing}
+    assert by_kind == +expected
+    assert ("indices" in kinds) == sparse
+
+
+@torch.no_grad()
+def test_the_traffic_of_a_standard_network():
+    """LSTM of 5 units over 3 values: its cell is carried, its output written, all else read."""
+    counts = count(nn.Sequential(nn.LSTM(3, 5), nn.Linear(5, 2)), torch.ones(4, 2, 3))
+    for bound in ("registers", "read-modify-write"):
+        found = traffic(counts, bound, **BITS)
+        each = {kind: found.moved(kind) / 8 for kind in {a.kind for a in found.arrays}}
+        assert each == {
+            "weights": 4 * 5 * (3 + 5) + 5 * 2,
+            "states": 2 * 5,
+            "biases": 4 * 5 + 2,
+            "values": 3 + 5 + 5 + 5 + 2,  # input, recurrence, readout in; output, logits out
+        }
+        assert found.addressing == 0
+
+
+@torch.no_grad()
+def test_a_pruned_standard_network_reads_indices():
+    module = nn.Linear(64, 64)
+    module.weight[torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) < 0.9] = 0.0
+    left = int(torch.count_nonzero(module.weight))
+    found = traffic(count(module, torch.ones(1, 1, 64)), "registers", **BITS)
+    assert found.moved("weights") == left
+    assert found.moved("indices") == left + 65
+
+
+@torch.no_grad()
+def test_zeros_are_kept_where_lists_would_be_longer():
+    whole = count(network(False), events(5, 1, 6), events=True).connections
+    few = count(network(True), events(5, 1, 6), events=True).connections
+    assert not any(without_zeros(c, 8) for c in whole)
+    assert all(without_zeros(c, 8) for c in few)
+
+
+def test_the_price_of_an_access_follows_the_size_of_its_array():
+    sram = tables()["45nm_int8"].sram
+    assert [sram.price(n) for n in (8192, 32768, 1048576)] == [10.0, 20.0, 100.0]
+    assert sram.price(1) == 10.0
+    assert sram.price(1048577) is None
+    prices = [sram.price(2**k) for k in range(13, 21)]
+    assert prices == sorted(prices)
+    # the geometric mean of two sizes costs the geometric mean of their prices; rounding only
+    assert sram.price((8192 * 32768) ** 0.5) == pytest.approx(200**0.5, rel=1e-12)
+
+
+def test_consecutive_values_share_an_access_and_scattered_ones_do_not():
+    table = tables()["45nm_int8"]
+    row = Array("hidden", "weights", 100, 8, 64)
+    assert memory_pj([row], table) == {"weights": 8 * 10.0}
+    assert memory_pj([row._replace(scattered=True)], table) == {"weights": 64 * 10.0}
+    assert memory_pj([row._replace(scattered=True, bits=128)], table) == {"weights": 128 * 10.0}
+    assert memory_pj([row], table, dram=True) == {"weights": 8 * 1300.0}
+    states = row._replace(kind="states")
+    assert memory_pj([states], table, dram=True) == {"states": 8 * 10.0}
+
+
+def test_an_array_that_no_memory_holds_has_no_price():
+    table = tables()["45nm_int8"]
+    large = Array("hidden", "weights", 2**20 + 1, 8, 64)
+    assert memory_pj([large], table) is None
+    assert memory_pj([large], table, dram=True) is not None
+    assert memory_pj([large], tables()["loihi1"], dram=True) is None
+    assert Sram(64, (8,), (1.0,)).price(9) is None
+
+
+@torch.no_grad()
+def test_the_bounds_enclose_in_order():
+    counts = count(network(False), events(12, 2, 6), events=True)
+    for table in tables().values():
+        views = ("operations", "registers", "read-modify-write")
+        found = [energy(counts, table, view) for view in views]
+        if table.sram is None:
+            assert found[1] is None
+            assert found[2] is None
+        else:
+            assert found[0].pj < found[1].pj < found[2].pj
+
+
+def test_an_unknown_bound_is_refused():
+    counts = count(nn.Linear(3, 2), torch.ones(1, 1, 3))
+    with pytest.raises(InputError, match="did you mean 'registers'"):
+        traffic(counts, "register", **BITS)
+
+
+# Lemaire et al. 2022
+
+
+def test_lemaires_formulas():
+    """As in the authors' code, by hand: 10 spikes in, 4 out, 20 to 5 neurons, 8 steps."""
+    found = spiking(10, 4, 20, 5, 8)
+    assert found.macs == 8 * 5
+    assert found.accumulates == 10 * 5 + 8 * 5 + 4
+    assert (found.inputs, found.weights, found.biases) == (10, 50, 40)
+    assert (found.potentials, found.outputs, found.addressing) == (90, 4, 50)
+    ann = standard(20, 5, 1)
+    assert (ann.macs, ann.weights, ann.potentials) == (100, 100, 0)
+
+
+def test_lemaires_printed_errors_are_the_ones_corrected():
+    printed, right = spiking_as_printed(10, 4, 20, 5, 8), spiking(10, 4, 20, 5, 8)
+    assert printed.accumulates - 8 * 5 == 20 * (right.accumulates - 8 * 5 - 4)
+    assert (printed.biases, printed.potentials) == (5, 55)
+    same = {"macs", "inputs", "weights", "outputs", "addressing"}
+    assert all(getattr(printed, f) == getattr(right, f) for f in same)
+
+
+@torch.no_grad()
+def test_lemaires_model_of_a_counted_network():
+    net = network(False)
+    x = events(12, 2, 6)
+    counts = count(net, x, events=True)
+    hidden, readout = counts.layers
+    arriving = int(x.sum()) + sum(hidden.spikes) - hidden.spikes[-1]
+    assert lemaire(hidden) == spiking(arriving, sum(hidden.spikes), 23, 17, 24)
+    assert lemaire(readout) == spiking(sum(hidden.spikes), 0, 17, 3, 24)
+    ann = count(nn.RNN(6, 17), x)
+    assert lemaire(ann.layers[0]) == standard(23, 17, 24)
+    assert isinstance(net.readout, Readout)
+    table = tables()["45nm_int32"]
+    found = energy(ann, table, "lemaire 2022")
+    by_hand = standard(23, 17, 24)
+    operations = by_hand.macs * 3.2 + by_hand.accumulates * 0.1
+    moved = by_hand.weights + by_hand.biases + by_hand.inputs + by_hand.outputs
+    # every array is below 8 KB: 10 pJ an access; two inferences; rounding only
+    assert found.pj == pytest.approx((operations + moved * 10.0) / 2, rel=1e-12)
+    assert energy(ann, tables()["loihi1"], "lemaire 2022") is None

@@ -1,0 +1,202 @@
+"""The statement: affine in the rate, so that scaled networks must lie on its lines; the ladder."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from engine_cases import dyadic_layer, events
+from matplotlib.figure import Figure
+from torch import nn
+
+from spikern import InputError, Readout, plot_energy
+from spikern.network import Network
+from spikern.ops import Surroundings, count, energy, ladder, silent, statement, tables
+from spikern.ops.ladder import text
+from spikern.ops.statement import COMPARED, break_even, spikes_per_synapse
+
+
+def network():
+    body, readout = dyadic_layer("ALIF", 6, 17, 2), dyadic_layer("LI", 17, 3)
+    return Network(body, readout, "every_step")
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """A spiking network and an LSTM on the same events."""
+    x = events(40, 3, 6)
+    with torch.no_grad():
+        lstm = nn.Sequential(nn.LSTM(6, 9), nn.Linear(9, 3))
+        return count(network(), x, events=True), count(lstm, x)
+
+
+def scaled(counts, factor):
+    """The same counts if every neuron had fired `factor` times as often."""
+    firing = {layer.name for layer in counts.layers if layer.spiking}
+    times = lambda steps: tuple(factor * n for n in steps)  # noqa: E731
+    layers = []
+    for layer in counts.layers:
+        connections = tuple(
+            replace(c, arrivals=times(c.arrivals), ops=times(c.ops)) if c.source in firing else c
+            for c in layer.connections
+        )
+        layers.append(replace(layer, spikes=times(layer.spikes), connections=connections))
+    return replace(counts, layers=tuple(layers))
+
+
+def test_the_break_even_rate_is_where_the_estimates_are_equal(counted):
+    """A twin that costs what the network would at three times its rate: break-even is there."""
+    mine, _ = counted
+    for table in tables().values():
+        for view in COMPARED:
+            now, least = energy(mine, table, view), energy(silent(mine), table, view)
+            if now is None:
+                continue
+            tripled = energy(scaled(mine, 3), table, view)
+            found = break_even(0.01, now.pj, least.pj, tripled.pj)
+            # exact but for the rounding of sums of prices
+            assert found.rate == pytest.approx(0.03, rel=1e-9), (table.name, view)
+
+
+def test_silence_is_the_limit_of_ever_fewer_spikes(counted):
+    mine, _ = counted
+    still = silent(mine)
+    assert still == scaled(mine, 0)
+    assert still.ops.spikes == 0
+    assert still.synaptic_events()["input"] == sum(still["hidden 0"].synaptic(True, "input")) > 0
+    assert still.ops.updates == mine.ops.updates
+    twice = silent(still)
+    assert twice == still
+
+
+def test_a_statement_holds_every_table_and_view(counted):
+    mine, twin = counted
+    found = statement(mine, twin, tables())
+    assert [(x.table, x.view) for x in found.lines] == [(t, v) for t in tables() for v in COMPARED]
+    for x in found.lines:
+        table = tables()[x.table]
+        a, b = energy(mine, table, x.view), energy(twin, table, x.view)
+        assert (x.spiking_pj, x.twin_pj) == (a and a.pj, b and b.pj)
+        if x.ratio is not None:
+            assert x.ratio == x.twin_pj / x.spiking_pj
+            assert x.cap > x.ratio
+        if x.break_even.rate is not None:
+            assert (x.break_even.rate > found.rate) == (x.ratio > 1)
+            assert x.room == x.break_even.rate / found.rate
+    ratios = [x.ratio for x in found.lines if x.ratio is not None]
+    assert (found.low, found.high) == (min(ratios), max(ratios))
+    assert not any(x.ratio for x in found.lines if x.table in ("22nm_yan", "loihi1"))
+
+
+def test_the_rate_and_the_spikes_per_synapse_by_hand():
+    layer = dyadic_layer("LIF", 4, 5)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight[weight == 0] = 1 / 256
+    x = events(30, 2, 4)
+    with torch.no_grad():
+        z, _ = layer(x)
+        counts = count(layer, x, events=True)
+    assert counts.rate == float(z.sum()) / (30 * 2 * 5)
+    crossing = float(x.sum()) * 5 + float(z[:-1].sum()) * 5
+    assert spikes_per_synapse(counts) == crossing / (4 * 5 + 5 * 5) / 2
+
+
+def test_words_and_json(counted):
+    found = statement(*counted, tables(), names=("ALIF", "LSTM"))
+    words = found.text()
+    assert words.startswith("Estimates: ALIF needs ")
+    assert "loihi1: no estimate for operations, registers, read-modify-write" in words
+    assert words.count("\n") < 20
+    again = json.loads(json.dumps(found.as_dict()))
+    assert again["low"] == found.low
+    assert again["lines"][0]["break_even"] == found.lines[0].break_even._asdict()
+
+
+@pytest.mark.parametrize(
+    ("rate", "now", "still", "twin", "why"),
+    [
+        (0.1, 3.0, 1.0, None, "no estimate"),
+        (0.0, 1.0, 1.0, 2.0, "nothing fired"),
+        (0.1, 3.0, 1.0, 1.0, "updates alone cost more"),
+        (0.1, 3.0, 1.0, 1000.0, "even if all neurons fire"),
+    ],
+)
+def test_where_there_is_no_break_even_it_says_why(rate, now, still, twin, why):
+    found = break_even(rate, now, still, twin)
+    assert found.rate is None
+    assert why in found.why
+
+
+def test_a_silent_network_has_a_statement_and_no_break_even(counted):
+    mine, twin = counted
+    found = statement(silent(mine), twin, tables())
+    assert found.rate == 0
+    assert all(x.break_even.rate is None for x in found.lines)
+    assert all(x.cap == x.ratio for x in found.lines)
+
+
+def test_the_twin_may_take_longer(counted):
+    """Static power over another time; the rest is untouched."""
+    mine, twin = counted
+    chosen = {"45nm_int8": tables()["45nm_int8"]}
+    fast, slow = (Surroundings(static_watts=1e-3, seconds=s) for s in (1e-6, 3e-6))
+    plain = statement(mine, twin, chosen).lines[0]
+    found = statement(mine, twin, chosen, surroundings=fast, twin_surroundings=slow).lines[0]
+    assert found.spiking_pj == pytest.approx(plain.spiking_pj + 1e3, rel=1e-12)
+    assert found.twin_pj == pytest.approx(plain.twin_pj + 3e3, rel=1e-12)
+
+
+def test_nothing_priced_is_said_so(counted):
+    found = statement(*counted, {"loihi1": tables()["loihi1"]})
+    assert (found.low, found.high) == (None, None)
+    assert found.text().startswith("No table prices both")
+
+
+def test_the_first_network_must_be_able_to_fire(counted):
+    _, twin = counted
+    with pytest.raises(InputError, match="no neuron"):
+        statement(twin, twin, tables())
+
+
+# The ladder
+
+
+def test_the_ladder_holds_the_figures_of_the_article(counted):
+    mine, _ = counted
+    found = energy(mine, tables()["45nm_int8"], "registers")
+    rungs = {rung.name: rung for rung in ladder(found, mine, seconds=2.0)}
+    bloom = rungs["one query to BLOOM"]
+    assert round(bloom.low, -2) == 11_200  # 11.2 kJ
+    brain = rungs["a brain in that time"]
+    assert (brain.low, brain.high) == (40.0, 100.0)
+    assert rungs["training PaLM once"].low == pytest.approx(1.224e13)
+    inference = rungs["one inference, estimate"]
+    assert inference.low == found.pj * 1e-12
+    synapses = sum(c.synapses for c in mine.connections)
+    assert rungs["one synapse of the network, estimate"].low == inference.low / synapses
+    assert f"{synapses:,} synapses" in rungs["one synapse of the network, estimate"].arithmetic
+    heights = [rung.high for rung in ladder(found, mine, 2.0)]
+    assert heights == sorted(heights)
+
+
+def test_the_ladder_in_words_and_as_a_figure(counted):
+    mine, _ = counted
+    rungs = ladder(energy(mine, tables()["45nm_fp32"]), mine, 2.0)
+    assert text(rungs).count("\n") == 6
+    axis = plot_energy.ladder(Figure(figsize=(8, 6)).add_subplot(), rungs)
+    written = {annotation.get_text() for annotation in axis.texts}
+    assert written == {words for rung in rungs for words in (rung.name, rung.arithmetic)}
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf")])
+def test_a_duration_that_is_no_time_is_refused(counted, seconds):
+    mine, _ = counted
+    with pytest.raises(InputError, match="seconds"):
+        ladder(energy(mine, tables()["45nm_fp32"]), mine, seconds)
+
+
+def test_readout_is_not_a_firing_layer(counted):
+    mine, _ = counted
+    assert isinstance(network().readout, Readout)
+    assert not mine["readout"].spiking
