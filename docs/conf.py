@@ -1,20 +1,28 @@
-"""Sphinx settings, and the three things that are made at build time.
+"""Sphinx settings, and the things that are made at build time.
 
-Tables that would go stale if written by hand are filled in where a page says `@@name@@`, and
-docstrings, which are plain prose with indented equations, are turned into reStructuredText.
+Tables that would go stale if written by hand are filled in where a page says `@@name@@`, figures
+are those that the examples of their page save, and docstrings, which are plain prose with indented
+equations, are turned into reStructuredText.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
+
+import torch
 
 import spikern
 from spikern.engines.derive import update_ops
 from spikern.ops import EnergyTable, tables
+
+sys.path.insert(0, str(Path(__file__).parent))
+import page_examples
 
 project = "spikern"
 author = "the spikern authors"
@@ -183,8 +191,21 @@ def on_member(app: Any, what: str, name: str, thing: Any, skip: bool, options: A
     return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field") else None
 
 
+def draw_figures(app: Any) -> None:
+    """Run the pages that save figures, in the folder that they show them from."""
+    torch.set_num_threads(1)  # networks this small run no faster on many
+    folder = Path(app.srcdir) / "figures"
+    folder.mkdir(exist_ok=True)
+    for page in sorted(Path(app.srcdir).glob("*.md")):
+        if page_examples.saves_figures(page):
+            failed = page_examples.run(page, folder)
+            if failed:
+                raise RuntimeError(failed)
+
+
 def setup(app: Any) -> None:
-    """Hook the three in."""
+    """Hook them in."""
+    app.connect("builder-inited", draw_figures)
     app.connect("source-read", fill_in)
     app.connect("autodoc-process-docstring", on_docstring)
     app.connect("autodoc-skip-member", on_member)
