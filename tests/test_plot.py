@@ -162,6 +162,15 @@ def test_no_synapse_is_told_from_a_small_one(axis: Axes) -> None:
     assert axis.get_legend().get_texts()[0].get_text() == "no synapse (33%)"
 
 
+def test_one_strong_synapse_does_not_bleach_the_others(axis: Axes) -> None:
+    w = np.linspace(-1, 1, 400).reshape(20, 20)
+    w[3, 4] = 50.0
+    plot.connectivity(axis, w)
+    low, high = axis.images[0].get_clim()
+    assert -low == high == np.sort(np.abs(w).ravel())[-4]
+    assert axis.images[0].colorbar.extend == "both"
+
+
 def test_a_mask_decides_what_is_a_synapse(axis: Axes) -> None:
     mask = np.array([[1, 1, 0], [1, 1, 1]])
     plot.connectivity(axis, WEIGHT, mask, sources={"in": 1, "out": 2})

@@ -23,6 +23,10 @@ DIVERGING = LinearSegmentedColormap.from_list(
 """Inhibition rust, excitation blue, small weights sand; white, where there is no synapse."""
 
 
+SATURATED = 0.01
+"""The share of the strongest synapses that may share the end of the colours."""
+
+
 def connectivity(
     axis: Axes,
     weight: ArrayLike | Tensor,
@@ -34,20 +38,24 @@ def connectivity(
 
     Where `mask` (to, from) is zero there is no synapse, and that is drawn in white, which no
     weight is; without a mask, where the weight is exactly zero. `sources` and `targets` are blocks
-    of columns and rows, in order, name by size: they get lines between them and their names.
+    of columns and rows, in order, name by size: they get lines between them and their names. The
+    strongest hundredth of the weights share the last colour, and the bar ends in points.
 
     Raises InputError on a wrong shape, NaN, a mask of another shape, or blocks that do not add up.
     """
     w, present = _synapses(weight, mask)
-    largest = float(np.abs(w[present]).max(initial=0.0)) or 1.0
+    strengths = np.abs(w[present & (w != 0)])
+    limit = float(np.quantile(strengths, 1 - SATURATED, method="higher")) if len(strengths) else 1.0
     image = axis.imshow(
-        np.ma.masked_array(w, ~present), cmap=DIVERGING, vmin=-largest, vmax=largest,
+        np.ma.masked_array(w, ~present), cmap=DIVERGING, vmin=-limit, vmax=limit,
         aspect="auto", interpolation="none",
     )  # fmt: skip
     axis.set(xlabel="from", ylabel="to")
     _blocks(axis, "sources", sources, w.shape[1], vertical=True)
     _blocks(axis, "targets", targets, w.shape[0], vertical=False)
-    bar = axis.figure.colorbar(image, cax=axis.inset_axes((1.03, 0.0, 0.035, 1.0)))
+    beyond = "both" if (strengths > limit).any() else "neither"
+    place = axis.inset_axes((1.03, 0.0, 0.035, 1.0))
+    bar = axis.figure.colorbar(image, cax=place, extend=beyond)
     bar.outline.set_visible(False)
     bar.locator = MaxNLocator(5, symmetric=True)
     bar.ax.tick_params(color=MUTED, labelcolor=INK)
@@ -63,7 +71,8 @@ def weights(
 ) -> Axes:
     """How many synapses have which weight, inhibition and excitation in the colours of above.
 
-    Takes what `connectivity` takes; where no synapse is, nothing is counted.
+    Takes what `connectivity` takes; where no synapse is, nothing is counted. A synapse whose weight
+    is zero, which only a mask can tell, stands right of the line.
     """
     w, present = _synapses(weight, mask)
     if not present.any():
