@@ -32,4 +32,4 @@ docs: .venv/docs
 	touch $@
 
 clean:
-	rm -rf .venv docs/_build
+	rm -rf .venv docs/_build docs/neurons

@@ -1,8 +1,9 @@
 """Sphinx settings, and the things that are made at build time.
 
-Tables that would go stale if written by hand are filled in where a page says `@@name@@`, figures
-are those that the examples of their page save, and docstrings, which are plain prose with indented
-equations, are turned into reStructuredText.
+Tables that would go stale if written by hand are filled in where a page says `@@name@@`, a page
+for each neuron is written (neuron_pages.py), figures are those that the examples of their page save
+(page_examples.py), and docstrings, which are plain prose with indented equations, are turned into
+reStructuredText.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any
 import torch
 
 import spikern
-from spikern.engines.derive import update_ops
 from spikern.ops import EnergyTable, tables
 
 sys.path.insert(0, str(Path(__file__).parent))
+import neuron_pages
 import page_examples
 
 project = "spikern"
@@ -46,22 +47,6 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 add_module_names = False
 python_maximum_signature_line_length = 90
-
-
-def neuron_table() -> str:
-    """Every built-in neuron: constants, cost of an update, source."""
-    rows = ["| neuron | constants | one update | source |", "| --- | --- | --- | --- |"]
-    for name, model in spikern.NEURONS.items():
-        constants = ", ".join(
-            f"`{c.symbol}` {c.mean:g}"
-            + (" ms" if c.kind == "decay" else "")
-            + (f", spread {c.spread:g}" if c.spread else "")
-            + (", trained" if c.trainable else ", fixed")
-            for c in model.constants.values()
-        )
-        cost = ", ".join(f"{n} {kind}" for kind, n in update_ops(model).items())
-        rows.append(f"| {name} | {constants.replace(', `', '; `')} | {cost} | {model.source} |")
-    return "\n".join(rows)
 
 
 def surrogate_table() -> str:
@@ -143,7 +128,10 @@ def kind_of(node: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 MADE = {
-    "neurons": neuron_table,
+    "neurons": neuron_pages.summary,
+    "neuron_list": neuron_pages.one_liners,
+    "neuron_pages": neuron_pages.links,
+    "equations": neuron_pages.all_equations,
     "surrogates": surrogate_table,
     "energy": energy_tables,
     "results": result_fields,
@@ -161,7 +149,7 @@ def plain_to_rst(lines: list[str]) -> list[str]:
     for paragraph in "\n".join(lines).split("\n\n"):
         if paragraph.lstrip().startswith(">>>"):
             made += paragraph.split("\n")
-        elif re.search(r"^ {4}|\S {2,}\S", paragraph, flags=re.MULTILINE):
+        elif neuron_pages.is_equation(paragraph):
             made += [".. code-block:: text", "", *(f"    {line}" for line in paragraph.split("\n"))]
         else:
             made += [escaped(line) for line in paragraph.split("\n")]
@@ -203,9 +191,15 @@ def draw_figures(app: Any) -> None:
                 raise RuntimeError(failed)
 
 
+def write_neurons(app: Any) -> None:
+    """The pages of the neurons, before Sphinx looks for pages."""
+    neuron_pages.write(Path(app.srcdir) / "neurons")
+
+
 def setup(app: Any) -> None:
     """Hook them in."""
     app.connect("builder-inited", draw_figures)
+    app.connect("builder-inited", write_neurons)
     app.connect("source-read", fill_in)
     app.connect("autodoc-process-docstring", on_docstring)
     app.connect("autodoc-skip-member", on_member)

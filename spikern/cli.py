@@ -16,6 +16,7 @@ from tqdm import tqdm
 from spikern import atomic, bench
 from spikern import compare as comparison
 from spikern.compare import Comparison, Job
+from spikern.constants import UNITS
 from spikern.data import ARCHIVE, DATASETS, Dataset, load
 from spikern.engines import boundary
 from spikern.engines.derive import show_kernel, update_ops
@@ -153,7 +154,7 @@ class Neurons:
         """Print a few lines each."""
         for name, model in NEURONS.items():
             constants = ", ".join(
-                f"{c.symbol} {c.mean:g}" + (" ms" if c.kind == "decay" else "")
+                f"{c.symbol} {c.mean:g} {UNITS.get(c.kind, '')}".rstrip()
                 for c in model.constants.values()
             )
             cost = ", ".join(f"{n} {kind}" for kind, n in update_ops(model).items())

@@ -381,7 +381,7 @@ def draw_sample(
     network = trained[best]
     batch = dataset.test.batch(torch.tensor([0]))
     with torch.no_grad():
-        layers = network.run(batch.x, lengths=batch.lengths)[0].hidden
+        layers = network.hidden(batch.x, batch.lengths)
         readout, _ = network.readout(layers[-1], None, batch.lengths)
     sample = Sample(
         model=best,

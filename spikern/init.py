@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from spikern.engines.stack import Input
 from spikern.types import InputError, NeuronModel, Params
 
 if TYPE_CHECKING:
     from spikern.layers import SpikingRNN
 
 IMPULSE_STEPS = 256
+IMPULSES = (1.0, 1 / 8, 1 / 64)
+"""Currents to try: a neuron that is not linear may run away from a large one."""
+LASTING = 1.8
+"""A response whose power grows by this factor in the second half of those steps never dies away."""
+MEMORY = 50
+"""Steps that such a response is counted for: then spikes, at a few per cent, have ended it."""
+BOUND = 1e3
+"""A response whose power grows by more than this in those steps is that of an unstable neuron."""
 TINY = 1e-6
 
 
@@ -34,7 +43,8 @@ class Response(NamedTuple):
 
     With u_t the distance to threshold after a unit current in one step, spiking switched off:
 
-        gain      sqrt(sum_t (u_t - u_rest)^2): white input of deviation s moves u by s * gain
+        gain      sqrt(sum_t (u_t - u_rest)^2): white input of deviation s moves u by s * gain;
+                  over MEMORY steps for a neuron without leak, whose response never dies away
         constant  |sum_t (u_t - u_rest)|: a constant input i moves u by i * constant
         distance  -u_rest
     """
@@ -45,7 +55,10 @@ class Response(NamedTuple):
 
 
 def impulse_response(model: NeuronModel, params: Params) -> Response:
-    """Measure the response; a neuron that never fires has its output for u, and distance 1."""
+    """Measure the response; a neuron that never fires has its output for u, and distance 1.
+
+    Raises InputError if it grows without bound, as that of an oscillator with too long a step.
+    """
     recorded: list[Tensor] = []
 
     def watch(u: Tensor) -> Tensor:
@@ -65,9 +78,72 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
 
     with torch.no_grad():
         rest = trace(0.0)
-        moved = trace(1.0) - rest
+        for impulse in IMPULSES:
+            moved = (trace(impulse) - rest) / impulse
+            power, half, recent = (
+                moved[:steps].square().sum(0)
+                for steps in (IMPULSE_STEPS, IMPULSE_STEPS // 2, MEMORY)
+            )
+            if bool((power < BOUND * (half + TINY)).all()):
+                break
+        else:
+            raise InputError(
+                f"{model.name} is unstable with these constants: without a spike, its answer to "
+                "one current grows beyond bounds; choose other means (with_constants) or a "
+                "shorter dt"
+            )
+    gain = torch.where(power > LASTING * half, recent, power).sqrt()
     distance = -rest[0] if model.spikes else torch.ones_like(rest[0])
-    return Response(moved.square().sum(0).sqrt(), moved.sum(0).abs(), distance)
+    return Response(gain, moved.sum(0).abs(), distance)
+
+
+class Recurrence(NamedTuple):
+    """Which neurons of a layer hear each other: None for all or none, else a mask (to, from)."""
+
+    title: str
+    recurrent: bool
+    mask: Tensor | None = None
+    density: float | None = None
+
+
+def recurrence(given: bool | str | float | Tensor, size: int) -> Recurrence:
+    """What the argument `recurrent` of a layer says. Raises InputError if it says nothing known."""
+    if isinstance(given, bool):
+        return Recurrence(str(given), given)
+    if isinstance(given, Tensor):
+        if tuple(given.shape) != (size, size) or not bool(given.count_nonzero()):
+            raise InputError(
+                f"expected a mask of shape ({size}, {size}) that leaves synapses, "
+                f"got {tuple(given.shape)} with {int(given.count_nonzero())}"
+            )
+        return Recurrence(f"mask of {int(given.count_nonzero())}", True, given != 0)
+    if given == "diagonal":
+        return Recurrence("diagonal", True, torch.eye(size, dtype=torch.bool))
+    if isinstance(given, (int, float)) and 0 < given < 1:
+        return Recurrence(f"{given:g}", True, density=float(given))
+    raise InputError(
+        f"recurrent must be True, False, 'diagonal', a share between 0 and 1 or a mask, got {given}"
+    )
+
+
+def links(pattern: Recurrence, size: int) -> Tensor | None:
+    """The synapses of a pattern as (from, to), (N, 2) int64 ascending; None if all exist."""
+    mask = pattern.mask
+    if pattern.density is not None:
+        mask = torch.rand(size, size) < pattern.density
+    return None if mask is None else mask.T.nonzero()
+
+
+def thin(weight: Tensor, links: Tensor) -> None:
+    """Leave weight (H, H) only where links lead, so much stronger that the drive stays, in place.
+
+    Each neuron's row is scaled by sqrt(H / its synapses).
+    """
+    exists = torch.zeros_like(weight)
+    exists[links[:, 1], links[:, 0]] = 1.0
+    scale = (len(weight) / exists.sum(1, keepdim=True).clamp(min=1.0)).sqrt()
+    with torch.no_grad():
+        weight.mul_(exists * scale)
 
 
 def drive(weight: Tensor, response: Response, power: float, fraction: float) -> None:
@@ -92,7 +168,7 @@ def excite(bias: Tensor, response: Response, fraction: float) -> None:
 
 
 def calibrate(
-    layers: SpikingRNN, x: Tensor, lengths: Tensor | None = None, rate: float = 0.05
+    layers: SpikingRNN, x: Input, lengths: Tensor | None = None, rate: float = 0.05
 ) -> list[float]:
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
@@ -117,7 +193,8 @@ def calibrate(
         ) -> float:
             with torch.no_grad():
                 weight.copy_(original * 2.0**log_gain)
-                return firing_rates(layers.unroll(x, lengths=lengths)[0], lengths)[k]
+                made = layers.run(x, lengths=lengths)
+                return firing_rates(made.spikes, x, lengths)[k]
 
         reached.append(_bisect(measure, rate))
     return reached
@@ -136,13 +213,10 @@ def _bisect(measure: Callable[[float], float], target: float, rounds: int = 10) 
     return measured
 
 
-def firing_rates(outputs: list[Tensor], lengths: Tensor | None = None) -> list[float]:
-    """Spikes per neuron and step of each layer's output (T, B, H), over the steps that exist."""
-    rates = []
-    for z in outputs:
-        steps = z.shape[0] * z.shape[1] if lengths is None else int(lengths.sum())
-        rates.append(float(z.detach().sum()) / (steps * z.shape[2]))
-    return rates
+def firing_rates(spikes: list[Tensor], x: Input, lengths: Tensor | None = None) -> list[float]:
+    """Spikes per neuron and step of each layer, from its spikes (H,) on x (T, B, F)."""
+    steps = x.shape[0] * x.shape[1] if lengths is None else int(lengths.sum())
+    return [float(n.detach().sum()) / (steps * len(n)) for n in spikes]
 
 
 def warn_of_extreme_rates(rates: list[float]) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from spikern import init
 from spikern.engines import boundary, fused, reference
+from spikern.engines.stack import Input, Outcome, Population
 from spikern.neurons import LI, NEURONS
-from spikern.surrogate import SURROGATES, Surrogate, spike
+from spikern.surrogate import SURROGATES, Surrogate
 from spikern.types import InputError, NeuronModel, Params, State
 
 
@@ -24,6 +24,11 @@ class SpikingRNN(nn.Module):
     x is (T, B, F), (B, T, F) with batch_first, or (T, F). `out, state = layer(x, state, lengths)`
     gives the last layer's spikes in the layout of x and the state after each sample's last step,
     each field (L, B, H). `state=None` is the zero state; `lengths` (B,) are the valid steps.
+
+    `recurrent` says which neurons of a layer hear each other: True all, False none, "diagonal" each
+    itself alone, a number between 0 and 1 a random share of all pairs, a mask (H, H) as (to, from)
+    those where it is not zero. Synapses that do not exist are kept out of the kernels too; their
+    weights are zero and stay so. An input of events may be given as `Events`.
 
     Constants are those of the neuron, one a neuron, trained in the raw form `raw_<symbol>_l<k>`;
     time constants are in ms, as is `dt`. `input_power`, the mean square of one input (1 for
@@ -47,7 +52,7 @@ class SpikingRNN(nn.Module):
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
-        recurrent: bool = True,
+        recurrent: bool | str | float | Tensor = True,
         dt: float = 1.0,
         surrogate: str | Surrogate = "triangular",
         engine: str = "auto",
@@ -72,8 +77,9 @@ class SpikingRNN(nn.Module):
         if isinstance(surrogate, str):
             boundary.check_choice("surrogate", surrogate, SURROGATES)
             surrogate = SURROGATES[surrogate]()
-        boundary.check_choice("engine", engine, ENGINES)
-        if recurrent and not neuron.spikes:
+        boundary.check_choice("engine", engine, ("auto", *ENGINES))
+        pattern = init.recurrence(recurrent, hidden_size)
+        if pattern.recurrent and not neuron.spikes:
             raise InputError(f"{neuron.name} never fires, so it cannot be recurrent")
         self.neuron = neuron
         self.input_size = input_size
@@ -81,7 +87,8 @@ class SpikingRNN(nn.Module):
         self.num_layers = num_layers
         self.bias = bias
         self.batch_first = batch_first
-        self.recurrent = recurrent
+        self.recurrent = pattern.recurrent
+        self.connectivity = pattern.title
         self.dt = dt
         self.surrogate = surrogate
         self.engine_asked = engine
@@ -90,8 +97,10 @@ class SpikingRNN(nn.Module):
         for k in range(num_layers):
             fan_in = input_size if k == 0 else hidden_size
             self._add(f"weight_ih_l{k}", make(hidden_size, fan_in))
-            if recurrent:
+            if self.recurrent:
                 self._add(f"weight_hh_l{k}", make(hidden_size, hidden_size))
+                links = init.links(pattern, hidden_size)
+                self.register_buffer(f"links_hh_l{k}", None if links is None else links.to(device))
             if bias:
                 self._add(f"bias_l{k}", make(hidden_size))
             for constant in neuron.constants.values():
@@ -120,7 +129,10 @@ class SpikingRNN(nn.Module):
                 init.excite(getattr(self, f"bias_l{k}"), response, spread)
             if self.recurrent:
                 weight = getattr(self, f"weight_hh_l{k}")
+                links = getattr(self, f"links_hh_l{k}")
                 init.drive(weight, response, TYPICAL_RATE, RECURRENT_DRIVE)
+                if links is not None:
+                    init.thin(weight, links)
 
     def params(self, layer: int) -> Params:
         """The constants that the neuron's equation reads, each (H,), with their gradients."""
@@ -149,10 +161,23 @@ class SpikingRNN(nn.Module):
         like = self.weight_ih_l0
         return init.zero_state(self.neuron, (self.num_layers, batch, self.hidden_size), like)
 
-    def unroll(
-        self, x: Tensor, state: State = None, lengths: Tensor | None = None
-    ) -> tuple[list[Tensor], State]:
-        """The outputs of every layer, each (T, B, H), and the final state, for x (T, B, F)."""
+    def populations(self) -> list[Population]:
+        """What the engines run: one population a layer."""
+        return [
+            Population(
+                self.neuron,
+                self.surrogate,
+                self.params(k),
+                getattr(self, f"weight_ih_l{k}"),
+                getattr(self, f"bias_l{k}") if self.bias else None,
+                getattr(self, f"weight_hh_l{k}") if self.recurrent else None,
+                getattr(self, f"links_hh_l{k}") if self.recurrent else None,
+            )
+            for k in range(self.num_layers)
+        ]
+
+    def start(self, x: Input, state: State, lengths: Tensor | None) -> list[State]:
+        """The state of every layer before the first step; checks all that comes from outside."""
         boundary.check_input(x, self.input_size, self.weight_ih_l0.dtype)
         steps, batch, _ = x.shape
         if lengths is not None:
@@ -161,50 +186,51 @@ class SpikingRNN(nn.Module):
             state = self.zero_state(batch)
         shape = (self.num_layers, batch, self.hidden_size)
         boundary.check_state(state, self.neuron.state, shape)
-        engine = self.engine
+        return [self.neuron.state(*fields) for fields in zip(*state)]
+
+    def stacked(self, states: list[State]) -> State:
+        """The states of all layers as one, each field (L, B, H)."""
+        return self.neuron.state(*(torch.stack(fields) for fields in zip(*states)))
+
+    def unroll(
+        self, x: Input, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[list[Tensor], State]:
+        """The outputs of every layer, each (T, B, H), and the final state, for x (T, B, F)."""
         outputs: list[Tensor] = []
-        finals = []
-        for k in range(self.num_layers):
-            z = x if k == 0 else outputs[-1]
-            w_in = getattr(self, f"weight_ih_l{k}")
-            bias = getattr(self, f"bias_l{k}") if self.bias else None
-            w_rec = getattr(self, f"weight_hh_l{k}") if self.recurrent else None
-            before = self.neuron.state(*(field[k] for field in state))
-            params = self.params(k)
-            if engine == "fused":
-                out, after = fused.run(
-                    self.neuron, self.surrogate, params, before, z, w_in, bias, w_rec, lengths
-                )
-            else:
-                current = functional.linear(z, w_in, bias)
-                fire = spike(self.surrogate)
-                out, after = reference.run(
-                    self.neuron, params, before, current, w_rec, fire, lengths
-                )
-            outputs.append(out)
-            finals.append(after)
-        return outputs, self.neuron.state(*(torch.stack(fields) for fields in zip(*finals)))
+        finals: list[State] = []
+        for population, before in zip(self.populations(), self.start(x, state, lengths)):
+            arriving = outputs[-1] if outputs else x
+            made = ENGINES[self.engine]([population], [before], arriving, lengths)
+            outputs.append(made.out)
+            finals += made.states
+        return outputs, self.stacked(finals)
+
+    def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> Outcome:
+        """All layers at once on x (T, B, F): the last one's output, states, spikes by neuron."""
+        states = self.start(x, state, lengths)
+        return run_stack(self.engine, self.populations(), states, x, lengths)
 
     def forward(
-        self, x: Tensor, state: State = None, lengths: Tensor | None = None
+        self, x: Input, state: State = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """The last layer's output in the layout of x, and the final state."""
-        if x.ndim == 2:
+        if isinstance(x, Tensor) and x.ndim == 2:
             whole = state and self.neuron.state(*(field.unsqueeze(1) for field in state))
-            outputs, after = self.unroll(x.unsqueeze(1), whole, lengths)
-            return outputs[-1].squeeze(1), self.neuron.state(*(f.squeeze(1) for f in after))
-        if self.batch_first:
-            outputs, after = self.unroll(x.transpose(0, 1), state, lengths)
-            return outputs[-1].transpose(0, 1), after
-        outputs, after = self.unroll(x, state, lengths)
-        return outputs[-1], after
+            made = self.run(x.unsqueeze(1), whole, lengths)
+            after = self.neuron.state(*(f.squeeze(1) for f in self.stacked(made.states)))
+            return made.out.squeeze(1), after
+        if isinstance(x, Tensor) and self.batch_first:
+            made = self.run(x.transpose(0, 1), state, lengths)
+            return made.out.transpose(0, 1), self.stacked(made.states)
+        made = self.run(x, state, lengths)
+        return made.out, self.stacked(made.states)
 
     def extra_repr(self) -> str:
         """The settings, the chosen engine among them."""
         return (
             f"{self.neuron.name}, {self.input_size}, {self.hidden_size}, "
             f"num_layers={self.num_layers}, bias={self.bias}, batch_first={self.batch_first}, "
-            f"recurrent={self.recurrent}, dt={self.dt}, surrogate={self.surrogate.name}, "
+            f"recurrent={self.connectivity}, dt={self.dt}, surrogate={self.surrogate.name}, "
             f"engine={self.engine}{' (auto)' if self.engine_asked == 'auto' else ''}"
         )
 
@@ -224,7 +250,33 @@ class Readout(SpikingRNN):
         super().__init__(neuron, input_size, output_size, **settings)
 
 
-ENGINES = ("auto", "fused", "reference")
+def run_stack(
+    engine: str,
+    populations: list[Population],
+    states: list[State],
+    x: Input,
+    lengths: Tensor | None = None,
+) -> Outcome:
+    """Populations one above the other on an engine; those that do not fire are run by themselves.
+
+    x (T, B, F), lengths (B,); see `Population` and `Outcome`.
+    """
+    first, arriving = 0, x
+    finals: list[State] = []
+    spikes: list[Tensor] = []
+    for last, population in enumerate(populations):
+        if population.model.spikes and last < len(populations) - 1:
+            continue
+        part = slice(first, last + 1)
+        made = ENGINES[engine](populations[part], states[part], arriving, lengths)
+        arriving = made.out
+        finals += made.states
+        spikes += made.spikes
+        first = last + 1
+    return Outcome(made.out, finals, spikes)
+
+
+ENGINES = {"fused": fused.run_stack, "reference": reference.run_stack}
 TYPICAL_RATE = 0.05
 """Spikes per neuron and step that the initial weights are made for."""
 INPUT_DRIVE = 1.1

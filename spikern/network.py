@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from spikern.baselines import BASELINES, Baseline
 from spikern.engines import boundary
-from spikern.layers import Readout, SpikingRNN
+from spikern.engines.stack import Input
+from spikern.events import Events
+from spikern.layers import Readout, SpikingRNN, run_stack
 from spikern.neurons import NEURONS
 from spikern.types import InputError
 
@@ -20,13 +22,14 @@ MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
 
 
 class Activity(NamedTuple):
-    """What one forward pass did: the logits and the output of every hidden layer, (T, B, H).
+    """What one forward pass did.
 
-    logits (B, C), or (T, B, C) if the answer is wanted at every step.
+    logits (B, C), or (T, B, C) if the answer is wanted at every step; spikes (H,) of every hidden
+    spiking layer: how often each neuron fired, over samples and steps, with its gradient.
     """
 
     logits: Tensor
-    hidden: list[Tensor]
+    spikes: list[Tensor]
 
 
 class Network(nn.Module):
@@ -64,24 +67,53 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def run(
-        self, x: Tensor, state: Any = None, lengths: Tensor | None = None
+        self, x: Input, state: Any = None, lengths: Tensor | None = None
     ) -> tuple[Activity, Any]:
-        """One forward pass with everything that it did, and the state of body and readout."""
+        """One forward pass with what it did, and the state of body and readout."""
+        body, readout = self.body, self.readout
         inner, outer = (None, None) if state is None else state
+        spikes: list[Tensor] = []
+        if not isinstance(body, SpikingRNN):
+            out, inner = body(x.to_dense() if isinstance(x, Events) else x, inner, lengths)
+        elif isinstance(readout, Readout) and readout.engine == body.engine:
+            return self._as_one(body, readout, x, (inner, outer), lengths)
+        else:
+            made = body.run(x, inner, lengths)
+            out, inner, spikes = made.out, body.stacked(made.states), made.spikes
+        if isinstance(readout, Readout):
+            steps, outer = readout(out, outer, lengths)
+            return Activity(ANSWERS[self.answer](steps, lengths), spikes), (inner, outer)
+        return Activity(readout(ANSWERS[self.answer](out, lengths)), spikes), (inner, outer)
+
+    def _as_one(
+        self, body: SpikingRNN, readout: Readout, x: Input, state: Any, lengths: Tensor | None
+    ) -> tuple[Activity, Any]:
+        """Body and readout as one stack, so that no spike train between them is made dense."""
+        inner, outer = state
+        below = body.start(x, inner, lengths)
+        outside = outer if outer is not None else readout.zero_state(x.shape[1])
+        boundary.check_state(
+            outside,
+            readout.neuron.state,
+            (readout.num_layers, x.shape[1], readout.hidden_size),
+        )
+        above = [readout.neuron.state(*fields) for fields in zip(*outside)]
+        populations = [*body.populations(), *readout.populations()]
+        made = run_stack(body.engine, populations, [*below, *above], x, lengths)
+        after = (
+            body.stacked(made.states[: body.num_layers]),
+            readout.stacked(made.states[body.num_layers :]),
+        )
+        return Activity(ANSWERS[self.answer](made.out, lengths), made.spikes), after
+
+    def hidden(self, x: Input, lengths: Tensor | None = None) -> list[Tensor]:
+        """The output of every hidden layer (T, B, H); of a standard network that of the last."""
         if isinstance(self.body, SpikingRNN):
-            hidden, inner = self.body.unroll(x, inner, lengths)
-        else:
-            out, inner = self.body(x, inner, lengths)
-            hidden = [out]
-        if isinstance(self.readout, Readout):
-            steps, outer = self.readout(hidden[-1], outer, lengths)
-            logits = ANSWERS[self.answer](steps, lengths)
-        else:
-            logits = self.readout(ANSWERS[self.answer](hidden[-1], lengths))
-        return Activity(logits, hidden), (inner, outer)
+            return self.body.unroll(x, lengths=lengths)[0]
+        return [self.body(x, None, lengths)[0]]
 
     def forward(
-        self, x: Tensor, state: Any = None, lengths: Tensor | None = None
+        self, x: Input, state: Any = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Any]:
         """Logits and state."""
         activity, after = self.run(x, state, lengths)

@@ -80,9 +80,9 @@ def record(
     with torch.no_grad():
         _, after = twin(x, state, lengths)
     steps = len(seen.i) // layer.num_layers
-    batch = seen.i[0].shape[0]
-    until = torch.full((batch,), steps, device=x.device) if lengths is None else lengths
-    running = (torch.arange(steps, device=x.device)[:, None] < until).unsqueeze(2)
+    batch, device = seen.i[0].shape[0], seen.i[0].device
+    until = torch.full((batch,), steps, device=device) if lengths is None else lengths
+    running = (torch.arange(steps, device=device)[:, None] < until).unsqueeze(2)
 
     def stacked(values: list[Tensor]) -> Tensor:
         whole = torch.stack(values)

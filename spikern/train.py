@@ -191,13 +191,13 @@ def _train_epoch(
         activity, _ = network.run(x, lengths=batch.lengths)
         loss = cross_entropy(activity.logits, batch.y)
         if network.spiking:
-            layer_rates = firing_rates(activity.hidden, batch.lengths)
+            layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
             if epoch == 0 and k == 0:
                 warn_of_extreme_rates(layer_rates)
             rates.append(sum(layer_rates) / len(layer_rates))
             if training.rate_penalty:
                 loss = loss + training.rate_penalty * _excess(
-                    activity.hidden, batch.lengths, training.rate_limit
+                    activity.spikes, batch.lengths, training.rate_limit
                 )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -218,9 +218,9 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(logits.flatten(0, -2), y.flatten())
 
 
-def _excess(hidden: list[Tensor], lengths: Tensor, limit: float) -> Tensor:
+def _excess(spikes: list[Tensor], lengths: Tensor, limit: float) -> Tensor:
     steps = lengths.sum()
-    per_layer = [(z.sum((0, 1)) / steps - limit).relu().square().mean() for z in hidden]
+    per_layer = [(n / steps - limit).relu().square().mean() for n in spikes]
     return torch.stack(per_layer).sum()
 
 
@@ -248,7 +248,7 @@ def evaluate(network: Network, split: Split, batch_size: int = 256) -> Evaluatio
                 predictions[indices] = answer
             if network.spiking:
                 steps = int(batch.lengths.sum())
-                rates = firing_rates(activity.hidden, batch.lengths)
+                rates = firing_rates(activity.spikes, batch.x, batch.lengths)
                 weighted.append([rate * steps for rate in rates])
     labelled = split.y >= 0
     accuracy = float((predictions == split.y)[labelled].double().mean())

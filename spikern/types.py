@@ -88,9 +88,11 @@ class NeuronModel:
                 raise InputError(
                     f"{self.name} has no constant '{symbol}'; it has {', '.join(symbols)}"
                 )
-            if changed[symbols[symbol]].kind != "real" and not value > 0:
-                raise InputError(f"{symbol} must be above 0, got {value}")
-            changed[symbols[symbol]] = replace(changed[symbols[symbol]], mean=value)
+            constant = changed[symbols[symbol]]
+            wanted = constant.permits(value)
+            if wanted:
+                raise InputError(f"{symbol} must be {wanted}, got {value}")
+            changed[symbols[symbol]] = replace(constant, mean=value)
         return replace(self, constants=changed)
 
     def frozen(self) -> NeuronModel:

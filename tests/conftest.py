@@ -1,10 +1,12 @@
-"""Tests marked `data` read the original files, so they need the folder that has them."""
+"""Tests marked `data` need the folder of the original files; kernels run as plain Python."""
 
 import os
 
 import pytest
+from numba import config
 
 from spikern.data.files import FOLDER
+from spikern.engines import cache, fused
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -14,3 +16,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(skip)
+
+
+@pytest.fixture
+def plain_python(monkeypatch, tmp_path):
+    """Kernels without compilation and without what other tests left; returns a planter."""
+    monkeypatch.setattr(config, "DISABLE_JIT", True)
+    monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "_modules", {})
+    monkeypatch.setattr(cache, "_ready", set())
+    monkeypatch.setattr(fused, "_sources", {})
+
+    def plant(where, right, wrong):
+        original = where.source
+
+        def planted(*args, **settings):
+            text = original(*args, **settings)
+            assert right in text
+            return text.replace(right, wrong)
+
+        monkeypatch.setattr(where, "source", planted)
+
+    return plant
+
+
+@pytest.fixture
+def mostly_plain(request):
+    """Kernels of LIF and ALIF compiled; of the others plain Python, which takes no seconds each."""
+    if request.node.callspec.params["name"] not in ("LIF", "ALIF"):
+        request.getfixturevalue("plain_python")

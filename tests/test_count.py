@@ -199,7 +199,7 @@ def test_the_brute_force_computes_the_same_network():
     for kind in ("RNN", "GRU", "LSTM"):
         network = build(kind, 3, 5, 2, "mean").double()
         x = torch.randn(9, 3, 3, dtype=torch.float64)
-        hidden = network.run(x, lengths=LENGTHS)[0].hidden[0]
+        hidden = network.hidden(x, LENGTHS)[0]
         _, last = tallied(network, x, False)
         torch.testing.assert_close(hidden[:1, 2], torch.tensor(last, dtype=torch.float64))
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from spikern.agreement import difference
 from spikern.engines import trace
 from spikern.engines.derive import update_ops
-from spikern.neurons import ALIF, LI, LIF, NEURONS
+from spikern.layers import SpikingRNN
+from spikern.neurons import ALIF, EIF, LI, LIF, NEURONS, RF, HardLIF
 from spikern.surrogate import SURROGATES
 from spikern.types import UnsupportedError
 
@@ -18,6 +20,13 @@ def test_operations_of_the_neurons_counted_by_hand():
     # ALIF: two products more for a, one for adapt_scale a; one sum for a, one for the threshold.
     assert update_ops(ALIF) == {"mul": 6, "add": 5, "compare": 1}
     assert update_ops(LI) == {"mul": 2, "add": 1}
+    # HardLIF: beside LIF's without its reset, two products and 1 - z and a sum for what is kept.
+    assert update_ops(HardLIF) == {"mul": 4, "add": 4, "compare": 1}
+    # RF: 1 - z, its products with y and v, z v_th and a sum; y: two and two; v: two and one.
+    assert update_ops(RF) == {"mul": 7, "add": 6, "compare": 1}
+    # EIF: 1 - z and a product; - v_rh, / v_sharp, exp, times v_sharp; alpha v, + i, times
+    # (1 - alpha), their sum; - v_th.
+    assert update_ops(EIF) == {"mul": 4, "add": 5, "div": 1, "compare": 1, "exp": 1}
 
 
 def test_a_users_own_neuron_is_counted_from_its_equation():
@@ -56,6 +65,37 @@ def test_an_unknown_operation_is_named_with_its_line():
     line = step.__code__.co_firstlineno + 1
     with pytest.raises(UnsupportedError, match=rf"aten\.cumsum.*line {line} of test_derive\.py"):
         update_ops(replace(LIF, name="summing", step=step))
+
+
+def test_a_dimension_is_that_of_the_layer():
+    """A step may name the neurons' dimension; what has no kernel is still named."""
+
+    def step(p, s, i, fire):
+        z = fire(i - 0.1 * torch.cumsum(s.z, dim=1))
+        return LIF.state(i, z), z
+
+    with pytest.raises(UnsupportedError, match=r"aten\.cumsum"):
+        update_ops(replace(LIF, name="summing", step=step))
+
+
+def test_functions_of_two_arguments_get_both(plain_python):
+    def step(p, s, i, fire):
+        v = 0.5 * s.v + torch.pow(p.alpha_mem, s.v.abs()) * i
+        z = fire(v - p.v_th)
+        return LIF.state(v, z), z
+
+    two = replace(LIF, name="two", step=step)
+    layer = SpikingRNN(two, 3, 4, engine="fused")
+    x = torch.randn(9, 2, 3, generator=torch.Generator().manual_seed(0))
+    outputs, after = layer.unroll(x)
+    assert not difference(layer, x, outputs, after)
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"), [("LIF", True), ("RefractoryLIF", True), ("EIF", False), ("BRF", False)]
+)
+def test_what_must_be_equal_bit_for_bit_is_told_by_the_operations(name, alike):
+    assert trace.rounds_alike(NEURONS[name]) == alike
 
 
 def test_a_step_that_fires_twice_is_refused():

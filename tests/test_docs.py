@@ -3,10 +3,13 @@
 import ast
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from spikern import NEURONS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -39,7 +42,16 @@ def test_examples_run(page, page_examples, tmp_path):
 def test_the_examples_are_found():
     """Else the test above would prove nothing."""
     with_examples = {page.stem for page in PAGES if ">>> " in page.read_text()}
-    expected = {"architecture", "first_network", "library", "notation", "op_counting", "streaming"}
+    expected = {
+        "architecture",
+        "first_network",
+        "library",
+        "neurons",
+        "new_neuron",
+        "notation",
+        "op_counting",
+        "streaming",
+    }
     assert expected <= with_examples
 
 
@@ -47,6 +59,47 @@ def test_an_example_that_goes_otherwise_is_reported(page_examples, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("```pycon\n>>> 1 + 1\n3\n```\n")
     assert "Got:\n    2" in page_examples.run(page, tmp_path)
+
+
+@pytest.fixture
+def neuron_pages(monkeypatch):
+    """The module that makes the neurons' pages when the documents are built."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import neuron_pages
+
+    yield neuron_pages
+    del sys.modules["neuron_pages"]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", NEURONS)
+def test_every_neuron_has_its_page(name, neuron_pages):
+    model = NEURONS[name]
+    text = neuron_pages.page(model)
+    assert neuron_pages.equations(model) in text
+    for constant in model.constants.values():
+        assert f"| `{constant.symbol}` | {constant.mean:g}" in text
+    assert f"{name}_step.svg" in text
+    drawn = neuron_pages.step_figure(model)
+    assert [axis.texts[0].get_text() for axis in drawn.axes if axis.texts] == [
+        "i", *(field for field in model.state._fields if field != "z")
+    ]  # fmt: skip
+    assert neuron_pages.second_figure(model).axes[0].lines
+    if model.spikes:
+        current = neuron_pages.step_current(neuron_pages.amplitude(model))
+        assert neuron_pages.run(model, current)["z"].sum() >= neuron_pages.SPIKES
+
+
+def test_one_symbol_means_one_thing():
+    """Every symbol of every neuron is in the table of symbols, once."""
+    page = (ROOT / "docs" / "notation.md").read_text()
+    table = page.split("## Symbols")[1].split("\n## ")[0]
+    first = re.findall(r"^\| (`.*?`) \|", table, flags=re.MULTILINE)
+    listed = [symbol for cell in first for symbol in re.findall(r"`(\w+)`", cell)]
+    assert len(listed) == len(set(listed))
+    used = {s for m in NEURONS.values() for s in (*m.params._fields, *m.state._fields)}
+    used |= {c.symbol for m in NEURONS.values() for c in m.constants.values()}
+    assert used <= set(listed)
 
 
 def imported_rooms(path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from engine_cases import (
     SPIKING,
+    assert_as_reference,
     assert_close_by_name,
     dyadic_layer,
     events,
@@ -17,6 +18,7 @@ from engine_cases import (
 
 from spikern.engines import boundary, fused
 from spikern.engines import reference as reference_engine
+from spikern.engines.stack import Population
 from spikern.layers import SpikingRNN
 from spikern.neurons import ALIF, LIF, NEURONS
 from spikern.surrogate import SURROGATES
@@ -31,14 +33,9 @@ def test_dyadic_weights_give_the_references_bits_and_gradients(
     name, steps, batch, features, hidden
 ):
     layer = dyadic_layer(name, features, hidden)
-    x = events(steps, batch, features)
-    found, out, after = gradients(layer, x)
-    expected, out_reference, after_reference = gradients(with_engine(layer, "reference"), x)
+    out = assert_as_reference(layer, events(steps, batch, features))
     if steps > 30 and layer.neuron.spikes:
         assert 0.005 < out.mean() < 0.6
-    assert torch.equal(out, out_reference)
-    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
-    assert_close_by_name(found, expected)
 
 
 @pytest.mark.parametrize("name", NEURONS)
@@ -48,12 +45,7 @@ def test_lengths_stacks_and_states_in_the_middle(name):
     lengths = torch.tensor([40, 1, 17, 16, 33])
     _, state = layer(events(9, 5, 6, seed=2))
     state = type(state)(*(f.detach() for f in state))
-    found, out, after = gradients(layer, x, lengths, state)
-    slow = with_engine(layer, "reference")
-    expected, out_reference, after_reference = gradients(slow, x, lengths, state)
-    assert torch.equal(out, out_reference)
-    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
-    assert_close_by_name(found, expected)
+    assert_as_reference(layer, x, lengths, state)
 
 
 @pytest.mark.parametrize("name", NEURONS)
@@ -69,6 +61,7 @@ def test_chunked_is_whole_and_a_sample_alone_is_the_sample_in_its_batch(name):
     assert torch.equal(alone, whole[:, 2:3])
 
 
+@pytest.mark.usefixtures("mostly_plain")
 @pytest.mark.parametrize("name", SPIKING)
 def test_smooth_neurons_have_the_references_gradients(name):
     surrogate = SURROGATES["triangular"]()
@@ -82,7 +75,10 @@ def test_smooth_neurons_have_the_references_gradients(name):
     current = torch.nn.functional.linear(x, w_in, bias)
     params, before = model.params(*shared), model.state(*state)
     slow = reference_engine.run(model, params, before, current, w_rec, surrogate.primitive, lengths)
-    fast = fused.run(model, surrogate, params, before, x, w_in, bias, w_rec, lengths, smooth=True)
+    population = Population(model, surrogate, params, w_in, bias, w_rec)
+    made = fused.run_stack([population], [before], x, lengths, smooth=True)
+    fast = made.out, made.states[0]
+    torch.testing.assert_close(made.spikes[0], made.out.sum((0, 1)))
     results = []
     for out, after in (slow, fast):
         loss = (out * out).sum() + sum((f * f).sum() for f in after)
@@ -104,7 +100,7 @@ def test_every_surrogate_has_the_references_gradients(surrogate):
 def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
     layer = SpikingRNN("LIF", 40, 17, engine="fused")
     x = torch.randn(30, 4, 40, generator=torch.Generator().manual_seed(0))
-    assert fused._is_dense(x)
+    assert fused.listed(x) is None
     found, out, _ = gradients(layer, x)
     expected, reference, _ = gradients(with_engine(layer, "reference"), x)
     assert torch.equal(out, reference)
@@ -167,13 +163,15 @@ def test_what_buffers_held_before_never_shows(monkeypatch):
 def test_the_operator_keeps_torchs_contract():
     layer = dyadic_layer("LIF", 6, 17)
     name = fused.kernel_name(layer.neuron, layer.surrogate)
-    weights = [p.detach().requires_grad_() for p in (layer.weight_ih_l0, layer.weight_hh_l0)]
-    bias = layer.bias_l0.detach().requires_grad_()
-    params = torch.stack(tuple(layer.params(0))).detach().requires_grad_()
-    start = torch.zeros(2, 3, 17, requires_grad=True)
     x = events(9, 3, 6).requires_grad_()
-    arguments = (name, x, *weights, bias, params, start, torch.full((3,), 9))
-    torch.library.opcheck(torch.ops.spikern.run.default, arguments)
+    layer(x)
+    (population,) = layer.populations()
+    state = layer.neuron.state(*torch.zeros(2, 3, 17))
+    tensors = [t.detach() for t in fused._tensors(population, state)]
+    tensors = [t.requires_grad_() if t.is_floating_point() else t for t in tensors]
+    none = torch.empty(0)
+    given = (x, none.long(), none.int(), none, torch.full((3,), 9), tensors)
+    torch.library.opcheck(torch.ops.spikern.run.default, (name, 9, *given))
 
 
 def test_compile_takes_the_layer_whole():

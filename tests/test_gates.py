@@ -8,15 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_cases import (
-    SPIKING,
-    assert_close_by_name,
-    dyadic_layer,
-    events,
-    gradients,
-    with_engine,
-)
-from numba import config
+from engine_cases import SPIKING, assert_as_reference, dyadic_layer, events, gradients
 from test_count import test_counts_equal_brute_force as counts_equal_brute_force
 from test_count import (
     test_every_layer_direction_and_projection_equals_brute_force as directions_equal_brute_force,
@@ -24,47 +16,27 @@ from test_count import (
 from test_memory import test_traffic_equals_brute_force as traffic_equals_brute_force
 from torch import nn
 
-from spikern import LIF
-from spikern.check import ContractError, check_neuron
-from spikern.engines import cache, fused, kernel, stream, stream_kernel
+from spikern import ALIF, EIF, LIF
+from spikern.check import ContractError, check_neuron, fused_agrees, stays_finite, stream_agrees
+from spikern.engines import kernel, stream, stream_kernel
 from spikern.ops import memory, spiking, standard
 
 FAULTS = {
     "reset gradient dropped": ("G_z[q, h] = bx_add_8", "G_z[q, h] = f32(0.0)"),
     "recurrence off by one": (
-        "n = unpack(bits, (t - 1) * batch + b, rows)\n                        add_to_rows",
-        "n = unpack(bits, t * batch + b, rows)\n                        add_to_rows",
+        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)\n                        if linked:\n"
+        "                            add_to_links",
+        "n = list_kept(bits, t * batch + b, rows, 0)\n                        if linked:\n"
+        "                            add_to_links",
     ),
     "fires at threshold": ("z = truth(u > f32(0.0))", "z = truth(u >= f32(0.0))"),
     "state leaks between samples": ("S_v[q, h] = start[0, low + q, h]", "S_v[q, h] = S_v[0, h]"),
-    "recurrence forgotten": ("add_rows(acc, w_rec, rows, q, counts[q])", "pass"),
+    "recurrence forgotten": ("add_rows(acc, w_rec, rows, 0, n)", "pass"),
     "recurrent gradient forgotten": ("add_dots(G_z, q, w_rec, rows, 0, n, di)", "pass"),
     "padding runs on": ("if t >= lengths[b]:", "if t > lengths[b]:"),
     "bias gradient twice": ("db[h] += y", "db[h] += f32(2.0) * y"),
-    "initial spikes forgotten": ("add_scaled_rows(acc, w_rec, rows, q, n, S_z, q)", "pass"),
+    "initial spikes forgotten": ("add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)", "pass"),
 }
-
-
-@pytest.fixture
-def plain_python(monkeypatch, tmp_path):
-    """Kernels without compilation and without what other tests left; returns a planter."""
-    monkeypatch.setattr(config, "DISABLE_JIT", True)
-    monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path))
-    monkeypatch.setattr(cache, "_modules", {})
-    monkeypatch.setattr(cache, "_ready", set())
-    monkeypatch.setattr(fused, "_sources", {})
-
-    def plant(where, right, wrong):
-        original = where.source
-
-        def planted(*args, **settings):
-            text = original(*args, **settings)
-            assert right in text
-            return text.replace(right, wrong)
-
-        monkeypatch.setattr(where, "source", planted)
-
-    return plant
 
 
 def agree(layer):
@@ -75,12 +47,7 @@ def agree(layer):
     start = start._replace(z=(torch.arange(start.z.numel()) % 2).float().reshape(start.z.shape))
     if "v" in start._fields:
         start = start._replace(v=torch.linspace(-1, 1, start.v.numel()).reshape(start.v.shape))
-    found, out, after = gradients(layer, x, lengths, start)
-    slow = with_engine(layer, "reference")
-    expected, out_reference, after_reference = gradients(slow, x, lengths, start)
-    assert torch.equal(out, out_reference)
-    assert all(torch.equal(a, b) for a, b in zip(after, after_reference))
-    assert_close_by_name(found, expected)
+    assert_as_reference(layer, x, lengths, start)
 
 
 def silent_at_threshold(layer):
@@ -219,6 +186,38 @@ def memory_is_hidden():
 def test_a_neuron_that_breaks_a_law_is_named_with_the_law(step, law):
     with pytest.raises(ContractError, match=law):
         check_neuron(mutant(step))
+
+
+def test_what_is_not_finite_is_shown_with_the_smallest_current_and_the_first_step():
+    """From rest, u_{t+1} = exp(u_t) exceeds float32 at its fifth step whatever the input."""
+    with pytest.raises(ContractError, match=r"v is not at step 4 under a constant current of 1$"):
+        stays_finite(mutant(explodes))
+
+
+ENGINE_FAULTS = {
+    "fused spike": (fused_agrees, kernel, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"),
+    "fused state": (fused_agrees, kernel, "final[0, low + q, h] = S_v[q, h]", "pass"),
+    "fused gradient": (fused_agrees, kernel, "db[h] += y", "db[h] += f32(1.01) * y"),
+    "stream spike": (
+        stream_agrees, stream_kernel, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"
+    ),
+    "stream state": (stream_agrees, stream_kernel, "S0[0, h] =", "S0[0, h] = f32(1.01) *"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [ALIF, EIF], ids=lambda model: model.name)
+@pytest.mark.parametrize("fault", ENGINE_FAULTS)
+def test_an_engine_that_disagrees_breaks_a_law(fault, model, plain_python):
+    law, where, right, wrong = ENGINE_FAULTS[fault]
+    plain_python(where, right, wrong)
+    with pytest.raises(ContractError, match="agrees with the reference"):
+        law(model)
+
+
+def test_a_last_place_of_an_exponential_is_no_fault(plain_python):
+    """Two units in the last place more than the exponential of the other engine."""
+    plain_python(kernel, "return y * POWERS", "return y * f32(1.00000024) * POWERS")
+    fused_agrees(EIF)
 
 
 # Counts: each fault makes the count differ from brute force

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from spikern import Baseline, InputError, Readout, SpikingRNN, build, calibrate
+from spikern import NEURONS, RF, Baseline, InputError, Readout, SpikingRNN, build, calibrate
 from spikern.init import firing_rates
 from spikern.network import MODELS, hidden_for_budget, last_step, mean_step
 
@@ -42,7 +42,7 @@ def test_deepcopy_and_pickle():
         assert torch.equal(twin(x)[0], layer(x)[0])
 
 
-@pytest.mark.parametrize("neuron", ["LIF", "ALIF"])
+@pytest.mark.parametrize("neuron", [name for name, model in NEURONS.items() if model.spikes])
 @pytest.mark.parametrize(("features", "power"), [(1, 1.0), (40, 1.0), (140, 0.05), (700, 0.02)])
 def test_a_fresh_network_fires_at_a_few_per_cent(neuron, features, power):
     torch.manual_seed(0)
@@ -52,7 +52,7 @@ def test_a_fresh_network_fires_at_a_few_per_cent(neuron, features, power):
         if power == 1
         else (torch.rand(200, 8, features) < power) + 0.0
     )
-    for rate in firing_rates(layer.unroll(x)[0]):
+    for rate in firing_rates(layer.run(x).spikes, x):
         assert 0.005 < rate < 0.15
 
 
@@ -116,6 +116,8 @@ X = torch.randn(5, 2, 3)
         (lambda: SpikingRNN("LIF", 3, 0), "hidden_size must be at least 1"),
         (lambda: SpikingRNN("LIF", 3, 8, dt=0), "dt must be above 0"),
         (lambda: SpikingRNN("LI", 3, 8), "cannot be recurrent"),
+        (lambda: SpikingRNN(RF.with_constants(omega=2.0), 3, 8), "RF is unstable"),
+        (lambda: SpikingRNN("RF", 3, 8, dt=50.0), "a shorter dt"),
         (lambda: SpikingRNN("LIF", 3, 8, surrogate="triangle"), "did you mean 'triangular'"),
         (lambda: Baseline("lstm", 3, 8), "did you mean 'LSTM'"),
         (lambda: build("LSTM", 3, 8, 2, dt=2.0), "LSTM takes no dt"),

@@ -34,7 +34,7 @@ def network(sparse):
 
 def simulate(net, x, modify):
     """Every read and write of the network over x (T, B, F), one value at a time, by kind."""
-    hidden = net.run(x)[0].hidden[0]
+    hidden = net.hidden(x)[0]
     tally = Counter()
     layers = [
         (net.body, x, hidden, {"v": 1}, 3),  # alpha, 1 - alpha, threshold

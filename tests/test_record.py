@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from engine_cases import dyadic_layer, events, with_engine
+from engine_cases import dyadic_layer, events
 from torch import Tensor
 
 from spikern import (
@@ -19,6 +19,8 @@ from spikern import (
     positive,
     record,
 )
+from spikern.agreement import with_engine
+from spikern.engines.trace import rounds_alike
 from spikern.neurons import NEURONS
 
 MODULE = importlib.import_module("spikern.record")
@@ -67,6 +69,8 @@ def assert_is_what_ran(layer, x, steps):
 def test_every_step_of_every_layer_is_what_ran(name, engine):
     # Only events in make exact sums: a second layer of readouts would be given potentials.
     layers = 2 if NEURONS[name].spikes else 1
+    if engine == "fused" and not rounds_alike(NEURONS[name]):
+        pytest.skip("an exponential or a root is rounded otherwise in a kernel")
     layer, x = dyadic_layer(name, 6, 9, layers, engine), events(20, 3, 6)
     recording = assert_is_what_ran(layer, x, 20)
     outputs, after = layer.unroll(x)

@@ -34,10 +34,10 @@ def spiking(work: Work, x: Tensor, rate: float) -> Network:
     """ALIF without bias, calibrated to fire at `rate`, and a leaky readout."""
     torch.manual_seed(SEED)
     body = SpikingRNN(
-        "ALIF", work.features, work.hidden, work.layers, bias=False, input_power=work.input_power
-    )
-    for k in range(work.layers):
-        mask_recurrence(getattr(body, f"weight_hh_l{k}"), work.connectivity)
+        "ALIF", work.features, work.hidden, work.layers, bias=False,
+        recurrent=work.connectivity if work.connectivity < 1.0 else True,
+        input_power=work.input_power,
+    )  # fmt: skip
     init.calibrate(body, x, rate=rate)
     return Network(body, Readout(work.hidden, work.classes), "mean")
 

@@ -128,7 +128,7 @@ def stream_peer(rate: float, rates: list[float], network: Network, work: Work) -
 def measured_rates(network: Network, x: Tensor) -> list[float]:
     """Spikes per neuron and step, by layer."""
     with torch.no_grad():
-        return init.firing_rates(network.run(x)[0].hidden)
+        return init.firing_rates(network.run(x)[0].spikes, x)
 
 
 def make(name: str, work: Work, rate: float) -> Peer:

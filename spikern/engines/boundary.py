@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikern.events import Events
 from spikern.types import InputError
 
 
@@ -37,12 +38,14 @@ def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.empty(shape, dtype=dtype)
 
 
-def check_input(x: Tensor, features: int, dtype: torch.dtype) -> None:
-    """A finite floating (T, B, F) tensor with at least one step and one sample."""
-    if not isinstance(x, Tensor):
-        raise InputError(f"expected a torch tensor, got {type(x).__name__}")
-    if x.ndim != 3 or x.shape[2] != features:
+def check_input(x: Tensor | Events, features: int, dtype: torch.dtype) -> None:
+    """A finite floating (T, B, F) tensor with at least one step and one sample, or events."""
+    if not isinstance(x, (Tensor, Events)):
+        raise InputError(f"expected a torch tensor or Events, got {type(x).__name__}")
+    if len(x.shape) != 3 or x.shape[2] != features:
         raise InputError(f"expected input of shape (T, B, {features}), got {tuple(x.shape)}")
+    if isinstance(x, Events):
+        return
     if x.dtype != dtype:
         raise InputError(f"expected input of dtype {dtype} like the weights, got {x.dtype}")
     if x.shape[0] == 0 or x.shape[1] == 0:

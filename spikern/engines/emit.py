@@ -1,8 +1,8 @@
 """Programs printed as scalar Python that numba compiles: one line an operation, float32 throughout.
 
 Every product and sum is a statement of its own rounding, in the author's order, so a kernel's
-spikes are those of the reference engine bit for bit. exp is the exception: vectorised, it may
-differ from torch's in the last place.
+spikes are those of the reference engine bit for bit. exp, sqrt and the like are the exception:
+torch's vectorised ones may differ in the last place (trace.ALIKE lists what cannot).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORMS = {
     **{"exp": "exponential({0})", "relu": "{0} if {0} > f32(0.0) else f32(0.0)"},
     **{k: f"f32(math.{k}({{0}}))" for k in ("log", "sqrt", "tanh", "sin", "cos", "atan", "erf")},
     **{k: f"f32(math.{k}({{0}}))" for k in ("log1p", "expm1", "floor")},
-    **{"fmod": "f32(math.fmod({0}, {1}))", "rsqrt": "f32(1.0) / f32(math.sqrt({0}))"},
+    **{"fmod": "f32(math.fmod({0} , {1}))", "rsqrt": "f32(1.0) / f32(math.sqrt({0}))"},
     "sigmoid": "f32(1.0) / (f32(1.0) + exponential(-{0}))",
     **{"gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}"},
     **{"eq": "{0} == {1}", "ne": "{0} != {1}", "where": "{1} if {0} else {2}"},
@@ -101,4 +101,4 @@ def _power(base: str, exponent: Value, text: str) -> str:
         return f"f32(math.sqrt({base}))"
     if exponent == 0.0:
         return "f32(1.0)"
-    return f"f32(math.pow({base}, {text}))"
+    return f"f32(math.pow({base} , {text}))"

@@ -2,24 +2,27 @@
 
 Same meaning as the reference engine, float32 on the CPU. Forward, a unit that fired adds its row
 of weights; backward, a neuron farther from threshold than the surrogate reaches costs no
-recurrent product, and a weight's gradient is touched only when its source fired. What is kept
-for the backward pass is one bit a neuron and step, and the state every EVERY steps; the steps
-between are run again.
+recurrent product, and a weight's gradient is touched only when its source fired. A whole stack is
+one operator: inside it spikes are one bit a neuron and step and are never made dense. Kept for
+the backward pass are these bits and the state every EVERY steps; what lies between is run again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from spikern.engines import boundary, cache, kernel
+from spikern.engines.rows import HEAD, LISTING
+from spikern.engines.stack import Input, Outcome, Population, existing, is_linked
+from spikern.events import Events
 from spikern.surrogate import SURROGATES, Surrogate
-from spikern.types import NeuronModel, Params, State, UnsupportedError
+from spikern.types import NeuronModel, State, UnsupportedError
 
 EVERY = 16
 """Steps between the states that are kept."""
@@ -29,59 +32,83 @@ SUMS_BYTES = 1 << 25
 """Fewer blocks if their sums would take more than this."""
 DENSE_INPUT = 0.3
 """An input with a greater share of nonzero entries is multiplied as a matrix."""
+NARROW = 16
+"""Unless it has no more features than this: then a matrix product gains nothing."""
+FIELDS = 7
+"""Tensors of one population in the operator's list: w_in, bias, w_rec, params, start, at, to."""
 
 _sources: dict[Any, str] = {}
 _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "float32[:,:,:,::1]"
-_COMMON = f"{_F2}, {_F3}, {_F2}, {_F2}, {_F1}, {_F2}, {_F2}, {_F3}, int64[::1], int64"
+_I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
+_COMMON = (
+    f"int64, {_L1}, int64, int64, {_L1}, {_L1}, {_I1}, {_F1}, {_F3}, {_L2}, "
+    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}"
+)
 SIGNATURES = {
     "constants": f"void({_F2}, {_F2})",
-    "forward": f"void(int64, int64[::1], {_COMMON}, {_F3}, {_F3}, int32[:,::1], {_F4})",
+    "forward": f"void({_COMMON}, {_F3}, {_F3}, {_L2}, {_F4}, {_F2})",
     "backward": (
-        f"void(int64, int64[::1], {_F3}, {_F3}, {_COMMON}, int32[:,::1], {_F2}, {_F4}, "
-        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F3}, {_F3})"
+        f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_L2}, {_F2}, {_F4}, "
+        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3})"
     ),
+    "count_events": f"void({_F2}, int64, int64, {_L1})",
+    "list_events": f"void({_F2}, int64, int64, {_L1}, {_I1}, {_F1})",
 }
 
 
-def run(
-    model: NeuronModel,
-    surrogate: Surrogate,
-    params: Params,
-    state: State,
-    x: Tensor,
-    w_in: Tensor,
-    bias: Tensor | None,
-    w_rec: Tensor | None,
+def run_stack(
+    populations: Sequence[Population],
+    states: Sequence[State],
+    x: Input,
     lengths: Tensor | None = None,
     smooth: bool = False,
-) -> tuple[Tensor, State]:
-    """Run a population over time.
+) -> Outcome:
+    """Run populations one after the other on x (T, B, F); lengths (B,).
 
-    x (T, B, F), w_in (H, F), bias (H,), w_rec (H, H) as (to, from), state fields (B, H),
-    lengths (B,). Returns the outputs (T, B, H) and the state after each sample's last step.
-    Raises UnsupportedError for anything but float32 on the CPU, or a step without scalar form.
+    Raises UnsupportedError for anything but float32 on the CPU, a step without scalar form, or a
+    population below the last one that does not speak in spikes.
     """
-    if x.device.type != "cpu" or x.dtype != torch.float32:
+    weight = populations[0].w_in
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
         raise UnsupportedError(
-            f"engine='fused' runs float32 on the CPU, not {x.dtype} on {x.device.type}; "
+            f"engine='fused' runs float32 on the CPU, not {weight.dtype} on {weight.device.type}; "
             "use engine='reference'"
         )
-    name = kernel_name(model, surrogate, smooth)
+    names = [kernel_name(p.model, p.surrogate, smooth) for p in populations]
+    _load(HEAD + LISTING)
     steps, batch, _ = x.shape
-    hidden = w_in.shape[0]
     if lengths is None:
         lengths = torch.full((batch,), steps, dtype=torch.int64)
-    out, final, _, _ = _run(
-        name,
-        x,
-        w_in,
-        w_in.new_zeros((0, hidden)) if w_rec is None else w_rec,
-        w_in.new_zeros(hidden) if bias is None else bias,
-        torch.stack(tuple(params)),
-        torch.stack(tuple(state)),
-        lengths.to(torch.int64),
+    tensors = [t for p, s in zip(populations, states) for t in _tensors(p, s)]
+    none = weight.new_empty(0)
+    if isinstance(x, Events):
+        given = (none.view(0, 0, 0), x.offsets, x.indices, x.values)
+    else:
+        given = (x, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32), none)
+    found = _run(",".join(names), steps, *given, lengths.to(torch.int64), tensors)
+    count = len(populations)
+    finals = found[1 : 1 + count]
+    totals = found[1 + count : 1 + 2 * count]
+    return Outcome(
+        found[0],
+        [p.model.state(*f.unbind(0)) for p, f in zip(populations, finals)],
+        [t for p, t in zip(populations, totals) if p.model.spikes],
     )
-    return out, model.state(*final.unbind(0))
+
+
+def _tensors(p: Population, state: State) -> list[Tensor]:
+    hidden = len(p.w_in)
+    w_rec = p.w_rec if is_linked(p) else existing(p)
+    if w_rec is None:
+        w_rec = p.w_in.new_zeros((0, hidden))
+    at, to = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
+    if p.links is not None and is_linked(p):
+        source, target = p.links.unbind(1)
+        at = torch.zeros(hidden + 1, dtype=torch.int64)
+        at[1:] = torch.bincount(source, minlength=hidden).cumsum(0)
+        to = target.to(torch.int32)
+    bias = p.w_in.new_zeros(hidden) if p.bias is None else p.bias
+    return [p.w_in, bias, w_rec, torch.stack(tuple(p.params)), torch.stack(tuple(state)), at, to]
 
 
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
@@ -105,13 +132,17 @@ def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
-    text = _source(model, surrogate, smooth)
+    return str(_load(_source(model, surrogate, smooth)))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _load(text: str) -> str:
     cache.load(text)
     return cache.name_of(text)
 
 
 def _entry(name: str, entry: str) -> Any:
-    title = "" if entry == "constants" else f"{cache.module(name).TITLE} ({entry})"
+    title = f"{cache.module(name).TITLE} ({entry})" if entry in ("forward", "backward") else ""
     return cache.function(name, entry, SIGNATURES[entry], title)
 
 
@@ -139,173 +170,268 @@ def in_threads(work: Callable[[int], None], blocks: int) -> None:
         raise failed[0]
 
 
-def _edges(batch: int, weights: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Where each block of samples begins: a matter of sizes alone, never of threads."""
-    blocks = max(1, min(batch, BLOCKS, SUMS_BYTES // (4 * max(weights, 1))))
-    return np.linspace(0, batch, blocks + 1).astype(np.int64)
+class Arrays(NamedTuple):
+    """What a kernel reads of one population, in the order of its arguments."""
 
-
-def _is_dense(x: Tensor) -> bool:
-    """Whether the input is analog: multiplied as a matrix rather than row by row."""
-    return x.shape[2] > 16 and int(torch.count_nonzero(x)) > DENSE_INPUT * x.numel()
+    offsets: Any
+    indices: Any
+    values: Any
+    current: Any
+    below: Any
+    w_in: Any
+    w_rec: Any
+    at: Any
+    to: Any
+    links: Any
+    bias: Any
+    P: Any
+    C: Any
+    start: Any
 
 
 def _array(x: Tensor) -> Any:
     return x.detach().contiguous().numpy()
 
 
-def _common(
-    name: str, x: Tensor, w_in: Tensor, w_rec: Tensor, bias: Tensor, params: Tensor
-) -> tuple[bool, tuple[Any, ...]]:
-    """Whether the input is projected as a matrix, and what both kernels read."""
-    none = x.new_empty((0, 0))
-    hidden = w_in.shape[0]
-    dense = _is_dense(x)
-    if dense:
-        current = torch.nn.functional.linear(x, w_in, bias)
-        values, rows = none, w_in.new_empty((0, hidden))
-    else:
-        current, values, rows = x.new_empty((0, 0, 0)), x.reshape(-1, x.shape[2]), w_in.t()
-    recurrent = w_rec.t() if w_rec.numel() else w_rec
-    P = _array(params)
-    C = boundary.allocate(cache.module(name).CONSTANTS, hidden).numpy()
-    _entry(name, "constants")(P, C)
-    return dense, (
-        _array(values), _array(current), _array(rows), _array(recurrent),
-        _array(bias), P, C,
-    )  # fmt: skip
+def _edges(batch: int, weights: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each block of samples begins: a matter of sizes alone, never of threads."""
+    blocks = max(1, min(batch, BLOCKS, SUMS_BYTES // (4 * max(weights, 1))))
+    return np.linspace(0, batch, blocks + 1).astype(np.int64)
+
+
+def listed(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The events of x (T, B, F) as offsets, indices, values; None if it is no sparse input."""
+    name = cache.name_of(HEAD + LISTING)
+    rows = _array(x.reshape(-1, x.shape[2]))
+    edges = np.linspace(0, len(rows), BLOCKS + 1).astype(np.int64)
+    counts = np.empty(len(rows), np.int64)
+    count = _entry(name, "count_events")
+    in_threads(lambda k: count(rows, edges[k], edges[k + 1], counts), BLOCKS)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    if x.shape[2] > NARROW and offsets[-1] > DENSE_INPUT * x.numel():
+        return None
+    indices = boundary.allocate(int(offsets[-1]), dtype=torch.int32)
+    values = boundary.allocate(int(offsets[-1]))
+    fill = _entry(name, "list_events")
+    into = offsets, indices.numpy(), values.numpy()
+    in_threads(lambda k: fill(rows, edges[k], edges[k + 1], *into), BLOCKS)
+    return torch.from_numpy(offsets), indices, values
+
+
+def _flat(at: Tensor, to: Tensor, hidden: int) -> Tensor:
+    """Where each link's weight is in the flattened w_rec."""
+    return to.long() * hidden + torch.repeat_interleave(at.diff())
+
+
+def _layout(
+    names: Sequence[str],
+    x: Tensor,
+    events: tuple[Tensor, Tensor, Tensor],
+    tensors: Sequence[Tensor],
+    bits: Sequence[Tensor],
+) -> list[Arrays]:
+    """What the kernels of every population read."""
+    none = torch.empty(0)
+    lists: tuple[Tensor, Tensor, Tensor] | None = events if len(events[0]) else listed(x)
+    made = []
+    for k, name in enumerate(names):
+        w_in, bias, w_rec, params, start, at, to = tensors[FIELDS * k : FIELDS * (k + 1)]
+        hidden = len(bias)
+        current, below = none.view(0, 0, 0), torch.empty((0, 0), dtype=torch.int64)
+        rows = w_in.t()
+        if k > 0:
+            below = bits[k - 1]
+        elif lists is None:
+            current, rows = torch.nn.functional.linear(x, w_in, bias), rows[:0]
+        links, recurrent = none, w_rec.t()
+        if len(at):
+            links, recurrent = w_rec.reshape(-1)[_flat(at, to, hidden)], recurrent[:0]
+        P = _array(params)
+        C = boundary.allocate(cache.module(name).CONSTANTS, hidden).numpy()
+        _entry(name, "constants")(P, C)
+        of_input = (none.long(), none.int(), none) if k > 0 or lists is None else lists
+        read = (*of_input, current, below, rows, recurrent, at, to, links, bias)
+        arrays = Arrays._make([*map(_array, read), P, C, _array(start)])
+        made.append(arrays._replace(to=arrays.to.view(np.uint32)))
+    return made
 
 
 @torch.library.custom_op("spikern::run", mutates_args=(), device_types="cpu")
 def _run(
-    name: str,
+    names: str,
+    steps: int,
     x: Tensor,
-    w_in: Tensor,
-    w_rec: Tensor,
-    bias: Tensor,
-    params: Tensor,
-    start: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
     lengths: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    out, final, bits, checks = _outputs(boundary.allocate, x, start)
-    _, common = _common(name, x, w_in, w_rec, bias, params)
-    edges = _edges(x.shape[1], w_rec.numel() + w_in.numel())
-    rest = (*common, _array(start), _array(lengths), EVERY)
-    forward = _entry(name, "forward")
-    arrays = [out.numpy(), final.numpy(), bits.numpy(), checks.numpy()]
-    in_threads(lambda block: forward(block, edges, *rest, *arrays), len(edges) - 1)
-    return out, final, bits, checks
+    tensors: list[Tensor],
+) -> list[Tensor]:
+    """Out; then of every population: final states, totals, bits, checks."""
+    each = names.split(",")
+    found = _outputs(boundary.allocate, steps, len(lengths), tensors)
+    out, finals, totals, bits, checks = _parts(found)
+    layout = _layout(each, x, (offsets, indices, values), tensors, bits)
+    for k, (name, arrays) in enumerate(zip(each, layout)):
+        edges = _edges(len(lengths), arrays.w_rec.size + arrays.w_in.size)
+        blocks = len(edges) - 1
+        sums = boundary.allocate(blocks, len(arrays.bias))
+        into = [
+            out.numpy() if k == len(each) - 1 else np.empty((0, 0, 0), np.float32),
+            *(t[k].numpy() for t in (finals, bits, checks)),
+            sums.numpy(),
+        ]
+        forward = _entry(name, "forward")
+        rest = (edges, steps, EVERY, _array(lengths), *arrays, *into)
+        in_threads(lambda block, f=forward, r=rest: f(block, *r), blocks)  # type: ignore[misc]
+        torch.sum(sums, 0, out=totals[k])
+    return found
 
 
-def _outputs(make: Callable[..., Tensor], x: Tensor, start: Tensor) -> tuple[Tensor, ...]:
-    steps, batch, _ = x.shape
-    fields, _, hidden = start.shape
-    out, final = make(steps, batch, hidden), make(fields, batch, hidden)
-    bits = make(steps * batch, (hidden + 31) // 32, dtype=torch.int32)
-    return out, final, bits, make((steps + EVERY - 1) // EVERY, fields, batch, hidden)
+def _outputs(
+    make: Callable[..., Tensor], steps: int, batch: int, tensors: Sequence[Tensor]
+) -> list[Tensor]:
+    starts = tensors[4::FIELDS]
+    checked = (steps + EVERY - 1) // EVERY
+    sizes = [(s.shape[0], s.shape[2]) for s in starts]
+    return [
+        make(steps, batch, sizes[-1][1]),
+        *(make(fields, batch, hidden) for fields, hidden in sizes),
+        *(make(hidden) for _, hidden in sizes),
+        *(make(steps * batch, (hidden + 63) // 64, dtype=torch.int64) for _, hidden in sizes),
+        *(make(checked, fields, batch, hidden) for fields, hidden in sizes),
+    ]
+
+
+def _parts(found: Sequence[Any]) -> tuple[Any, Any, Any, Any, Any]:
+    """The operator's list as out, finals, totals, bits, checks."""
+    count = (len(found) - 1) // 4
+    of_kind = (found[1 + count * n : 1 + count * (n + 1)] for n in range(4))
+    return (found[0], *of_kind)
 
 
 @_run.register_fake
 def _(
-    name: str,
+    names: str,
+    steps: int,
     x: Tensor,
-    w_in: Tensor,
-    w_rec: Tensor,
-    bias: Tensor,
-    params: Tensor,
-    start: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
     lengths: Tensor,
-) -> tuple[Tensor, ...]:
-    return _outputs(x.new_empty, x, start)
+    tensors: list[Tensor],
+) -> list[Tensor]:
+    return _outputs(tensors[0].new_empty, steps, len(lengths), tensors)
 
 
 @torch.library.custom_op("spikern::run_backward", mutates_args=(), device_types="cpu")
 def _run_backward(
-    name: str,
+    names: str,
+    steps: int,
     d_out: Tensor,
-    d_final: Tensor,
+    d_finals: list[Tensor],
+    d_totals: list[Tensor],
     x: Tensor,
-    w_in: Tensor,
-    w_rec: Tensor,
-    bias: Tensor,
-    params: Tensor,
-    start: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
     lengths: Tensor,
+    tensors: list[Tensor],
     z_all: Tensor,
-    bits: Tensor,
-    checks: Tensor,
+    bits: list[Tensor],
+    checks: list[Tensor],
     wants_x: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    steps, batch, features = x.shape
-    hidden = w_in.shape[0]
-    dense, common = _common(name, x, w_in, w_rec, bias, params)
-    edges = _edges(batch, w_rec.numel() + w_in.numel())
-    blocks = len(edges) - 1
-    make = boundary.allocate
-    d_current = make(steps, batch, hidden) if dense or wants_x else make(0, 0, 0)
-    d_w_in = make(blocks, 0 if dense else features, hidden)
-    d_w_rec = make(blocks, w_rec.shape[0], hidden)
-    d_bias, d_params = make(blocks, hidden), make(blocks, *params.shape)
-    d_start = make(*start.shape)
-    rest = (
-        _array(d_out), _array(d_final), *common, _array(start), _array(lengths), EVERY,
-        _array(bits), _array(z_all), _array(checks), d_current.numpy(), d_w_in.numpy(),
-        d_w_rec.numpy(), d_bias.numpy(), d_params.numpy(), d_start.numpy(),
-    )  # fmt: skip
-    backward = _entry(name, "backward")
-    in_threads(lambda block: backward(block, edges, *rest), blocks)
-    if dense:
-        g_w_in = d_current.reshape(-1, hidden).t() @ x.reshape(-1, features)
-    else:
-        g_w_in = d_w_in.sum(0).t().contiguous()
-    g_w_rec = d_w_rec.sum(0).t().contiguous() if w_rec.numel() else torch.zeros_like(w_rec)
-    d_x = d_current @ w_in if wants_x else x.new_empty(0)
-    return d_x, g_w_in, g_w_rec, d_bias.sum(0), d_params.sum(0), d_start
+) -> list[Tensor]:
+    """The gradient of x; then of every population those of w_in, bias, w_rec, params, start."""
+    each = names.split(",")
+    batch, make = len(lengths), boundary.allocate
+    layout = _layout(each, x, (offsets, indices, values), tensors, bits)
+    given, above, w_above = _array(d_out), np.empty((0, 0, 0), np.float32), np.empty((0, 0))
+    w_above = w_above.astype(np.float32)
+    gradients: list[Tensor] = []
+    for k in range(len(each) - 1, -1, -1):
+        a = layout[k]
+        hidden = len(a.bias)
+        edges = _edges(batch, a.w_rec.size + a.w_in.size)
+        blocks = len(edges) - 1
+        projected = a.current.size > 0
+        passed = k > 0 or projected or wants_x
+        d_current = make(steps, batch, hidden) if passed else make(0, 0, 0)
+        sums = [
+            make(blocks, *shape)
+            for shape in (a.w_in.shape, a.w_rec.shape, a.links.shape, (hidden,), a.P.shape)
+        ]
+        d_start = make(*a.start.shape)
+        rest = (
+            edges, steps, EVERY, _array(lengths), *a, given, _array(d_finals[k]),
+            _array(d_totals[k]), above, w_above, _array(bits[k]), _array(z_all),
+            _array(checks[k]), d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
+        )  # fmt: skip
+        backward = _entry(each[k], "backward")
+        in_threads(lambda block, f=backward, r=rest: f(block, *r), blocks)  # type: ignore[misc]
+        d_in, d_rec, d_links, d_bias, d_params = (s.sum(0) for s in sums)
+        w_in, _, w_rec, _, _, at, to = tensors[FIELDS * k : FIELDS * (k + 1)]
+        g_in = d_in.t().contiguous()
+        if projected:
+            g_in = d_current.reshape(-1, hidden).t() @ x.reshape(-1, x.shape[2])
+        g_rec = torch.zeros_like(w_rec) if len(at) else d_rec.t().contiguous()
+        if len(at):
+            g_rec.view(-1)[_flat(at, to, hidden)] = d_links
+        gradients = [g_in, d_bias, g_rec.view_as(w_rec), d_params, d_start, *gradients]
+        given, above, w_above = np.empty((0, 0, 0), np.float32), d_current.numpy(), _array(w_in.t())
+    d_x = d_current @ tensors[0] if wants_x else x.new_empty(0)
+    return [d_x, *gradients]
 
 
 @_run_backward.register_fake
 def _(
-    name: str,
+    names: str,
+    steps: int,
     d_out: Tensor,
-    d_final: Tensor,
+    d_finals: list[Tensor],
+    d_totals: list[Tensor],
     x: Tensor,
-    w_in: Tensor,
-    w_rec: Tensor,
-    bias: Tensor,
-    params: Tensor,
-    start: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
     lengths: Tensor,
+    tensors: list[Tensor],
     z_all: Tensor,
-    bits: Tensor,
-    checks: Tensor,
+    bits: list[Tensor],
+    checks: list[Tensor],
     wants_x: bool,
-) -> tuple[Tensor, ...]:
+) -> list[Tensor]:
     d_x = torch.empty_like(x) if wants_x else x.new_empty(0)
-    likes = [torch.empty_like(y) for y in (w_in, w_rec, bias, params, start)]
-    return (d_x, *likes)
+    return [d_x, *(torch.empty_like(t) for n, t in enumerate(tensors) if n % FIELDS < 5)]
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    name, *tensors = inputs
-    out, _, bits, checks = output
-    ctx.name = name
-    ctx.smooth = cache.module(name).SMOOTH
-    ctx.save_for_backward(*tensors, bits, checks, *([out] if ctx.smooth else []))
-    ctx.shapes = output[0].shape, output[1].shape
+def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    names, steps, *given, tensors = inputs
+    out, finals, totals, bits, checks = _parts(output)
+    ctx.names, ctx.steps, ctx.count = names, steps, len(finals)
+    smooth = cache.module(names.split(",")[-1]).SMOOTH
+    ctx.save_for_backward(*given, *tensors, *bits, *checks, *([out] if smooth else []))
+    ctx.shapes = [t.shape for t in (out, *finals, *totals)]
 
 
-def _differentiate(
-    ctx: Any, d_out: Tensor | None, d_final: Tensor | None, *_: Any
-) -> tuple[Tensor | None, ...]:
-    x, w_in, w_rec, bias, params, start, lengths, bits, checks, *z_all = ctx.saved_tensors
-    d_out = x.new_zeros(ctx.shapes[0]) if d_out is None else d_out
-    d_final = x.new_zeros(ctx.shapes[1]) if d_final is None else d_final
-    wants_x = ctx.needs_input_grad[1]
-    d_x, *rest = _run_backward(
-        ctx.name, d_out, d_final, x, w_in, w_rec, bias, params, start, lengths,
-        z_all[0].flatten(0, 1) if z_all else x.new_empty((0, 0)), bits, checks, wants_x,
+def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    count = ctx.count
+    given, rest = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+    tensors, rest = list(rest[: FIELDS * count]), list(rest[FIELDS * count :])
+    bits, checks, z_all = rest[:count], rest[count : 2 * count], rest[2 * count :]
+    like = tensors[0]
+    d_out, *others = (
+        like.new_zeros(shape) if g is None else g for g, shape in zip(gradients, ctx.shapes)
+    )
+    wants_x = ctx.needs_input_grad[2]
+    d_x, *found = _run_backward(
+        ctx.names, ctx.steps, d_out, others[:count], others[count:], *given, tensors,
+        z_all[0].flatten(0, 1) if z_all else like.new_empty((0, 0)), bits, checks, wants_x,
     )  # fmt: skip
-    return (None, d_x if wants_x else None, *rest, None)
+    of_tensors: list[Tensor | None] = []
+    for k in range(count):
+        of_tensors += [*found[5 * k : 5 * (k + 1)], None, None]
+    return None, None, d_x if wants_x else None, None, None, None, None, of_tensors
 
 
 _run.register_autograd(_differentiate, setup_context=_save)

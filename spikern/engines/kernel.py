@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from spikern.engines import emit, loops, trace
+from spikern.engines import emit, loops, rows, trace
 from spikern.engines.trace import Op, Program
 from spikern.surrogate import Surrogate
 from spikern.types import NeuronModel
@@ -95,7 +95,7 @@ def source(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> st
     parts.hoist(adjoint)
     filled = _forward_parts(parts) | _backward_parts(parts, adjoint)
     filled |= constant_parts(parts)
-    text = loops.HEAD + loops.CONSTANTS + loops.FORWARD + loops.BACKWARD
+    text = rows.HEAD + loops.CONSTANTS + loops.FORWARD + loops.BACKWARD
     text = emit.fill(emit.fill(text, filled), filled)
     title = f"{model.name} with the {surrogate.name} surrogate"
     facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
@@ -132,48 +132,55 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
     state, spikes = parts.state, parts.model.spikes
     update = parts.update()
     stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
-    out = f"out[t, b, h] = {parts.value(parts.forward, 'out')}"
+    counted = ["sums[h] += z"] if spikes else []
+    out = [] if spikes else [f"S_out[q, h] = {parts.value(parts.forward, 'out')}"]
     sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[h]"}
+    fields = [*state, *([] if spikes else ["out"])]
     exact = spikes and not parts.smooth
-    begin = [
-        "n = list_nonzero(S_z, q, rows, @row)",
-        "add_scaled_rows(acc, w_rec, rows, @row, n, S_z, q)",
-    ]
-    listed = ["add_rows(acc, w_rec, rows, q, counts[q])"]
-    again = ["n = unpack(bits, (t - 1) * batch + b, rows)", "add_rows(acc, w_rec, rows, 0, n)"]
-
-    def recur(row: str, later: list[str]) -> list[str]:
-        first = [line.replace("@row", row) for line in begin]
-        if not spikes:
-            return []
-        if not exact:
-            return ["if recurrent:", *_indent(first)]
-        return [
-            "if recurrent:",
-            "    if t == 0:",
-            *_indent(first, 2),
-            "    else:",
-            *_indent(later, 2),
-        ]
-
-    pack = "pack(rows, q, counts[q], bits, t * batch + b)"
     return {
         "current": loops.CURRENT.strip("\n").split("\n"),
-        "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in state],
+        "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in fields],
         "begin_state": [f"S_{f}[q, h] = start[{k}, low + q, h]" for k, f in enumerate(state)],
         "check_state": [
             f"checks[t // every, {k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)
         ],
         "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
-        "no_spikes": ["pack(rows, q, 0, bits, t * batch + b)"] if exact else [],
-        "recur": recur("q", listed),
-        "recur_again": recur("0", again),
-        "load": load(parts, [*update, *stores, out], sources),
+        "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
+        "recur": _recur(exact) if spikes else [],
+        "load": load(parts, [*update, *stores, *out], sources),
         "update": update,
-        "store": stores,
-        "store_out": [out],
-        "collect": ["counts[q] = list_nonzero(S_z, q, rows, q)", pack] if exact else [],
+        "store": [*stores, *out],
+        "count": counted,
+        "hand_on": [f"out[t, b, h] = S_{'z' if spikes else 'out'}[q, h]"],
+        "keep": ["keep(S_z, q, bits, t * batch + b)"] if exact else [],
     }
+
+
+def _recur(exact: bool) -> list[str]:
+    """What the last spikes bring; they are any numbers in the state that a run starts from."""
+    values = [
+        "n = list_nonzero(S_z, q, rows, 0)",
+        "if linked:",
+        "    add_scaled_links(acc, at, to, links, rows, 0, n, S_z, q)",
+        "else:",
+        "    add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)",
+    ]
+    spikes = [
+        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
+        "if linked:",
+        "    add_links(acc, at, to, links, rows, 0, n)",
+        "else:",
+        "    add_rows(acc, w_rec, rows, 0, n)",
+    ]
+    if not exact:
+        return ["if recurrent or linked:", *_indent(values)]
+    return [
+        "if recurrent or linked:",
+        "    if t == 0:",
+        *_indent(values, 2),
+        "    else:",
+        *_indent(spikes, 2),
+    ]
 
 
 def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
@@ -195,10 +202,11 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
     ]
     taped = {f"s_{f}": f"s_{f}" for f in state} | {"i": "i", "z": "z", "slope": "d"}
     sources = {name: f"T_{name}[e, h]" for name in taped}
-    sources |= {f"g_n_{f}": f"G_{f}[q, h]" for f in state} | {"g_out": "d_out[t, b, h]"}
+    sources |= {f"g_n_{f}": f"G_{f}[q, h]" for f in state} | {"g_out": "go[h]"}
+    if spikes:
+        sources["g_n_z"] += " + d_totals[h]"
     loads = load(parts, [*lines, *stores], sources)
     kept = [n for n in taped if any(load.startswith(f"{n} = T_") for load in loads)]
-    z_field = state.index("z") if spikes else -1
     return {
         "make_tape": [
             f"T_{n} = distinct(np.empty((every * size, hidden), np.float32))" for n in kept
@@ -210,48 +218,66 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
         "restore_state": [f"S_{f}[q, h] = checks[segment, {k}, b, h]" for k, f in enumerate(state)],
         "surrogate": parts.of_u(trace.derivative(parts.surrogate), "d") if spikes else [],
         "tape": [f"T_{n}[e, h] = {taped[n]}" for n in kept],
-        "pull_spikes": [
-            "if recurrent and t + 1 < min(steps, lengths[b]):",
-            "    n = list_nonzero(T_slope, e, rows, 0)",
-            "    add_dots(G_z, q, w_rec, rows, 0, n, di)",
-        ]
-        if spikes
-        else [],
+        "pull_spikes": PULL_SPIKES.split("\n") if spikes else [],
         "load_adjoint": loads,
         "adjoint": lines,
         "store_adjoint": stores,
-        "push_rows": _push_rows(parts.smooth, z_field) if spikes else [],
-        "pull_start": [
-            "if recurrent:",
-            "    for j in range(hidden):",
-            "        rows[0, j] = j",
-            "    for q in range(size):",
-            "        add_dots(G_z, q, w_rec, rows, 0, hidden, di)",
-        ]
-        if spikes
-        else [],
+        "push_rows": _push_rows(parts.smooth, state.index("z")) if spikes else [],
+        "pull_start": PULL_START.split("\n") if spikes else [],
         "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],
     }
 
 
+PULL_SPIKES = """\
+more = t + 1 < min(steps, lengths[b])
+if fed or (more and (recurrent or linked)):
+    n = list_nonzero(T_slope, e, rows, 0)
+    if fed:
+        add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)
+    if more and linked:
+        add_link_dots(G_z, q, at, to, links, rows, 0, n, di, q)
+    elif more and recurrent:
+        add_dots(G_z, q, w_rec, rows, 0, n, di, q)"""
+"""What the currents that a spike caused say of it, where the surrogate's support reaches."""
+
+PULL_START = """\
+if recurrent or linked:
+    for j in range(hidden):
+        rows[0, j] = j
+    for q in range(size):
+        if linked:
+            add_link_dots(G_z, q, at, to, links, rows, 0, hidden, di, q)
+        else:
+            add_dots(G_z, q, w_rec, rows, 0, hidden, di, q)"""
+
+
 def _push_rows(smooth: bool, z_field: int) -> list[str]:
-    begin = [
-        "for h in range(hidden):",
-        f"    S_z[q, h] = start[{z_field}, b, h]",
-        "n = list_nonzero(S_z, q, rows, 0)",
-        "add_scaled_to_rows(dw_rec, rows, n, di, q, S_z, q)",
-    ]
+    def scaled(values: str, v: str) -> list[str]:
+        return [
+            f"n = list_nonzero({values}, {v}, rows, 0)",
+            "if linked:",
+            f"    add_scaled_to_links(d_link, at, to, rows, n, di, q, {values}, {v})",
+            "else:",
+            f"    add_scaled_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
+        ]
+
+    begin = ["for h in range(hidden):", f"    S_z[q, h] = start[{z_field}, b, h]"]
     later = [
-        "n = unpack(bits, (t - 1) * batch + b, rows)",
-        "add_to_rows(dw_rec, rows, n, di, q)",
+        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
+        "if linked:",
+        "    add_to_links(d_link, at, to, rows, n, di, q)",
+        "else:",
+        "    add_to_rows(dw_rec, rows, n, di, q)",
     ]
     if smooth:
-        later = [
-            "n = list_nonzero(z_all, (t - 1) * batch + b, rows, 0)",
-            "add_scaled_to_rows(dw_rec, rows, n, di, q, z_all, (t - 1) * batch + b)",
-        ]
-    lines = ["    if t == 0:", *_indent(begin, 2), "    else:", *_indent(later, 2)]
-    return ["if recurrent:", *lines]
+        later = scaled("z_all", "(t - 1) * batch + b")
+    return [
+        "if recurrent or linked:",
+        "    if t == 0:",
+        *_indent([*begin, *scaled("S_z", "q")], 2),
+        "    else:",
+        *_indent(later, 2),
+    ]
 
 
 def _indent(lines: list[str], levels: int = 1) -> list[str]:

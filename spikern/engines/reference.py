@@ -8,9 +8,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from spikern.engines.stack import Input, Outcome, Population, existing
+from spikern.events import Events
+from spikern.surrogate import spike
 from spikern.types import Fire, NeuronModel, Params, State
 
 
@@ -43,3 +49,22 @@ def run(
             out = torch.where(running, out, torch.zeros_like(out))
         outputs.append(out)
     return torch.stack(outputs), state
+
+
+def run_stack(
+    populations: Sequence[Population],
+    states: Sequence[State],
+    x: Input,
+    lengths: Tensor | None = None,
+) -> Outcome:
+    """Run populations one after the other on x (T, B, F)."""
+    out = x.to_dense() if isinstance(x, Events) else x
+    finals, spikes = [], []
+    for p, state in zip(populations, states):
+        current = functional.linear(out, p.w_in, p.bias)
+        fire = spike(p.surrogate)
+        out, final = run(p.model, p.params, state, current, existing(p), fire, lengths)
+        finals.append(final)
+        if p.model.spikes:
+            spikes.append(out.sum((0, 1)))
+    return Outcome(out, finals, spikes)

@@ -19,28 +19,34 @@ from torch import Tensor
 
 from spikern.engines import cache, kernel, stream_kernel
 from spikern.engines.fused import in_threads
+from spikern.engines.stack import Population, existing, is_linked
 from spikern.neurons import NEURONS
 from spikern.types import DataError, InputError, NeuronModel, UnsupportedError
 
 Floats = NDArray[np.float32]
 _F2, _F3 = "float32[:,::1]", "float32[:,:,::1]"
 SIGNATURE = (
-    f"void(int64, int64, float32[::1], int64[:,::1], int64[::1], {_F3}, {_F2}, {_F3}, int64[:,::1])"
+    "void(int64, int64, float32[::1], uint32[::1], int64[:,::1], int64[::1], "
+    f"{_F3}, {_F2}, {_F3}, int64[:,::1])"
 )
 STEP_SIGNATURE = (
-    f"void(float32[::1], int64[:,::1], float32[::1], {_F2}, float32[::1], int64[:,::1])"
+    f"void(float32[::1], int64[::1], int64[:,::1], float32[::1], {_F2}, float32[::1], int64[:,::1])"
 )
-FORMAT = 1
+FORMAT = 2
 
 
-class Population(NamedTuple):
-    """One population: its neuron, its constants (P, H) and its weights, (to, from) as in torch."""
+class Streamed(NamedTuple):
+    """One population: its neuron, its constants (P, H) and its weights, (to, from) as in torch.
+
+    `links` (N, 2) lists the recurrent synapses that exist as (from, to); None if all do.
+    """
 
     model: NeuronModel
     params: Floats
     w_in: Floats
     w_rec: Floats | None
     bias: Floats
+    links: NDArray[np.int64] | None = None
 
 
 class Result(NamedTuple):
@@ -68,13 +74,13 @@ class Stream:
     (8,)
     """
 
-    def __init__(self, populations: Sequence[Population]) -> None:
+    def __init__(self, populations: Sequence[Streamed]) -> None:
         self.populations = tuple(populations)
         text = stream_kernel.source([p.model for p in self.populations])
         self._module = cache.load(text)
         name = cache.name_of(text)
         title = f"the {self._module.TITLE}"
-        self._memory, self._plan = self._lay_out(name)
+        self._memory, self._wires, self._plan = self._lay_out(name)
         self._advance = cache.function(name, "advance", SIGNATURE, title)
         self._step = cache.function(name, "step", STEP_SIGNATURE, "")
         self.input_size = int(self._plan[0, 1])
@@ -83,10 +89,11 @@ class Stream:
         self.additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(self.output_size, np.float32)
 
-    def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.int64]]:
+    def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
         pieces: list[Floats] = []
+        wires: list[NDArray[np.int64]] = []
         plan = np.zeros((len(self.populations), len(stream_kernel.PLAN)), np.int64)
-        at = state_at = 0
+        at = state_at = wired = 0
         signature = f"void({_F2}, {_F2})"
         for k, p in enumerate(self.populations):
             hidden, fan_in = p.w_in.shape
@@ -96,6 +103,14 @@ class Stream:
             cache.function(name, f"constants{k}", signature, "")(params, hoisted)
             w_rec = np.zeros((0, hidden), np.float32) if p.w_rec is None else p.w_rec.T
             plan[k, :3] = hidden, fan_in, w_rec.shape[0]
+            if p.links is not None:
+                source, target = p.links.T
+                begins = np.searchsorted(source, np.arange(hidden + 1))
+                plan[k, 2] = 0
+                plan[k, 11:] = len(target), wired, wired + len(begins)
+                wires += [begins, target]
+                wired += len(begins) + len(target)
+                w_rec = w_rec[source, target]
             for column, piece in enumerate((params, hoisted, p.w_in.T, w_rec, p.bias), 3):
                 plan[k, column] = at
                 at += -(-piece.size // 16) * 16
@@ -104,9 +119,9 @@ class Stream:
                 pieces.append(padded)
             plan[k, 8] = state_at
             state_at += len(p.model.state._fields) * hidden
-        plan[:, 9:] = max(plan[:, 0].max(), plan[0, 1]), 1
+        plan[:, 9:11] = max(plan[:, 0].max(), plan[0, 1]), 1
         memory: Floats = np.concatenate(pieces)
-        return memory, plan
+        return memory, np.concatenate([np.zeros(0), *wires]).astype(np.uint32), plan
 
     def zero_state(self, batch: int = 1) -> Floats:
         """The state before the first step, (B, S)."""
@@ -149,8 +164,8 @@ class Stream:
 
         def work(block: int) -> None:
             self._advance(
-                edges[block], edges[block + 1], self._memory, self._plan, until, x, after, out,
-                additions[block],
+                edges[block], edges[block + 1], self._memory, self._wires, self._plan, until, x,
+                after, out, additions[block],
             )  # fmt: skip
 
         in_threads(work, len(edges) - 1)
@@ -163,7 +178,7 @@ class Stream:
 
         What is returned is a buffer that the next step overwrites.
         """
-        self._step(self._memory, self._plan, x, state, self._out, self.additions)
+        self._step(self._memory, self._wires, self._plan, x, state, self._out, self.additions)
         return self._out
 
     def save(self, path: str | Path) -> None:
@@ -173,6 +188,8 @@ class Stream:
             arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
             if p.w_rec is not None:
                 arrays[f"{k}.w_rec"] = p.w_rec
+            if p.links is not None:
+                arrays[f"{k}.links"] = p.links
         names = [p.model.name for p in self.populations]
         head = {"format": str(FORMAT), "neurons": json.dumps(names)}
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)
@@ -197,9 +214,9 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream:
         )
     return Stream(
         [
-            Population(
+            Streamed(
                 known[name], arrays[f"{k}.params"], arrays[f"{k}.w_in"],
-                arrays.get(f"{k}.w_rec"), arrays[f"{k}.bias"],
+                arrays.get(f"{k}.w_rec"), arrays[f"{k}.bias"], arrays.get(f"{k}.links"),
             )
             for k, name in enumerate(names)
         ]
@@ -211,17 +228,20 @@ def compile_stream(trained: Any) -> Stream:
     stacks = [trained] if hasattr(trained, "neuron") else [trained.body, trained.readout]
     if not all(hasattr(stack, "neuron") for stack in stacks):
         raise UnsupportedError("only a spiking stack can be streamed; use torch for RNN, GRU, LSTM")
-    populations = []
-    for stack in stacks:
-        for k in range(stack.num_layers):
-            bias = getattr(stack, f"bias_l{k}") if stack.bias else stack.weight_ih_l0.new_zeros(
-                stack.hidden_size
-            )  # fmt: skip
-            w_rec = _floats(getattr(stack, f"weight_hh_l{k}")) if stack.recurrent else None
-            params = np.stack([_floats(p) for p in stack.params(k)])
-            w_in = _floats(getattr(stack, f"weight_ih_l{k}"))
-            populations.append(Population(stack.neuron, params, w_in, w_rec, _floats(bias)))
-    return Stream(populations)
+    return Stream([streamed(p) for stack in stacks for p in stack.populations()])
+
+
+def streamed(p: Population) -> Streamed:
+    """A population of tensors as one of arrays."""
+    w_rec = existing(p)
+    return Streamed(
+        p.model,
+        np.stack([_floats(c) for c in p.params]),
+        _floats(p.w_in),
+        None if w_rec is None else _floats(w_rec),
+        np.zeros(len(p.w_in), np.float32) if p.bias is None else _floats(p.bias),
+        p.links.cpu().numpy() if p.links is not None and is_linked(p) else None,
+    )
 
 
 def _floats(x: Tensor) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spikern.engines import emit, kernel, loops
+from spikern.engines.rows import HEAD
 from spikern.surrogate import Surrogate
 from spikern.types import NeuronModel
 
@@ -24,9 +25,13 @@ PLAN = (
     "state",
     "widest",
     "one",
+    "links",
+    "at",
+    "to",
 )
 """Columns of the plan: sizes, where each thing begins in `memory`, where in a sample's state, the
-widest layer or input, and the length of a single step."""
+widest layer or input, the length of a single step, and of sparse recurrent weights, which are then
+what begins at w_rec, how many links there are and where in `wires` they are."""
 
 UNUSED = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
 """Inference has no gradient."""
@@ -34,7 +39,7 @@ UNUSED = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
 ADVANCE = '''
 
 @njit(cache=True, nogil=True)
-def advance(low, high, memory, plan, lengths, x, state, out, additions):
+def advance(low, high, memory, wires, plan, lengths, x, state, out, additions):
     """Samples low..high over all steps of x (T, B, F); state (B, S) and additions change."""
     x, out, plan, memory = distinct(x), distinct(out), distinct(plan), distinct(memory)
     steps = x.shape[0]
@@ -53,10 +58,10 @@ def advance(low, high, memory, plan, lengths, x, state, out, additions):
 
 
 @njit(cache=True)
-def step(memory, plan, x, state, out, additions):
+def step(memory, wires, plan, x, state, out, additions):
     """One sample by one step: x (F,), state (1, S), out (C,)."""
     whole_x, whole_out = x.reshape((1, 1, x.shape[0])), out.reshape((1, 1, out.shape[0]))
-    advance(0, 1, memory, plan, plan[0, 10:11], whole_x, state, whole_out, additions)
+    advance(0, 1, memory, wires, plan, plan[0, 10:11], whole_x, state, whole_out, additions)
 '''
 
 CARVE = """
@@ -67,6 +72,9 @@ size = plan[{k}, 1] * H{k}
 w_in{k} = distinct(memory[plan[{k}, 5] : plan[{k}, 5] + size].reshape((plan[{k}, 1], H{k})))
 size = plan[{k}, 2] * H{k}
 w_rec{k} = distinct(memory[plan[{k}, 6] : plan[{k}, 6] + size].reshape((plan[{k}, 2], H{k})))
+links{k} = distinct(memory[plan[{k}, 6] : plan[{k}, 6] + plan[{k}, 11]])
+at{k} = wires[plan[{k}, 12] : plan[{k}, 12] + H{k} + 1]
+to{k} = wires[plan[{k}, 13] : plan[{k}, 13] + plan[{k}, 11]]
 bias{k} = distinct(memory[plan[{k}, 7] : plan[{k}, 7] + H{k}])
 acc{k} = distinct(acc[:H{k}])
 n{k} = a{k} = r{k} = 0
@@ -85,6 +93,22 @@ for h in range(H{k}):
 @spikes
 """
 
+RECUR = """
+if plan[{k}, 11] > 0:
+    for e in range(n{k}):
+        r{k} += np.int64(at{k}[rows[{k}, e] + 1]) - np.int64(at{k}[rows[{k}, e]])
+    if t == 0:
+        add_scaled_links(acc{k}, at{k}, to{k}, links{k}, rows, {k}, n{k}, S{k}, {z})
+    else:
+        add_links(acc{k}, at{k}, to{k}, links{k}, rows, {k}, n{k})
+elif plan[{k}, 2] > 0:
+    r{k} += n{k} * H{k}
+    if t == 0:
+        add_scaled_rows(acc{k}, w_rec{k}, rows, {k}, n{k}, S{k}, {z})
+    else:
+        add_rows(acc{k}, w_rec{k}, rows, {k}, n{k})
+"""
+
 
 def source(models: Sequence[NeuronModel]) -> str:
     """A self-contained module that advances this stack of neurons."""
@@ -92,7 +116,7 @@ def source(models: Sequence[NeuronModel]) -> str:
     populations: list[str] = []
     begin: list[str] = []
     count: list[str] = []
-    text = loops.HEAD
+    text = HEAD
     last = len(models) - 1
     for k, model in enumerate(models):
         parts = kernel.Parts(model, UNUSED)
@@ -109,7 +133,7 @@ def source(models: Sequence[NeuronModel]) -> str:
             "gather": [_gather(k, len(models))], **_population(k, parts, k == last),
         })  # fmt: skip
         populations += _lines(body)
-        count += [f"additions[{k}, 0] += a{k} * H{k}", f"additions[{k}, 1] += r{k} * H{k}"]
+        count += [f"additions[{k}, 0] += a{k} * H{k}", f"additions[{k}, 1] += r{k}"]
     filled = {"carve": carve, "begin": begin, "populations": populations, "count": count}
     text += emit.fill(ADVANCE, filled)
     text = text.replace("@populations_and_input", str(len(models) + 1))
@@ -132,14 +156,7 @@ def _population(k: int, parts: kernel.Parts, last: bool) -> dict[str, list[str]]
     spikes: list[str] = []
     if model.spikes:
         z = fields.index("z")
-        recur = [
-            f"if plan[{k}, 2] > 0:",
-            f"    r{k} += n{k}",
-            "    if t == 0:",
-            f"        add_scaled_rows(acc{k}, w_rec{k}, rows, {k}, n{k}, S{k}, {z})",
-            "    else:",
-            f"        add_rows(acc{k}, w_rec{k}, rows, {k}, n{k})",
-        ]
+        recur = RECUR.format(k=k, z=z).strip("\n").split("\n")
         spikes = [f"n{k} = list_nonzero(S{k}, {z}, rows, {k})"]
     return {"recur": recur, "load": loads, "update": update, "store": stores, "spikes": spikes}
 

@@ -1,10 +1,39 @@
 """The neurons that come with the package, by name; a user's own needs no entry here."""
 
+from spikern.neurons.adlif import AdLIF
 from spikern.neurons.alif import ALIF
+from spikern.neurons.balanced_resonator import BRF
+from spikern.neurons.cuba_lif import CubaLIF
+from spikern.neurons.eif import EIF
 from spikern.neurons.li import LI
 from spikern.neurons.lif import LIF
+from spikern.neurons.lif_hard import HardLIF
+from spikern.neurons.lif_refractory import RefractoryLIF
+from spikern.neurons.resonator import RF
+from spikern.neurons.se_adlif import SEAdLIF
+from spikern.neurons.tc_lif import TCLIF
 from spikern.types import NeuronModel
 
-NEURONS: dict[str, NeuronModel] = {m.name: m for m in (LIF, ALIF, LI)}
+NEURONS: dict[str, NeuronModel] = {
+    m.name: m
+    for m in (
+        *(LIF, ALIF, HardLIF, RefractoryLIF, CubaLIF, AdLIF, SEAdLIF, RF, BRF, EIF, TCLIF),
+        LI,
+    )
+}
 
-__all__ = ["ALIF", "LI", "LIF", "NEURONS"]
+__all__ = [
+    "ALIF",
+    "BRF",
+    "EIF",
+    "LI",
+    "LIF",
+    "NEURONS",
+    "RF",
+    "TCLIF",
+    "AdLIF",
+    "CubaLIF",
+    "HardLIF",
+    "RefractoryLIF",
+    "SEAdLIF",
+]

@@ -1,0 +1,68 @@
+"""A stack of populations, what every engine runs: each receives the spikes of the one below.
+
+i_t = w_in x_t + w_rec z_{t-1} + bias,    x_t the input, or the spikes of the population below
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikern.events import Events
+from spikern.surrogate import Surrogate
+from spikern.types import NeuronModel, Params, State
+
+
+class Population(NamedTuple):
+    """Neurons of one kind with their constants, each (H,), and weights, (to, from) as in torch.
+
+    w_in (H, F), bias (H,) or None, w_rec (H, H) or None. `links` (N, 2) lists the recurrent
+    synapses that exist as (from, to), ascending; None if all do.
+    """
+
+    model: NeuronModel
+    surrogate: Surrogate
+    params: Params
+    w_in: Tensor
+    bias: Tensor | None
+    w_rec: Tensor | None
+    links: Tensor | None = None
+
+
+class Outcome(NamedTuple):
+    """What a run gives.
+
+    out     (T, B, H) of the last population, zero past a sample's length
+    states  the state of every population after each sample's last step
+    spikes  (H,) of every population that fires: how often each neuron did, over samples and steps
+    """
+
+    out: Tensor
+    states: list[State]
+    spikes: list[Tensor]
+
+
+Input = Tensor | Events
+"""(T, B, F): a tensor, or the events of one."""
+
+
+LINKED = 0.05
+"""Recurrence sparser than this is kept as links; denser, rows with zeros are added up faster."""
+
+
+def is_linked(population: Population) -> bool:
+    """Whether the kernels keep the recurrent weights as links."""
+    links = population.links
+    return links is not None and len(links) < LINKED * len(population.w_in) ** 2
+
+
+def existing(population: Population) -> Tensor | None:
+    """The recurrent weights (H, H) that exist, the others zero."""
+    if population.w_rec is None or population.links is None:
+        return population.w_rec
+    source, target = population.links.long().unbind(1)
+    exists = torch.zeros_like(population.w_rec)
+    exists[target, source] = 1.0
+    return population.w_rec * exists
