@@ -1,8 +1,9 @@
 """Sphinx settings, and the things that are made at build time.
 
 Tables that would go stale if written by hand are filled in where a page says `@@name@@`, a page
-for each neuron is written (neuron_pages.py), and docstrings, which are plain prose with indented
-equations, are turned into reStructuredText.
+for each neuron is written (neuron_pages.py), figures are those that the examples of their page save
+(page_examples.py), and docstrings, which are plain prose with indented equations, are turned into
+reStructuredText.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import spikern
 from spikern.ops import EnergyTable, tables
 
 sys.path.insert(0, str(Path(__file__).parent))
 import neuron_pages
+import page_examples
 
 project = "spikern"
 author = "the spikern authors"
@@ -175,6 +179,18 @@ def on_member(app: Any, what: str, name: str, thing: Any, skip: bool, options: A
     return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field") else None
 
 
+def draw_figures(app: Any) -> None:
+    """Run the pages that save figures, in the folder that they show them from."""
+    torch.set_num_threads(1)  # networks this small run no faster on many
+    folder = Path(app.srcdir) / "figures"
+    folder.mkdir(exist_ok=True)
+    for page in sorted(Path(app.srcdir).glob("*.md")):
+        if page_examples.saves_figures(page):
+            failed = page_examples.run(page, folder)
+            if failed:
+                raise RuntimeError(failed)
+
+
 def write_neurons(app: Any) -> None:
     """The pages of the neurons, before Sphinx looks for pages."""
     neuron_pages.write(Path(app.srcdir) / "neurons")
@@ -182,6 +198,7 @@ def write_neurons(app: Any) -> None:
 
 def setup(app: Any) -> None:
     """Hook them in."""
+    app.connect("builder-inited", draw_figures)
     app.connect("builder-inited", write_neurons)
     app.connect("source-read", fill_in)
     app.connect("autodoc-process-docstring", on_docstring)

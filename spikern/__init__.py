@@ -21,6 +21,7 @@ from spikern.neurons import (
     RefractoryLIF,
     SEAdLIF,
 )
+from spikern.record import record
 from spikern.surrogate import SURROGATES
 from spikern.types import (
     DataError,
@@ -68,5 +69,6 @@ __all__ = [
     "load_stream",
     "positive",
     "real",
+    "record",
     "steps",
 ]

@@ -1,7 +1,7 @@
 """The documents: every example runs, and the rooms import as the table says."""
 
 import ast
-import doctest
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -24,21 +24,41 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def page_examples(monkeypatch):
+    """The module that runs the examples of a page, here and when the documents are built."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("page_examples")
+
+
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_examples_run(page):
-    text = re.sub(r"^```.*$", "", page.read_text(), flags=re.MULTILINE)
-    test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
-    said = []
-    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
-    assert not said, "".join(said)
+def test_examples_run(page, page_examples, tmp_path):
+    assert page_examples.run(page, tmp_path) == ""
+    saved = {path.name for path in tmp_path.iterdir()}
+    assert set(re.findall(r"\]\(figures/(.*?)\)", page.read_text())) <= saved
 
 
 def test_the_examples_are_found():
     """Else the test above would prove nothing."""
     with_examples = {page.stem for page in PAGES if ">>> " in page.read_text()}
-    expected = {"architecture", "library", "neurons", "new_neuron", "notation", "op_counting"}
+    expected = {
+        "architecture",
+        "first_network",
+        "library",
+        "neurons",
+        "new_neuron",
+        "notation",
+        "op_counting",
+        "streaming",
+    }
     assert expected <= with_examples
+
+
+def test_an_example_that_goes_otherwise_is_reported(page_examples, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```pycon\n>>> 1 + 1\n3\n```\n")
+    assert "Got:\n    2" in page_examples.run(page, tmp_path)
 
 
 @pytest.fixture

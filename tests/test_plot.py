@@ -1,18 +1,24 @@
 """Figures: what is drawn is what was given."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from test_report import example_model
 
-from spikern import plot
+from spikern import SURROGATES, InputError, plot
 
 MODELS = [example_model("LIF", 0.95, 9e4, 2, layers=2), example_model("GRU", 0.97, 8e4, 2)]
 SPIKES = (np.random.default_rng(0).random((30, 8)) < 0.2).astype(float)
+V, A = np.random.default_rng(1).normal(size=(2, 30))
+U = V - (0.5 + 0.2 * A)
+WEIGHT = np.array([[0.5, 0.0, -1.0], [1e-6, 2.0, 0.0]])
 
 
 @pytest.fixture
@@ -26,6 +32,10 @@ def axis() -> Axes:
         lambda a: plot.raster(a, SPIKES),
         lambda a: plot.rates(a, SPIKES),
         lambda a: plot.traces(a, SPIKES, list("abcdefgh")),
+        lambda a: plot.phase(a, V, A, ("v", "a"), U),
+        lambda a: plot.surrogate(a, [*SURROGATES]),
+        lambda a: plot.connectivity(a, WEIGHT),
+        lambda a: plot.weights(a, WEIGHT),
         lambda a: plot.accuracy_against_energy(a, MODELS, "45nm_fp32"),
         lambda a: plot.learning_curves(a, MODELS),
         lambda a: plot.operations(a, MODELS),
@@ -48,6 +58,172 @@ def test_a_silent_raster_can_be_drawn(axis: Axes) -> None:
     axis.get_figure().canvas.draw()  # type: ignore[union-attr]
 
 
+def test_time_is_in_ms_where_a_step_has_a_length(axis: Axes) -> None:
+    (patch,) = plot.raster(axis, SPIKES, dt=4.0).patches
+    np.testing.assert_allclose(patch.get_path().vertices[0::2, 0], 4.0 * np.nonzero(SPIKES)[0])
+    assert axis.get_xlabel() == "time (ms)"
+    assert axis.get_xlim() == (-2.0, 118.0)
+    plot.traces(axis, SPIKES, [*"abcdefgh"], dt=4.0)
+    assert axis.lines[0].get_xdata()[-1] == 4.0 * 29
+
+
+def test_every_trace_is_drawn_and_named_in_its_colour(axis: Axes) -> None:
+    values = np.random.default_rng(2).normal(size=(30, 3))
+    plot.traces(axis, torch.from_numpy(values), ["v", "a", "i"], highlight=[2, 0])
+    grey, first, second = axis.lines
+    for line, k in ((grey, 1), (first, 2), (second, 0)):
+        np.testing.assert_array_equal(line.get_ydata(), values[:, k])
+    named = {text.get_text(): text.get_color() for text in axis.texts}
+    assert named == {"i": first.get_color(), "v": second.get_color()}
+
+
+def test_a_rate_is_the_share_of_neurons_that_fire(axis: Axes) -> None:
+    plot.rates(axis, SPIKES)
+    (steps,) = axis.patches
+    values, edges, _ = steps.get_data()  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(values, SPIKES.mean(1))
+    np.testing.assert_array_equal(edges, np.arange(31) - 0.5)
+
+
+@pytest.mark.parametrize("draw", [plot.raster, plot.rates])
+def test_steps_past_a_sample_s_length_are_shaded(axis: Axes, draw: Callable[..., Axes]) -> None:
+    cut = SPIKES * (np.arange(30) < 20)[:, None]
+    draw(axis, cut, dt=2.0, length=20)
+    shade = next(p for p in axis.patches if p.get_facecolor()[:3] == to_rgb(plot.GRID))
+    assert shade.get_extents().transformed(axis.transData.inverted()).x0 == pytest.approx(39.0)
+    assert axis.get_xlim() == (-1.0, 59.0)
+
+
+def test_traces_end_with_the_sample(axis: Axes) -> None:
+    plot.traces(axis, SPIKES[:, :2], ["a", "b"], length=20)
+    assert [len(np.asarray(line.get_xdata())) for line in axis.lines] == [20, 20]
+    assert axis.get_xlim() == (-0.5, 29.5)
+
+
+def test_a_spike_among_many_is_not_too_small_to_see() -> None:
+    axis = Figure((3.4, 2.6)).add_subplot()
+    z = np.zeros((1000, 5000))
+    z[500, 2500] = 1
+    (patch,) = plot.raster(axis, z).patches
+    low, high = axis.transData.transform(patch.get_path().vertices)[:, 1]
+    assert (high - low) * 72 / axis.figure.dpi == pytest.approx(0.7)
+    assert patch.get_linewidth() == 0.7
+
+
+def test_a_phase_marks_the_steps_that_fired_and_the_threshold(axis: Axes) -> None:
+    plot.phase(axis, V, A, ("v", "a"), U)
+    drawn = {line.get_label(): np.stack(line.get_data(), 1) for line in axis.lines}
+    np.testing.assert_array_equal(drawn["step"], np.stack([V, A], 1))
+    np.testing.assert_array_equal(drawn["spike"], np.stack([V, A], 1)[U > 0])
+    # v - u is rounded once more than the threshold
+    np.testing.assert_allclose(drawn["threshold"][:, 0], 0.5 + 0.2 * A, rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(drawn["first step"], [[V[0], A[0]]])
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("v", "a")
+
+
+def test_a_phase_without_u_claims_no_threshold(axis: Axes) -> None:
+    plot.phase(axis, V, A, ("v", "a"))
+    assert {line.get_label() for line in axis.lines}.isdisjoint({"spike", "threshold"})
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_a_surrogate_is_drawn_as_it_is(axis: Axes, name: str) -> None:
+    plot.surrogate(axis, name)
+    derivative, primitive, spike = axis.lines
+    made = SURROGATES[name]()
+    u = torch.as_tensor(np.asarray(derivative.get_xdata()))
+    np.testing.assert_array_equal(derivative.get_ydata(), made.derivative(u))
+    np.testing.assert_array_equal(primitive.get_ydata(), made.primitive(u))
+    assert np.asarray(spike.get_ydata()).tolist() == [0, 0, 1, 1]
+    shades = [p.get_extents().transformed(axis.transData.inverted()) for p in axis.patches]
+    edges = [(round(s.x0, 9), round(s.x1, 9)) for s in shades]
+    assert edges == ([(-made.support, made.support)] if np.isfinite(made.support) else [])
+
+
+def test_several_surrogates_share_no_marker_and_the_widest_support(axis: Axes) -> None:
+    plot.surrogate(axis, [SURROGATES["triangular"](width=0.25), "boxcar"])
+    triangular, _, boxcar, _, _ = axis.lines
+    assert triangular.get_marker() != boxcar.get_marker()
+    assert axis.get_xlim() == (-0.75, 0.75)
+    texts = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert texts == ["triangular", "boxcar", "derivative", "primitive", "spike", "support"]
+
+
+def test_no_synapse_is_told_from_a_small_one(axis: Axes) -> None:
+    plot.connectivity(axis, WEIGHT)
+    (image,) = axis.images
+    shown: Any = image.get_array()
+    np.testing.assert_array_equal(shown.mask, WEIGHT == 0)
+    np.testing.assert_array_equal(shown[~shown.mask], WEIGHT[WEIGHT != 0])
+    assert image.get_clim() == (-2.0, 2.0)
+    colours = image.to_rgba(shown)
+    assert colours[0, 1].tolist() == [1.0, 1.0, 1.0, 1.0]
+    assert colours[1, 0, :3].max() < 0.9
+    assert axis.get_legend().get_texts()[0].get_text() == "no synapse (33%)"
+
+
+def test_one_strong_synapse_does_not_bleach_the_others(axis: Axes) -> None:
+    w = np.linspace(-1, 1, 400).reshape(20, 20)
+    w[3, 4] = 50.0
+    plot.connectivity(axis, w)
+    low, high = axis.images[0].get_clim()
+    assert -low == high == np.sort(np.abs(w).ravel())[-4]
+    assert axis.images[0].colorbar.extend == "both"
+
+
+def test_a_mask_decides_what_is_a_synapse(axis: Axes) -> None:
+    mask = np.array([[1, 1, 0], [1, 1, 1]])
+    plot.connectivity(axis, WEIGHT, mask, sources={"in": 1, "out": 2})
+    shown: Any = axis.images[0].get_array()
+    np.testing.assert_array_equal(shown.mask, mask == 0)
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["in", "out"]
+    assert axis.get_xticks().tolist() == [0.0, 1.5]
+    assert axis.lines[0].get_xdata() == [0.5, 0.5]
+
+
+def test_every_synapse_is_in_one_bin_of_its_sign(axis: Axes) -> None:
+    plot.weights(axis, WEIGHT, bins=7)
+    inhibitory, excitatory = axis.containers
+    assert [sum(bar.get_height() for bar in bars) for bars in (inhibitory, excitatory)] == [1, 3]
+    assert max(bar.get_x() + bar.get_width() for bar in inhibitory) == pytest.approx(0.0)
+
+
+def test_figures_take_tensors_with_gradients(axis: Axes) -> None:
+    plot.raster(axis, torch.from_numpy(SPIKES).requires_grad_())
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (
+            lambda a: plot.raster(a, SPIKES[:, None]),
+            r"\(T, H\), got shape \(30, 1, 8\); choose one",
+        ),
+        (lambda a: plot.rates(a, SPIKES[0]), r"spikes as \(T, H\), got shape \(8,\)"),
+        (lambda a: plot.raster(a, SPIKES[:0]), "nothing to draw"),
+        (lambda a: plot.raster(a, SPIKES, length=31), "length must lie in 1..30, got 31"),
+        (lambda a: plot.raster(a, SPIKES, length=3), "spikes after the sample's 3 steps"),
+        (lambda a: plot.raster(a, SPIKES, dt=0.0), "dt is the length of a step in ms"),
+        (lambda a: plot.traces(a, SPIKES * np.nan, [*"abcdefgh"]), r"NaN .* first at \(0, 0\)"),
+        (lambda a: plot.traces(a, SPIKES, ["a"]), "a name for each of 8 traces, got 1"),
+        (lambda a: plot.traces(a, SPIKES, [*"abcdefgh"], [8]), r"numbers of traces, 0..7"),
+        (lambda a: plot.traces(a, [["x"]], ["a"]), "expected numbers for values"),
+        (lambda a: plot.phase(a, SPIKES, A, ("v", "a")), "choose one neuron first"),
+        (lambda a: plot.phase(a, V, A[:9], ("v", "a")), r"as many steps in each, got \[9, 30\]"),
+        (lambda a: plot.phase(a, V, A, "va"), "expected two names"),
+        (lambda a: plot.surrogate(a, "triangel"), "did you mean 'triangular'"),
+        (lambda a: plot.surrogate(a, []), "name at least one surrogate"),
+        (lambda a: plot.connectivity(a, WEIGHT, WEIGHT.T), r"mask of shape \(2, 3\) like weight"),
+        (lambda a: plot.connectivity(a, WEIGHT, sources={"x": 2}), "add up to 3"),
+        (lambda a: plot.weights(a, 0 * WEIGHT), "no weight belongs to a synapse"),
+        (lambda a: plot.weights(a, WEIGHT, bins=1), "at least 2 bins"),
+    ],
+)
+def test_bad_input_says_what_to_do(axis: Axes, draw: Callable[[Axes], Axes], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        draw(axis)
+
+
 def test_a_kind_of_operation_that_never_happened_has_no_dot(axis: Axes) -> None:
     plot.operations(axis, MODELS)
     ac = next(line for line in axis.lines if line.get_label() == "accumulates (AC)")
@@ -58,6 +234,46 @@ def test_kinds_differ_in_more_than_colour() -> None:
     look = plot.looks(MODELS)
     assert look["LIF"].marker != look["GRU"].marker
     assert look["LIF"].line != look["GRU"].line
+
+
+# Machado, Oliveira & Fernandes 2009, doi 10.1109/TVCG.2009.113: full severity, linear RGB.
+SEEN_BY = {
+    "everyone": np.eye(3),
+    "protanopes": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+         [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopes": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+         [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopes": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+         [0.004733, 0.691367, 0.303900]]
+    ),
+}  # fmt: skip
+
+
+def lab(colour: str, eye: str) -> Any:
+    """A colour in CIELAB as an eye sees it."""
+    srgb = np.array(to_rgb(colour))
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    x, y, z = np.cbrt(to_xyz @ np.clip(SEEN_BY[eye] @ linear, 0, 1) / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", SEEN_BY)
+def test_lines_of_the_same_style_are_told_apart_by_every_eye(eye: str) -> None:
+    """Ten is several times the difference that is just noticed."""
+    for style in set(plot.LINES):
+        same = [c for c, line in zip(plot.CLASSES, plot.LINES) if line == style]
+        for first, second in combinations(same, 2):
+            assert np.linalg.norm(lab(first, eye) - lab(second, eye)) > 10
+    blue, rust = (lab(plot.COLOURS[name], eye) for name in ("blue", "rust"))
+    assert np.linalg.norm(blue - rust) > 40
 
 
 @pytest.mark.parametrize("colour", plot.COLOURS.items())

@@ -1,11 +1,7 @@
-"""Figures: every function draws on an axis that it is given, and returns it.
+"""Figures of a comparison: models of results.json beside each other.
 
-Colours are told apart with any colour vision and in print; the kind of a model shows in its
-marker and line too: spiking round and solid, standard square and dashed.
-
->>> from matplotlib.figure import Figure
->>> raster(Figure().add_subplot(), np.eye(5)).get_xlabel()
-'step'
+The kind of a model shows in its marker and line too: spiking round and solid, standard square and
+dashed.
 """
 
 from __future__ import annotations
@@ -15,27 +11,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import ArrayLike
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-COLOURS = {
-    "ink": "#1b2330",
-    "muted": "#5c6675",
-    "grid": "#dde1e7",
-    "blue": "#0b62a8",
-    "teal": "#0a7d62",
-    "violet": "#6b4fbb",
-    "rust": "#c0440e",
-    "ochre": "#8a6500",
-    "magenta": "#a62f78",
-}
-INK, MUTED, GRID = (COLOURS[name] for name in ("ink", "muted", "grid"))
-SPIKING = [COLOURS[name] for name in ("blue", "teal", "violet")]
-STANDARD = [COLOURS[name] for name in ("ochre", "magenta", "rust")]
-CLASSES = [COLOURS[name] for name in ("blue", "rust", "teal", "violet", "ochre", "magenta")]
-PERCENT = FuncFormatter(lambda fraction, _: f"{round(100 * fraction, 3):g}%")
+from spikern.plot.look import (
+    COLOURS,
+    GRID,
+    INK,
+    MUTED,
+    PERCENT,
+    SPIKING,
+    STANDARD,
+    legend_above,
+    name_at_right,
+    tidy,
+)
+
 OPERATIONS = {
     "accumulates (AC)": ("o", COLOURS["blue"]),
     "multiply-accumulates (MAC)": ("s", COLOURS["rust"]),
@@ -58,49 +48,6 @@ def looks(models: Sequence[dict[str, Any]]) -> dict[str, Look]:
     return {name: Look(SPIKING[k % len(SPIKING)], "o", "-") for k, name in enumerate(spiking)} | {
         name: Look(STANDARD[k % len(STANDARD)], "s", "--") for k, name in enumerate(standard)
     }
-
-
-def raster(axis: Axes, spikes: ArrayLike, colour: str = INK) -> Axes:
-    """A tick for every nonzero entry of spikes (T, H); one path, so that its SVG stays small."""
-    z = np.asarray(spikes)
-    steps, neurons = np.nonzero(z)
-    ends = np.empty((2 * len(steps), 2))
-    ends[0::2] = np.stack([steps, neurons - 0.45], 1)
-    ends[1::2] = np.stack([steps, neurons + 0.45], 1)
-    codes = np.tile([Path.MOVETO, Path.LINETO], len(steps))
-    width = float(np.clip(400 / len(z), 0.7, 2.0))
-    axis.add_patch(PathPatch(Path(ends, codes), edgecolor=colour, facecolor="none", lw=width))
-    axis.set(xlim=(-0.5, len(z) - 0.5), ylim=(-0.5, z.shape[1] - 0.5))
-    axis.set(xlabel="step", ylabel="neuron")
-    axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    return tidy(axis)
-
-
-def rates(axis: Axes, spikes: ArrayLike, colour: str = SPIKING[0]) -> Axes:
-    """The fraction of neurons that fire at every step of spikes (T, H)."""
-    fraction = np.asarray(spikes).mean(1)
-    axis.fill_between(np.arange(len(fraction)), fraction, step="mid", color=colour, lw=0)
-    axis.set(xlim=(-0.5, len(fraction) - 0.5), xlabel="step", ylabel="neurons firing")
-    axis.set_ylim(bottom=0.0)
-    axis.yaxis.set_major_formatter(PERCENT)
-    return tidy(axis)
-
-
-def traces(
-    axis: Axes, values: ArrayLike, names: Sequence[str], highlight: Sequence[int] = ()
-) -> Axes:
-    """Lines over the steps of values (T, N), named at their ends; all in colour, or a few."""
-    v = np.asarray(values)
-    chosen = list(highlight) or list(range(v.shape[1]))
-    for k in sorted(set(range(v.shape[1])) - set(chosen)):
-        axis.plot(v[:, k], color=MUTED, lw=0.7, alpha=0.45)
-    colours = {k: CLASSES[n % len(CLASSES)] for n, k in enumerate(chosen)}
-    for k in chosen:
-        axis.plot(v[:, k], color=colours[k], lw=1.6)
-    axis.set(xlim=(-0.5, len(v) - 0.5), xlabel="step")
-    axis.yaxis.set_major_locator(MaxNLocator(3))
-    ends = [(names[k], float(v[-1, k]), colours[k]) for k in chosen]
-    return tidy(_name_at_right(axis, ends))
 
 
 def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table: str) -> Axes:
@@ -126,7 +73,7 @@ def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table:
     axis.set(xlabel="energy estimate per inference (log scale)", ylabel="test accuracy")
     axis.yaxis.set_major_formatter(PERCENT)
     axis.grid(axis="both", color=GRID, lw=0.8)
-    return tidy(_name_at_right(_log_x(axis, "J"), labels))
+    return tidy(name_at_right(_log_x(axis, "J"), labels))
 
 
 def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
@@ -149,7 +96,7 @@ def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.yaxis.set_major_formatter(PERCENT)
     axis.grid(axis="y", color=GRID, lw=0.8)
-    return tidy(_name_at_right(axis, labels))
+    return tidy(name_at_right(axis, labels))
 
 
 def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -> Axes:
@@ -171,10 +118,7 @@ def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -
     axis.set(xlabel="operations per inference (log scale)", ylim=(len(models) - 0.5, -0.5))
     axis.set_yticks(rows, [model["name"] for model in models])
     axis.grid(axis="x", color=GRID, lw=0.8)
-    axis.legend(
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False,
-        labelcolor=INK, handletextpad=0.3, borderaxespad=0.2, columnspacing=1.2,
-    )  # fmt: skip
+    legend_above(axis, columns)
     return tidy(_log_x(axis))
 
 
@@ -199,59 +143,8 @@ def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     return tidy(axis)
 
 
-def tidy(axis: Axes) -> Axes:
-    """Two spines, quiet ticks, nothing behind the data."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(MUTED)
-    axis.tick_params(which="both", color=MUTED, labelcolor=INK)
-    for label in (axis.xaxis.label, axis.yaxis.label, axis.title):
-        label.set_color(INK)
-    axis.set_axisbelow(True)
-    axis.set_facecolor("none")
-    return axis
-
-
-def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Move values apart to at least `gap`, keeping their order, and their mean where they touch.
-
-    >>> spread([0.0, 0.1, 5.0], 1.0)
-    [-0.45, 0.55, 5.0]
-    """
-    groups: list[tuple[float, list[int]]] = []
-    for k in sorted(range(len(values)), key=values.__getitem__):
-        middle, members = values[k], [k]
-        while groups:
-            before, others = groups[-1]
-            if middle - before >= gap * (len(members) + len(others)) / 2 - 1e-12:
-                break
-            groups.pop()
-            weight = len(others) + len(members)
-            middle = (before * len(others) + middle * len(members)) / weight
-            members = others + members
-        groups.append((middle, members))
-    moved = [0.0] * len(values)
-    for middle, members in groups:
-        for n, k in enumerate(members):
-            moved[k] = middle + gap * (n - (len(members) - 1) / 2)
-    return moved
-
-
 def _by_kind(ops: dict[str, Any]) -> tuple[float, float, float]:
     return ops["ac"], ops["mac"], sum(ops["neuron_updates"].values())
-
-
-def _name_at_right(axis: Axes, labels: Sequence[tuple[str, float, str]]) -> Axes:
-    """Write (name, y, colour) right of the axis at its y, moved apart where two would touch."""
-    low, high = axis.get_ylim()
-    inches = axis.bbox.height / axis.figure.dpi
-    moved = spread([y for _, y, _ in labels], 0.2 * (high - low) / inches)
-    for (name, _, colour), y in zip(labels, moved):
-        axis.annotate(
-            name, (1.0, y), (6, 0), xycoords=axis.get_yaxis_transform(),
-            textcoords="offset points", color=colour, va="center", weight="bold",
-            annotation_clip=False,
-        )  # fmt: skip
-    return axis
 
 
 def _log_x(axis: Axes, unit: str = "") -> Axes:

@@ -1,0 +1,23 @@
+"""The examples of a page: the tests run them, and the docs build for the figures that they save."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import re
+from pathlib import Path
+
+
+def run(page: Path, folder: Path) -> str:
+    """Run a page's examples in `folder`, where their files go; returns what went otherwise."""
+    text = re.sub(r"^```.*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    said: list[str] = []
+    with contextlib.chdir(folder):
+        doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    return "".join(said)
+
+
+def saves_figures(page: Path) -> bool:
+    """Whether a page's examples make figures that the page shows."""
+    return ".savefig(" in page.read_text(encoding="utf-8")

@@ -1,0 +1,65 @@
+"""Figures: every function draws on an axis that it is given, and returns it.
+
+Arrays are numpy's or torch's, of one sample: choose it with `z[:, b]`. What differs in colour
+differs in a second way too (line, marker or name), so that it is told apart with any colour vision
+and in print.
+
+>>> from matplotlib.figure import Figure
+>>> raster(Figure().add_subplot(), [[1, 0], [0, 1]], dt=1.0).get_xlabel()
+'time (ms)'
+"""
+
+from spikern.plot.activity import raster, rates, traces
+from spikern.plot.comparison import (
+    OPERATIONS,
+    Look,
+    accuracy_against_energy,
+    learning_curves,
+    looks,
+    operations,
+    rates_by_layer,
+)
+from spikern.plot.look import (
+    CLASSES,
+    COLOURS,
+    GRID,
+    INK,
+    LINES,
+    MUTED,
+    PERCENT,
+    SPIKING,
+    STANDARD,
+    spread,
+    tidy,
+)
+from spikern.plot.plane import phase
+from spikern.plot.surrogates import surrogate
+from spikern.plot.synapses import connectivity, weights
+
+__all__ = [
+    "CLASSES",
+    "COLOURS",
+    "GRID",
+    "INK",
+    "LINES",
+    "MUTED",
+    "OPERATIONS",
+    "PERCENT",
+    "SPIKING",
+    "STANDARD",
+    "Look",
+    "accuracy_against_energy",
+    "connectivity",
+    "learning_curves",
+    "looks",
+    "operations",
+    "phase",
+    "raster",
+    "rates",
+    "rates_by_layer",
+    "spread",
+    "surrogate",
+    "tidy",
+    "traces",
+    "weights",
+]

@@ -1,0 +1,117 @@
+"""What happened over time in one sample: spikes, rates, traces.
+
+All three share a time axis: steps, or milliseconds if the length `dt` of a step is given. Of a
+padded sample, `length` says how many steps are its own; the others are shaded and stay empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from spikern.plot.look import (
+    CLASSES,
+    GRID,
+    INK,
+    LINES,
+    MUTED,
+    PERCENT,
+    SPIKING,
+    name_at_right,
+    tidy,
+)
+from spikern.plot.values import array, step_length, valid_steps
+from spikern.types import InputError
+
+THINNEST, WIDEST = 0.7, 2.0
+"""Points: a spike stays visible however many steps and neurons share the axis."""
+
+
+def raster(
+    axis: Axes,
+    spikes: ArrayLike | Tensor,
+    colour: str = INK,
+    dt: float | None = None,
+    length: int | None = None,
+) -> Axes:
+    """A tick for every nonzero entry of spikes (T, H); one path, so that its SVG stays small."""
+    z = array("spikes", spikes, "(T, H)")
+    own, ms = valid_steps(len(z), length), step_length(dt)
+    if z[own:].any():
+        raise InputError(f"there are spikes after the sample's {own} steps; is length right?")
+    steps, neurons = np.nonzero(z)
+    row, column = (72 * size / axis.figure.dpi for size in (axis.bbox.height, axis.bbox.width))
+    half = max(0.45, 0.5 * THINNEST * z.shape[1] / row)
+    width = min(max(0.8 * column / len(z), THINNEST), WIDEST)
+    ends = np.empty((2 * len(steps), 2))
+    ends[0::2] = np.stack([steps * ms, neurons - half], 1)
+    ends[1::2] = np.stack([steps * ms, neurons + half], 1)
+    codes = np.tile([Path.MOVETO, Path.LINETO], len(steps))
+    axis.add_patch(PathPatch(Path(ends, codes), edgecolor=colour, facecolor="none", lw=width))
+    axis.set(ylim=(-0.5, z.shape[1] - 0.5), ylabel="neuron")
+    axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    return tidy(_over_time(axis, len(z), dt, own))
+
+
+def rates(
+    axis: Axes,
+    spikes: ArrayLike | Tensor,
+    colour: str = SPIKING[0],
+    dt: float | None = None,
+    length: int | None = None,
+) -> Axes:
+    """The fraction of neurons that fire at every step of spikes (T, H)."""
+    z = array("spikes", spikes, "(T, H)")
+    own, ms = valid_steps(len(z), length), step_length(dt)
+    # Whole steps from edge to edge: the first and the last are as wide as the others.
+    edges = (np.arange(own + 1) - 0.5) * ms
+    axis.stairs((z[:own] != 0).mean(1), edges, fill=True, color=colour, lw=0)
+    axis.set(ylabel="neurons firing")
+    axis.set_ylim(bottom=0.0)
+    axis.yaxis.set_major_locator(MaxNLocator(4))
+    axis.yaxis.set_major_formatter(PERCENT)
+    return tidy(_over_time(axis, len(z), dt, own))
+
+
+def traces(
+    axis: Axes,
+    values: ArrayLike | Tensor,
+    names: Sequence[str],
+    highlight: Sequence[int] = (),
+    dt: float | None = None,
+    length: int | None = None,
+) -> Axes:
+    """Lines over the steps of values (T, N), named at their ends; all in colour, or a few."""
+    v = array("values", values, "(T, N)")
+    own, ms = valid_steps(len(v), length), step_length(dt)
+    if len(names) != v.shape[1]:
+        raise InputError(f"expected a name for each of {v.shape[1]} traces, got {len(names)}")
+    if any(not 0 <= k < v.shape[1] for k in highlight):
+        raise InputError(f"highlight holds numbers of traces, 0..{v.shape[1] - 1}; got {highlight}")
+    time = np.arange(own) * ms
+    chosen = list(highlight) or list(range(v.shape[1]))
+    for k in sorted(set(range(v.shape[1])) - set(chosen)):
+        axis.plot(time, v[:own, k], color=MUTED, lw=0.7, alpha=0.45)
+    colours = {k: CLASSES[n % len(CLASSES)] for n, k in enumerate(chosen)}
+    for n, k in enumerate(chosen):
+        axis.plot(time, v[:own, k], LINES[n % len(LINES)], color=colours[k], lw=1.6)
+    axis.yaxis.set_major_locator(MaxNLocator(3))
+    _over_time(axis, len(v), dt, own)
+    ends = [(names[k], float(v[own - 1, k]), colours[k]) for k in chosen]
+    return tidy(name_at_right(axis, ends))
+
+
+def _over_time(axis: Axes, steps: int, dt: float | None, own: int) -> Axes:
+    """The time axis, and a shade over the steps that the sample does not have."""
+    ms = step_length(dt)
+    axis.set(xlim=(-0.5 * ms, (steps - 0.5) * ms), xlabel="step" if dt is None else "time (ms)")
+    if own < steps:
+        axis.axvspan((own - 0.5) * ms, (steps - 0.5) * ms, color=GRID, lw=0, zorder=0)
+    return axis

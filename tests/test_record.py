@@ -1,0 +1,221 @@
+"""A recording against the layer that it is of."""
+
+import importlib
+from typing import NamedTuple
+
+import pytest
+import torch
+from engine_cases import dyadic_layer, events
+from torch import Tensor
+
+from spikern import (
+    InputError,
+    NeuronModel,
+    Readout,
+    SpikingRNN,
+    UnsupportedError,
+    build,
+    decay,
+    positive,
+    record,
+)
+from spikern.agreement import with_engine
+from spikern.engines.trace import rounds_alike
+from spikern.neurons import NEURONS
+
+MODULE = importlib.import_module("spikern.record")
+
+
+class HardParams(NamedTuple):
+    alpha_mem: Tensor
+    v_th: Tensor
+
+
+class HardState(NamedTuple):
+    v: Tensor
+    z: Tensor
+
+
+def hard_step(p, s, i, fire):
+    v = p.alpha_mem * s.v * (1 - s.z) + (1 - p.alpha_mem) * i
+    z = fire(v - p.v_th)
+    return HardState(v, z), z
+
+
+HARD = NeuronModel(
+    "own",
+    hard_step,
+    HardParams,
+    HardState,
+    {"alpha_mem": decay("tau_mem", 20.0), "v_th": positive("v_th", 1.0)},
+    source="here",
+)
+
+
+def assert_is_what_ran(layer, x, steps):
+    """The state after every step is that of a run which ends there; dyadic, so bit for bit."""
+    recording = record(layer, x)
+    for t in range(steps):
+        out, state = layer(x[: t + 1])
+        assert torch.equal(recording.layers[-1].out[: t + 1], out)
+        for k, trace in enumerate(recording.layers):
+            for name, field in state._asdict().items():
+                assert torch.equal(getattr(trace.state, name)[t], field[k]), (name, k, t)
+    return recording
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("name", NEURONS)
+def test_every_step_of_every_layer_is_what_ran(name, engine):
+    # Only events in make exact sums: a second layer of readouts would be given potentials.
+    layers = 2 if NEURONS[name].spikes else 1
+    if engine == "fused" and not rounds_alike(NEURONS[name]):
+        pytest.skip("an exponential or a root is rounded otherwise in a kernel")
+    layer, x = dyadic_layer(name, 6, 9, layers, engine), events(20, 3, 6)
+    recording = assert_is_what_ran(layer, x, 20)
+    outputs, after = layer.unroll(x)
+    for trace, out in zip(recording.layers, outputs):
+        assert torch.equal(trace.out, out)
+        assert not trace.out.requires_grad
+    assert all(torch.equal(a, b) for a, b in zip(recording.state, after))
+
+
+def test_a_neuron_of_one_s_own_is_seen():
+    torch.manual_seed(0)
+    layer = SpikingRNN(HARD, 6, 9, engine="reference")
+    with torch.no_grad():
+        for parameter in (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_l0):
+            parameter.copy_((parameter * 512).round() / 256)
+    recording = assert_is_what_ran(layer, events(20, 3, 6), 20)
+    assert recording.layers[0].state.z.any()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_recorder_that_is_a_step_late_is_caught(monkeypatch, late):
+    """Else the comparison above would prove nothing."""
+    right = MODULE._watched
+
+    def planted(neuron, seen):
+        watched = right(neuron, seen)
+
+        def step(p, s, i, fire):
+            result = watched.step(p, s, i, fire)
+            seen.state[-1] = s if late else seen.state[-1]
+            return result
+
+        return MODULE.replace(neuron, step=step)
+
+    monkeypatch.setattr(MODULE, "_watched", planted)
+    layer, x = dyadic_layer("ALIF", 6, 9), events(20, 3, 6)
+    if late:
+        with pytest.raises(AssertionError, match="'v', 0, 0"):
+            assert_is_what_ran(layer, x, 20)
+    else:
+        assert_is_what_ran(layer, x, 20)
+
+
+def test_current_and_distance_to_threshold_are_those_of_the_equations():
+    layer, x = dyadic_layer("ALIF", 6, 9), events(20, 3, 6)
+    trace = record(layer, x).layers[0]
+    before = torch.cat([torch.zeros(1, 3, 9), trace.state.z[:-1]])
+    wanted = x @ layer.weight_ih_l0.T + layer.bias_l0 + before @ layer.weight_hh_l0.T
+    assert torch.equal(trace.i, wanted)
+    p = layer.params(0)
+    assert torch.equal(trace.u, trace.state.v - (p.v_th + p.adapt_scale * trace.state.a))
+    assert torch.equal(trace.state.z, (trace.u > 0).float())
+    assert trace.state.z.any()
+
+
+def test_chunked_is_whole():
+    layer, x = dyadic_layer("ALIF", 6, 9, layers=2), events(20, 3, 6)
+    whole, first = record(layer, x), record(layer, x[:7])
+    second = record(layer, x[7:], first.state)
+    for a, b, c in zip(first.layers, second.layers, whole.layers):
+        for x, y, z in zip((*a.state, a.i, a.u, a.out), (*b.state, b.i, b.u, b.out),
+                           (*c.state, c.i, c.u, c.out)):  # fmt: skip
+            assert torch.equal(torch.cat([x, y]), z)
+    assert all(torch.equal(a, b) for a, b in zip(second.state, whole.state))
+
+
+def test_lengths_cut_and_nothing_is_past_them():
+    layer, x = dyadic_layer("ALIF", 6, 9, layers=2), events(20, 3, 6)
+    lengths = torch.tensor([20, 1, 13])
+    recording = record(layer, x, lengths=lengths)
+    out, after = layer(x, lengths=lengths)
+    assert torch.equal(recording.layers[-1].out, out)
+    assert all(torch.equal(a, b) for a, b in zip(recording.state, after))
+    for b, n in enumerate(lengths.tolist()):
+        alone = record(layer, x[:n, b : b + 1])
+        for trace, cut, whole in zip(alone.layers, recording.sample(b), recording.layers):
+            for a, c, w in zip((*trace.state, trace.i, trace.u, trace.out),
+                               (*cut.state, cut.i, cut.u, cut.out),
+                               (*whole.state, whole.i, whole.u, whole.out)):  # fmt: skip
+                assert c.shape == (n, 9)
+                assert torch.equal(a[:, 0], c)
+                assert not w[n:, b].any()
+
+
+def test_a_readout_has_no_threshold():
+    layer = dyadic_layer("LI", 6, 4)
+    assert isinstance(layer, Readout)
+    trace = record(layer, events(20, 3, 6)).layers[0]
+    assert trace.u is None
+    assert trace.state._fields == ("v",)
+    assert torch.equal(trace.out, trace.state.v)
+    assert record(layer, events(20, 3, 6)).sample(1)[0].u is None
+
+
+def test_traces_have_time_first_in_every_layout():
+    layer, x = dyadic_layer("LIF", 6, 9), events(20, 3, 6)
+    expected = record(layer, x).layers[0].state.v
+    alone = record(layer, x[:, 1])
+    assert torch.equal(alone.layers[0].state.v, expected[:, 1:2])
+    assert alone.state.v.shape == (1, 9)
+    layer.batch_first = True
+    assert torch.equal(record(layer, x.transpose(0, 1)).layers[0].state.v, expected)
+
+
+def test_nothing_is_left_behind():
+    layer, x = dyadic_layer("ALIF", 6, 9, engine="fused"), events(20, 3, 6)
+    x.requires_grad_()
+    before = dict(vars(layer))
+    weights = {k: v.clone() for k, v in layer.state_dict().items()}
+    record(layer, x)
+    assert vars(layer) == before
+    assert layer.neuron is NEURONS["ALIF"]
+    assert layer.engine == "fused"
+    assert all(torch.equal(weights[k], v) for k, v in layer.state_dict().items())
+    layer(x)[0].sum().backward()
+    assert x.grad is not None
+
+
+def test_random_weights_differ_by_no_more_than_rounding():
+    torch.manual_seed(0)
+    layer, x = SpikingRNN("ALIF", 6, 32, engine="fused"), torch.randn(50, 4, 6)
+    trace = record(layer, x).layers[0]
+    assert torch.equal(trace.out, with_engine(layer, "reference")(x)[0])
+    differs = (trace.out != layer(x)[0]).nonzero()
+    if len(differs):  # the first may only differ where the threshold is nearer than rounding
+        t, b, n = differs[0].tolist()
+        assert trace.u[t, b, n].abs() < 1e-4
+
+
+LAYER = SpikingRNN("LIF", 3, 8)
+X = torch.randn(5, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: record(LAYER, X[..., :2]), InputError, r"shape \(T, B, 3\), got \(5, 2, 2\)"),
+        (lambda: record(LAYER, X[:0]), InputError, "empty input: 0 steps"),
+        (lambda: record(LAYER, X * float("nan")), InputError, "NaN or infinite"),
+        (lambda: record(LAYER, X, lengths=torch.tensor([5, 6])), InputError, "lie in 1..5"),
+        (lambda: record(LAYER, X, torch.zeros(1, 2, 8)), InputError, "type LIFState, got Tensor"),
+        (lambda: record(build("LIF", 3, 8, 2), X), UnsupportedError, "record first its body"),
+        (lambda: record(build("GRU", 3, 8, 2).body, X), UnsupportedError, "got Baseline"),
+    ],
+)
+def test_bad_input_says_what_to_do(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
