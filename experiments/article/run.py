@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from tables import filled, tables
+from tables import tables
 
 from spikern import atomic
 from spikern.data import load
@@ -30,6 +30,7 @@ from spikern.parallel import one_thread
 from spikern.provenance import provenance
 from spikern.recipes import Recipe, recipe
 from spikern.statistics import mean
+from spikern.study.page import filled
 from spikern.train import evaluate
 from spikern.twins import climb, density, measured_graph, measured_weights, prune, trainer
 

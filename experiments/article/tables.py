@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -143,12 +142,3 @@ def machine(results: dict[str, Any]) -> str:
         f"interleaved; load of the machine: {loads}; python {where['python']}, {versions}; "
         f"commit {where['commit']}."
     )
-
-
-def filled(text: str, made: dict[str, str]) -> str:
-    """The page with what stands between `<!-- name -->` and `<!-- end -->` made anew."""
-    for name, content in made.items():
-        start, end = re.escape(f"<!-- {name} -->\n"), re.escape("<!-- end -->")
-        whole = f"<!-- {name} -->\n{content}\n<!-- end -->"
-        text = re.sub(f"{start}.*?{end}", lambda _, whole=whole: whole, text, flags=re.DOTALL)
-    return text
