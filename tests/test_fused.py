@@ -130,6 +130,11 @@ def test_sparse_recurrence_is_the_references_and_stays_sparse(recurrent):
     assert found["weight_hh_l0"][~absent].any()
 
 
+def test_neurons_that_do_not_hear_each_other():
+    out = assert_as_reference(sparse(False), events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33]))
+    assert out.any()
+
+
 def test_recurrence_that_means_nothing_is_refused():
     for wrong, message in ((1.5, "share between 0 and 1"), (torch.zeros(5, 5), "leaves synapses")):
         with pytest.raises(InputError, match=message):

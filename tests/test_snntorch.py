@@ -233,6 +233,7 @@ def test_gradients(case, engine):
         torch.testing.assert_close(ours, theirs.grad, rtol=2e-4, atol=2e-4, msg=name)
 
 
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_the_neurons_keep_the_contract(case):
     """All of it, but where snnTorch cuts the gradient, its gradient is no derivative."""

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Norse, SpikingJelly and Sinabs on work S, in an environment of their own (torch for the CPU).
+# Norse, SpikingJelly and Sinabs on work S, in an environment of their own. They are installed
+# without what they depend on, then with what this needs: their own lists ask for torchvision or for
+# drivers of chips.
 #
 #   experiments/bench/peers.sh [FOLDER]     FOLDER: where the environment goes, default build/peers
 #
@@ -9,8 +11,8 @@ set -euo pipefail
 folder=${1:-build/peers}
 if [ ! -x "$folder/bin/python" ]; then
   python3 -m venv "$folder"
-  "$folder/bin/pip" install --quiet "torch==2.6.0" --index-url https://download.pytorch.org/whl/cpu
-  "$folder/bin/pip" install --quiet "numpy<2" "norse==1.1.0" "spikingjelly==0.0.0.0.14" "sinabs==3.1.3"
+  "$folder/bin/pip" install --quiet "torch==2.13.0" numpy scipy matplotlib tqdm nir nirtorch pbr setuptools
+  "$folder/bin/pip" install --quiet --no-deps norse==1.1.0 spikingjelly==0.0.0.0.14 sinabs==3.1.3
 fi
 "$folder/bin/python" - <<'PYTHON'
 import json, statistics, time

@@ -243,7 +243,7 @@ def _layout(
             below = bits[k - 1]
         elif lists is None:
             current, rows = torch.nn.functional.linear(x, w_in, bias), rows[:0]
-        links, recurrent = none, w_rec.t()
+        links, recurrent = none, w_rec.t() if w_rec.numel() else w_rec
         if len(at):
             links, recurrent = w_rec.reshape(-1)[_flat(at, to, hidden)], recurrent[:0]
         P = _array(params)

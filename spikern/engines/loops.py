@@ -131,7 +131,6 @@ def add_link_dots(sums, v, at, to, links, rows, q, n, g, u):
 @njit(cache=True)
 def add_to_rows(w, rows, n, g, q):
     """The n rows of w that rows[0] lists each get g[q] added."""
-    w = distinct(w)
     for k in range(n):
         j = rows[0, k]
         for h in range(w.shape[1]):
@@ -141,7 +140,6 @@ def add_to_rows(w, rows, n, g, q):
 @njit(cache=True)
 def add_scaled_to_rows(w, rows, n, g, q, values, v):
     """The n rows of w that rows[0] lists each get g[q], times their value in values[v], added."""
-    w = distinct(w)
     for k in range(n):
         j = rows[0, k]
         y = values[v, j]
@@ -152,7 +150,6 @@ def add_scaled_to_rows(w, rows, n, g, q, values, v):
 @njit(cache=True)
 def add_to_events(w, indices, values, first, last, g, q):
     """The rows of w of the events first to last - 1 get g[q], times the event's value, added."""
-    w = distinct(w)
     for k in range(first, last):
         j, y = indices[k], values[k]
         for h in range(w.shape[1]):
@@ -162,7 +159,6 @@ def add_to_events(w, indices, values, first, last, g, q):
 @njit(cache=True)
 def add_to_links(links, at, to, rows, n, g, q):
     """The links from the n units that rows[0] lists get g[q], where they lead, added."""
-    links = distinct(links)
     for k in range(n):
         j = rows[0, k]
         for e in range(at[j], at[j + 1]):
@@ -172,7 +168,6 @@ def add_to_links(links, at, to, rows, n, g, q):
 @njit(cache=True)
 def add_scaled_to_links(links, at, to, rows, n, g, q, values, v):
     """The same, times the unit's value in values[v]."""
-    links = distinct(links)
     for k in range(n):
         j = rows[0, k]
         y = values[v, j]

@@ -41,7 +41,10 @@ else:
 
     @intrinsic
     def distinct(typingctx, a):
-        """The same array, with a promise to the compiler that no other one overlaps it."""
+        """The same array, with a promise to the compiler that no other one overlaps it.
+
+        So it is for arrays that a kernel begins with, and never for one that is already in use.
+        """
 
         def codegen(context, builder, sig, args):
             array = context.make_array(sig.args[0])(context, builder, args[0])
@@ -112,7 +115,6 @@ def exponential(x):
 @njit(cache=True)
 def list_nonzero(values, v, rows, q):
     """In rows[q], the indices of what is not zero in values[v], in order; returns how many."""
-    rows = distinct(rows)
     n = 0
     whole = values.shape[1] >> 6 << 6
     for c in range(0, whole, 64):
@@ -144,7 +146,6 @@ def keep(values, v, bits, row):
 @njit(cache=True)
 def list_kept(bits, row, rows, q):
     """In rows[q], the units whose bit is set in one row, in order; returns how many."""
-    rows = distinct(rows)
     n = 0
     for c in range(bits.shape[1]):
         word = bits[row, c]
@@ -158,7 +159,6 @@ def list_kept(bits, row, rows, q):
 @njit(cache=True)
 def add_rows(acc, w, rows, q, n):
     """acc += the n rows of w that rows[q] lists."""
-    acc = distinct(acc)
     k = 0
     while k + 8 <= n:
         j0, j1, j2, j3 = rows[q, k], rows[q, k + 1], rows[q, k + 2], rows[q, k + 3]
@@ -181,7 +181,6 @@ def add_rows(acc, w, rows, q, n):
 @njit(cache=True)
 def add_scaled_rows(acc, w, rows, q, n, values, v):
     """acc += the n rows of w that rows[q] lists, each times its value in values[v]."""
-    acc = distinct(acc)
     for k in range(n):
         j = rows[q, k]
         y = values[v, j]
@@ -192,7 +191,6 @@ def add_scaled_rows(acc, w, rows, q, n, values, v):
 @njit(cache=True)
 def add_events(acc, w, indices, values, first, last):
     """acc += the rows of w of the events first to last - 1, each times the event's value."""
-    acc = distinct(acc)
     k = first
     while k + 4 <= last:
         j0, j1, j2, j3 = indices[k], indices[k + 1], indices[k + 2], indices[k + 3]
@@ -210,7 +208,6 @@ def add_events(acc, w, indices, values, first, last):
 @njit(cache=True)
 def add_links(acc, at, to, links, rows, q, n):
     """acc += the links from the n units that rows[q] lists."""
-    acc, links, to = distinct(acc), distinct(links), distinct(to)
     for k in range(n):
         j = rows[q, k]
         for e in range(at[j], at[j + 1]):
@@ -220,7 +217,6 @@ def add_links(acc, at, to, links, rows, q, n):
 @njit(cache=True)
 def add_scaled_links(acc, at, to, links, rows, q, n, values, v):
     """acc += the links from the n units that rows[q] lists, each times its value in values[v]."""
-    acc = distinct(acc)
     for k in range(n):
         j = rows[q, k]
         y = values[v, j]
