@@ -27,12 +27,13 @@ from spikern.data.dataset import Dataset
 from spikern.engines import boundary
 from spikern.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.ops import Ops, total
+from spikern.ops.summary import estimates, statements
 from spikern.provenance import provenance
 from spikern.recipes import GENERAL, Recipe
 from spikern.report.sample import Sample
 from spikern.statistics import mean, summary
 from spikern.train import Epoch, fit
-from spikern.trial import fresh_network, train_and_test
+from spikern.trial import count_split, fresh_network, train_and_test
 from spikern.types import DataError, InputError
 
 REFERENCE_MODEL = "LSTM"
@@ -164,6 +165,7 @@ def run(
         "settings": settings_of(comparison),
         "models": models,
         "comparisons": compare_models(models),
+        "energy": energy_of_seed_0(trained, dataset, comparison),
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
             for t in ops.tables().values()
@@ -210,6 +212,19 @@ def run_job(
     )
     named = {"name": job.model, "seed": job.seed, "hidden": hidden}
     atomic.write(result_path(out, job), json.dumps(named | result))
+
+
+def energy_of_seed_0(
+    trained: dict[str, Network], dataset: Dataset, comparison: Comparison
+) -> dict[str, Any]:
+    """The networks of seed 0 counted on the test split, and what they are estimated to need."""
+    encoder = None if comparison.delta is None else "delta"
+    counts = {name: count_split(n, dataset, encoder) for name, n in trained.items()}
+    return {
+        "seed": 0,
+        "estimates": estimates(counts, ops.tables()),
+        "statements": statements(counts, ops.tables()),
+    }
 
 
 def time_inference(network: Network, dataset: Dataset, repeats: int = 7) -> float:

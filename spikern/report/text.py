@@ -13,16 +13,16 @@ HEADER = (
 def table(results: dict[str, Any]) -> str:
     """One line a model; operations are of one inference, energies estimates over the tables."""
     lines = columns([HEADER] + [row(model, results) for model in results["models"]])
-    names = ", ".join(results["energy_tables"])
     lines.insert(1, "-" * len(lines[0]))
     lines.append(
         f"\nAccuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
         f"over seeds (majority class: {percent(results['dataset']['majority_accuracy'])})."
     )
     lines.append(
-        f"Energy is an estimate, from the lowest to the highest of the tables {names} that price "
-        "all operations of\nthe model; 'vs LSTM' is how many times less than the LSTM by the same "
-        "table. Time: one inference, batch 1."
+        f"Energy is an estimate for operations alone, from the lowest to the highest of the "
+        f"{len(results['energy_tables'])} tables that price the\nmodel; 'vs LSTM' is how many times "
+        "less than the LSTM by the same table. `spikern tables` lists them, the\nreport has memory "
+        "traffic too. Time: one inference, batch 1."
     )
     return "\n".join(lines)
 
