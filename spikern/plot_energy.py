@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -18,7 +19,7 @@ from spikern.ops.energy import PJ
 from spikern.ops.ladder import Rung
 from spikern.ops.statement import COMPARED
 from spikern.plot import CLASSES, COLOURS, GRID, INK, LINES, MUTED, PERCENT, tidy
-from spikern.plot.look import legend_above, name_at_right
+from spikern.plot.look import name_at_right
 
 PARTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "synapses": (("synapses",), COLOURS["blue"], ""),
@@ -98,6 +99,8 @@ def stacked(
         ]
         start = 0.0
         for length, (_, colour, hatch) in zip(scaled(np.array(joules)), PARTS.values()):
+            if length == 0:
+                continue
             axis.barh(
                 lane.y, length, left=start, height=0.72, color="none" if hatch else colour,
                 edgecolor=colour, hatch=hatch, linewidth=0.8,
@@ -120,7 +123,7 @@ def part_keys(estimates: Sequence[Mapping[str, Any]], table: str) -> list[Patch]
     ]  # fmt: skip
 
 
-def ratios(axis: Axes, statements: Sequence[Mapping[str, Any]], columns: int = 4) -> Axes:
+def ratios(axis: Axes, statements: Sequence[Mapping[str, Any]]) -> Axes:
     """Ratios of statements: a dot a table, a line from the least to the greatest, a lane a view.
 
     Right of 1x the spiking network needs less. A lane without a dot has no estimate.
@@ -136,22 +139,27 @@ def ratios(axis: Axes, statements: Sequence[Mapping[str, Any]], columns: int = 4
         if found:
             ends = [min(found.values()), max(found.values())]
             axis.plot(ends, [lane.y] * 2, color=MUTED, lw=2.5, alpha=0.45, solid_capstyle="round")
+        axis.plot([1.0, 1.0], [lane.y - 0.5, lane.y + 0.5], color=INK, lw=1.2)
         for table, ratio in found.items():
             colour, marker, _ = look[table]
             # Tables of one width often agree: their dots lie one above the other.
             shift = 0.12 * (list(look).index(table) - (len(look) - 1) / 2)
             axis.plot(ratio, lane.y + shift, marker, color=colour, ms=7, mec="none")
-    for table, (colour, marker, _) in look.items():
-        axis.plot([], [], marker, color=colour, ms=7, mec="none", label=table)
-    axis.axvline(1.0, color=INK, lw=1.2)
     axis.set_xscale("log")
     low, high = axis.get_xlim()
     axis.set_xlim(min(low, 0.5), max(high, 2.0))
     ratio_ticks(axis.xaxis)
-    axis.set(xlabel="energy estimate, standard ÷ spiking (log scale)")
+    axis.set(xlabel="standard ÷ spiking (log scale)")
     axis.grid(axis="x", color=GRID, lw=0.8)
-    legend_above(axis, columns)
     return name_lanes(axis, list(pairs))
+
+
+def table_keys(statements: Sequence[Mapping[str, Any]]) -> list[Line2D]:
+    """Keys of a legend for the tables that price a pair."""
+    return [
+        Line2D([], [], ls="", marker=marker, color=colour, ms=7, mec="none", label=table)
+        for table, (colour, marker, _) in table_looks(statements).items()
+    ]
 
 
 def break_even(axis: Axes, statement: Mapping[str, Any], view: str) -> Axes:
@@ -182,7 +190,7 @@ def break_even(axis: Axes, statement: Mapping[str, Any], view: str) -> Axes:
     axis.xaxis.set_minor_locator(NullLocator())
     ratio_ticks(axis.yaxis)
     axis.set_ylabel("standard ÷ spiking (log scale)")
-    axis.set_title(view, loc="left", fontsize="medium", weight="bold")
+    axis.set_title(view, loc="left", fontsize="medium", weight="bold", color=INK)
     axis.grid(color=GRID, lw=0.8)
     return tidy(name_at_right(axis, labels))
 

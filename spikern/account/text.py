@@ -49,17 +49,19 @@ def model(m: dict[str, Any]) -> Iterator[str]:
             rows.append((name, c["kind"], f"{c['synapses']:,}", *done))
     yield from columns(rows)
     yield ""
-    rows = [("layer", "units", "spikes", "AC", "MAC", "dense", "own arithmetic")]
+    table: list[tuple[str, ...]] = [
+        ("layer", "units", "spikes", "AC", "MAC", "dense", "own arithmetic")
+    ]
     for layer in counts["layers"]:
         ac, mac = (sum(c[key] for c in layer["connections"]) for key in ("ac", "mac"))
         done = [quantity(n / runs) for n in (layer["spikes"], ac, mac, layer["dense"])]
         name = f"{layer['layer']} ({layer['unit']})"
-        rows.append((name, str(layer["units"]), *done, by_kind(layer["updates"], runs)))
+        table.append((name, str(layer["units"]), *done, by_kind(layer["updates"], runs)))
     total = counts["total"]
     for name, share in (("all, an inference", runs), ("all, a step", steps)):
         done = [quantity(total[key] / share) for key in ("spikes", "ac", "mac", "dense")]
-        rows.append((name, "", *done, by_kind(total["updates"], share)))
-    yield from columns(rows)
+        table.append((name, "", *done, by_kind(total["updates"], share)))
+    yield from columns(table)
     if counts["rate"] is not None:
         yield (
             f"It fires at {percent(counts['rate'])} of its steps; a spike or event crosses a "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -98,11 +99,7 @@ def energy_pictures(results: dict[str, Any]) -> dict[str, Picture]:
         drawn["ratios"] = picture(
             "ratios",
             f"Ratios of energy estimates, {pairs}, over tables and views",
-            lambda width: on_axis(
-                width,
-                1.2 + 1.15 * len(chosen) + 0.3 * (width < WIDE),
-                lambda a: plot_energy.ratios(a, chosen, 5 if width == WIDE else 2),
-            ),
+            lambda width: on_ratio_axis(width, chosen),
         )
         drawn["break_even"] = picture(
             "break_even",
@@ -123,9 +120,21 @@ def on_part_axes(width: float, estimates: list[dict[str, Any]], table: str) -> F
     plot_energy.shares(share, estimates, table)
     if wide:
         share.tick_params(axis="y", labelleft=False)
-    keys = plot_energy.part_keys(estimates, table)
+    return keyed(figure, plot_energy.part_keys(estimates, table), 6 if wide else 1)
+
+
+def on_ratio_axis(width: float, statements: list[dict[str, Any]]) -> Figure:
+    """The interval plot under the key of its tables."""
+    wide = width == WIDE
+    height = 1.0 + 1.15 * len(statements) + (0.0 if wide else 0.4)
+    figure = on_axis(width, height, lambda a: plot_energy.ratios(a, statements))
+    return keyed(figure, plot_energy.table_keys(statements), 6 if wide else 2)
+
+
+def keyed(figure: Figure, keys: Sequence[Artist], columns: int) -> Figure:
+    """A figure with its key above all of its axes."""
     figure.legend(
-        handles=keys, loc="outside upper left", ncols=6 if wide else 1, frameon=False,
+        handles=keys, loc="outside upper left", ncols=columns, frameon=False,
         labelcolor=plot.INK, columnspacing=1.2, handletextpad=0.5,
     )  # fmt: skip
     return figure

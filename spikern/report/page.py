@@ -12,6 +12,7 @@ from spikern import atomic
 from spikern.ops.energy import OPERATIONS
 from spikern.ops.memory import BOUNDS
 from spikern.ops.statement import COMPARED
+from spikern.plot_energy import table_looks
 from spikern.report import sample as samples
 from spikern.report import text, words
 from spikern.report.figures import (
@@ -34,6 +35,7 @@ def write(results: dict[str, Any], sample: Sample | None, path: Path) -> None:
 
 def render(results: dict[str, Any], sample: Sample | None) -> str:
     """The page as text."""
+    best = best_statements(results)
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -59,7 +61,8 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
         marker_table=marker_table(results),
         parts_table=parts_table(results),
         statements=[statement_row(s) for s in results["energy"]["statements"]],
-        shown=reference_statement(best_statements(results)),
+        shown=reference_statement(best),
+        priced=", ".join(table_looks(best)),
         sample=sample,
         verdict=samples.verdict(sample, answer_rule(results)) if sample else None,
     )

@@ -20,9 +20,9 @@ def table(results: dict[str, Any]) -> str:
     )
     lines.append(
         f"Energy is an estimate for operations alone, from the lowest to the highest of the "
-        f"{len(results['energy_tables'])} tables that price the\nmodel; 'vs LSTM' is how many times "
-        "less than the LSTM by the same table. `spikern tables` lists them, the\nreport has memory "
-        "traffic too. Time: one inference, batch 1."
+        f"{len(results['energy_tables'])} tables that price the\nmodel; 'vs LSTM' is how many "
+        "times less than the LSTM by the same table. `spikern tables` lists them, the\nreport "
+        "has memory traffic too. Time: one inference, batch 1."
     )
     return "\n".join(lines)
 

@@ -102,7 +102,7 @@ def memory(statements: list[dict[str, Any]], spiking: str, other: str) -> Iterat
     ]
     if found:
         yield (
-            f"With memory traffic, of which this page counts a low and a high bound, the estimate is "
+            f"With memory traffic, counted under a low and a high bound, the estimate is "
             f"{compared(found)} than the {other}'s."
         )
 
