@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spikern import account as accounts
+from spikern import parallel
 from spikern.account import fair, twins
 from spikern.account.folder import open_run, trained
 from spikern.account.gather import times
@@ -18,6 +19,13 @@ from spikern.trial import count_split
 from spikern.types import InputError
 
 QUICK = ("--models", "LIF", "RNN", "LSTM", "--seeds", "1", "--epochs", "1", "--hidden", "6")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small run no faster on many."""
+    with parallel.one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -414,9 +414,9 @@ def test_the_page_says_so_where_memory_turns_the_ratio() -> None:
             line["ratio"], line["cap"] = 0.8, 1.6
             line["break_even"] = {"rate": 0.03, "why": ""}
     _, _, memory, _ = words.headline(results)
-    assert "from 1.2 times higher to 14 times lower" in memory
+    assert "from 1.2 times higher to 15 times lower" in memory
     row = page.statement_row(said)
-    assert row["memory"] == "0.8× – 14×"
+    assert row["memory"] == "0.8× – 15×"
     assert row["turns"] == "3.0%"
 
 

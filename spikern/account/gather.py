@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spikern import parallel
 from spikern.account.folder import Model, Run, trained
 from spikern.account.twins import as_accurate, as_sparse, climb_entry, climbed, in_int8
 from spikern.baselines import BASELINES
@@ -23,6 +24,7 @@ BATCHES = (1, 64)
 """Samples at a time, where times are measured."""
 
 
+@parallel.one_thread()
 def account(
     run: Run,
     tables: Mapping[str, EnergyTable],
