@@ -4,10 +4,11 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from test_report import example_results
 
-from spikern import plot_energy
+from spikern import build, calibrate, plot_energy
 from spikern.ops import count, energy, statement, tables
 from spikern.ops.energy import VIEWS
 from spikern.ops.statement import COMPARED
@@ -54,10 +55,6 @@ def test_a_view_without_an_estimate_has_no_bar(axis):
 
 def test_every_kind_of_an_estimate_is_drawn():
     """A kind that no group holds would be left out of its bar."""
-    import torch
-
-    from spikern import build
-
     _ = torch.manual_seed(0)
     held = {kind for kinds, _, _ in plot_energy.PARTS.values() for kind in kinds}
     x = (torch.rand(20, 4, 3) < 0.3).float()
@@ -86,10 +83,6 @@ def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis):
 
 
 def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_says(axis):
-    import torch
-
-    from spikern import build, calibrate
-
     _ = torch.manual_seed(0)
     spiking, twin = build("LIF", 4, 30, 3), build("RNN", 4, 16, 3)
     x = torch.randn(40, 8, 4)
