@@ -65,6 +65,11 @@ class Comparison:
         if self.hidden is not None and self.hidden < 1:
             raise InputError(f"hidden must be at least 1, got {self.hidden}")
 
+    @property
+    def encoder(self) -> str | None:
+        """What makes events of the input, if something does."""
+        return None if self.delta is None else "delta"
+
     def hidden_size(self, model: str, dataset: Dataset) -> int:
         """The hidden size asked for, or the one that meets the parameter budget."""
         if self.hidden is not None:
@@ -208,7 +213,7 @@ def run_job(
         job.seed,
         checkpoint_path(out, job),
         lambda epoch: announce(job, epoch),
-        None if comparison.delta is None else "delta",
+        comparison.encoder,
     )
     named = {"name": job.model, "seed": job.seed, "hidden": hidden}
     atomic.write(result_path(out, job), json.dumps(named | result))
@@ -218,8 +223,7 @@ def energy_of_seed_0(
     trained: dict[str, Network], dataset: Dataset, comparison: Comparison
 ) -> dict[str, Any]:
     """The networks of seed 0 counted on the test split, and what they are estimated to need."""
-    encoder = None if comparison.delta is None else "delta"
-    counts = {name: count_split(n, dataset, encoder) for name, n in trained.items()}
+    counts = {name: count_split(n, dataset, comparison.encoder) for name, n in trained.items()}
     return {
         "seed": 0,
         "estimates": estimates(counts, ops.tables()),

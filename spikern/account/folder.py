@@ -30,11 +30,6 @@ class Run(NamedTuple):
     seed: int
     models: tuple[str, ...]
 
-    @property
-    def encoder(self) -> str | None:
-        """What made the events of the input, if something did."""
-        return None if self.comparison.delta is None else "delta"
-
 
 class Model(NamedTuple):
     """A trained network, the result of its job, and its counts on the test split."""
@@ -112,4 +107,4 @@ def trained(run: Run, name: str) -> Model:
     job = Job(name, run.seed)
     result = read_json(result_path(run.folder, job))
     network = reload(job, result["hidden"], run.dataset, run.comparison, run.folder)
-    return Model(name, network, result, count_split(network, run.dataset, run.encoder))
+    return Model(name, network, result, count_split(network, run.dataset, run.comparison.encoder))

@@ -52,7 +52,8 @@ def in_int8(models: Sequence[Model], run: Run, tables: Mapping[str, EnergyTable]
             measured.append({"model": model.name, **found._asdict()})
     eight = {name: table for name, table in tables.items() if table.weight_bits == BITS}
     counts = {
-        m.name: count_split(int8_weights(m.network), run.dataset, run.encoder) for m in models
+        m.name: count_split(int8_weights(m.network), run.dataset, run.comparison.encoder)
+        for m in models
     }
     return {
         "measured": measured,
@@ -77,7 +78,7 @@ def as_sparse(
     training = run.comparison.recipe.of(standard.name)
     shorter = replace(training, epochs=-(-training.epochs // FINE_TUNING))
     pruned = prune(standard.network, kept, run.dataset, shorter, run.seed)
-    counts = count_split(pruned.network, run.dataset, run.encoder)
+    counts = count_split(pruned.network, run.dataset, run.comparison.encoder)
     names = (spiking.name, f"{standard.name}, pruned")
     said = statement(spiking.counts, counts, tables, names=names)
     return pair | {"why": "", "test_accuracy": pruned.test_accuracy, "statement": said.as_dict()}
@@ -130,7 +131,7 @@ def climb_entry(
     reached = found.reached
     said = None
     if reached is not None:
-        counts = count_split(reached.trained[0].network, run.dataset, run.encoder)
+        counts = count_split(reached.trained[0].network, run.dataset, run.comparison.encoder)
         names = (spiking.name, f"{standard.name} of {reached.hidden} units")
         said = statement(spiking.counts, counts, tables, names=names).as_dict()
     return {
