@@ -180,12 +180,12 @@ def on_member(app: Any, what: str, name: str, thing: Any, skip: bool, options: A
 
 
 def draw_figures(app: Any) -> None:
-    """Run the pages that save figures, in the folder that they show them from."""
+    """Run the pages that show figures of their own, in the folder that they show them from."""
     torch.set_num_threads(1)  # networks this small run no faster on many
     folder = Path(app.srcdir) / "figures"
     folder.mkdir(exist_ok=True)
     for page in sorted(Path(app.srcdir).glob("*.md")):
-        if page_examples.saves_figures(page):
+        if page_examples.shows_figures(page):
             failed = page_examples.run(page, folder)
             if failed:
                 raise RuntimeError(failed)

@@ -18,6 +18,6 @@ def run(page: Path, folder: Path) -> str:
     return "".join(said)
 
 
-def saves_figures(page: Path) -> bool:
-    """Whether a page's examples make figures that the page shows."""
-    return ".savefig(" in page.read_text(encoding="utf-8")
+def shows_figures(page: Path) -> bool:
+    """Whether a page shows figures that its own examples save."""
+    return "](figures/" in page.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from spikern.baselines import Baseline
 from spikern.constants import Constant, between, decay, frequency, positive, real, steps
 from spikern.engines.stream import compile_stream, load_stream
+from spikern.events import Events
 from spikern.init import calibrate
 from spikern.layers import Readout, SpikingRNN
 from spikern.network import Network, build
@@ -50,6 +51,7 @@ __all__ = [
     "CubaLIF",
     "DataError",
     "DivergedError",
+    "Events",
     "HardLIF",
     "InputError",
     "Network",

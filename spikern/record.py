@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from spikern.engines.stack import Input
 from spikern.layers import SpikingRNN
 from spikern.types import Fire, NeuronModel, Params, State, UnsupportedError
 
@@ -48,7 +49,7 @@ class Recording(NamedTuple):
 
 
 def record(
-    layer: SpikingRNN, x: Tensor, state: State = None, lengths: Tensor | None = None
+    layer: SpikingRNN, x: Input, state: State = None, lengths: Tensor | None = None
 ) -> Recording:
     """Run a layer as `layer(x, state, lengths)` does and keep what happened at every step.
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from spikern import NEURONS
+from spikern.report.text import table
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -129,3 +131,9 @@ def test_rooms_import_only_from_above():
                 broken.append(f"{room} imports {other}")
     assert not broken
     assert not unknown, "add these rooms to the table in docs/architecture.md"
+
+
+def test_the_readmes_table_is_that_of_a_real_run():
+    results = json.loads((ROOT / "experiments" / "digits" / "results.json").read_text())
+    assert results["provenance"]["command"] == "spikern compare digits"
+    assert f"```text\n{table(results)}\n```" in (ROOT / "README.md").read_text()

@@ -21,6 +21,7 @@ from spikern import (
 )
 from spikern.agreement import with_engine
 from spikern.engines.trace import rounds_alike
+from spikern.events import Events
 from spikern.neurons import NEURONS
 
 MODULE = importlib.import_module("spikern.record")
@@ -173,6 +174,13 @@ def test_traces_have_time_first_in_every_layout():
     assert alone.state.v.shape == (1, 9)
     layer.batch_first = True
     assert torch.equal(record(layer, x.transpose(0, 1)).layers[0].state.v, expected)
+
+
+def test_events_are_seen_as_the_dense_input_that_they_stand_for():
+    layer, x = dyadic_layer("LIF", 6, 9), events(20, 3, 6)
+    seen, expected = record(layer, Events.from_dense(x)), record(layer, x)
+    assert torch.equal(seen.layers[0].i, expected.layers[0].i)
+    assert torch.equal(seen.layers[0].out, expected.layers[0].out)
 
 
 def test_nothing_is_left_behind():

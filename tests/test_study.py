@@ -36,7 +36,7 @@ quiet = {"progress": False}
 
 def notes(folder):
     """Who did which job, in order."""
-    found = sorted(folder.iterdir(), key=lambda p: int(p.name.split("-")[2]))
+    found = sorted(folder.glob("[0-9]*"), key=lambda p: int(p.name.split("-")[2]))
     return [tuple(map(int, p.name.split("-")[:2])) for p in found]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from tables import tables
 
 from spikern import atomic
 from spikern.data import load
@@ -30,6 +30,7 @@ from spikern.parallel import one_thread
 from spikern.provenance import provenance
 from spikern.recipes import Recipe, recipe
 from spikern.statistics import mean
+from spikern.study.page import filled
 from spikern.train import evaluate
 from spikern.twins import climb, density, measured_graph, measured_weights, prune, trainer
 
@@ -41,6 +42,8 @@ LADDERS = {
     "digits": {"LSTM": (8, 12, 16, 24, 32, 48, 68), "GRU": (8, 12, 16, 24, 32, 48, 79)},
     "japanese_vowels": {"LSTM": (6, 12, 24, 43, 89), "GRU": (6, 12, 24, 50, 89)},
 }
+RUNS = ("results.json", "results_again.json")
+"""The run that the tables show, and its repetition, which what is called decided must survive."""
 PRUNED, FINE_TUNING = 0.25, 15
 """The density of a pruned twin for reference, and its epochs of fine-tuning."""
 
@@ -58,24 +61,26 @@ class Config:
     folder: Path = Path("runs/article")
     """Where trainings have their checkpoints; what is there is not trained again."""
     measure: bool = True
+    results: str = RUNS[0]
+    """Which of the two runs this is."""
     smoke: bool = False
 
 
 def main(cfg: Config) -> None:
-    """Train, measure, write results.json, fill in the tables of README.md."""
+    """Train, measure, write the results, fill in the tables of README.md."""
     if cfg.smoke:
         with tempfile.TemporaryDirectory() as folder:
             brief = replace(
                 cfg, datasets=("digits",), models=("LSTM",), seeds=(0,), batches=(4,), repeats=1,
                 folder=Path(folder),
             )  # fmt: skip
-            print(*tables(study(brief)).values(), sep="\n\n")
+            print(*tables([study(brief)]).values(), sep="\n\n")
         return
-    path = HERE / "results.json"
     if cfg.measure:
-        atomic.write(path, json.dumps(study(cfg), indent=1))
+        atomic.write(HERE / cfg.results, json.dumps(study(cfg), indent=1))
+    runs = [json.loads((HERE / name).read_text()) for name in RUNS]
     page = HERE / "README.md"
-    atomic.write(page, filled(page.read_text(), tables(json.loads(path.read_text()))))
+    atomic.write(page, filled(page.read_text(), tables(runs)))
 
 
 def say(line: str) -> None:
@@ -223,118 +228,6 @@ def contestant_row(one: Contestant, data: Dataset) -> dict[str, Any]:
 def as_json(timed: Measured) -> dict[str, Any]:
     """The measurements for a file."""
     return timed._asdict() | {"checks": [check._asdict() for check in timed.checks]}
-
-
-def tables(results: dict[str, Any]) -> dict[str, str]:
-    """What stands between the markers of the page, by name."""
-    found = results["datasets"]
-    made = {"accuracy": accuracy_table(found), "pruned": pruned_table(found)}
-    made |= {f"time {name}": time_table(part) for name, part in found.items()}
-    made["missing"] = missing_list(found)
-    made["machine"] = machine(results)
-    return made
-
-
-def accuracy_table(found: dict[str, Any]) -> str:
-    """Test accuracy in float32 and in int8, means over the seeds."""
-    lines = [
-        "| data | model | parameters | test accuracy | seeds | in int8 | answers kept | scheme |",
-        "| --- | --- | ---: | ---: | --- | ---: | ---: | --- |",
-    ]
-    for name, part in found.items():
-        for row in part["accuracies"]:
-            cells = [name, row["model"], f"{row['parameters']:,}", f"{mean(row['test']):.2%}"]
-            cells.append(", ".join(f"{a:.2%}" for a in row["test"]))
-            int8 = row.get("int8")
-            cells += (
-                [
-                    f"{mean([one['accuracy'] for one in int8]):.2%}",
-                    f"{mean([one['agreement'] for one in int8]):.2%}",
-                    int8[0]["scheme"],
-                ]
-                if int8
-                else ["-", "-", "-"]
-            )
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def pruned_table(found: dict[str, Any]) -> str:
-    """The pruned twins."""
-    lines = [
-        "| data | model | density | epochs | test accuracy |",
-        "| --- | --- | ---: | ---: | ---: |",
-    ]
-    for name, part in found.items():
-        for row in part["pruned"]:
-            cells = name, row["model"], f"{row['density']:.2f}", str(row["epochs"])
-            lines.append(f"| {' | '.join(cells)} | {row['test']:.2%} |")
-    return "\n".join(lines)
-
-
-def time_table(part: dict[str, Any]) -> str:
-    """Milliseconds of one inference, and ratios to the first network's: medians (fastest)."""
-    sizes = sorted({row["batch"] for row in part["rows"]})
-    firsts = [next(row for row in part["rows"] if row["batch"] == size) for size in sizes]
-    quickest = {row["batch"]: min(row["samples"]) for row in firsts}
-    about = {(one["name"], one["equal"]): one for one in part["contestants"]}
-    heads = [f"ms at batch {size} | ratio" for size in sizes]
-    lines = [
-        f"| network | equal | H | parameters | test | runtime | {' | '.join(heads)} |",
-        "| --- | --- | ---: | ---: | ---: | --- " + "| ---: | ---: " * len(sizes) + "|",
-    ]
-    by_key: dict[tuple[str, str, str], dict[int, Any]] = {}
-    for row in part["rows"]:
-        key = row["name"], row["equal"], row["runtime"]
-        by_key.setdefault(key, {})[row["batch"]] = row
-    for (name, equal, runtime), rows in by_key.items():
-        one = about[name, equal]
-        cells = [name, equal, str(one["hidden"]), f"{one['parameters']:,}", f"{one['test']:.2%}"]
-        cells.append(runtime)
-        for size in sizes:
-            row = rows.get(size)
-            if row:
-                least = min(row["samples"]) / quickest[size]
-                cells += [f"{row['ms']:.3g}", f"{row['ratio']:.2f}x ({least:.2f}x)"]
-            else:
-                cells += ["-", "-"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def missing_list(found: dict[str, Any]) -> str:
-    """What did not run and why, and whether there are joules."""
-    lines = [
-        f"- {name}, {who}: {why}."
-        for name, part in found.items()
-        for who, why in part["missing"].items()
-    ]
-    joules = {part["no_joules"] for part in found.values()}
-    return "\n".join([*lines, *(f"- Joules: {why}." for why in sorted(filter(None, joules)))])
-
-
-def machine(results: dict[str, Any]) -> str:
-    """What it ran on."""
-    where, asked = results["provenance"], results["settings"]
-    versions = ", ".join(f"{n} {where[n]}" for n in ("torch", "numba", "onnxruntime"))
-    loads = "; ".join(
-        f"{name} {part['load'][0]:.1f} before, {part['load'][1]:.1f} after"
-        for name, part in results["datasets"].items()
-    )
-    return (
-        f"{where['processor']}, {asked['threads']} thread; medians of {asked['repeats']}, "
-        f"interleaved; load of the machine: {loads}; python {where['python']}, {versions}; "
-        f"commit {where['commit']}."
-    )
-
-
-def filled(text: str, made: dict[str, str]) -> str:
-    """The page with what stands between `<!-- name -->` and `<!-- end -->` made anew."""
-    for name, content in made.items():
-        start, end = re.escape(f"<!-- {name} -->\n"), re.escape("<!-- end -->")
-        whole = f"<!-- {name} -->\n{content}\n<!-- end -->"
-        text = re.sub(f"{start}.*?{end}", lambda _, whole=whole: whole, text, flags=re.DOTALL)
-    return text
 
 
 if __name__ == "__main__":

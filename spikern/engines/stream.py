@@ -33,6 +33,8 @@ STEP_SIGNATURE = (
     f"void(float32[::1], int64[::1], int64[:,::1], float32[::1], {_F2}, float32[::1], int64[:,::1])"
 )
 FORMAT = 2
+BLOCKS = 16
+"""At most so many blocks of samples for the threads to take."""
 
 
 class Streamed(NamedTuple):
@@ -155,12 +157,15 @@ class Stream:
             raise InputError(
                 f"expected a state of shape ({batch}, {self.state_size}), got {after.shape}"
             )
-        until = np.full(batch, steps) if lengths is None else np.asarray(lengths, np.int64)
-        if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
-            raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
+        until = np.full(batch, steps)
+        if lengths is not None:
+            until = np.asarray(lengths, np.int64)
+            if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
+                raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
         out = np.empty((steps, batch, self.output_size), np.float32)
-        edges = np.linspace(0, batch, min(batch, 16) + 1).astype(np.int64)
-        additions = np.zeros((len(edges) - 1, *self.additions.shape), np.int64)
+        blocks = min(batch, BLOCKS)
+        edges = [batch * k // blocks for k in range(blocks + 1)]
+        additions = np.zeros((blocks, *self.additions.shape), np.int64)
 
         def work(block: int) -> None:
             self._advance(
@@ -168,7 +173,7 @@ class Stream:
                 after, out, additions[block],
             )  # fmt: skip
 
-        in_threads(work, len(edges) - 1)
+        in_threads(work, blocks)
         total = additions.sum(0)
         self.additions += total
         return Result(out, after, total)

@@ -1,8 +1,7 @@
 """Where the jobs of a study run: processes of this machine, or a Ray cluster.
 
-A backend is a function (work, configs) -> an iterator of what `work(config)` returned, in the order
-in which they ended. A config whose process died is the backend's error `Died`, raised or, where
-the backend knows which one it was, told by `Lost`.
+A backend is a function (work, configs) -> an iterator of what `work(config)` returned, as they
+ended. Where processes died, it yields `Lost` if it knows which job it was, else it raises `Died`.
 """
 
 from __future__ import annotations

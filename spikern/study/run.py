@@ -65,6 +65,7 @@ def run(
     Raises InputError for configs that are not frozen dataclasses or are there twice.
     """
     todo = keyed(configs)
+    out = out.absolute()  # the processes of a cluster start elsewhere
     backend = backends.cluster(ray) if ray is not None else backends.local(workers)
     work = partial(attempt, job, out)
     failed: dict[str, str] = {}

@@ -1,9 +1,9 @@
 """Equal tuning budgets: the same search, the same number of trials, for every model.
 
-Trials are proposed by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), maximise
-the accuracy on validation, and are written to a journal in the study's folder as they end. Trial
-k is drawn by a sampler seeded with (seed, k), so a search that was killed goes on to what it would
-have found unbroken.
+Trials are proposed by Optuna's tree-structured Parzen estimator, the first ten of them at random;
+they maximise the accuracy on validation, and are written to a journal in the study's folder as
+they end. Trial k is drawn by a sampler seeded with (seed, k), so a search that was killed goes on
+to what it would have found unbroken, and the random trials of all models are the same.
 """
 
 from __future__ import annotations
