@@ -1,4 +1,4 @@
-"""The command line: compare models, list what there is."""
+"""The command line: compare models, count what they did, list what there is."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import sys
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
 
-from spikern import atomic, bench
+from spikern import atomic, bench, ops
 from spikern import compare as comparison
+from spikern.account import account, open_run, render, table_list
 from spikern.compare import Comparison, Job
 from spikern.constants import UNITS
 from spikern.data import ARCHIVE, DATASETS, Dataset, load
@@ -117,6 +118,54 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Count:
+    """Count a finished comparison on its test split: operations, memory, energy, fair twins.
+
+    Prints the account and writes it to count.txt and count.json in the run's folder; of one
+    checkpoint to count-NAME-SEED.txt and .json. Energies are estimates under the tables named.
+    """
+
+    run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
+    """Folder of a finished `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
+    seed: int = 0
+    """Which of the run's trainings."""
+    tables: Path | None = None
+    """Folder with energy tables of your own, beside those that come with spikern."""
+    against: tuple[str, ...] = ()
+    """Standard models of the run to compare with; none: all."""
+    climb: bool = False
+    """Train the standard models in halves of their size up to the spiking accuracy."""
+    measure: bool = False
+    """Time every network on this machine, and take its joules where it tells them."""
+    json: bool = False
+    """Print count.json instead of the text."""
+
+    def run(self) -> None:
+        """Make the account, write it, print it."""
+        prices = ops.tables(self.tables)
+        run = open_run(self.run_path, self.seed)
+        found = account(run, prices, self.against, self.climb, self.measure)
+        stem = "count" if self.run_path.is_dir() else f"count-{self.run_path.stem}"
+        as_json, text = json.dumps(found, indent=1), render(found)
+        atomic.write(run.folder / f"{stem}.json", as_json)
+        atomic.write(run.folder / f"{stem}.txt", text)
+        print(as_json if self.json else text, end="")
+        print(f"Written: {(run.folder / stem).resolve()}.txt, .json", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """List the energy tables: what they price, where it is from, what they leave out."""
+
+    folder: Path | None = None
+    """Folder with energy tables of your own, beside those that come with spikern."""
+
+    def run(self) -> None:
+        """Print a few lines each."""
+        print(table_list(ops.tables(self.folder)))
+
+
+@dataclass(frozen=True)
 class Datasets:
     """List the data sets, and whether their files are at hand; or load some and describe them."""
 
@@ -216,9 +265,11 @@ def main(arguments: list[str] | None = None) -> None:
             {
                 "bench": Bench,
                 "compare": Compare,
+                "count": Count,
                 "datasets": Datasets,
                 "neurons": Neurons,
                 "show-kernel": ShowKernel,
+                "tables": Tables,
             },
             args=arguments,
             prog="spikern",

@@ -27,12 +27,13 @@ from spikern.data.dataset import Dataset
 from spikern.engines import boundary
 from spikern.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.ops import Ops, total
+from spikern.ops.summary import estimates, statements
 from spikern.provenance import provenance
 from spikern.recipes import GENERAL, Recipe
 from spikern.report.sample import Sample
 from spikern.statistics import mean, summary
 from spikern.train import Epoch, fit
-from spikern.trial import fresh_network, train_and_test
+from spikern.trial import count_split, fresh_network, train_and_test
 from spikern.types import DataError, InputError
 
 REFERENCE_MODEL = "LSTM"
@@ -63,6 +64,11 @@ class Comparison:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.hidden is not None and self.hidden < 1:
             raise InputError(f"hidden must be at least 1, got {self.hidden}")
+
+    @property
+    def encoder(self) -> str | None:
+        """What makes events of the input, if something does."""
+        return None if self.delta is None else "delta"
 
     def hidden_size(self, model: str, dataset: Dataset) -> int:
         """The hidden size asked for, or the one that meets the parameter budget."""
@@ -164,6 +170,7 @@ def run(
         "settings": settings_of(comparison),
         "models": models,
         "comparisons": compare_models(models),
+        "energy": energy_of_seed_0(trained, dataset, comparison),
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
             for t in ops.tables().values()
@@ -206,10 +213,22 @@ def run_job(
         job.seed,
         checkpoint_path(out, job),
         lambda epoch: announce(job, epoch),
-        None if comparison.delta is None else "delta",
+        comparison.encoder,
     )
     named = {"name": job.model, "seed": job.seed, "hidden": hidden}
     atomic.write(result_path(out, job), json.dumps(named | result))
+
+
+def energy_of_seed_0(
+    trained: dict[str, Network], dataset: Dataset, comparison: Comparison
+) -> dict[str, Any]:
+    """The networks of seed 0 counted on the test split, and what they are estimated to need."""
+    counts = {name: count_split(n, dataset, comparison.encoder) for name, n in trained.items()}
+    return {
+        "seed": 0,
+        "estimates": estimates(counts, ops.tables()),
+        "statements": statements(counts, ops.tables()),
+    }
 
 
 def time_inference(network: Network, dataset: Dataset, repeats: int = 7) -> float:

@@ -46,6 +46,7 @@ def test_the_examples_are_found():
     with_examples = {page.stem for page in PAGES if ">>> " in page.read_text()}
     expected = {
         "architecture",
+        "energy_report",
         "first_network",
         "library",
         "neurons",

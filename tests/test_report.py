@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from spikern import ops, plot, report
+from spikern.ops.statement import BreakEven, Line, Statement, break_even
 from spikern.report import page, words
 from spikern.report import sample as samples
 from spikern.report.sample import Sample
@@ -124,6 +125,7 @@ def example_results(
         },
         "models": models,
         "comparisons": comparisons,
+        "energy": example_energy(models),
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
             for t in ops.tables().values()
@@ -146,6 +148,53 @@ def example_results(
         },
     }
     return json.loads(json.dumps(results))  # type: ignore[no-any-return]
+
+
+def example_energy(models: list[Any]) -> dict[str, Any]:
+    """Estimates that the schema takes, and statements that follow from them."""
+    estimates, parts = [], {"synapses": 0.5, "neuron updates": 0.1, "weights": 2.0, "states": 0.4}
+    for model in models:
+        for table, pj in model["energy_pj"].items():
+            for view, share in (("operations", 1.0), ("registers", 3.0), ("read-modify-write", 5)):
+                whole = None if pj is None or (view, table) == ("registers", "loihi1") else pj
+                estimates.append(
+                    {
+                        "model": model["name"],
+                        "table": table,
+                        "view": view,
+                        "pj": whole and whole * share,
+                        "parts": {k: whole * p for k, p in parts.items()} if whole else {},
+                    }
+                )
+    by_place = {(e["model"], e["table"], e["view"]): e["pj"] for e in estimates}
+    statements = [
+        example_statement(a["name"], b["name"], a["rate"], by_place)
+        for a in models
+        if a["kind"] == "spiking"
+        for b in models
+        if b["kind"] == "standard"
+    ]
+    return {"seed": 0, "estimates": estimates, "statements": statements}
+
+
+def example_statement(spiking: str, twin: str, rate: float, pj: Any) -> dict[str, Any]:
+    """One where half of the spiking network's estimate is there without any spike."""
+    lines = []
+    for model, table, view in pj:
+        if model != spiking:
+            continue
+        now, other = pj[spiking, table, view], pj[twin, table, view]
+        even = BreakEven(None, "no estimate")
+        if now is not None and other is not None:
+            even = break_even(rate, now, now / 2, other)
+        ratio = other / now if now and other else None
+        lines.append(
+            Line(
+                table, view, now, other, ratio, even,
+                even.rate and even.rate / rate, ratio and 2 * ratio,
+            )
+        )  # fmt: skip
+    return Statement(spiking, twin, rate, 4.2, tuple(lines)).as_dict()
 
 
 def against(model: Any, lstm: Any) -> dict[str, Any]:
@@ -215,6 +264,9 @@ def test_the_schema_takes_an_example(seeds: int) -> None:
         (("models", 0, "ops_per_inference", "ac"), -1),
         (("models", 0, "history", 0, "epochs"), []),
         (("comparisons", 0, "accuracy_difference", "ci95"), [0.1]),
+        (("energy", "estimates", 0, "view"), "optimistic"),
+        (("energy", "estimates", 0, "pj"), -1.0),
+        (("energy", "statements", 0, "lines", 0, "break_even"), 0.3),
         (("provenance", "threads"), 0),
     ],
 )
@@ -297,10 +349,12 @@ def test_the_style_sheet_has_the_colours_of_the_figures() -> None:
 
 
 def test_the_headline_says_what_the_numbers_say() -> None:
-    accuracy, energy, _ = words.headline(example_results())
+    accuracy, energy, memory, _ = words.headline(example_results())
     assert accuracy.startswith("ALIF, the most accurate spiking network here, gets 96.2%")
     assert "1.0 percentage points fewer than the LSTM (95% interval over 3 seeds: −" in accuracy
-    assert "energy estimate is 14 times lower" in energy
+    assert energy.startswith("For operations alone its energy estimate is 14 times lower")
+    assert memory.startswith("With memory traffic")
+    assert "is 14 times lower" in memory
 
 
 @pytest.mark.parametrize(
@@ -308,7 +362,7 @@ def test_the_headline_says_what_the_numbers_say() -> None:
     [
         ((2.0, 8.0), "2.0 – 8.0 times lower"),
         ((0.5, 0.25), "2.0 – 4.0 times higher"),
-        ((0.5, 4.0), "disagree"),
+        ((0.5, 4.0), "from 2.0 times higher to 4.0 times lower"),
         ((None, None), "No table prices both"),
     ],
 )
@@ -327,8 +381,43 @@ def test_nothing_priced_means_no_energy_figure() -> None:
     results = example_results(("LIF",))
     for model in results["models"]:
         model["energy_pj"] = dict.fromkeys(model["energy_pj"])
+    results["energy"] = example_energy(results["models"])
     assert "no energy estimate" in words.headline(results)[0]
-    assert "<h2>Accuracy against energy" not in page.render(results, None)
+    text = page.render(results, None)
+    assert "<h2>Accuracy against energy" not in text
+    assert "<h2>Energy estimates" not in text
+
+
+def test_the_energy_section_names_its_tables_and_both_sides() -> None:
+    text = page.render(example_results(), None)
+    section = text.split("<h2>Energy estimates")[1].split("</section>")[0]
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", section, flags=re.DOTALL)
+    assert len(captions) == 3
+    for caption in captions:
+        assert "stimate" in caption
+        assert "45nm" in caption or "45 nm" in caption
+    assert "the spiking network needs less, left of it\nmore" in section
+    # a row a table, a column a model; nothing is called zero
+    table = section.split("<h3>Operations alone, by table")[1]
+    assert len(re.findall(r"<tr>", table)) == 1 + len(PRICES)
+    assert table.count("<td>") == 5 * len(PRICES)
+    assert table.count("no estimate") == 3
+
+
+def test_the_page_says_so_where_memory_turns_the_ratio() -> None:
+    """A statement below 1x shows in the headline, the table and the break-even column."""
+    results = example_results(("LIF", "LSTM"))
+    (said,) = results["energy"]["statements"]
+    for line in said["lines"]:
+        if line["view"] == "read-modify-write" and line["ratio"] is not None:
+            line["twin_pj"] = 0.8 * line["spiking_pj"]
+            line["ratio"], line["cap"] = 0.8, 1.6
+            line["break_even"] = {"rate": 0.03, "why": ""}
+    _, _, memory, _ = words.headline(results)
+    assert "from 1.2 times higher to 15 times lower" in memory
+    row = page.statement_row(said)
+    assert row["memory"] == "0.8× – 15×"
+    assert row["turns"] == "3.0%"
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("last", 1), ("mean", 0)])

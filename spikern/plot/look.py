@@ -77,11 +77,13 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
 def name_at_right(axis: Axes, labels: Sequence[tuple[str, float, str]]) -> Axes:
     """Write (name, y, colour) right of the axis at its y, moved apart where two would touch."""
     low, high = axis.get_ylim()
-    inches = axis.bbox.height / axis.figure.dpi
-    moved = spread([y for _, y, _ in labels], 0.2 * (high - low) / inches)
+    at = [axis.transData.transform((1.0, y))[1] for y in (low, high, *(y for _, y, _ in labels))]
+    bottom, top, *heights = at
+    gap = 0.2 * axis.figure.dpi / axis.bbox.height
+    moved = spread([(y - bottom) / (top - bottom) for y in heights], gap)
     for (name, _, colour), y in zip(labels, moved):
         axis.annotate(
-            name, (1.0, y), (6, 0), xycoords=axis.get_yaxis_transform(),
+            name, (1.0, y), (6, 0), xycoords="axes fraction",
             textcoords="offset points", color=colour, va="center", weight="bold",
             annotation_clip=False,
         )  # fmt: skip

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spikern import plot
+from spikern import plot, plot_energy
+from spikern.ops.memory import BOUNDS
+from spikern.ops.statement import COMPARED
+from spikern.ops.summary import AS_TRAINED, one_table
 from spikern.report import sample as samples
+from spikern.report import words
 from spikern.report.sample import Sample
 from spikern.report.svg import inline
 
 WIDE, NARROW = 10.8, 3.7
 """Inches, at 96 pixels each."""
+REFERENCE = "LSTM"
+"""The standard network of the break-even plot, where it was run."""
 
 
 class Picture(NamedTuple):
@@ -54,6 +61,7 @@ def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Pictur
                 width, 4.2, lambda a: plot.accuracy_against_energy(a, priced, table)
             ),
         )
+    drawn |= energy_pictures(results)
     spiking = [m for m in models if m["rates_by_layer"]]
     if spiking:
         bars = sum(len(m["rates_by_layer"]) for m in spiking)
@@ -74,16 +82,110 @@ def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Pictur
     return drawn
 
 
+def energy_pictures(results: dict[str, Any]) -> dict[str, Picture]:
+    """What estimates are made of; how the best spiking network's ratios move, and with what."""
+    energy, drawn = results["energy"], {}
+    table = parts_table(results)
+    if table is not None:
+        drawn["parts"] = picture(
+            "parts",
+            f"Energy estimates of {names(results['models'])} by kind, by the table {table}",
+            lambda width: on_part_axes(width, energy["estimates"], table),
+        )
+    chosen = best_statements(results)
+    one = reference_statement(chosen)
+    if one is not None:
+        pairs = ", ".join(f"{s['twin']} over {s['spiking']}" for s in chosen)
+        drawn["ratios"] = picture(
+            "ratios",
+            f"Ratios of energy estimates, {pairs}, over tables and views",
+            lambda width: on_ratio_axis(width, chosen),
+        )
+        drawn["break_even"] = picture(
+            "break_even",
+            f"Ratio of energy estimates, {one['twin']} over {one['spiking']}, by firing rate",
+            lambda width: on_view_axes(width, one),
+        )
+    return drawn
+
+
+def on_part_axes(width: float, estimates: list[dict[str, Any]], table: str) -> Figure:
+    """Bars to scale and bars by share, side by side or one above the other."""
+    models = {e["model"] for e in estimates}
+    wide = width == WIDE
+    height = 0.9 + 1.15 * len(models)
+    figure = Figure((width, height if wide else 2 * height), layout="constrained", facecolor="none")
+    scale, share = figure.subplots(1, 2) if wide else figure.subplots(2, 1)
+    plot_energy.parts(scale, estimates, table)
+    plot_energy.shares(share, estimates, table)
+    if wide:
+        share.tick_params(axis="y", labelleft=False)
+    return keyed(figure, plot_energy.part_keys(estimates, table), 6 if wide else 1)
+
+
+def on_ratio_axis(width: float, statements: list[dict[str, Any]]) -> Figure:
+    """The interval plot under the key of its tables."""
+    wide = width == WIDE
+    height = 1.0 + 1.15 * len(statements) + (0.0 if wide else 0.4)
+    figure = on_axis(width, height, lambda a: plot_energy.ratios(a, statements))
+    return keyed(figure, plot_energy.table_keys(statements), 6 if wide else 2)
+
+
+def keyed(figure: Figure, keys: Sequence[Artist], columns: int) -> Figure:
+    """A figure with its key above all of its axes."""
+    figure.legend(
+        handles=keys, loc="outside upper left", ncols=columns, frameon=False,
+        labelcolor=plot.INK, columnspacing=1.2, handletextpad=0.5,
+    )  # fmt: skip
+    return figure
+
+
+def on_view_axes(width: float, statement: dict[str, Any]) -> Figure:
+    """The break-even plot for every view, side by side or one above the other."""
+    wide, many = width == WIDE, len(COMPARED)
+    size = (width, 3.6) if wide else (width, 2.9 * many)
+    figure = Figure(size, layout="constrained", facecolor="none")
+    axes = figure.subplots(1, many) if wide else figure.subplots(many, 1)
+    for axis, view in zip(axes, COMPARED):
+        plot_energy.break_even(axis, statement, view)
+    return figure
+
+
+def parts_table(results: dict[str, Any]) -> str | None:
+    """The table of the bars by kind: one that prices memory too, if there is one."""
+    estimates = results["energy"]["estimates"]
+    return one_table(estimates, BOUNDS[0]) or one_table(estimates)
+
+
+def best_statements(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the most accurate spiking network that some table prices."""
+    best = words.best(results["models"], "spiking")
+    return [
+        s
+        for s in results["energy"]["statements"]
+        if best is not None and s["spiking"] == best["name"] and s["low"] is not None
+    ]
+
+
+def reference_statement(statements: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """That against the LSTM, else the first, if there is one."""
+    first = statements[0] if statements else None
+    return next((s for s in statements if s["twin"] == REFERENCE), first)
+
+
 def answer_rule(results: dict[str, Any]) -> str:
     """How a sequence was answered: by the readout's last step, or by its mean."""
     return str(results["settings"].get("answer", "mean"))
 
 
 def marker_table(results: dict[str, Any]) -> str | None:
-    """The energy table that prices the most models, the first of equals."""
+    """The energy table that prices the most models; of equals AS_TRAINED, else the first."""
     return max(
         results["energy_tables"],
-        key=lambda t: sum(m["energy_pj"][t] is not None for m in results["models"]),
+        key=lambda t: (
+            sum(m["energy_pj"][t] is not None for m in results["models"]),
+            t == AS_TRAINED,
+        ),
         default=None,
     )
 

@@ -9,9 +9,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from spikern import atomic
+from spikern.ops.energy import OPERATIONS
+from spikern.ops.memory import BOUNDS
+from spikern.ops.statement import COMPARED
+from spikern.plot_energy import table_looks
 from spikern.report import sample as samples
 from spikern.report import text, words
-from spikern.report.figures import answer_rule, marker_table, pictures
+from spikern.report.figures import (
+    answer_rule,
+    best_statements,
+    marker_table,
+    parts_table,
+    pictures,
+    reference_statement,
+)
 from spikern.report.sample import Sample
 
 FOLDER = Path(__file__).parent
@@ -24,6 +35,7 @@ def write(results: dict[str, Any], sample: Sample | None, path: Path) -> None:
 
 def render(results: dict[str, Any], sample: Sample | None) -> str:
     """The page as text."""
+    best = best_statements(results)
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -47,6 +59,10 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
         rows=[row(model, results) for model in results["models"]],
         pictures=pictures(results, sample),
         marker_table=marker_table(results),
+        parts_table=parts_table(results),
+        statements=[statement_row(s) for s in results["energy"]["statements"]],
+        shown=reference_statement(best),
+        priced=", ".join(table_looks(best)),
         sample=sample,
         verdict=samples.verdict(sample, answer_rule(results)) if sample else None,
     )
@@ -62,6 +78,23 @@ def row(model: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
         "energy": text.span(estimates, text.energy),
         "ratios": ratios,
         "ratio": text.span([r for r in ratios.values() if r is not None], times),
+    }
+
+
+def statement_row(said: dict[str, Any]) -> dict[str, Any]:
+    """A statement with its intervals in words; a dash where no table has an estimate."""
+
+    def extent(key: str, *views: str) -> str:
+        chosen = [x[key] for x in said["lines"] if x["view"] in views and x[key] is not None]
+        return text.span(chosen, times)
+
+    rates = [x["break_even"]["rate"] for x in said["lines"] if x["ratio"] is not None]
+    least = min((r for r in rates if r is not None), default=None)
+    return said | {
+        "operations": extent("ratio", OPERATIONS),
+        "memory": extent("ratio", *BOUNDS),
+        "caps": extent("cap", *COMPARED),
+        "turns": "–" if least is None else text.percent(least),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 HEADER = (
@@ -11,24 +12,32 @@ HEADER = (
 
 def table(results: dict[str, Any]) -> str:
     """One line a model; operations are of one inference, energies estimates over the tables."""
-    rows = [HEADER] + [row(model, results) for model in results["models"]]
-    widths = [max(len(r[k]) for r in rows) for k in range(len(HEADER))]
-    lines = [
-        "  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths)))
-        for r in rows
-    ]
-    names = ", ".join(results["energy_tables"])
+    lines = columns([HEADER] + [row(model, results) for model in results["models"]])
     lines.insert(1, "-" * len(lines[0]))
     lines.append(
         f"\nAccuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
         f"over seeds (majority class: {percent(results['dataset']['majority_accuracy'])})."
     )
     lines.append(
-        f"Energy is an estimate, from the lowest to the highest of the tables {names} that price "
-        "all operations of\nthe model; 'vs LSTM' is how many times less than the LSTM by the same "
-        "table. Time: one inference, batch 1."
+        f"Energy is an estimate for operations alone, from the lowest to the highest of the "
+        f"{len(results['energy_tables'])} tables that price the\nmodel; 'vs LSTM' is how many "
+        "times less than the LSTM by the same table. `spikern tables` lists them, the\nreport "
+        "has memory traffic too. Time: one inference, batch 1."
     )
     return "\n".join(lines)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, the first column to the left, the others to the right.
+
+    >>> columns([("model", "AC"), ("LIF", "1,234")])
+    ['model     AC', 'LIF    1,234']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths)))
+        for r in rows
+    ]
 
 
 def row(model: dict[str, Any], results: dict[str, Any]) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from spikern.ops.memory import BOUNDS
 from spikern.report.text import energy, percent, span
 
 
@@ -21,6 +22,7 @@ def headline(results: dict[str, Any]) -> list[str]:
     return [
         accuracy(spiking, other, comparison, results),
         ratio(comparison["energy_ratio"], other["name"], results["energy_tables"]),
+        *memory(results["energy"]["statements"], spiking["name"], other["name"]),
         f"On this computer an inference takes {spiking['name']} {duration(spiking)} "
         f"and the {other['name']} {duration(other)}.",
     ]
@@ -83,27 +85,54 @@ def ratio(ratios: dict[str, float | None], other: str, tables: dict[str, Any]) -
     known = {tables[t]["title"]: r for t, r in ratios.items() if r is not None}
     if not known:
         return f"No table prices both, so there is no energy estimate to set against the {other}'s."
-    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    if known[low] >= 1.0:
-        extent = span([known[low], known[high]], fold)
-        return f"Its energy estimate is {extent} times lower than the {other}'s, {by(known)}."
-    if known[high] <= 1.0:
-        extent = span([1 / known[high], 1 / known[low]], fold)
-        return f"Its energy estimate is {extent} times higher than the {other}'s, {by(known)}."
     return (
-        f"The tables disagree on energy: its estimate is {fold(1 / known[low])} times higher than "
-        f"the {other}'s by “{low}” and {fold(known[high])} times lower by “{high}”."
+        f"For operations alone its energy estimate is {compared(list(known.values()))} than the "
+        f"{other}'s, {by(known)}."
     )
 
 
-def by(titles: Iterable[str]) -> str:
-    """The tables that an estimate is from.
+def memory(statements: list[dict[str, Any]], spiking: str, other: str) -> Iterator[str]:
+    """What is left of the ratio once memory is priced, if a table prices it."""
+    found = [
+        line["ratio"]
+        for s in statements
+        if s["spiking"] == spiking and s["twin"] == other
+        for line in s["lines"]
+        if line["view"] in BOUNDS and line["ratio"] is not None
+    ]
+    if found:
+        yield (
+            f"With memory traffic, counted under a low and a high bound, the estimate is "
+            f"{compared(found)} than the {other}'s."
+        )
 
-    >>> by(["45 nm", "Loihi 1"])
-    'by the tables “45 nm” and “Loihi 1”'
+
+def compared(ratios: list[float]) -> str:
+    """Ratios as a range in words.
+
+    >>> compared([2.0, 8.0]), compared([0.5, 0.25])
+    ('2.0 – 8.0 times lower', '2.0 – 4.0 times higher')
+    >>> compared([0.5, 4.0])
+    'from 2.0 times higher to 4.0 times lower'
     """
-    *others, last = [f"“{title}”" for title in titles]
-    return f"by the tables {', '.join(others)} and {last}" if others else f"by the table {last}"
+    low, high = min(ratios), max(ratios)
+    if low >= 1.0:
+        return f"{span([low, high], fold)} times lower"
+    if high <= 1.0:
+        return f"{span([1 / high, 1 / low], fold)} times higher"
+    return f"from {fold(1 / low)} times higher to {fold(high)} times lower"
+
+
+def by(titles: Collection[str]) -> str:
+    """The tables that an estimate is from: up to two by name, more by number.
+
+    >>> by(["45 nm", "Loihi 1"]), by(["a", "b", "c"])
+    ('by the tables “45 nm” and “Loihi 1”', 'by 3 energy tables')
+    """
+    named = [f"“{title}”" for title in titles]
+    if len(named) > 2:
+        return f"by {len(named)} energy tables"
+    return f"by the table{'s' if len(named) > 1 else ''} {' and '.join(named)}"
 
 
 def unit(results: dict[str, Any]) -> str:

@@ -1,0 +1,306 @@
+"""`spikern count` and `spikern tables` on a small trained run, and every refusal."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from spikern import account as accounts
+from spikern import parallel
+from spikern.account import fair, twins
+from spikern.account.folder import open_run, trained
+from spikern.account.gather import times
+from spikern.cli import main
+from spikern.ops import energy, statement, tables
+from spikern.ops.energy import VIEWS
+from spikern.ops.statement import COMPARED
+from spikern.trial import count_split
+from spikern.types import InputError
+
+QUICK = ("--models", "LIF", "RNN", "LSTM", "--seeds", "1", "--epochs", "1", "--hidden", "6")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small run no faster on many."""
+    with parallel.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small comparison, run once."""
+    out = tmp_path_factory.mktemp("account") / "digits"
+    main(["compare", "digits", *QUICK, "--workers", "1", "--out", str(out)])
+    return out
+
+
+@pytest.fixture(scope="module")
+def counted(folder):
+    """Its account, made once by the command."""
+    main(["count", str(folder)])
+    return json.loads((folder / "count.json").read_text())
+
+
+@pytest.fixture
+def models(folder):
+    """Its run and trained networks."""
+    run = open_run(folder)
+    return run, {name: trained(run, name) for name in run.models}
+
+
+def test_the_account_is_the_counter_of_the_trained_networks(counted, models):
+    """Every total equals that of a network that is reloaded and counted here."""
+    run, found = models
+    assert [m["name"] for m in counted["models"]] == ["LIF", "RNN", "LSTM"]
+    for entry in counted["models"]:
+        own = count_split(found[entry["name"]].network, run.dataset)
+        ops, said = own.ops, entry["counts"]
+        assert said["inferences"] == own.inferences == len(run.dataset.test)
+        assert (said["total"]["ac"], said["total"]["mac"]) == (ops.ac, ops.mac)
+        assert said["total"]["updates"] == ops.updates
+        assert sum(layer["dense"] for layer in said["layers"]) == ops.dense
+        connections = [c for layer in said["layers"] for c in layer["connections"]]
+        assert sum(c["ac"] for c in connections) == ops.ac
+        assert sum(c["mac"] for c in connections) == ops.mac
+        assert [c["kind"] for c in connections] == ["input", "recurrent", "readout"]
+        assert said["synaptic_events"] == own.synaptic_events()
+
+
+def test_every_table_and_view_is_there_with_its_parts(counted, models):
+    _, found = models
+    places = {(e["model"], e["table"], e["view"]) for e in counted["estimates"]}
+    assert places == {(m, t, v) for m in found for t in tables() for v in VIEWS}
+    for e in counted["estimates"]:
+        own = energy(found[e["model"]].counts, tables()[e["table"]], e["view"])
+        assert e["pj"] == (None if own is None else own.pj)
+        # the parts are the whole, but for the order in which floats are added
+        assert sum(e["parts"].values()) == pytest.approx(e["pj"] or 0.0, rel=1e-12)
+
+
+def test_memory_is_under_both_bounds_and_the_second_moves_more(counted):
+    spiking, *standards = counted["models"]
+    rows = {(r["bound"], r["weight_bits"], r["state_bits"]): r for r in spiking["memory"]}
+    assert {bound for bound, _, _ in rows} == {"registers", "read-modify-write"}
+    assert len(rows) == 2 * 3
+    least, most = rows["registers", 32, 32], rows["read-modify-write", 32, 32]
+    assert most["bytes"]["states"] > least["bytes"]["states"]
+    assert most["bytes"]["weights"] == least["bytes"]["weights"]
+    for entry in standards:
+        by_bound = [r["bytes"] for r in entry["memory"] if r["weight_bits"] == 32]
+        assert by_bound[0] == by_bound[1]
+
+
+def test_statements_are_those_of_the_statement(counted, models):
+    _, found = models
+    assert [(s["spiking"], s["twin"]) for s in counted["statements"]] == [
+        ("LIF", "RNN"),
+        ("LIF", "LSTM"),
+    ]
+    said = counted["statements"][1]
+    own = statement(found["LIF"].counts, found["LSTM"].counts, tables(), names=("LIF", "LSTM"))
+    assert said == json.loads(json.dumps(own.as_dict()))
+    assert fair.restored(said) == own
+    assert {line["view"] for line in said["lines"]} == set(COMPARED)
+
+
+def test_int8_twins_are_measured_on_the_test_split(counted):
+    measured = [(row["model"], row["scheme"].split(",")[0]) for row in counted["int8"]["measured"]]
+    assert ("LIF", "weight-only int8") in measured
+    assert ("LSTM", "dynamic int8") in measured
+    assert ("RNN", "dynamic int8") not in measured
+    assert "does not quantise RNN" in counted["int8"]["missing"]["RNN"]
+    floats = {m["name"]: m["test_accuracy"] for m in counted["models"]}
+    for row in counted["int8"]["measured"]:
+        assert row["float_accuracy"] == floats[row["model"]]
+    assert {e["table"] for e in counted["int8"]["estimates"]} == {"45nm_int8"}
+
+
+def test_a_full_network_prunes_nothing_and_says_so(counted):
+    assert [row["density"] for row in counted["pruned"]] == [1.0, 1.0]
+    assert counted["pruned"][0]["why"] == "LIF is fully connected, so nothing is pruned"
+
+
+def test_a_sparse_network_gets_a_twin_as_sparse(models):
+    run, found = models
+    spiking = found["LIF"]
+    with torch.no_grad():
+        spiking.network.body.weight_hh_l0[:, ::2] = 0.0
+    sparse = spiking._replace(counts=count_split(spiking.network, run.dataset))
+    row = twins.as_sparse(sparse, found["LSTM"], run, tables())
+    # 6 + 36 + 60 weights, 18 of them zero; the LSTM has 24 + 144 + 60
+    assert row["density"] == (102 - 18) / 102
+    assert 0.0 <= row["test_accuracy"] <= 1.0
+    assert row["statement"]["twin"] == "LSTM, pruned"
+    full = statement(sparse.counts, found["LSTM"].counts, tables()).lines
+    thin = row["statement"]["lines"]
+    operations = [
+        (a["twin_pj"], b.twin_pj)
+        for a, b in zip(thin, full)
+        if b.view == "operations" and b.twin_pj is not None
+    ]
+    assert operations
+    assert all(a < b for a, b in operations)
+    assert "82.4% of the weights kept" in fair.pruned(row)
+
+
+def test_equal_accuracy_names_who_is_as_good(models):
+    _, found = models
+    graded = {
+        name: m._replace(result=m.result | {"test_accuracy": accuracy})
+        for (name, m), accuracy in zip(found.items(), (0.8, 0.79, 0.8))
+    }
+    row = twins.as_accurate(graded["LIF"], [graded["RNN"], graded["LSTM"]])
+    assert row["reached_by"] == ["LSTM"]
+
+
+@pytest.mark.parametrize(("target", "reached"), [(0.0, 3), (1.0, None)])
+def test_the_ladder_of_sizes(models, target, reached):
+    run, found = models
+    wanted = found["LIF"]._replace(result=found["LIF"].result | {"validation_accuracy": target})
+    climb = twins.climbed(wanted, found["LSTM"], run)
+    row = twins.climb_entry(climb, wanted, found["LSTM"], run, tables())
+    assert [rung["hidden"] for rung in row["rungs"]] == ([3] if reached else [3, 6])
+    assert row["reached"] == reached
+    assert (row["statement"] is None) == (reached is None)
+    assert ("not reached" in fair.climb(row)) == (reached is None)
+
+
+def test_the_ladder_to_reality_shows_its_arithmetic(counted, folder):
+    found = counted["ladder"]
+    assert found["seconds"] == 64 * open_run(folder).dataset.dt / 1e3
+    text = (folder / "count.txt").read_text()
+    assert f"{found['seconds']:.4g} s / 1e+14 synapses" in text
+    assert "synapses (45nm_fp32, registers)" in text
+
+
+def test_the_text_has_every_part(counted, folder):
+    text = (folder / "count.txt").read_text()
+    for title in (
+        "LIF: spiking", "Energy estimates of one inference", "LIF against LSTM", "Fair twins",
+        "A ladder to reality: LIF", "Energy tables", "lemaire 2022", "read-modify-write, 8/16",
+        "hidden 0 to hidden 0", "all, a step",
+    ):  # fmt: skip
+        assert title in text
+    assert accounts.render(counted) == text
+    for name, table in counted["tables"].items():
+        assert f"{name}: {table['title']}" in text
+        assert table["not_modelled"] in text
+
+
+def test_one_checkpoint_against_one_model(folder, capsys):
+    path = folder / "jobs" / "LIF-0.safetensors"
+    before = (folder / "count.json").read_text() if (folder / "count.json").exists() else None
+    main(["count", str(path), "--against", "LSTM", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [m["name"] for m in found["models"]] == ["LIF", "LSTM"]
+    assert found == json.loads((folder / "count-LIF-0.json").read_text())
+    if before is not None:
+        assert (folder / "count.json").read_text() == before
+
+
+def test_a_standard_checkpoint_alone_is_counted(folder, capsys):
+    main(["count", str(folder / "jobs" / "LSTM-0.safetensors"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [m["name"] for m in found["models"]] == ["LSTM"]
+    assert found["statements"] == []
+    assert found["ladder"] is None
+    assert "A ladder" not in accounts.render(found)
+
+
+def test_measured_times_and_the_words_for_no_joules(models, monkeypatch, tmp_path):
+    run, found = models
+    seen = {}
+
+    def measure(contestants, split, sizes):
+        from spikern.measured import measure as real
+
+        seen["equal"] = [c.equal for c in contestants]
+        one = [c for c in contestants if c.name != "RNN"]
+        return real(one, split, sizes=(1,), repeats=1, root=tmp_path)
+
+    monkeypatch.setattr("spikern.account.gather.measure", measure)
+    monkeypatch.setattr("spikern.measured.runtimes.COMPILERS", ())  # compiling takes half a minute
+    made = times(run, [found["LIF"]], [found["RNN"], found["LSTM"]], [])
+    assert seen["equal"] == ["", "width", "width"]
+    text = "\n".join(fair.measured(made))
+    assert "spikern stream" in text
+    assert "ONNX Runtime int8" in text
+    assert "not measured on this machine" in text
+    with pytest.raises(InputError, match="beside a spiking network"):
+        times(run, [], [found["LSTM"]], [])
+
+
+def test_tables_are_listed_with_those_of_a_folder(tmp_path, capsys):
+    (tmp_path / "mine.toml").write_text(OWN)
+    main(["tables", "--folder", str(tmp_path)])
+    said = capsys.readouterr().out
+    for table in tables(tmp_path).values():
+        assert f"{table.name}: {table.title}" in said
+        assert f"{table.node}, {table.precision}" in said
+        assert table.source in said
+        assert table.not_modelled in said
+
+
+OWN = """title = "mine"
+source = "a guess"
+node = "none"
+precision = "none"
+not_modelled = "everything"
+updates = "by operation"
+[pj]
+ac = 1.0
+"""
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(list(map(str, arguments)))
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if line.startswith("spikern: ")]) == 1
+    return lines[-1]
+
+
+def test_what_is_no_finished_run_is_refused(folder, tmp_path, capsys):
+    assert "no finished run" in refused(capsys, "count", tmp_path)
+    assert "no checkpoint" in refused(capsys, "count", tmp_path / "LIF-0.safetensors")
+    stray = tmp_path / "LIF-0.safetensors"
+    shutil.copy(folder / "jobs" / "LIF-0.safetensors", stray)
+    assert "is no checkpoint of a comparison" in refused(capsys, "count", stray)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "jobs" / "LSTM-0.json").unlink()
+    assert "LSTM-0.json is missing" in refused(capsys, "count", copy)
+    (copy / "settings.json").write_text('{"models": ["LIF"]}')
+    assert "is not that of a comparison" in refused(capsys, "count", copy)
+    (copy / "settings.json").write_text("{")
+    assert "cannot read settings.json" in refused(capsys, "count", copy)
+
+
+def test_a_corrupt_checkpoint_is_refused(folder, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("count*"))
+    (copy / "jobs" / "LIF-0.safetensors").write_bytes(b"nothing")
+    assert "cannot read the checkpoint" in refused(capsys, "count", copy)
+    assert not list(copy.glob("count*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--against", "GRU"), "no model of the run 'GRU'"),
+        (("--against", "LIF"), "name a standard one"),
+        (("--seed", "3"), "has the seeds 0 to 0"),
+        (("--tables", "/nowhere"), "no folder /nowhere"),
+    ],
+)
+def test_what_is_not_there_is_refused(folder, arguments, message, capsys):
+    assert message in refused(capsys, "count", folder, *arguments)
+
+
+def test_a_bad_table_is_refused_with_its_line(folder, tmp_path, capsys):
+    (tmp_path / "mine.toml").write_text(OWN.replace("ac = 1.0", "ac = -1.0"))
+    for command in (("count", folder, "--tables"), ("tables", "--folder")):
+        assert "mine.toml, line 8: ac must be" in refused(capsys, *command, tmp_path)
