@@ -7,6 +7,7 @@ another numba or a crash left in it, costs a compilation in memory, never a run.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -35,6 +36,7 @@ def folder() -> Path:
     return Path(base) / "spikern" / "kernels"
 
 
+@functools.lru_cache(maxsize=256)
 def name_of(text: str) -> str:
     """The name of a module: the hash of its text."""
     return PREFIX + hashlib.sha256(text.encode()).hexdigest()[:20]

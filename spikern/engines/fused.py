@@ -28,6 +28,8 @@ EVERY = 16
 """Steps between the states that are kept."""
 BLOCKS = 16
 """At most so many blocks of samples, each with its own sums of gradients."""
+SAMPLES = 4
+"""A block has so many samples, if there are enough: a call of a kernel costs as much as a sample."""
 SUMS_BYTES = 1 << 25
 """Fewer blocks if their sums would take more than this."""
 DENSE_INPUT = 0.3
@@ -195,15 +197,20 @@ def _array(x: Tensor) -> Any:
 
 def _edges(batch: int, weights: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Where each block of samples begins: a matter of sizes alone, never of threads."""
-    blocks = max(1, min(batch, BLOCKS, SUMS_BYTES // (4 * max(weights, 1))))
-    return np.linspace(0, batch, blocks + 1).astype(np.int64)
+    blocks = max(1, min(-(-batch // SAMPLES), BLOCKS, SUMS_BYTES // (4 * max(weights, 1))))
+    return cut(batch, blocks)
+
+
+def cut(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each of so many equal parts begins, and where the last one ends."""
+    return np.array([count * k // parts for k in range(parts + 1)])
 
 
 def listed(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """The events of x (T, B, F) as offsets, indices, values; None if it is no sparse input."""
     name = cache.name_of(HEAD + LISTING)
     rows = _array(x.reshape(-1, x.shape[2]))
-    edges = np.linspace(0, len(rows), BLOCKS + 1).astype(np.int64)
+    edges = cut(len(rows), BLOCKS)
     counts = np.empty(len(rows), np.int64)
     count = _entry(name, "count_events")
     in_threads(lambda k: count(rows, edges[k], edges[k + 1], counts), BLOCKS)
