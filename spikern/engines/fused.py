@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spikern.engines import boundary, cache, kernel
 from spikern.engines.rows import HEAD, LISTING
-from spikern.engines.stack import Input, Outcome, Population, existing, is_linked
+from spikern.engines.stack import Input, Outcome, Population, is_linked, recurrence
 from spikern.events import Events
 from spikern.surrogate import SURROGATES, Surrogate
 from spikern.types import NeuronModel, State, UnsupportedError
@@ -98,7 +98,7 @@ def run_stack(
 
 def _tensors(p: Population, state: State) -> list[Tensor]:
     hidden = len(p.w_in)
-    w_rec = p.w_rec if is_linked(p) else existing(p)
+    w_rec = p.w_rec if is_linked(p) else recurrence(p)
     if w_rec is None:
         w_rec = p.w_in.new_zeros((0, hidden))
     at, to = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)

@@ -106,8 +106,9 @@ def walk(
     if isinstance(module, SpikingRNN):
         reads = isinstance(module, Readout)
         label = f"{prefix}{'readout' if reads else 'hidden'}"
-        one = reads and module.num_layers == 1
-        names = [label] if one else [f"{label} {k}" for k in range(module.num_layers)]
+        one = reads and len(module.names) == 1
+        names = [f"{label} {n[1:].replace('_', ' ')}" for n in module.names]
+        names = [label] if one else names
         kind = "readout" if reads else "input"
         layers, out, _ = spiking_layers(module, x, lengths, in_play, names, kind)
         return layers, out
@@ -145,7 +146,7 @@ def network(model: Network, x: Signal, given: Given) -> tuple[list[Layer], Signa
     layers, hidden = walk(model.body, x, given)
     if isinstance(model.readout, Readout):
         made, out = walk(model.readout, hidden, given)
-        answered = averaging(model, model.readout.hidden_size, steps, lengths)
+        answered = averaging(model, model.readout.output_size, steps, lengths)
         return [*layers, *made, *answered], out
     once = model.answer != "every_step"
     times = last_steps(steps, lengths) if once else steps_in_play(steps, lengths)

@@ -1,0 +1,6 @@
+"""Recurrent spiking layers, in the conventions of torch.nn.LSTM."""
+
+from spikern.layers.spiking import Readout, SpikingRNN
+from spikern.layers.stacks import ENGINES, run_stack
+
+__all__ = ["ENGINES", "Readout", "SpikingRNN", "run_stack"]
