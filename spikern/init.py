@@ -98,7 +98,10 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
 
 
 class Recurrence(NamedTuple):
-    """Which neurons of a layer hear each other: None for all or none, else a mask (to, from)."""
+    """Which neurons hear which, within a layer or from the one above.
+
+    `recurrent` says whether any does; then all, or those of a mask (to, from) or a share of pairs.
+    """
 
     title: str
     recurrent: bool
@@ -122,8 +125,7 @@ def recurrence(name: str, given: bool | str | float | Tensor, size: int) -> Recu
     if isinstance(given, (int, float)) and 0 < given <= 1:
         return Recurrence(f"{given:g}", True, density=float(given) if given < 1 else None)
     raise InputError(
-        f"{name} must be True, False, 'diagonal', a share above 0 and up to 1 or a mask, "
-        f"got {given}"
+        f"{name} must be True, False, 'diagonal', a share between 0 and 1 or a mask, got {given}"
     )
 
 

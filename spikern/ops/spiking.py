@@ -14,9 +14,7 @@ from spikern.ops.counts import Connection, Layer, Storage
 from spikern.ops.synapses import Signal, connect, counted, delayed
 from spikern.types import NeuronModel, UnsupportedError
 
-KNOWN_WEIGHT = re.compile(
-    r"(parametrizations\.)?weight_(ih|hh|fb)_l\d+(_reverse)?(_orig|_mask|\.(original\d*|\d+\..*))?"
-)
+MADE_OF = r"(parametrizations\.)?(weight_\w+?)(_orig|_mask|\.(original\d*|\d+\..*))?"
 """A weight by its name, or what torch's pruning or a parametrization makes it from."""
 
 
@@ -41,8 +39,10 @@ def spiking_layers(
 
     `names` are those of the populations, `kind` is that of the connection into the first layer.
     """
+    known = {f"weight_{kind}_{name}" for kind, name in _synapses(module)}
     for name, _ in [*module.named_parameters(), *module.named_buffers()]:
-        if "weight" in name and not KNOWN_WEIGHT.fullmatch(name):
+        made = re.fullmatch(MADE_OF, name)
+        if "weight" in name and (made is None or made[2] not in known):
             raise UnsupportedError(f"no count is known for what crosses {name} of a SpikingRNN")
     if module.drops:
         raise UnsupportedError(
@@ -64,6 +64,14 @@ def spiking_layers(
         )
         layers.append(_layer(module, own, connections, in_play))
     return layers, heard[-1], outputs
+
+
+def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
+    """The connections that a stack has: ih, hh or fb, and the population that they lead to."""
+    heard = [("ih", module.names)]
+    heard += [("hh", module.names)] * module.recurrent
+    heard += [("fb", module.names[:-1])] * module.feedback
+    return [(kind, name) for kind, names in heard for name in names]
 
 
 def _crossed(
