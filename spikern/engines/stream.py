@@ -233,10 +233,17 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream:
 
 
 def compile_stream(trained: Any) -> Stream:
-    """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout."""
-    stacks = [trained] if hasattr(trained, "neuron") else [trained.body, trained.readout]
+    """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout.
+
+    Dropout does not act in it. Raises UnsupportedError on anything else, and on both directions.
+    """
+    parts = [getattr(trained, name, None) for name in ("body", "readout")]
+    stacks: list[Any] = [trained] if hasattr(trained, "neuron") else parts
     if not all(hasattr(stack, "neuron") for stack in stacks):
-        raise UnsupportedError("only a spiking stack can be streamed; use torch for RNN, GRU, LSTM")
+        raise UnsupportedError(
+            f"a {type(trained).__name__} cannot be streamed: only a spiking stack, alone or with a "
+            f"spiking readout, can; use torch for RNN, GRU, LSTM"
+        )
     if any(stack.bidirectional for stack in stacks):
         raise UnsupportedError(
             "a bidirectional layer needs the end of a sequence before its first step, so it cannot "

@@ -107,10 +107,9 @@ def walk(
         reads = isinstance(module, Readout)
         label = f"{prefix}{'readout' if reads else 'hidden'}"
         one = reads and len(module.names) == 1
-        names = [f"{label} {n[1:].replace('_', ' ')}" for n in module.names]
-        names = [label] if one else names
+        titles = [label] if one else [f"{label} {n[1:].replace('_', ' ')}" for n in module.names]
         kind = "readout" if reads else "input"
-        layers, out, _ = spiking_layers(module, x, lengths, in_play, names, kind)
+        layers, out, _ = spiking_layers(module, x, lengths, in_play, titles, kind)
         return layers, out
     if isinstance(module, RECURRENT) and type(module) in RECURRENT:
         boundary.check_input(x.values, module.input_size, next(module.parameters()).dtype)
