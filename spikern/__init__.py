@@ -4,7 +4,7 @@ from spikern.baselines import Baseline
 from spikern.constants import Constant, between, decay, frequency, positive, real, steps
 from spikern.engines.stream import compile_stream, load_stream
 from spikern.init import calibrate
-from spikern.layers import Readout, SpikingRNN
+from spikern.layers import Delay, Readout, SpikingRNN
 from spikern.network import Network, build
 from spikern.neurons import (
     ALIF,
@@ -49,6 +49,7 @@ __all__ = [
     "Constant",
     "CubaLIF",
     "DataError",
+    "Delay",
     "DivergedError",
     "HardLIF",
     "InputError",

@@ -8,6 +8,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern import NEURONS, RF, Baseline, InputError, Readout, SpikingRNN, build, calibrate
+from spikern.engines import fused
 from spikern.init import firing_rates
 from spikern.network import MODELS, hidden_for_budget, last_step, mean_step
 
@@ -110,6 +111,13 @@ def test_device_and_dtype():
     empty.to_empty(device="cpu").load_state_dict(other.state_dict())
     x = torch.randn(9, 2, 3)
     assert torch.equal(empty(x)[0], other(x)[0])
+
+
+def test_compile_before_the_first_call(monkeypatch):
+    monkeypatch.setattr(fused, "_sources", {})  # as in a fresh process
+    layer, x = SpikingRNN("LIF", 3, 8, 2, feedback=0.5), torch.randn(9, 2, 3)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x)[0], layer(x)[0])
 
 
 def learn(rnn):

@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from spikern import (
+    Delay,
     InputError,
     Readout,
     SpikingRNN,
@@ -24,6 +25,7 @@ from spikern.agreement import dyadic, with_engine
 from spikern.data import load
 from spikern.engines import feedback
 from spikern.engines.stack import existing
+from spikern.events import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
 from spikern.layers import run_stack
@@ -467,3 +469,62 @@ def test_merging_can_fail():
     wrong = run_stack("reference", [swapped], states, x).out
     right = torch.cat(loop(layer, x)[0], -1)
     assert not torch.equal(wrong, right)
+
+
+STEPS = torch.tensor([0, 3, 1, 7, 2])
+
+
+def test_a_delay_shifts_every_channel():
+    x = events(25, 3, 5)
+    out, _ = Delay(STEPS)(x, lengths=LENGTHS)
+    for b, n in enumerate(LENGTHS.tolist()):
+        for f, late in enumerate(STEPS.tolist()):
+            right = torch.zeros(25)
+            right[late:n] = x[: max(n - late, 0), b, f]
+            assert torch.equal(out[:, b, f], right)
+
+
+@pytest.mark.parametrize("steps", [STEPS, torch.zeros(5, dtype=torch.int32)])
+def test_a_delay_whole_chunked_and_in_every_layout(steps):
+    delay, x = Delay(steps), events(25, 3, 5)
+    whole, final = delay(x)
+    first, line = delay(x[:4], lengths=torch.tensor([4, 4, 4]))
+    second, last = delay(x[4:], line)
+    assert torch.equal(torch.cat([first, second]), whole)
+    assert torch.equal(last, final)
+    alone, single = delay(x[:, 1])
+    assert torch.equal(alone, whole[:, 1])
+    assert torch.equal(single, final[:, 1])
+    assert torch.equal(Delay(steps, batch_first=True)(x.transpose(0, 1))[0].transpose(0, 1), whole)
+    assert torch.equal(delay(Events.from_dense(x))[0], whole)
+    short, line = delay(x, lengths=LENGTHS)
+    for b, n in enumerate(LENGTHS.tolist()):
+        assert torch.equal(line[:, b], delay(x[:n, b])[1])
+    packed, _ = delay(pack_padded_sequence(x, LENGTHS))
+    assert torch.equal(packed.data, pack_padded_sequence(short, LENGTHS).data)
+
+
+def test_a_delay_is_counted_as_what_arrives():
+    layer, x = layer_with(1), events(25, 3, 5)
+    late, _ = Delay(STEPS)(x, lengths=LENGTHS)
+    counts = count(torch.nn.Sequential(Delay(STEPS), layer), x, LENGTHS, events=True)
+    (one,) = counts.layers
+    expected = count(layer, late, LENGTHS, events=True)
+    assert [c.ops for c in one.connections] == [c.ops for c in expected.layers[0].connections]
+    assert counts.ops.ac < count(layer, x, LENGTHS, events=True).ops.ac
+    with pytest.raises(UnsupportedError, match="a Sequential cannot be streamed"):
+        compile_stream(torch.nn.Sequential(Delay(STEPS), layer))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Delay(torch.tensor([1.0])), "whole numbers from 0 up"),
+        (lambda: Delay(torch.tensor([1, -1])), "whole numbers from 0 up"),
+        (lambda: Delay(STEPS)(events(4, 2, 3)), r"\(T, B, 5\), got \(4, 2, 3\)"),
+        (lambda: Delay(STEPS)(events(4, 2, 5), torch.zeros(6, 2, 5)), r"shape \(7, 2, 5\), got"),
+    ],
+)
+def test_a_delay_that_means_nothing_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

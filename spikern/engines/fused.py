@@ -111,6 +111,7 @@ def _tensors(p: Population, state: State) -> list[Tensor]:
     return [p.w_in, bias, w_rec, torch.stack(tuple(p.params)), torch.stack(tuple(state)), at, to]
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     """Whether kernels can be derived from the neuron's step."""
     try:

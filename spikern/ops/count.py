@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from spikern.baselines import Baseline
 from spikern.engines import boundary
-from spikern.layers import Readout, SpikingRNN
+from spikern.layers import Delay, Readout, SpikingRNN
 from spikern.network import ANSWERS, Network
 from spikern.ops.counts import Counts, Layer, Storage
 from spikern.ops.encoders import ENCODERS
@@ -40,7 +40,7 @@ class Given(NamedTuple):
 
 
 RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
-KNOWN = "Network, SpikingRNN, Readout, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
+KNOWN = "Network, SpikingRNN, Readout, Delay, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
 
 
 @torch.no_grad()
@@ -116,6 +116,10 @@ def walk(
         taken = x._replace(spiking=x.spiking and given.skip_zeros)
         layers, source = recurrent_layers(module, taken, in_play, f"{prefix}hidden")
         return layers, Signal(run_standard(module, x.values, lengths), False, source)
+    if isinstance(module, Delay):
+        late = module.steps.new_tensor(lengths.tolist())
+        arriving, _ = Delay(module.steps)(x.values, lengths=late)
+        return [], x._replace(values=arriving)
     if type(module) is nn.Linear:
         boundary.check_input(x.values, module.in_features, module.weight.dtype)
         name, kind = (f"{prefix}readout", "readout") if last else (f"{prefix}linear", "input")
