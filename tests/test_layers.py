@@ -50,10 +50,11 @@ def test_packed_sequences_go_in_and_out(enforce_sorted, batch_first):
     torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 3, 8, num_layers=2, batch_first=batch_first)
     lengths = torch.tensor([9, 7, 7, 1] if enforce_sorted else [7, 1, 9, 7])
-    x = torch.randn(9, 4, 3)
+    x = 20 * torch.randn(9, 4, 3)
     _, state = layer(torch.randn(4, 4, 3))
     given = x.transpose(0, 1) if batch_first else x
     expected, final = layer(given, state, lengths)
+    assert expected.any()
     packed = pack_padded_sequence(given, lengths, batch_first, enforce_sorted)
     out, after = layer(packed, state)
     theirs, _ = torch.nn.LSTM(3, 8, 2, batch_first=batch_first)(packed)
@@ -66,8 +67,9 @@ def test_packed_sequences_go_in_and_out(enforce_sorted, batch_first):
 
 
 def test_a_single_sample_with_its_length():
-    layer, x = SpikingRNN("ALIF", 3, 8), torch.randn(9, 3)
+    layer, x = SpikingRNN("ALIF", 3, 8), 20 * torch.randn(9, 3)
     short, state = layer(x[:5])
+    assert short.any()
     for length in (torch.tensor(5), torch.tensor([5])):
         out, after = layer(x, lengths=length)
         assert torch.equal(out[:5], short)
@@ -76,18 +78,20 @@ def test_a_single_sample_with_its_length():
 
 
 def test_a_state_may_be_a_plain_tuple():
-    layer, x = SpikingRNN("ALIF", 3, 8), torch.randn(9, 2, 3)
+    layer, x = SpikingRNN("ALIF", 3, 8), 20 * torch.randn(9, 2, 3)
     whole, _ = layer(x)
+    assert whole[4:].any()
     _, state = layer(x[:4])
     assert torch.equal(layer(x[4:], tuple(state))[0], whole[4:])
 
 
 def test_functional_call():
     """Weights from outside, with their gradients, as meta-learning and ensembles need."""
-    layer, x = SpikingRNN("LIF", 3, 8, num_layers=2, recurrent=0.5), torch.randn(9, 2, 3)
+    layer, x = SpikingRNN("LIF", 3, 8, num_layers=2, recurrent=0.5), 20 * torch.randn(9, 2, 3)
     other = SpikingRNN("LIF", 3, 8, num_layers=2, recurrent=0.5)
     given = other.state_dict()
     expected, _ = other(x)
+    assert expected.any()
     out, _ = torch.func.functional_call(layer, given, (x,))
     assert torch.equal(out, expected)
     weights = dict(other.named_parameters())
@@ -109,13 +113,13 @@ def test_device_and_dtype():
     assert all(value.is_meta for value in empty.state_dict().values())
     other = SpikingRNN("LIF", 3, 8, 2, recurrent=0.5, feedback=0.5)
     empty.to_empty(device="cpu").load_state_dict(other.state_dict())
-    x = torch.randn(9, 2, 3)
+    x = 20 * torch.randn(9, 2, 3)
     assert torch.equal(empty(x)[0], other(x)[0])
 
 
 def test_compile_before_the_first_call(monkeypatch):
     monkeypatch.setattr(fused, "_sources", {})  # as in a fresh process
-    layer, x = SpikingRNN("LIF", 3, 8, 2, feedback=0.5), torch.randn(9, 2, 3)
+    layer, x = SpikingRNN("LIF", 3, 8, 2, feedback=0.5), 20 * torch.randn(9, 2, 3)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(x)[0], layer(x)[0])
 
