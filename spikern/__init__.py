@@ -5,7 +5,7 @@ from spikern.constants import Constant, between, decay, frequency, positive, rea
 from spikern.engines.stream import compile_stream, load_stream
 from spikern.events import Events
 from spikern.init import calibrate
-from spikern.layers import Readout, SpikingRNN
+from spikern.layers import Delay, Readout, SpikingRNN
 from spikern.network import Network, build
 from spikern.neurons import (
     ALIF,
@@ -50,6 +50,7 @@ __all__ = [
     "Constant",
     "CubaLIF",
     "DataError",
+    "Delay",
     "DivergedError",
     "Events",
     "HardLIF",

@@ -133,6 +133,8 @@ def watch(
     with torch.no_grad():
         outputs, after = twin.unroll(x, state, lengths)
     expected = torch.stack(outputs)
+    if layer.feedback:
+        asked = [u for one in zip(*(a.chunk(layer.num_layers, -1) for a in asked)) for u in one]
     distances = torch.stack(asked).reshape(expected.shape) if asked else torch.empty(0)
     return expected, distances, after
 

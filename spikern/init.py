@@ -98,7 +98,10 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
 
 
 class Recurrence(NamedTuple):
-    """Which neurons of a layer hear each other: None for all or none, else a mask (to, from)."""
+    """Which neurons hear which, within a layer or from the one above.
+
+    `recurrent` says whether any does; then all, or those of a mask (to, from) or a share of pairs.
+    """
 
     title: str
     recurrent: bool
@@ -106,8 +109,8 @@ class Recurrence(NamedTuple):
     density: float | None = None
 
 
-def recurrence(given: bool | str | float | Tensor, size: int) -> Recurrence:
-    """What the argument `recurrent` of a layer says. Raises InputError if it says nothing known."""
+def recurrence(name: str, given: bool | str | float | Tensor, size: int) -> Recurrence:
+    """What the argument `name` of a layer says. Raises InputError if it says nothing known."""
     if isinstance(given, bool):
         return Recurrence(str(given), given)
     if isinstance(given, Tensor):
@@ -119,19 +122,23 @@ def recurrence(given: bool | str | float | Tensor, size: int) -> Recurrence:
         return Recurrence(f"mask of {int(given.count_nonzero())}", True, given != 0)
     if given == "diagonal":
         return Recurrence("diagonal", True, torch.eye(size, dtype=torch.bool))
-    if isinstance(given, (int, float)) and 0 < given < 1:
-        return Recurrence(f"{given:g}", True, density=float(given))
+    if isinstance(given, (int, float)) and 0 < given <= 1:
+        return Recurrence(f"{given:g}", True, density=float(given) if given < 1 else None)
     raise InputError(
-        f"recurrent must be True, False, 'diagonal', a share between 0 and 1 or a mask, got {given}"
+        f"{name} must be True, False, 'diagonal', a share between 0 and 1 or a mask, got {given}"
     )
 
 
 def links(pattern: Recurrence, size: int) -> Tensor | None:
-    """The synapses of a pattern as (from, to), (N, 2) int64 ascending; None if all exist."""
-    mask = pattern.mask
+    """The synapses of a pattern as (from, to), (N, 2) int64 ascending; None if all exist.
+
+    A share is drawn to its exact number, so that layers of one density have tensors of one shape.
+    """
     if pattern.density is not None:
-        mask = torch.rand(size, size) < pattern.density
-    return None if mask is None else mask.T.nonzero()
+        number = max(1, round(pattern.density * size**2))
+        drawn = torch.randperm(size**2)[:number].sort().values
+        return torch.stack([drawn // size, drawn % size], 1)
+    return None if pattern.mask is None else pattern.mask.T.nonzero()
 
 
 def thin(weight: Tensor, links: Tensor) -> None:
@@ -173,7 +180,8 @@ def calibrate(
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
-    64 times the present weights.
+    64 times the present weights; dropout rests meanwhile. In a network with feedback a layer's
+    rate may still move while those above it are calibrated.
 
     >>> from spikern.layers import SpikingRNN
     >>> _ = torch.manual_seed(0)
@@ -183,21 +191,28 @@ def calibrate(
     """
     if not 0.0 < rate < 1.0:
         raise InputError(f"the target rate must lie between 0 and 1, got {rate}")
-    reached = []
-    for index in range(layers.num_layers):
-        weight = getattr(layers, f"weight_ih_l{index}")
-        original = weight.detach().clone()
+    mode = layers.training
+    layers.eval()
+    try:
+        return [_calibrated(layers, index, x, lengths, rate) for index in range(len(layers.names))]
+    finally:
+        layers.train(mode)
 
-        def measure(
-            log_gain: float, weight: Tensor = weight, original: Tensor = original, k: int = index
-        ) -> float:
-            with torch.no_grad():
-                weight.copy_(original * 2.0**log_gain)
-                made = layers.run(x, lengths=lengths)
-                return firing_rates(made.spikes, x, lengths)[k]
 
-        reached.append(_bisect(measure, rate))
-    return reached
+def _calibrated(
+    layers: SpikingRNN, index: int, x: Input, lengths: Tensor | None, rate: float
+) -> float:
+    """The rate that a population reaches when its input weights are scaled to fire at `rate`."""
+    weight = getattr(layers, f"weight_ih_{layers.names[index]}")
+    original = weight.detach().clone()
+
+    def measure(log_gain: float) -> float:
+        with torch.no_grad():
+            weight.copy_(original * 2.0**log_gain)
+            made = layers.run(x, lengths=lengths)
+            return firing_rates(made.spikes, x, lengths)[index]
+
+    return _bisect(measure, rate)
 
 
 def _bisect(measure: Callable[[float], float], target: float, rounds: int = 10) -> float:

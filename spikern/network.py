@@ -18,6 +18,8 @@ from spikern.types import InputError
 
 Answer = Literal["every_step", "mean", "last"]
 TOLERANCE = 0.05
+SETTINGS = ("dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional")
+"""What `build` passes on to a spiking body."""
 MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
 
 
@@ -75,7 +77,12 @@ class Network(nn.Module):
         spikes: list[Tensor] = []
         if not isinstance(body, SpikingRNN):
             out, inner = body(x.to_dense() if isinstance(x, Events) else x, inner, lengths)
-        elif isinstance(readout, Readout) and readout.engine == body.engine:
+        elif (
+            isinstance(readout, Readout)
+            and readout.engine == body.engine
+            and body.chains
+            and readout.chains
+        ):
             return self._as_one(body, readout, x, (inner, outer), lengths)
         else:
             made = body.run(x, inner, lengths)
@@ -92,10 +99,11 @@ class Network(nn.Module):
         inner, outer = state
         below = body.start(x, inner, lengths)
         outside = outer if outer is not None else readout.zero_state(x.shape[1])
-        boundary.check_state(
+        outside = boundary.check_state(
             outside,
             readout.neuron.state,
             (readout.num_layers, x.shape[1], readout.hidden_size),
+            readout.weight_ih_l0.dtype,
         )
         above = [readout.neuron.state(*fields) for fields in zip(*outside)]
         populations = [*body.populations(), *readout.populations()]
@@ -154,10 +162,11 @@ def build(
 ) -> Network:
     """A network by name: a spiking neuron of the table or RNN, GRU, LSTM.
 
-    `settings` (dt, surrogate, engine, recurrent) go to SpikingRNN; a standard model takes none.
+    `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional) go to
+    SpikingRNN; a standard model takes none.
     """
     boundary.check_choice("model", model, MODELS)
-    allowed = () if model in BASELINES else ("dt", "surrogate", "engine", "recurrent")
+    allowed = () if model in BASELINES else SETTINGS
     unknown = [name for name in settings if name not in allowed]
     if unknown:
         raise InputError(
@@ -168,7 +177,7 @@ def build(
         body = Baseline(model, input_size, hidden_size, num_layers)
         return Network(body, nn.Linear(hidden_size, classes), answer)
     spiking = SpikingRNN(model, input_size, hidden_size, num_layers, **settings)
-    return Network(spiking, Readout(hidden_size, classes, dt=spiking.dt), answer)
+    return Network(spiking, Readout(spiking.output_size, classes, dt=spiking.dt), answer)
 
 
 def hidden_for_budget(

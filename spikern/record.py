@@ -69,6 +69,11 @@ def record(
     >>> bool(((trace.u > 0) == (trace.state.z > 0)).all())
     True
     """
+    if isinstance(layer, SpikingRNN) and layer.bidirectional:
+        raise UnsupportedError(
+            "half of a bidirectional layer runs backward in time, which a trace against time does "
+            "not show; record a layer with bidirectional=False"
+        )
     if not isinstance(layer, SpikingRNN):
         raise UnsupportedError(
             f"expected a SpikingRNN or a Readout, got {type(layer).__name__}; "
@@ -80,6 +85,8 @@ def record(
     twin.engine_asked = "reference"
     with torch.no_grad():
         _, after = twin(x, state, lengths)
+    if layer.feedback:
+        seen = _by_layer(seen, layer.num_layers)
     steps = len(seen.i) // layer.num_layers
     batch, device = seen.i[0].shape[0], seen.i[0].device
     until = torch.full((batch,), steps, device=device) if lengths is None else lengths
@@ -111,6 +118,19 @@ class _Seen(NamedTuple):
     i: list[Tensor]
     u: list[Tensor]
     out: list[Tensor]
+
+
+def _by_layer(seen: _Seen, count: int) -> _Seen:
+    """What passed through the one population of a network with feedback, layer after layer."""
+
+    def cut(x: Tensor, k: int) -> Tensor:
+        return x.chunk(count, -1)[k]
+
+    layers = range(count)
+    return _Seen(
+        [type(s)(*(cut(field, k) for field in s)) for k in layers for s in seen.state],
+        *([cut(x, k) for k in layers for x in values] for values in seen[1:]),
+    )
 
 
 def _watched(neuron: NeuronModel, seen: _Seen) -> NeuronModel:

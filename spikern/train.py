@@ -120,7 +120,11 @@ def fit(
         calibrate(network.body, first.x, first.lengths, training.rate)
     while len(epochs) < training.epochs:
         started = time.perf_counter()
-        loss, rate = _train_epoch(network, dataset.train, training, optimizer, seed, len(epochs))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_generator(seed, len(epochs)).initial_seed())  # for dropout
+            loss, rate = _train_epoch(
+                network, dataset.train, training, optimizer, seed, len(epochs)
+            )
         accuracy = evaluate(network, dataset.validation).accuracy
         if all(accuracy > e.validation_accuracy for e in epochs):
             best = _copy(network)

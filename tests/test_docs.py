@@ -54,6 +54,7 @@ def test_the_examples_are_found():
         "notation",
         "op_counting",
         "streaming",
+        "topologies",
     }
     assert expected <= with_examples
 

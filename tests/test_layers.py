@@ -5,8 +5,10 @@ import pickle
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern import NEURONS, RF, Baseline, InputError, Readout, SpikingRNN, build, calibrate
+from spikern.engines import fused
 from spikern.init import firing_rates
 from spikern.network import MODELS, hidden_for_budget, last_step, mean_step
 
@@ -40,6 +42,125 @@ def test_deepcopy_and_pickle():
     layer, x = SpikingRNN("LIF", 3, 8), torch.randn(9, 2, 3)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert torch.equal(twin(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_packed_sequences_go_in_and_out(enforce_sorted, batch_first):
+    torch.manual_seed(0)
+    layer = SpikingRNN("ALIF", 3, 8, num_layers=2, batch_first=batch_first)
+    lengths = torch.tensor([9, 7, 7, 1] if enforce_sorted else [7, 1, 9, 7])
+    x = 20 * torch.randn(9, 4, 3)
+    _, state = layer(torch.randn(4, 4, 3))
+    given = x.transpose(0, 1) if batch_first else x
+    expected, final = layer(given, state, lengths)
+    assert expected.any()
+    packed = pack_padded_sequence(given, lengths, batch_first, enforce_sorted)
+    out, after = layer(packed, state)
+    theirs, _ = torch.nn.LSTM(3, 8, 2, batch_first=batch_first)(packed)
+    for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
+        mine, right = getattr(out, name), getattr(theirs, name)
+        assert (mine is right is None) or torch.equal(mine, right)
+    assert out.data.shape == theirs.data.shape
+    assert torch.equal(pad_packed_sequence(out, batch_first)[0], expected)
+    assert all(torch.equal(a, b) for a, b in zip(after, final))
+
+
+def test_a_single_sample_with_its_length():
+    layer, x = SpikingRNN("ALIF", 3, 8), 20 * torch.randn(9, 3)
+    short, state = layer(x[:5])
+    assert short.any()
+    for length in (torch.tensor(5), torch.tensor([5])):
+        out, after = layer(x, lengths=length)
+        assert torch.equal(out[:5], short)
+        assert not out[5:].any()
+        assert torch.equal(after.v, state.v)
+
+
+def test_a_state_may_be_a_plain_tuple():
+    layer, x = SpikingRNN("ALIF", 3, 8), 20 * torch.randn(9, 2, 3)
+    whole, _ = layer(x)
+    assert whole[4:].any()
+    _, state = layer(x[:4])
+    assert torch.equal(layer(x[4:], tuple(state))[0], whole[4:])
+
+
+def test_functional_call():
+    """Weights from outside, with their gradients, as meta-learning and ensembles need."""
+    layer, x = SpikingRNN("LIF", 3, 8, num_layers=2, recurrent=0.5), 20 * torch.randn(9, 2, 3)
+    other = SpikingRNN("LIF", 3, 8, num_layers=2, recurrent=0.5)
+    given = other.state_dict()
+    expected, _ = other(x)
+    assert expected.any()
+    out, _ = torch.func.functional_call(layer, given, (x,))
+    assert torch.equal(out, expected)
+    weights = dict(other.named_parameters())
+    buffers = dict(other.named_buffers())
+    out, _ = torch.func.functional_call(layer, weights | buffers, (x,))
+    found = torch.autograd.grad(out.sum(), list(weights.values()))
+    right = torch.autograd.grad(expected.sum(), list(weights.values()))
+    assert all(torch.equal(a, b) for a, b in zip(found, right))
+
+
+def test_device_and_dtype():
+    layer = SpikingRNN("LIF", 3, 8, dtype=torch.float64)
+    assert layer.engine == "reference"
+    assert {p.dtype for p in layer.parameters()} == {torch.float64}
+    out, state = layer(torch.randn(9, 2, 3, dtype=torch.float64))
+    assert out.dtype == state.v.dtype == torch.float64
+    assert layer.float().engine == "fused"
+    empty = SpikingRNN("LIF", 3, 8, 2, recurrent=0.5, feedback=0.5, device="meta")
+    assert all(value.is_meta for value in empty.state_dict().values())
+    other = SpikingRNN("LIF", 3, 8, 2, recurrent=0.5, feedback=0.5)
+    empty.to_empty(device="cpu").load_state_dict(other.state_dict())
+    x = 20 * torch.randn(9, 2, 3)
+    assert torch.equal(empty(x)[0], other(x)[0])
+
+
+def test_compile_before_the_first_call(monkeypatch):
+    monkeypatch.setattr(fused, "_sources", {})  # as in a fresh process
+    layer, x = SpikingRNN("LIF", 3, 8, 2, feedback=0.5), 20 * torch.randn(9, 2, 3)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x)[0], layer(x)[0])
+
+
+def learn(rnn):
+    """A training loop as it is written for torch.nn.LSTM: batch_first, packed, state carried."""
+    torch.manual_seed(1)
+    x, lengths = torch.randn(6, 12, 3), torch.tensor([12, 5, 9, 12, 1, 7])
+    y = (x.sum((1, 2)) > 0).long()
+    head = torch.nn.Linear(16, 2)
+    optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()], 1e-2)
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        warm, state = rnn(x[:, :4])
+        state = tuple(each.detach() for each in state)
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        out, state = rnn(packed, state)
+        padded, found = pad_packed_sequence(out, batch_first=True)
+        assert torch.equal(found, lengths)
+        last = padded[torch.arange(6), found - 1]
+        loss = torch.nn.functional.cross_entropy(head(last + warm.mean(1)), y)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(rnn.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda *given, **settings: torch.nn.LSTM(*given, **settings),
+        lambda *given, **settings: SpikingRNN("ALIF", *given, **settings),
+    ],
+    ids=["LSTM", "SpikingRNN"],
+)
+def test_a_loop_written_for_lstm_runs_and_learns(make):
+    torch.manual_seed(0)
+    losses = learn(make(3, 16, 2, True, batch_first=True, dropout=0.1))
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("neuron", [name for name, model in NEURONS.items() if model.spikes])
@@ -112,6 +233,15 @@ X = torch.randn(5, 2, 3)
         (lambda: LAYER(X, lengths=torch.tensor([5.0, 1.0])), "whole numbers"),
         (lambda: LAYER(X, LAYER(X[:, :1])[1]), r"must have shape \(1, 2, 8\), got \(1, 1, 8\)"),
         (lambda: LAYER(X, torch.zeros(1, 2, 8)), "state of type LIFState, got Tensor"),
+        (lambda: LAYER(X, (X, X, X)), "state of type LIFState, got tuple; its fields are v, z"),
+        (lambda: LAYER(X, (X, 1)), r"'v' must have shape \(1, 2, 8\), got \(5, 2, 3\)"),
+        (
+            lambda: LAYER(X, tuple(s.double() for s in LAYER.zero_state(2))),
+            "dtype torch.float32, got torch.float64",
+        ),
+        (lambda: LAYER(X[:, 0], LAYER(X)[1]), r"must have shape \(1, 8\), got \(1, 2, 8\)"),
+        (lambda: LAYER(pack_padded_sequence(X, [5, 2]), lengths=torch.ones(2)), "its own lengths"),
+        (lambda: LAYER(pack_padded_sequence(X[..., :2], [5, 2])), r"\(T, B, 3\), got \(5, 2, 2\)"),
         (lambda: SpikingRNN("LIFF", 3, 8), "did you mean 'LIF'"),
         (lambda: SpikingRNN("LIF", 3, 0), "hidden_size must be at least 1"),
         (lambda: SpikingRNN("LIF", 3, 8, dt=0), "dt must be above 0"),

@@ -70,13 +70,27 @@ def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
         raise InputError(f"lengths must lie in 1..{steps}, got {low}..{high}")
 
 
-def check_state(state: Any, kind: type[Any], shape: tuple[int, ...]) -> None:
-    """A state of the neuron's own type whose every field has the expected shape."""
+def check_state(state: Any, kind: type[Any], shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+    """A state of the neuron's own type whose every field has the expected shape and dtype.
+
+    A plain tuple of as many tensors is taken in the order of the fields; returns the state.
+    """
+    names = kind._fields
+    if type(state) is tuple and len(state) == len(names):
+        state = kind(*state)
     if not isinstance(state, kind):
-        raise InputError(f"expected a state of type {kind.__name__}, got {type(state).__name__}")
-    for name in kind._fields:
+        raise InputError(
+            f"expected a state of type {kind.__name__}, got {type(state).__name__}; "
+            f"its fields are {', '.join(names)}"
+        )
+    for name in names:
         value = getattr(state, name)
+        if not isinstance(value, Tensor):
+            raise InputError(f"state field '{name}' must be a tensor, got {type(value).__name__}")
         if tuple(value.shape) != shape:
             raise InputError(
                 f"state field '{name}' must have shape {shape}, got {tuple(value.shape)}"
             )
+        if value.dtype != dtype:
+            raise InputError(f"state field '{name}' must have dtype {dtype}, got {value.dtype}")
+    return state

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spikern.engines import boundary, cache, kernel
 from spikern.engines.rows import HEAD, LISTING
-from spikern.engines.stack import Input, Outcome, Population, existing, is_linked
+from spikern.engines.stack import Input, Outcome, Population, is_linked, recurrence
 from spikern.events import Events
 from spikern.surrogate import SURROGATES, Surrogate
 from spikern.types import NeuronModel, State, UnsupportedError
@@ -29,7 +29,7 @@ EVERY = 16
 BLOCKS = 16
 """At most so many blocks of samples, each with its own sums of gradients."""
 SAMPLES = 4
-"""A block has so many samples, if there are enough: a call of a kernel costs as much as a sample."""
+"""A block has so many samples, if there are: to call a kernel costs as much as a sample."""
 SUMS_BYTES = 1 << 25
 """Fewer blocks if their sums would take more than this."""
 DENSE_INPUT = 0.3
@@ -100,7 +100,7 @@ def run_stack(
 
 def _tensors(p: Population, state: State) -> list[Tensor]:
     hidden = len(p.w_in)
-    w_rec = p.w_rec if is_linked(p) else existing(p)
+    w_rec = p.w_rec if is_linked(p) else recurrence(p)
     if w_rec is None:
         w_rec = p.w_in.new_zeros((0, hidden))
     at, to = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
@@ -113,6 +113,7 @@ def _tensors(p: Population, state: State) -> list[Tensor]:
     return [p.w_in, bias, w_rec, torch.stack(tuple(p.params)), torch.stack(tuple(state)), at, to]
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     """Whether kernels can be derived from the neuron's step."""
     try:

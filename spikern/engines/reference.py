@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.stack import Input, Outcome, Population, existing
+from spikern.engines.stack import Input, Outcome, Population, recurrence
 from spikern.events import Events
 from spikern.surrogate import spike
 from spikern.types import Fire, NeuronModel, Params, State
@@ -62,7 +62,7 @@ def run_stack(
     for p, state in zip(populations, states):
         current = functional.linear(out, p.w_in, p.bias)
         fire = spike(p.surrogate)
-        out, final = run(p.model, p.params, state, current, existing(p), fire, lengths)
+        out, final = run(p.model, p.params, state, current, recurrence(p), fire, lengths)
         finals.append(final)
         if p.model.spikes:
             spikes.append(out.sum((0, 1)))

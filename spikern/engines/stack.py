@@ -58,11 +58,16 @@ def is_linked(population: Population) -> bool:
     return links is not None and len(links) < LINKED * len(population.w_in) ** 2
 
 
-def existing(population: Population) -> Tensor | None:
-    """The recurrent weights (H, H) that exist, the others zero."""
-    if population.w_rec is None or population.links is None:
-        return population.w_rec
-    source, target = population.links.long().unbind(1)
-    exists = torch.zeros_like(population.w_rec)
+def existing(weight: Tensor, links: Tensor | None) -> Tensor:
+    """The weights (to, from) of synapses that exist, the others zero; `links` as above."""
+    if links is None:
+        return weight
+    source, target = links.long().unbind(1)
+    exists = torch.zeros_like(weight)
     exists[target, source] = 1.0
-    return population.w_rec * exists
+    return weight * exists
+
+
+def recurrence(population: Population) -> Tensor | None:
+    """The recurrent weights (H, H) that exist, the others zero; None if there are none."""
+    return None if population.w_rec is None else existing(population.w_rec, population.links)

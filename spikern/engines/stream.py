@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from spikern.engines import cache, kernel, stream_kernel
 from spikern.engines.fused import in_threads
-from spikern.engines.stack import Population, existing, is_linked
+from spikern.engines.stack import Population, is_linked, recurrence
 from spikern.neurons import NEURONS
 from spikern.types import DataError, InputError, NeuronModel, UnsupportedError
 
@@ -30,9 +31,10 @@ SIGNATURE = (
     f"{_F3}, {_F2}, {_F3}, int64[:,::1])"
 )
 STEP_SIGNATURE = (
-    f"void(float32[::1], int64[::1], int64[:,::1], float32[::1], {_F2}, float32[::1], int64[:,::1])"
+    "void(float32[::1], uint32[::1], int64[:,::1], float32[::1], "
+    f"{_F2}, float32[::1], int64[:,::1])"
 )
-FORMAT = 2
+FORMAT = 3
 BLOCKS = 16
 """At most so many blocks of samples for the threads to take."""
 
@@ -66,6 +68,9 @@ class Result(NamedTuple):
 class Stream:
     """A trained stack compiled for inference: `out, state, additions = stream.run(x, state)`.
 
+    `outputs` says how many neurons of the last population are the output, its last ones; None all.
+    Layers with feedback are one population, layer k its neurons k H .. (k + 1) H.
+
     For a loop in real time, `stream.step(x, state)` advances one sample by one step and changes
     `state` in place; `stream.additions` grows with it.
 
@@ -76,7 +81,7 @@ class Stream:
     (8,)
     """
 
-    def __init__(self, populations: Sequence[Streamed]) -> None:
+    def __init__(self, populations: Sequence[Streamed], outputs: int | None = None) -> None:
         self.populations = tuple(populations)
         text = stream_kernel.source([p.model for p in self.populations])
         self._module = cache.load(text)
@@ -86,10 +91,10 @@ class Stream:
         self._advance = cache.function(name, "advance", SIGNATURE, title)
         self._step = cache.function(name, "step", STEP_SIGNATURE, "")
         self.input_size = int(self._plan[0, 1])
-        self.output_size = int(self._plan[-1, 0])
+        self.output_size = int(self._plan[-1, 0]) if outputs is None else outputs
         self.state_size = sum(len(p.model.state._fields) * len(p.bias) for p in self.populations)
         self.additions = np.zeros((len(self.populations), 2), np.int64)
-        self._out = np.zeros(self.output_size, np.float32)
+        self._out = np.zeros(int(self._plan[-1, 0]), np.float32)
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
         pieces: list[Floats] = []
@@ -162,7 +167,7 @@ class Stream:
             until = np.asarray(lengths, np.int64)
             if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
                 raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
-        out = np.empty((steps, batch, self.output_size), np.float32)
+        out = np.empty((steps, batch, len(self._out)), np.float32)
         blocks = min(batch, BLOCKS)
         edges = [batch * k // blocks for k in range(blocks + 1)]
         additions = np.zeros((blocks, *self.additions.shape), np.int64)
@@ -176,7 +181,7 @@ class Stream:
         in_threads(work, blocks)
         total = additions.sum(0)
         self.additions += total
-        return Result(out, after, total)
+        return Result(out[..., len(self._out) - self.output_size :], after, total)
 
     def step(self, x: Floats, state: Floats) -> Floats:
         """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
@@ -184,7 +189,7 @@ class Stream:
         What is returned is a buffer that the next step overwrites.
         """
         self._step(self._memory, self._wires, self._plan, x, state, self._out, self.additions)
-        return self._out
+        return self._out[len(self._out) - self.output_size :]
 
     def save(self, path: str | Path) -> None:
         """Write constants and weights to one safetensors file."""
@@ -196,7 +201,11 @@ class Stream:
             if p.links is not None:
                 arrays[f"{k}.links"] = p.links
         names = [p.model.name for p in self.populations]
-        head = {"format": str(FORMAT), "neurons": json.dumps(names)}
+        head = {
+            "format": str(FORMAT),
+            "neurons": json.dumps(names),
+            "outputs": str(self.output_size),
+        }
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)
 
 
@@ -224,21 +233,45 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream:
                 arrays.get(f"{k}.w_rec"), arrays[f"{k}.bias"], arrays.get(f"{k}.links"),
             )
             for k, name in enumerate(names)
-        ]
+        ],
+        int(head["outputs"]),
     )  # fmt: skip
 
 
 def compile_stream(trained: Any) -> Stream:
-    """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout."""
-    stacks = [trained] if hasattr(trained, "neuron") else [trained.body, trained.readout]
+    """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout.
+
+    Dropout does not act in it. Raises UnsupportedError on anything else, and on both directions.
+    """
+    parts = [getattr(trained, name, None) for name in ("body", "readout")]
+    stacks: list[Any] = [trained] if hasattr(trained, "neuron") else parts
     if not all(hasattr(stack, "neuron") for stack in stacks):
-        raise UnsupportedError("only a spiking stack can be streamed; use torch for RNN, GRU, LSTM")
-    return Stream([streamed(p) for stack in stacks for p in stack.populations()])
+        raise UnsupportedError(
+            f"a {type(trained).__name__} cannot be streamed: only a spiking stack, alone or with a "
+            f"spiking readout, can; use torch for RNN, GRU, LSTM"
+        )
+    if any(stack.bidirectional for stack in stacks):
+        raise UnsupportedError(
+            "a bidirectional layer needs the end of a sequence before its first step, so it cannot "
+            "be streamed; train with bidirectional=False"
+        )
+    populations: list[Population] = []
+    for stack in stacks:
+        own = stack.populations()
+        if populations:
+            own[0] = _reading_the_last(own[0], len(populations[-1].w_in))
+        populations += own
+    return Stream([streamed(p) for p in populations], stacks[-1].hidden_size)
+
+
+def _reading_the_last(p: Population, width: int) -> Population:
+    """A population that reads the last of `width` neurons: those of the top layer."""
+    return p._replace(w_in=functional.pad(p.w_in, (width - p.w_in.shape[1], 0)))
 
 
 def streamed(p: Population) -> Streamed:
     """A population of tensors as one of arrays."""
-    w_rec = existing(p)
+    w_rec = recurrence(p)
     return Streamed(
         p.model,
         np.stack([_floats(c) for c in p.params]),

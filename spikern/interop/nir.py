@@ -54,6 +54,9 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
     if isinstance(model, Network) and isinstance(model.readout, Readout):
         parts.append(model.readout)
     for part in parts:
+        if part.feedback or part.bidirectional:
+            what = "feedback between layers" if part.feedback else "a layer backward in time"
+            raise UnsupportedError(f"{what} is not written to NIR; only a chain of layers is")
         lost = losses(part.neuron)
         if lost and not lossy:
             raise UnsupportedError(

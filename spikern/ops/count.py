@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from spikern.baselines import Baseline
 from spikern.engines import boundary
-from spikern.layers import Readout, SpikingRNN
+from spikern.layers import Delay, Readout, SpikingRNN
 from spikern.network import ANSWERS, Network
 from spikern.ops.counts import Counts, Layer, Storage
 from spikern.ops.encoders import ENCODERS
@@ -40,7 +40,7 @@ class Given(NamedTuple):
 
 
 RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
-KNOWN = "Network, SpikingRNN, Readout, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
+KNOWN = "Network, SpikingRNN, Readout, Delay, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
 
 
 @torch.no_grad()
@@ -106,16 +106,20 @@ def walk(
     if isinstance(module, SpikingRNN):
         reads = isinstance(module, Readout)
         label = f"{prefix}{'readout' if reads else 'hidden'}"
-        one = reads and module.num_layers == 1
-        names = [label] if one else [f"{label} {k}" for k in range(module.num_layers)]
+        one = reads and len(module.names) == 1
+        titles = [label] if one else [f"{label} {n[1:].replace('_', ' ')}" for n in module.names]
         kind = "readout" if reads else "input"
-        layers, out, _ = spiking_layers(module, x, lengths, in_play, names, kind)
+        layers, out, _ = spiking_layers(module, x, lengths, in_play, titles, kind)
         return layers, out
     if isinstance(module, RECURRENT) and type(module) in RECURRENT:
         boundary.check_input(x.values, module.input_size, next(module.parameters()).dtype)
         taken = x._replace(spiking=x.spiking and given.skip_zeros)
         layers, source = recurrent_layers(module, taken, in_play, f"{prefix}hidden")
         return layers, Signal(run_standard(module, x.values, lengths), False, source)
+    if isinstance(module, Delay):
+        late = module.steps.new_tensor(lengths.tolist())
+        arriving, _ = Delay(module.steps)(x.values, lengths=late)
+        return [], x._replace(values=arriving)
     if type(module) is nn.Linear:
         boundary.check_input(x.values, module.in_features, module.weight.dtype)
         name, kind = (f"{prefix}readout", "readout") if last else (f"{prefix}linear", "input")
@@ -145,7 +149,7 @@ def network(model: Network, x: Signal, given: Given) -> tuple[list[Layer], Signa
     layers, hidden = walk(model.body, x, given)
     if isinstance(model.readout, Readout):
         made, out = walk(model.readout, hidden, given)
-        answered = averaging(model, model.readout.hidden_size, steps, lengths)
+        answered = averaging(model, model.readout.output_size, steps, lengths)
         return [*layers, *made, *answered], out
     once = model.answer != "every_step"
     times = last_steps(steps, lengths) if once else steps_in_play(steps, lengths)

@@ -10,13 +10,11 @@ from torch import Tensor
 from spikern.engines import trace
 from spikern.engines.derive import update_ops
 from spikern.layers import SpikingRNN
-from spikern.ops.counts import Layer, Storage
+from spikern.ops.counts import Connection, Layer, Storage
 from spikern.ops.synapses import Signal, connect, counted, delayed
 from spikern.types import NeuronModel, UnsupportedError
 
-KNOWN_WEIGHT = re.compile(
-    r"(parametrizations\.)?weight_(ih|hh)_l\d+(_orig|_mask|\.(original\d*|\d+\..*))?"
-)
+MADE_OF = r"(parametrizations\.)?(weight_\w+?)(_orig|_mask|\.(original\d*|\d+\..*))?"
 """A weight by its name, or what torch's pruning or a parametrization makes it from."""
 
 
@@ -37,41 +35,86 @@ def constants_read(model: NeuronModel) -> int:
 def spiking_layers(
     module: SpikingRNN, x: Signal, lengths: Tensor, in_play: Tensor, names: list[str], kind: str
 ) -> tuple[list[Layer], Signal, list[Tensor]]:
-    """Run a stack on x and count its layers; also its last output and those of all layers.
+    """Run a stack on x and count its populations; also its last output and those of all layers.
 
-    `kind` is that of the connection into the first layer.
+    `names` are those of the populations, `kind` is that of the connection into the first layer.
     """
+    known = {f"weight_{kind}_{name}" for kind, name in _synapses(module)}
     for name, _ in [*module.named_parameters(), *module.named_buffers()]:
-        if "weight" in name and not KNOWN_WEIGHT.fullmatch(name):
+        made = re.fullmatch(MADE_OF, name)
+        if "weight" in name and (made is None or made[2] not in known):
             raise UnsupportedError(f"no count is known for what crosses {name} of a SpikingRNN")
-    outputs, _ = module.unroll(x.values, lengths=lengths)
-    layers, arriving = [], x
-    for k, (name, out) in enumerate(zip(names, outputs)):
-        into = kind if k == 0 else "input"
-        connections = [connect(arriving, name, into, getattr(module, f"weight_ih_l{k}"), in_play)]
-        arriving = Signal(out, module.neuron.spikes, name)
-        if module.recurrent:
-            before = arriving._replace(values=delayed(out))
-            weight = getattr(module, f"weight_hh_l{k}")
-            connections.append(connect(before, name, "recurrent", weight, in_play))
-        size, model = module.hidden_size, module.neuron
-        uses = counted(in_play)
-        fired = (out != 0).cpu() & in_play.unsqueeze(2)
-        layers.append(
-            Layer(
-                name,
-                model.name,
-                size,
-                model.spikes,
-                tuple(connections),
-                {what: tuple(n * size * u for u in uses) for what, n in update_ops(model).items()},
-                uses,
-                counted(fired if model.spikes else torch.zeros_like(fired)),
-                Storage(
-                    states=size * len(set(model.state._fields) - {"z"}),
-                    constants=size * constants_read(model),
-                    biases=size * int(module.bias),
-                ),
-            )
+    if module.drops:
+        raise UnsupportedError(
+            "dropout scales what reaches the next layer, so that it is no spike any more; "
+            "count the network as it is used, after eval()"
         )
-    return layers, arriving, outputs
+    outputs, _ = module.unroll(x.values, lengths=lengths)
+    sides = module.directions
+    heard = [x]
+    for k, out in enumerate(outputs):
+        heard.append(Signal(out, module.neuron.spikes, names[(k + 1) * sides - 1]))
+    layers = []
+    for index, name in enumerate(names):
+        k, side = divmod(index, sides)
+        own = Signal(outputs[k].chunk(sides, -1)[side], module.neuron.spikes, name)
+        connections = tuple(
+            connect(source, name, what, getattr(module, f"{weight}_{module.names[index]}"), in_play)
+            for what, source, weight in _crossed(module, k, side, own, heard, kind)
+        )
+        layers.append(_layer(module, own, connections, in_play))
+    return layers, heard[-1], outputs
+
+
+def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
+    """The connections that a stack has: ih, hh or fb, and the population that they lead to."""
+    heard = [("ih", module.names)]
+    heard += [("hh", module.names)] * module.recurrent
+    heard += [("fb", module.names[:-1])] * module.feedback
+    return [(kind, name) for kind, names in heard for name in names]
+
+
+def _crossed(
+    module: SpikingRNN, k: int, side: int, own: Signal, heard: list[Signal], kind: str
+) -> list[tuple[str, Signal, str]]:
+    """What reaches a population of layer k: the kind, the signal as it arrives, the weight.
+
+    With feedback, all but the input from outside takes a step; backward in time, a step back.
+    """
+    below = _later(heard[k]) if module.feedback and k else heard[k]
+    crossed = [("input" if k else kind, below, "weight_ih")]
+    if module.recurrent:
+        crossed.append(("recurrent", _later(own, backward=side == 1), "weight_hh"))
+    if module.feedback and k < module.num_layers - 1:
+        crossed.append(("feedback", _later(heard[k + 2]), "weight_fb"))
+    return crossed
+
+
+def _later(signal: Signal, backward: bool = False) -> Signal:
+    """A signal as it arrives one step later, or earlier where time runs backward."""
+    values = signal.values
+    return signal._replace(values=delayed(values.flip(0)).flip(0) if backward else delayed(values))
+
+
+def _layer(
+    module: SpikingRNN, own: Signal, connections: tuple[Connection, ...], in_play: Tensor
+) -> Layer:
+    """One population as it was counted: what it put out, and what crossed into it."""
+    size, model = module.hidden_size, module.neuron
+    uses = counted(in_play)
+    fired = (own.values != 0).cpu() & in_play.unsqueeze(2)
+    return Layer(
+        own.source,
+        model.name,
+        size,
+        model.spikes,
+        connections,
+        {what: tuple(n * size * u for u in uses) for what, n in update_ops(model).items()},
+        uses,
+        counted(fired if model.spikes else torch.zeros_like(fired)),
+        Storage(
+            states=size * len(set(model.state._fields) - {"z"}),
+            constants=size * constants_read(model),
+            biases=size * int(module.bias),
+        ),
+    )

@@ -1,0 +1,86 @@
+"""Layers that hear those above them: one population with a block matrix, one step on every link.
+
+    i^k_t = w_in^k z^{k-1}_{t-1} + w_rec^k z^k_{t-1} + w_fb^k z^{k+1}_{t-1} + bias^k
+
+The lowest layer has the input x_t in place of z^{k-1}_{t-1}. Layer k is rows and columns
+k H .. (k + 1) H of the recurrent matrix (to, from); the last H neurons are the output. So every
+engine runs feedback as it runs recurrence, and all of them mean the same by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikern.engines.stack import LINKED, Outcome, Population, existing
+from spikern.types import State
+
+
+class Bundle(NamedTuple):
+    """Synapses between two layers: weight (H, H) as (to, from); `links` as in `Population`."""
+
+    weight: Tensor
+    links: Tensor | None
+
+
+def merged(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Population:
+    """Layers of one neuron and size as one population; feedback[k] leads from k + 1 to k."""
+    first = populations[0]
+    count, hidden = len(populations), len(first.w_in)
+    blocks: dict[tuple[int, int], Bundle] = {}
+    for k, p in enumerate(populations):
+        if p.w_rec is not None:
+            blocks[k, k] = Bundle(p.w_rec, p.links)
+        if k:
+            blocks[k, k - 1] = Bundle(p.w_in, None)
+            blocks[k - 1, k] = feedback[k - 1]
+    nothing = first.w_in.new_zeros(hidden, hidden)
+    rows = [
+        torch.cat(
+            [existing(*blocks[k, j]) if (k, j) in blocks else nothing for j in range(count)], 1
+        )
+        for k in range(count)
+    ]
+    fan_in = first.w_in.shape[1]
+    none = first.w_in.new_zeros((count - 1) * hidden, fan_in)
+    biases = [p.bias for p in populations if p.bias is not None]
+    return first._replace(
+        params=type(first.params)(*(torch.cat(c) for c in zip(*(p.params for p in populations)))),
+        w_in=torch.cat([first.w_in, none]),
+        bias=torch.cat(biases) if biases else None,
+        w_rec=torch.cat(rows),
+        links=_links(blocks, count, hidden),
+    )
+
+
+def _links(blocks: dict[tuple[int, int], Bundle], count: int, hidden: int) -> Tensor | None:
+    """The synapses of all blocks as (from, to), ascending; None if too many for a list to pay."""
+    width = count * hidden
+    known = sum(hidden**2 if b.links is None else len(b.links) for b in blocks.values())
+    if known >= LINKED * width**2:
+        return None
+    found = []
+    for (k, j), bundle in blocks.items():
+        links = bundle.links
+        if links is None:
+            links = torch.ones_like(bundle.weight, dtype=torch.bool).nonzero()
+        found.append(links + links.new_tensor([j * hidden, k * hidden]))
+    whole = torch.cat(found)
+    return whole[(whole[:, 0] * width + whole[:, 1]).argsort()]
+
+
+def together(states: Sequence[State]) -> State:
+    """The states of all layers as that of the merged population, (B, L H)."""
+    return type(states[0])(*(torch.cat(fields, -1) for fields in zip(*states)))
+
+
+def apart(made: Outcome, count: int) -> tuple[list[Tensor], Outcome]:
+    """The output of every layer (T, B, H), and what the merged population did, layer by layer."""
+    outputs = made.out.chunk(count, -1)
+    fields = zip(*(field.chunk(count, -1) for field in made.states[0]))
+    states = [type(made.states[0])(*each) for each in fields]
+    spikes = [n for total in made.spikes for n in total.chunk(count)]
+    return list(outputs), Outcome(outputs[-1], states, spikes)
