@@ -49,7 +49,7 @@ Input = Tensor | Events
 
 
 LINKED = 0.05
-"""Recurrence sparser than this is kept as links; denser, rows with zeros are added up faster."""
+"""Recurrence sparser than this is kept as links, denser as rows with zeros; see decisions.md."""
 
 
 def is_linked(population: Population) -> bool:
