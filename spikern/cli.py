@@ -27,6 +27,9 @@ from spikern.report.text import table
 from spikern.train import Epoch
 from spikern.types import SpikernError
 
+BAR_DELAY = 1.0
+"""Seconds before a progress bar shows: what is wrong with the request is told by then."""
+
 
 @dataclass(frozen=True)
 class Compare:
@@ -102,7 +105,7 @@ class Compare:
         )
         out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
         total = self.seeds * sum(chosen.of(model).epochs for model in self.models)
-        with tqdm(total=total, unit="epoch", file=sys.stderr) as bar:
+        with tqdm(total=total, unit="epoch", file=sys.stderr, delay=BAR_DELAY) as bar:
 
             def announce(job: Job, epoch: Epoch) -> None:
                 bar.set_description(f"{job.model} seed {job.seed}")

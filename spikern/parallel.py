@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import connection
 from queue import Empty, Queue
 from typing import Any
 
@@ -30,7 +33,7 @@ def run_all(tasks: Sequence[Task], announce: Announce, workers: int) -> None:
     with context.Manager() as manager:
         told: Queue[tuple[Any, ...]] = manager.Queue()
         pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), context, torch.set_num_threads, initargs=(1,)
+            min(workers, len(tasks)), context, begin
         )
         try:
             pending: set[Future[None]] = {pool.submit(call, task, told) for task in tasks}
@@ -53,6 +56,20 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def begin() -> None:
+    """In a worker: one thread for torch, and an end to the process when its parent has ended."""
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def end_with(sentinel: int) -> None:
+    """End this process once the sentinel of another says that it has ended."""
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 def call(task: Task, told: Queue[tuple[Any, ...]]) -> None:

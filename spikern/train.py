@@ -217,9 +217,9 @@ def _train_epoch(
     return sum(losses) / len(split), sum(rates) / len(rates) if rates else None
 
 
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean over labelled answers; logits (B, C) with y (B,), or (T, B, C) with (T, B)."""
-    return functional.cross_entropy(logits.flatten(0, -2), y.flatten())
+def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """Over labelled answers, in nats; logits (B, C) with y (B,), or (T, B, C) with (T, B)."""
+    return functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction=reduction)
 
 
 def _excess(spikes: list[Tensor], lengths: Tensor, limit: float) -> Tensor:
@@ -229,9 +229,13 @@ def _excess(spikes: list[Tensor], lengths: Tensor, limit: float) -> Tensor:
 
 
 class Evaluation(NamedTuple):
-    """Accuracy over labelled answers; rates of the hidden layers (none for standard models)."""
+    """Accuracy and mean cross-entropy (nats) over labelled answers, what was answered, and rates.
+
+    `rates` are those of the hidden layers, none for standard models.
+    """
 
     accuracy: float
+    loss: float
     rates: list[float]
     predictions: Tensor
 
@@ -241,10 +245,12 @@ def evaluate(network: Network, split: Split, batch_size: int = 256) -> Evaluatio
     network.eval()
     predictions = torch.zeros_like(split.y)
     weighted: list[list[float]] = []
+    loss = 0.0
     with torch.no_grad():
         for indices in torch.split(torch.arange(len(split)), batch_size):
             batch = split.batch(indices)
             activity, _ = network.run(batch.x, lengths=batch.lengths)
+            loss += float(cross_entropy(activity.logits, batch.y, "sum"))
             answer = activity.logits.argmax(-1)
             if answer.ndim == 2:
                 predictions[: len(answer), indices] = answer
@@ -257,4 +263,5 @@ def evaluate(network: Network, split: Split, batch_size: int = 256) -> Evaluatio
     labelled = split.y >= 0
     accuracy = float((predictions == split.y)[labelled].double().mean())
     total = int(split.lengths.sum())
-    return Evaluation(accuracy, [sum(layer) / total for layer in zip(*weighted)], predictions)
+    rates = [sum(layer) / total for layer in zip(*weighted)]
+    return Evaluation(accuracy, loss / int(labelled.sum()), rates, predictions)

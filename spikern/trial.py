@@ -28,15 +28,19 @@ def fresh_network(
     seed: int,
     answer: Answer = "last",
     layers: int = 1,
+    **settings: Any,
 ) -> Network:
     """The untrained network of a model for a data set; the seed decides every number in it.
+
+    `settings` are those of a spiking body, as `spikern.network.build` takes them.
 
     >>> from spikern.data import load
     >>> fresh_network("LIF", 8, load("digits"), seed=0).parameter_count
     188
     """
     torch.manual_seed(seed)
-    settings = {} if model in BASELINES else {"dt": dataset.dt}
+    if model not in BASELINES:
+        settings = {"dt": dataset.dt} | settings
     wanted: Answer = "every_step" if dataset.every_step else answer
     return build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
 
@@ -52,7 +56,8 @@ def train_and_test(
 ) -> dict[str, Any]:
     """Train with selection on validation, look at the test split once, count.
 
-    The result can be written as JSON; see the description of a job in docs/studies.md. Energies
+    The result can be written as JSON; see the description of a job in docs/studies.md. The loss is
+    the mean cross-entropy of an answer, in nats. Energies
     are estimates in pJ per inference, by table; None where a table cannot price what was done.
     `encoder` names what made the data set's events, which is counted too.
     With `checkpoint`, a killed trial is resumed. Raises what `spikern.train.fit` raises.
@@ -67,6 +72,7 @@ def train_and_test(
         "parameters": network.parameter_count,
         "validation_accuracy": history.epochs[history.best_epoch - 1].validation_accuracy,
         "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
         "rates": test.rates,
         "ops": {name: asdict(layer) for name, layer in counted.by_layer.items()},
         "inferences": inferences,

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -80,7 +82,7 @@ def test_bad_input_is_one_line_and_exit_2(arguments, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["compare", *arguments, *out])
     assert stopped.value.code == 2
-    error = capsys.readouterr().err.splitlines()[-1]
+    (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("spikern: ")
     assert message in error
 
@@ -182,3 +184,32 @@ def test_intervals_cover_the_mean():
 
 def test_hidden_or_budget():
     assert Comparison("digits", hidden=7).hidden_size("LIF", None) == 7
+
+
+def alive(pid):
+    """Whether a process runs; one that has ended and is not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_a_killed_comparison_leaves_no_process_behind(tmp_path):
+    command = [
+        sys.executable, "-m", "spikern.cli", "compare", "digits", "--models", "LIF", "LSTM",
+        "--seeds", "1", "--epochs", "500", "--hidden", "64", "--workers", "2",
+        "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("out/jobs/*.safetensors"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    assert len(children) >= 3  # two workers and the manager of their queue
+    while any(map(alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, children))

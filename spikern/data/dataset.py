@@ -133,6 +133,26 @@ class Dataset:
             **changes,
         )
 
+    def thinned(self, sequences: int) -> Dataset:
+        """The dataset with at most so many sequences in every split, evenly spread over it.
+
+        >>> from spikern.data import load
+        >>> len(load("digits").thinned(10).test)
+        10
+        """
+        if sequences < 1:
+            raise InputError(f"expected at least one sequence in a split, got {sequences}")
+
+        def some(part: Split) -> Split:
+            number = min(sequences, len(part))
+            chosen = torch.arange(number) * len(part) // number
+            x = part.x.select(chosen) if isinstance(part.x, Events) else part.x[:, chosen]
+            return Split(x, part.y[..., chosen], part.lengths[chosen])
+
+        return replace(
+            self, train=some(self.train), validation=some(self.validation), test=some(self.test)
+        )
+
     @property
     def input_size(self) -> int:
         """Features of one step, F."""

@@ -1,0 +1,33 @@
+"""The next character of Shakespeare, in bits: a spiking network beside an LSTM.
+
+python experiments/characters/run.py              # tune, train, write results.json, tables and figure
+python experiments/characters/run.py --no-train   # only tables and figure again
+python experiments/characters/run.py --smoke      # seconds; writes in runs/ only
+"""
+
+from pathlib import Path
+
+import tyro
+
+from spikern.study import command
+from spikern.study.protocol import Plan
+from spikern.train import Training
+
+PLANS = (
+    Plan(
+        "tinyshakespeare",
+        50_000,
+        Training(epochs=4, batch_size=32),
+        spiking=("ALIF", "SEAdLIF"),
+        standard=("GRU", "LSTM"),
+        trials=3,
+        seeds=5,
+        variant_seeds=3,
+        budgets=(3_000, 6_000, 12_000, 25_000, 50_000, 100_000, 200_000),
+        measure="bits",
+        answer="every_step",
+    ),
+)
+
+if __name__ == "__main__":
+    command.main(Path(__file__).parent, PLANS, tyro.cli(command.Config))

@@ -1,0 +1,19 @@
+"""Which wave of a heartbeat it is, at every step: spiking networks beside RNN, GRU and LSTM.
+
+python experiments/ecg/run.py              # tune, train, write results.json, tables and figure
+python experiments/ecg/run.py --no-train   # only tables and figure again
+python experiments/ecg/run.py --smoke      # seconds; writes in runs/ only
+"""
+
+from pathlib import Path
+
+import tyro
+
+from spikern.study import command
+from spikern.study.protocol import Plan
+from spikern.train import Training
+
+PLANS = (Plan("qtdb", 2_000, Training(epochs=40, batch_size=16), trials=4, answer="every_step"),)
+
+if __name__ == "__main__":
+    command.main(Path(__file__).parent, PLANS, tyro.cli(command.Config))

@@ -1,0 +1,22 @@
+"""Which digit is said, by voices known and unknown: spiking networks beside standard ones.
+
+python experiments/spoken_digits/run.py              # tune, train, write results.json, tables and figure
+python experiments/spoken_digits/run.py --no-train   # only tables and figure again
+python experiments/spoken_digits/run.py --smoke      # seconds; writes in runs/ only
+"""
+
+from pathlib import Path
+
+import tyro
+
+from spikern.study import command
+from spikern.study.protocol import Plan
+from spikern.train import Training
+
+TRAINING = Training(epochs=20, batch_size=32)
+PLANS = tuple(
+    Plan(name, 20_000, TRAINING, trials=4, answer="mean") for name in ("fsdd", "fsdd_speakers")
+)
+
+if __name__ == "__main__":
+    command.main(Path(__file__).parent, PLANS, tyro.cli(command.Config))

@@ -1,0 +1,21 @@
+"""Who of nine says a vowel: spiking networks beside RNN, GRU and LSTM.
+
+python experiments/vowels/run.py              # tune, train, write results.json, tables and figure
+python experiments/vowels/run.py --no-train   # only tables and figure again
+python experiments/vowels/run.py --smoke      # seconds; writes in runs/ only
+"""
+
+from pathlib import Path
+
+import tyro
+
+from spikern.study import command
+from spikern.study.protocol import Plan
+from spikern.train import Training
+
+PLANS = (
+    Plan("japanese_vowels", 5_000, Training(epochs=60, batch_size=16), trials=8, answer="mean"),
+)
+
+if __name__ == "__main__":
+    command.main(Path(__file__).parent, PLANS, tyro.cli(command.Config))

@@ -1,0 +1,316 @@
+"""The protocol of a study of one data set, the same for every model, spiking or standard.
+
+1. Search: each model's learning rate, in one space, by as many trials, judged on validation, with a
+   seed that no reported training has.
+2. Train: every model with every seed at one number of parameters; the epoch is chosen on
+   validation, the test split is looked at once.
+3. Choose, on validation, the best spiking and the best standard model; claims are about these.
+4. Ablate the best spiking model: without recurrence, with fixed constants, other surrogates.
+5. Frontier: the best spiking model again under growing penalties on its firing rate.
+6. Growth: the best of both kinds at several sizes, if the plan names any.
+7. Time the best of both kinds at batch 1.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from spikern import data, study
+from spikern.baselines import BASELINES
+from spikern.data.dataset import Dataset
+from spikern.measured import Contestant, measure
+from spikern.network import Answer, Network, hidden_for_budget
+from spikern.parallel import one_thread
+from spikern.statistics import claims, mean
+from spikern.study.jobs import files, key
+from spikern.study.robustness import robustness
+from spikern.study.tuning import Interval, search
+from spikern.train import Training, fit
+from spikern.trial import fresh_network, train_and_test
+from spikern.types import DataError
+
+TUNING_SEED = 1000
+"""Of all searches; no training that is reported has it."""
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no recurrence": {"recurrent": False},
+    "constants not trained": {"trained_constants": False},
+    "surrogate: fast sigmoid": {"surrogate": "fast_sigmoid"},
+    "surrogate: multi-Gaussian": {"surrogate": "multi_gaussian"},
+}
+"""What is changed of a run; its width stays."""
+RATE_LIMIT = 0.01
+"""Of the frontier: rates above it are penalised."""
+LEVELS: dict[str, tuple[float, ...]] = {
+    "input noise": (0.0, 0.2, 0.5, 1.0),
+    "dropped events": (0.0, 0.1, 0.3, 0.5),
+    "weights": (0.0, 0.1, 0.2, 0.4),
+}
+"""Of every disturbance; noise is in deviations of the train input."""
+
+Measure = Literal["accuracy", "bits"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study of one data set trains."""
+
+    dataset: str
+    parameters: int
+    """Of every model, within 5 %."""
+    training: Training
+    """Of every model, but for the learning rate."""
+    spiking: tuple[str, ...] = ("LIF", "ALIF", "SEAdLIF", "BRF")
+    standard: tuple[str, ...] = ("RNN", "GRU", "LSTM")
+    learning_rates: Interval = field(default_factory=lambda: Interval(1e-3, 5e-2, log=True))
+    trials: int = 5
+    seeds: int = 5
+    variant_seeds: int = 3
+    """Of ablations, frontier and growth."""
+    penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
+    budgets: tuple[int, ...] = ()
+    """Parameters at which growth is measured; a fit with a break needs seven."""
+    measure: Measure = "accuracy"
+    """What is reported: test accuracy, or bits an answer (test loss / ln 2), lower being better."""
+    answer: Answer = "last"
+    layers: int = 1
+    sequences: int | None = None
+    """Of every split, evenly spread; None: all."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.spiking + self.standard
+
+    def brief(self) -> Plan:
+        """The same in seconds, which shows only that it runs."""
+        return replace(
+            self,
+            parameters=800,
+            training=replace(self.training, epochs=1, batch_size=8),
+            spiking=self.spiking[:1],
+            standard=self.standard[-1:],
+            trials=1,
+            seeds=2,
+            variant_seeds=1,
+            penalties=self.penalties[:1],
+            budgets=(),
+            sequences=16,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    dataset: str
+    model: str
+    seed: int
+    parameters: int
+    training: Training
+    answer: Answer
+    layers: int
+    sequences: int | None
+    recurrent: bool = True
+    trained_constants: bool = True
+    surrogate: str = "triangular"
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for a model's learning rate."""
+
+    run: Run
+    space: Interval
+    trials: int
+
+
+@functools.lru_cache(maxsize=2)
+def loaded(name: str, sequences: int | None) -> Dataset:
+    """A data set, kept for the next job of this process."""
+    whole = data.load(name)
+    return whole if sequences is None else whole.thinned(sequences)
+
+
+def prepared(run: Run) -> tuple[Network, Dataset]:
+    """The fresh network of a run, and its data."""
+    dataset = loaded(run.dataset, run.sequences)
+    hidden = hidden_for_budget(
+        run.model, dataset.input_size, dataset.classes, run.parameters, run.layers
+    )
+    settings: dict[str, Any] = {}
+    if run.model not in BASELINES:
+        settings = {"recurrent": run.recurrent, "surrogate": run.surrogate}
+    network = fresh_network(
+        run.model, hidden, dataset, run.seed, run.answer, run.layers, **settings
+    )
+    if not run.trained_constants:
+        for name, parameter in network.body.named_parameters():
+            parameter.requires_grad_(not name.startswith("raw_"))
+    return network, dataset
+
+
+def train(run: Run, checkpoint: Path) -> dict[str, Any]:
+    """A run as a job: what `train_and_test` returns but its epochs, and its robustness."""
+    network, dataset = prepared(run)
+    result = train_and_test(network, dataset, run.training, run.seed, checkpoint)
+    del result["epochs"]  # they are in the checkpoint
+    return result | {
+        "hidden": network.body.hidden_size,
+        "bits": result["test_loss"] / math.log(2),
+        "robustness": disturbances(network, dataset),
+    }
+
+
+def disturbances(network: Network, dataset: Dataset) -> dict[str, list[list[float]]]:
+    """[level, test accuracy] at LEVELS of everything that can disturb these data or weights."""
+    name = "dropped events" if dataset.events else "input noise"
+    unit = 1.0
+    if not dataset.events:
+        unit = float(dataset.train.x.std())  # type: ignore[union-attr]  # analog, so a tensor
+    found = {}
+    for disturbance, scale in ((name, unit), ("weights", 1.0)):
+        levels = LEVELS[disturbance]
+        reached = robustness(network, dataset, disturbance, [scale * one for one in levels])
+        found[disturbance] = [list(pair) for pair in zip(levels, reached.values())]
+    return found
+
+
+def tune(asked: Search, checkpoint: Path) -> dict[str, Any]:
+    """A search as a job; its journal is its checkpoint. The test split is not looked at."""
+
+    def accuracy(settings: dict[str, Any]) -> float:
+        network, dataset = prepared(asked.run)
+        training = replace(asked.run.training, **settings)
+        return max(e.validation_accuracy for e in fit(network, dataset, training).epochs)
+
+    space = {"learning_rate": asked.space}
+    return search(accuracy, space, asked.trials, checkpoint.with_suffix(".journal"))
+
+
+def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> dict[str, Any]:
+    """Do what is left of a plan; its part of results.json."""
+    first = Run(
+        plan.dataset, "", TUNING_SEED, plan.parameters, plan.training, plan.answer, plan.layers,
+        plan.sequences,
+    )  # fmt: skip
+
+    def jobs(job: study.Job, configs: Sequence[Any]) -> list[dict[str, Any]]:
+        failed = study.run(job, configs, out, workers, ray).failed
+        if failed:
+            raise DataError(f"{len(failed)} jobs failed, see {out}/jobs/*.error: {failed}")
+        return study.results(configs, out)
+
+    def trained(configs: Sequence[Run]) -> list[dict[str, Any]]:
+        named = ("model", "seed", "parameters", "recurrent", "trained_constants", "surrogate")
+        return [
+            {name: getattr(config, name) for name in named if name != "parameters"}
+            | {"budget": config.parameters, "rate_penalty": config.training.rate_penalty}
+            | {"learning_rate": config.training.learning_rate}
+            | found
+            for config, found in zip(configs, jobs(train, configs))
+        ]
+
+    searches = [
+        Search(replace(first, model=model), plan.learning_rates, plan.trials)
+        for model in plan.models
+    ]
+    tuning = dict(zip(plan.models, jobs(tune, searches)))
+    tuned = {
+        model: replace(first, model=model, training=replace(plan.training, **found["best"]))
+        for model, found in tuning.items()
+    }
+    runs = trained(
+        [one for base in tuned.values() for one in study.grid(base, {"seed": range(plan.seeds)})]
+    )
+    best = {kind: chosen(runs, kind) for kind in ("spiking", "standard")}
+    base = tuned[best["spiking"]]
+    seeds: dict[str, Sequence[Any]] = {"seed": range(plan.variant_seeds)}
+    ablations = {
+        name: trained(study.grid(replace(base, **changed), seeds))
+        for name, changed in ABLATIONS.items()
+    }
+    limited = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
+    frontier = trained(study.grid(limited, {"training.rate_penalty": plan.penalties, **seeds}))
+    grown = [
+        one
+        for model in best.values()
+        for one in study.grid(tuned[model], {"parameters": plan.budgets, **seeds})
+    ]
+    growth = trained(grown) if plan.budgets else []
+    return {
+        "plan": asdict(plan),
+        "dataset": described(loaded(plan.dataset, plan.sequences)),
+        "tuning": tuning,
+        "runs": runs,
+        "best": best,
+        "claims": claims(pairs(runs, best["spiking"], plan)),
+        "ablations": ablations,
+        "frontier": frontier,
+        "growth": growth,
+        "times": timed([tuned[model] for model in best.values()], out),
+    }
+
+
+def chosen(runs: Sequence[dict[str, Any]], kind: str) -> str:
+    """The model of a kind whose mean accuracy on validation is highest.
+
+    >>> runs = [{"model": m, "kind": "spiking", "seed": 0, "validation_accuracy": a}
+    ...         for m, a in (("LIF", 0.8), ("BRF", 0.9))]
+    >>> chosen(runs, "spiking")
+    'BRF'
+    """
+    of_kind = [run for run in runs if run["kind"] == kind]
+    by_model = study.gathered(of_kind, ["model"], "validation_accuracy")
+    return str(max(by_model, key=lambda model: mean(by_model[model]))[0])
+
+
+def pairs(
+    runs: Sequence[dict[str, Any]], spiking: str, plan: Plan
+) -> dict[str, tuple[list[float], list[float]]]:
+    """A spiking model against every standard one; where bits are measured, fewer win."""
+    if plan.measure == "accuracy":
+        good = study.gathered(runs, ["model"], "test_accuracy")
+    else:
+        good = {
+            model: [-bits for bits in found]
+            for model, found in study.gathered(runs, ["model"], "bits").items()
+        }
+    return {f"{spiking} > {other}": (good[spiking,], good[other,]) for other in plan.standard}
+
+
+def timed(runs: Sequence[Run], out: Path) -> list[dict[str, Any]]:
+    """Milliseconds of one inference at batch 1 on one thread, each run's seed 0, every runtime."""
+    contestants = []
+    for asked in runs:
+        run = replace(asked, seed=0)
+        with one_thread():
+            network, dataset = prepared(run)
+            fit(network, dataset, run.training, run.seed, files(out, key(run)).checkpoint)
+        contestants.append(Contestant(run.model, "parameters", network.eval()))
+    rows = measure(contestants, dataset.test, sizes=(1,)).rows
+    return [
+        {"name": row["name"], "runtime": row["runtime"], "ms": row["ms"], "ratio": row["ratio"]}
+        for row in rows
+    ]
+
+
+def described(dataset: Dataset) -> dict[str, Any]:
+    """What the results say of the data."""
+    return {
+        "name": dataset.name,
+        "title": dataset.title,
+        "source": dataset.source,
+        "licence": dataset.licence,
+        "sequences": [len(dataset.train), len(dataset.validation), len(dataset.test)],
+        "steps": dataset.test.x.shape[0],
+        "features": dataset.input_size,
+        "classes": dataset.classes,
+        "every_step": dataset.every_step,
+        "events": dataset.events,
+        "majority_accuracy": dataset.majority_accuracy,
+    }

@@ -1,0 +1,287 @@
+"""The tables of a study's page, made from its part of results.json (`spikern.study.protocol`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spikern.statistics import interval, mean
+from spikern.study.growth import fit, predict
+from spikern.study.page import table
+
+Part = dict[str, Any]
+AS_TRAINED = "45nm_fp32"
+"""The table of the energy estimates that stand alone."""
+BEYOND = 4.0
+"""How many times the largest measured size a prediction reaches."""
+
+
+def points(values: Sequence[float]) -> str:
+    """A mean with half its 95 % interval, in per cent.
+
+    >>> points([0.90, 0.92, 0.94])
+    '92.0 ± 5.0 %'
+    """
+    return f"{100 * mean(values):.1f}{half(values, 100.0, 1)} %"
+
+
+def half(values: Sequence[float], scale: float, digits: int) -> str:
+    """' ± half the interval', or nothing for a single value."""
+    found = interval(values)
+    return f" ± {scale * (found[1] - found[0]) / 2:.{digits}f}" if found else ""
+
+
+def score(part: Part, runs: Sequence[Part]) -> str:
+    """What is reported of some seeds: accuracy, or bits an answer."""
+    if part["plan"]["measure"] == "accuracy":
+        return points([run["test_accuracy"] for run in runs])
+    bits = [run["bits"] for run in runs]
+    return f"{mean(bits):.3f}{half(bits, 1.0, 3)}"
+
+
+def heading(part: Part) -> str:
+    """The name of what is reported."""
+    return "test accuracy" if part["plan"]["measure"] == "accuracy" else "bits per answer"
+
+
+def per_inference(runs: Sequence[Part], kind: str) -> float:
+    """Operations of one kind ("ac", "mac" or "updates") of one inference, mean over seeds."""
+
+    def of_layer(ops: Part) -> int:
+        counted = ops[kind]
+        return sum(counted.values()) if isinstance(counted, dict) else counted
+
+    return mean([sum(map(of_layer, r["ops"].values())) / r["inferences"] for r in runs])
+
+
+def rate(runs: Sequence[Part]) -> float | None:
+    """The firing rate of the hidden layers, mean over layers and seeds."""
+    return mean([mean(run["rates"]) for run in runs]) if runs[0]["rates"] else None
+
+
+def energies(runs: Sequence[Part]) -> list[float]:
+    """The estimates in J by every table that prices all that was done, ascending."""
+    priced = [
+        [run["energy_pj"][name] for run in runs]
+        for name, pj in runs[0]["energy_pj"].items()
+        if pj is not None
+    ]
+    return sorted(1e-12 * mean(found) for found in priced)
+
+
+def short(number: float) -> str:
+    """Three digits, and thousands or millions of them as k or M.
+
+    >>> short(1234567.0), short(0.0)
+    ('1.23 M', '0')
+    """
+    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
+
+
+def joules(number: float) -> str:
+    """Joules with a prefix.
+
+    >>> joules(1.2e-7)
+    '120 nJ'
+    """
+    for size, letter in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number / 1e-12:.3g} pJ"
+
+
+def by_model(runs: Sequence[Part]) -> dict[str, list[Part]]:
+    """The runs of every model, in the order of the runs."""
+    found: dict[str, list[Part]] = {}
+    for run in runs:
+        found.setdefault(run["model"], []).append(run)
+    return found
+
+
+def accuracy(part: Part) -> str:
+    """Every model: what it reached, and what it did for it."""
+    lines = []
+    for model, runs in by_model(part["runs"]).items():
+        fired, estimates = rate(runs), energies(runs)
+        lines.append(
+            [
+                f"**{model}**" if model in part["best"].values() else model,
+                f"{runs[0]['hidden']}",
+                f"{runs[0]['parameters']:,}",
+                points([run["validation_accuracy"] for run in runs]),
+                *([score(part, runs)] if part["plan"]["measure"] == "bits" else []),
+                points([run["test_accuracy"] for run in runs]),
+                *(
+                    [points([run["test_accuracy_all_steps"] for run in runs])]
+                    if "test_accuracy_all_steps" in runs[0]
+                    else []
+                ),
+                "-" if fired is None else f"{100 * fired:.1f} %",
+                *(short(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
+                f"{joules(estimates[0])} to {joules(estimates[-1])}",
+                joules(1e-12 * mean([run["energy_pj"][AS_TRAINED] for run in runs])),
+            ]
+        )
+    bits = ["bits per answer"] if part["plan"]["measure"] == "bits" else []
+    every = ["test, all steps"] if "test_accuracy_all_steps" in part["runs"][0] else []
+    head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, "rate"]
+    return table(
+        [*head, "AC", "MAC", "updates", "energy estimate, all tables", f"by {AS_TRAINED}"], lines
+    )
+
+
+def claims(part: Part) -> str:
+    """Every claim with its verdict."""
+    scale, unit = (100.0, "points") if part["plan"]["measure"] == "accuracy" else (1.0, "bits")
+    digits = 1 if unit == "points" else 3
+    lines = [
+        [
+            name,
+            f"{scale * found['difference']:+.{digits}f}",
+            f"{scale * found['low']:+.{digits}f} to {scale * found['high']:+.{digits}f}",
+            f"{found['p_holm']:.2g}",
+            f"**{found['verdict']}**",
+        ]
+        for name, found in part["claims"].items()
+    ]
+    return table(["claim", f"ahead by, {unit}", "interval", "p (Holm)", "verdict"], lines)
+
+
+def tuning(part: Part) -> str:
+    """Every learning rate that was tried, with its validation accuracy; the best is first."""
+    lines = []
+    for model, found in part["tuning"].items():
+        ranked = sorted(found["trials"], key=lambda trial: -trial["accuracy"])
+        lines.append(
+            [
+                model,
+                *(
+                    f"{t['settings']['learning_rate']:.2g}: {100 * t['accuracy']:.1f} %"
+                    for t in ranked
+                ),
+            ]
+        )
+    return table(["model", "chosen", *["tried"] * (len(lines[0]) - 2)], lines)
+
+
+def variants(part: Part) -> str:
+    """The best spiking model, its ablations and its frontier, over the same seeds."""
+    seeds = part["plan"]["variant_seeds"]
+    whole = [run for run in part["runs"] if run["model"] == part["best"]["spiking"]][:seeds]
+    named = [(f"{part['best']['spiking']}, whole", whole), *part["ablations"].items()]
+    penalised: dict[float, list[Part]] = {}
+    for run in part["frontier"]:
+        penalised.setdefault(run["rate_penalty"], []).append(run)
+    named += [(f"rate penalty {weight:g}", runs) for weight, runs in penalised.items()]
+    lines = [
+        [
+            name,
+            f"{runs[0]['parameters']:,}",
+            score(part, runs),
+            f"{100 * (rate(runs) or 0.0):.1f} %",
+            short(per_inference(runs, "ac")),
+            joules(1e-12 * mean([run["energy_pj"][AS_TRAINED] for run in runs])),
+        ]
+        for name, runs in named
+    ]
+    head = ["variant", "parameters", heading(part), "rate", "AC"]
+    return table([*head, f"energy estimate by {AS_TRAINED}"], lines)
+
+
+def robustness(part: Part) -> str:
+    """Test accuracy of every model under every disturbance, mean over seeds."""
+    disturbed = part["runs"][0]["robustness"]
+    heads = [f"{name} {_level(part, name, k)}" for name, found in disturbed.items()
+             for k in range(1, len(found))]  # fmt: skip
+    lines = []
+    for model, runs in by_model(part["runs"]).items():
+        cells = [
+            f"{100 * mean([run['robustness'][name][k][1] for run in runs]):.1f} %"
+            for name, found in disturbed.items()
+            for k in range(1, len(found))
+        ]
+        lines.append([model, f"{100 * mean([run['test_accuracy'] for run in runs]):.1f} %", *cells])
+    return table(["model", "undisturbed", *heads], lines)
+
+
+def _level(part: Part, name: str, k: int) -> str:
+    return f"{part['runs'][0]['robustness'][name][k][0]:g}"
+
+
+def times(part: Part) -> str:
+    """Milliseconds of one inference at batch 1, every runtime; a ratio above 1 is slower."""
+    lines = [
+        [f"{row['name']} on {row['runtime']}", f"{row['ms']:.3g}", f"{row['ratio']:.2f}"]
+        for row in part["times"]
+    ]
+    return table(["network", "ms", f"times {part['best']['spiking']}'s"], lines)
+
+
+def growth(part: Part) -> str:
+    """The laws fitted to how what is missing falls with parameters, and what they predict."""
+    lines = []
+    for model, (sizes, values) in grown(part).items():
+        for law in ("power", "broken") if len(sizes) > 6 else ("power",):
+            found = fit(sizes, values, law)
+            last = predict(found, [BEYOND * max(sizes)])[0]
+            letters = ", ".join(f"{name} {value:.3g}" for name, value in found.parameters.items())
+            low, high = found.intervals["b"]
+            lines.append(
+                [
+                    model,
+                    law,
+                    letters,
+                    f"{low:.2g} to {high:.2g}",
+                    f"{found.error:.3f}",
+                    f"{last.y:.3g} ({last.low:.3g} to {last.high:.3g})",
+                ]
+            )
+    head = ["model", "law", "fitted", "interval of b", "error of the fit (log)"]
+    return table([*head, f"prediction at {BEYOND:g} times the largest size"], lines)
+
+
+def grown(part: Part) -> dict[str, tuple[list[float], list[list[float]]]]:
+    """Of every model of a study of growth: its sizes, and at each what every seed missed.
+
+    What is missed is 1 - accuracy, or bits.
+    """
+    found = {}
+    for model, runs in by_model(part["growth"]).items():
+        missed: dict[float, list[float]] = {}
+        for run in runs:
+            bits = part["plan"]["measure"] == "bits"
+            error = run["bits"] if bits else 1 - run["test_accuracy"]
+            missed.setdefault(float(run["parameters"]), []).append(error)
+        found[model] = (list(missed), list(missed.values()))
+    return found
+
+
+TABLES: dict[str, Callable[[Part], str]] = {
+    "accuracy": accuracy,
+    "claims": claims,
+    "tuning": tuning,
+    "variants": variants,
+    "robustness": robustness,
+    "times": times,
+    "growth": growth,
+}
+"""What a page may have, by the name of its place; growth only where it was measured."""
+
+
+def made(part: Part) -> dict[str, str]:
+    """All tables of a part of results.json, by the name of their place on the page."""
+    name = part["plan"]["dataset"]
+    wanted = {k: make for k, make in TABLES.items() if k != "growth" or part["growth"]}
+    return {f"{name} {place}": make(part) for place, make in wanted.items()}
+
+
+def seconds(part: Part) -> float:
+    """How long all reported runs trained, in sum; searches are not in it."""
+    variants = [run for runs in part["ablations"].values() for run in runs]
+    return math.fsum(
+        run["seconds"] for run in (*part["runs"], *variants, *part["frontier"], *part["growth"])
+    )
