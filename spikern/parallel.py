@@ -32,9 +32,7 @@ def run_all(tasks: Sequence[Task], announce: Announce, workers: int) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         told: Queue[tuple[Any, ...]] = manager.Queue()
-        pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), context, begin
-        )
+        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, begin)
         try:
             pending: set[Future[None]] = {pool.submit(call, task, told) for task in tasks}
             while pending:

@@ -110,7 +110,8 @@ class Run:
     dataset: str
     model: str
     seed: int
-    parameters: int
+    budget: int
+    """Of parameters."""
     training: Training
     answer: Answer
     layers: int
@@ -126,7 +127,8 @@ class Search:
 
     run: Run
     space: Interval
-    trials: int
+    budget: int
+    """Trials."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -140,7 +142,7 @@ def prepared(run: Run) -> tuple[Network, Dataset]:
     """The fresh network of a run, and its data."""
     dataset = loaded(run.dataset, run.sequences)
     hidden = hidden_for_budget(
-        run.model, dataset.input_size, dataset.classes, run.parameters, run.layers
+        run.model, dataset.input_size, dataset.classes, run.budget, run.layers
     )
     settings: dict[str, Any] = {}
     if run.model not in BASELINES:
@@ -189,7 +191,7 @@ def tune(asked: Search, checkpoint: Path) -> dict[str, Any]:
         return max(e.validation_accuracy for e in fit(network, dataset, training).epochs)
 
     space = {"learning_rate": asked.space}
-    return search(accuracy, space, asked.trials, checkpoint.with_suffix(".journal"))
+    return search(accuracy, space, asked.budget, checkpoint.with_suffix(".journal"))
 
 
 def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> dict[str, Any]:
@@ -206,11 +208,11 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
         return study.results(configs, out)
 
     def trained(configs: Sequence[Run]) -> list[dict[str, Any]]:
-        named = ("model", "seed", "parameters", "recurrent", "trained_constants", "surrogate")
+        named = ("model", "seed", "budget", "recurrent", "trained_constants", "surrogate")
+        of_training = ("learning_rate", "rate_penalty")
         return [
-            {name: getattr(config, name) for name in named if name != "parameters"}
-            | {"budget": config.parameters, "rate_penalty": config.training.rate_penalty}
-            | {"learning_rate": config.training.learning_rate}
+            {name: getattr(config, name) for name in named}
+            | {name: getattr(config.training, name) for name in of_training}
             | found
             for config, found in zip(configs, jobs(train, configs))
         ]
@@ -236,12 +238,10 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
     }
     limited = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
     frontier = trained(study.grid(limited, {"training.rate_penalty": plan.penalties, **seeds}))
-    grown = [
-        one
-        for model in best.values()
-        for one in study.grid(tuned[model], {"parameters": plan.budgets, **seeds})
-    ]
-    growth = trained(grown) if plan.budgets else []
+    growth = []
+    if plan.budgets:
+        sizes = {"budget": plan.budgets, **seeds}
+        growth = [run for name in best.values() for run in trained(study.grid(tuned[name], sizes))]
     return {
         "plan": asdict(plan),
         "dataset": described(loaded(plan.dataset, plan.sequences)),
