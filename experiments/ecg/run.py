@@ -13,7 +13,18 @@ from spikern.study import command
 from spikern.study.protocol import Plan
 from spikern.train import Training
 
-PLANS = (Plan("qtdb", 2_000, Training(epochs=40, batch_size=16), trials=4, answer="every_step"),)
+PLANS = (
+    Plan(
+        "qtdb",
+        2_000,
+        Training(epochs=30, batch_size=32),
+        spiking=("ALIF", "SEAdLIF", "BRF"),
+        trials=3,
+        variant_seeds=2,
+        penalties=(10.0, 100.0),
+        answer="every_step",
+    ),
+)
 
 if __name__ == "__main__":
     command.main(Path(__file__).parent, PLANS, tyro.cli(command.Config))

@@ -13,9 +13,17 @@ from spikern.study import command
 from spikern.study.protocol import Plan
 from spikern.train import Training
 
-TRAINING = Training(epochs=20, batch_size=32)
 PLANS = tuple(
-    Plan(name, 20_000, TRAINING, trials=4, answer="mean") for name in ("fsdd", "fsdd_speakers")
+    Plan(
+        name,
+        20_000,
+        Training(epochs=15, batch_size=32),
+        trials=3,
+        variant_seeds=2,
+        penalties=(1.0, 10.0),
+        answer="mean",
+    )
+    for name in ("fsdd", "fsdd_speakers")
 )
 
 if __name__ == "__main__":
