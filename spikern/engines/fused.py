@@ -9,7 +9,6 @@ the backward pass are these bits and the state every EVERY steps; what lies betw
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from spikern.engines import boundary, cache, kernel
 from spikern.engines.rows import HEAD, LISTING
 from spikern.engines.stack import Input, Outcome, Population, is_linked, recurrence
+from spikern.engines.team import in_threads
 from spikern.events import Events
 from spikern.surrogate import SURROGATES, Surrogate
 from spikern.types import NeuronModel, State, UnsupportedError
@@ -147,30 +147,6 @@ def _load(text: str) -> str:
 def _entry(name: str, entry: str) -> Any:
     title = f"{cache.module(name).TITLE} ({entry})" if entry in ("forward", "backward") else ""
     return cache.function(name, entry, SIGNATURES[entry], title)
-
-
-def in_threads(work: Callable[[int], None], blocks: int) -> None:
-    """Do every block's work, on as many threads as torch has; each takes the next block."""
-    remaining = iter(range(blocks))
-    failed: list[BaseException] = []
-
-    def some() -> None:
-        try:
-            for block in remaining:
-                work(block)
-        except BaseException as error:
-            failed.append(error)
-
-    others = [
-        threading.Thread(target=some) for _ in range(min(torch.get_num_threads(), blocks) - 1)
-    ]
-    for other in others:
-        other.start()
-    some()
-    for other in others:
-        other.join()
-    if failed:
-        raise failed[0]
 
 
 class Arrays(NamedTuple):
