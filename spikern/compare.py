@@ -44,7 +44,7 @@ class Comparison:
     """What is compared, and how."""
 
     dataset: str
-    models: tuple[str, ...] = ("LIF", "ALIF", "RNN", "GRU", "LSTM")
+    models: tuple[str, ...] = ("LIF", "ALIF", "BRF", "RNN", "GRU", "LSTM")
     recipe: Recipe = GENERAL
     hidden: int | None = None
     layers: int = 1
