@@ -22,7 +22,7 @@ def table(results: dict[str, Any]) -> str:
         f"Energy is an estimate for operations alone, from the lowest to the highest of the "
         f"{len(results['energy_tables'])} tables that price the\nmodel; 'vs LSTM' is how many "
         "times less than the LSTM by the same table. `spikern tables` lists them, the\nreport "
-        "has memory traffic too. Time: one inference, batch 1, spiking networks streamed, the others "
+        "has memory traffic too. Time: one inference, batch 1, spiking networks streamed, others "
         "in torch;\n`spikern count --measure` times them on faster runtimes too."
     )
     return "\n".join(lines)
