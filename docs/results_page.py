@@ -8,48 +8,45 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from spikern import atomic
 from spikern.statistics import mean
-from spikern.study import page, tables
+from spikern.study import page, parts, tables
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
-Part = dict[str, Any]
 
 
-def studies() -> Iterator[tuple[str, Part]]:
-    """The topic and the part of results.json of every data set that was studied."""
+def studies() -> Iterator[parts.Part]:
+    """The part of results.json of every data set that was studied by the protocol."""
     for path in sorted(ROOT.glob("experiments/*/results.json")):
-        found = json.loads(path.read_text())
-        yield from ((found["topic"], part) for part in found.get("parts", ()))
+        yield from json.loads(path.read_text()).get("parts", ())
 
 
-def best_of_kinds(part: Part) -> tuple[list[Part], list[Part]]:
+def best_of_kinds(part: parts.Part) -> tuple[list[parts.Part], list[parts.Part]]:
     """The runs of the best spiking and of the best standard model, chosen on validation."""
-    by_model = tables.by_model(part["runs"])
+    by_model = parts.by_model(part["runs"])
     return by_model[part["best"]["spiking"]], by_model[part["best"]["standard"]]
 
 
 def overall() -> str:
     """Two rows a data set: the best of either kind, and who is ahead."""
     lines = []
-    for topic, part in studies():
+    for part in studies():
         spiking, standard = best_of_kinds(part)
         verdict = part["claims"][f"{part['best']['spiking']} > {part['best']['standard']}"]
         for runs, said in ((spiking, verdict["verdict"]), (standard, "")):
-            fired = tables.rate(runs)
-            estimates = tables.energies(runs)
+            fired = parts.rate(runs)
+            estimates = parts.energies(runs)
             lines.append(
                 [
-                    f"[{part['dataset']['name']}](../experiments/{topic}/README.md)",
+                    part["dataset"]["name"],
                     runs[0]["model"],
                     f"{runs[0]['parameters']:,}",
                     tables.score(part, runs),
                     "-" if fired is None else f"{100 * fired:.1f} %",
-                    tables.short(tables.per_inference(runs, "ac")),
-                    tables.short(tables.per_inference(runs, "mac")),
+                    tables.short(parts.per_inference(runs, "ac")),
+                    tables.short(parts.per_inference(runs, "mac")),
                     f"{tables.joules(estimates[0])} to {tables.joules(estimates[-1])}",
                     f"{fastest(part, runs[0]['model']):.3g}",
                     said,
@@ -59,7 +56,7 @@ def overall() -> str:
     return page.table([*head, "energy estimate", "ms at batch 1", "spiking ahead?"], lines)
 
 
-def fastest(part: Part, model: str) -> float:
+def fastest(part: parts.Part, model: str) -> float:
     """Milliseconds of one inference on the runtime that is fastest for a model."""
     return min(row["ms"] for row in part["times"] if row["name"] == model)
 
@@ -67,7 +64,7 @@ def fastest(part: Part, model: str) -> float:
 def ratios() -> str:
     """How many times less the spiking network needs than the standard one, estimated and timed."""
     lines = []
-    for _, part in studies():
+    for part in studies():
         spiking, standard = best_of_kinds(part)
         per_table = [
             mean([run["energy_pj"][name] for run in standard])
@@ -91,7 +88,7 @@ def ratios() -> str:
 def verdicts() -> str:
     """Every claim: the best spiking model against each standard one; points, or bits."""
     lines = []
-    for _, part in studies():
+    for part in studies():
         for name, found in part["claims"].items():
             unit, digits = (100, 1) if part["plan"]["measure"] == "accuracy" else (1, 3)
             lines.append(
