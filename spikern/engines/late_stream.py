@@ -102,7 +102,8 @@ class LateStream:
     def step(self, x: Floats, state: Floats) -> Floats:
         """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,)."""
         out, state[:] = self._advance(x[None], state, self.additions)
-        return out[0]
+        answer: Floats = out[0]
+        return answer
 
     def _advance(
         self, x: Floats, state: Floats, additions: NDArray[np.int64]

@@ -219,12 +219,13 @@ class Weights(nn.Module):
         """The engine that runs: the one asked for, or what "auto" chooses.
 
         "auto" is fused for float32 on the CPU and a neuron whose kernels can be derived, else
-        reference.
+        reference; also where a recurrence takes several steps, which kernels run a few at a time.
         """
         if self.engine_asked != "auto":
             return self.engine_asked
         weight = self.weight_ih_l0
         fits = weight.device.type == "cpu" and weight.dtype == torch.float32
+        fits = fits and self.recurrent_delay == 1
         return "fused" if fits and fused.supports(self.neuron, self.surrogate) else "reference"
 
     def populations(self) -> list[Population]:
