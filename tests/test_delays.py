@@ -351,7 +351,7 @@ def test_calibration_and_training_in_a_network(tmp_path):
         torch.manual_seed(0)
         network = build(
             "LIF", digits.input_size, 8, digits.classes, num_layers=2, skip=True, delay=4,
-            recurrent_delay=3, learn_delays=True,
+            learn_delays=True,
         )  # fmt: skip
         drawn = copy.deepcopy(network)
         try:
