@@ -1,9 +1,8 @@
 """Training: one plain loop for every model.
 
-Cross-entropy by Adam(W) with gradient clipping and a cosine schedule, delays that are learned
-narrowed until half of the training; the weights of the epoch
-with the best validation accuracy are kept; the test split is not looked at. All that is random
-follows from the seed, and the order of an epoch's batches from seed and epoch alone, so that a
+Cross-entropy by Adam(W) with gradient clipping and a cosine schedule; learned delays are narrowed
+until half of the training; the weights of the epoch with the best validation accuracy are kept;
+the test split is not looked at. All that is random follows from the seed, and the order of an epoch's batches from seed and epoch alone, so that a
 resumed run equals an unbroken one bit for bit.
 """
 
@@ -118,6 +117,7 @@ def fit(
     elif isinstance(network.body, SpikingRNN):
         order = torch.randperm(len(dataset.train), generator=_generator(seed, 0))
         first = dataset.train.batch(order[:CALIBRATION_BATCH])
+        network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
     while len(epochs) < training.epochs:
         started = time.perf_counter()
