@@ -14,8 +14,8 @@ from torch import Tensor
 
 from spikern import agreement
 from spikern.engines import fused, reference
+from spikern.engines.compiled import compile_stream
 from spikern.engines.derive import update_ops
-from spikern.engines.stream import compile_stream
 from spikern.init import zero_state
 from spikern.layers import SpikingRNN
 from spikern.surrogate import triangular

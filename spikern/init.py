@@ -180,8 +180,9 @@ def calibrate(
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
-    64 times the present weights; dropout rests meanwhile. In a network with feedback a layer's
-    rate may still move while those above it are calibrated.
+    64 times the present weights. Dropout rests meanwhile; learned delays are spread if the layers
+    are in training, as it begins with them. In a network with feedback a layer's rate may still
+    move while those above it are calibrated.
 
     >>> from spikern.layers import SpikingRNN
     >>> _ = torch.manual_seed(0)
@@ -191,12 +192,11 @@ def calibrate(
     """
     if not 0.0 < rate < 1.0:
         raise InputError(f"the target rate must lie between 0 and 1, got {rate}")
-    mode = layers.training
-    layers.eval()
+    dropout, layers.dropout = layers.dropout, 0.0
     try:
         return [_calibrated(layers, index, x, lengths, rate) for index in range(len(layers.names))]
     finally:
-        layers.train(mode)
+        layers.dropout = dropout
 
 
 def _calibrated(

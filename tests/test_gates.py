@@ -24,7 +24,7 @@ from torch import nn
 
 from spikern import ALIF, EIF, LIF
 from spikern.check import ContractError, check_neuron, fused_agrees, stays_finite, stream_agrees
-from spikern.engines import kernel, stream, stream_kernel
+from spikern.engines import compiled, kernel, stream_kernel
 from spikern.ops import memory, spiking, standard
 
 FAULTS = {
@@ -123,10 +123,10 @@ def test_a_planted_fault_is_rejected(fault, plain_python):
 def test_a_count_that_is_doubled_is_rejected(plain_python):
     layer = dyadic_layer("LIF", 4, 5)
     x = events(7, 2, 4).numpy()
-    right = stream.compile_stream(layer).run(x).additions
+    right = compiled.compile_stream(layer).run(x).additions
     assert right[0, 0] == int(x.sum()) * 5
     plain_python(stream_kernel, "a0 += n", "a0 += 2 * n")
-    wrong = stream.compile_stream(layer).run(x).additions
+    wrong = compiled.compile_stream(layer).run(x).additions
     assert wrong[0, 0] != int(x.sum()) * 5
 
 

@@ -6,7 +6,7 @@ import torch
 from engine_cases import SPIKING, dyadic_layer, events
 
 from spikern.agreement import difference, with_engine
-from spikern.engines.stream import compile_stream, load_stream
+from spikern.engines.compiled import compile_stream, load_stream
 from spikern.layers import Readout, SpikingRNN
 from spikern.network import Network, build
 from spikern.neurons import NEURONS
