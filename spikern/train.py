@@ -2,8 +2,8 @@
 
 Cross-entropy by Adam(W) with gradient clipping and a cosine schedule; learned delays are narrowed
 until half of the training; the weights of the epoch with the best validation accuracy are kept;
-the test split is not looked at. All that is random follows from the seed, and the order of an epoch's batches from seed and epoch alone, so that a
-resumed run equals an unbroken one bit for bit.
+the test split is not looked at. All that is random follows from the seed, and the order of an
+epoch's batches from seed and epoch alone, so that a resumed run equals an unbroken one bit for bit.
 """
 
 from __future__ import annotations
