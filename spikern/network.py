@@ -165,6 +165,11 @@ def build(
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional) go to
     SpikingRNN; a standard model takes none.
     """
+    if not isinstance(model, str):
+        raise InputError(
+            f"expected a name, got {type(model).__name__}; for a neuron of your own give "
+            "Network(SpikingRNN(NEURON, ...), Readout(...))"
+        )
     boundary.check_choice("model", model, MODELS)
     allowed = () if model in BASELINES else SETTINGS
     unknown = [name for name in settings if name not in allowed]
