@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from spikern.engines.stack import Input
+from spikern.form import check_step
 from spikern.types import InputError, NeuronModel, Params
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ class Response(NamedTuple):
 def impulse_response(model: NeuronModel, params: Params) -> Response:
     """Measure the response; a neuron that never fires has its output for u, and distance 1.
 
-    Raises InputError if it grows without bound, as that of an oscillator with too long a step.
+    Raises InputError if the step has not the form of one, and if the response grows without
+    bound, as that of an oscillator with too long a step.
     """
+    check_step(model, params)
     recorded: list[Tensor] = []
 
     def watch(u: Tensor) -> Tensor:
@@ -78,6 +81,11 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
 
     with torch.no_grad():
         rest = trace(0.0)
+        if not bool(torch.isfinite(rest).all()):
+            raise InputError(
+                f"{model.name} does not stay finite without any current; the state starts at "
+                "zero, so write it as deviations from rest"
+            )
         for impulse in IMPULSES:
             moved = (trace(impulse) - rest) / impulse
             power, half, recent = (

@@ -169,6 +169,11 @@ def build(
     recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `delay` is that of
     the axons to the readout too.
     """
+    if not isinstance(model, str):
+        raise InputError(
+            f"expected a name, got {type(model).__name__}; for a neuron of your own give "
+            "Network(SpikingRNN(NEURON, ...), Readout(...))"
+        )
     boundary.check_choice("model", model, MODELS)
     allowed = () if model in BASELINES else SETTINGS
     unknown = [name for name in settings if name not in allowed]
