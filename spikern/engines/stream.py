@@ -91,6 +91,7 @@ class Stream:
         self.additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(int(self._plan[-1, 0]), np.float32)
         self._answer = self._out[len(self._out) - self.output_size :]
+        self._shapes = (self.input_size,), (1, self.state_size)
         step = cache.function(name, "step", STEP_SIGNATURE, "")
         self._step = partial(step, self._memory, self._wires, self._plan, self._out, self.additions)
 
@@ -175,7 +176,18 @@ class Stream:
 
         What is returned is a buffer that the next step overwrites.
         """
-        self._step(x, state)
+        if x.shape != self._shapes[0] or state.shape != self._shapes[1]:
+            raise InputError(
+                f"expected x of shape {self._shapes[0]} and a state of shape {self._shapes[1]}, "
+                f"got {x.shape} and {state.shape}"
+            )
+        try:
+            self._step(x, state)
+        except TypeError as error:
+            raise InputError(
+                f"expected x and state as contiguous float32 arrays, got {x.dtype} and "
+                f"{state.dtype}: {error}"
+            ) from error
         return self._answer
 
     def save(self, path: str | Path) -> None:
