@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import connection
+from multiprocessing.managers import SyncManager
 from queue import Empty, Queue
 from typing import Any
 
@@ -30,7 +31,9 @@ def run_all(tasks: Sequence[Task], announce: Announce, workers: int) -> None:
                 task(announce)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    manager = SyncManager(ctx=context)
+    manager.start(end_with_parent)
+    with manager:
         told: Queue[tuple[Any, ...]] = manager.Queue()
         pool = ProcessPoolExecutor(min(workers, len(tasks)), context, begin)
         try:
@@ -57,8 +60,13 @@ def one_thread() -> Iterator[None]:
 
 
 def begin() -> None:
-    """In a worker: one thread for torch, and an end to the process when its parent has ended."""
+    """In a worker: one thread for torch, and an end when the parent has ended."""
     torch.set_num_threads(1)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """From now on, end this process when its parent has ended, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()
