@@ -18,6 +18,7 @@ PLANS = tuple(
         name,
         20_000,
         Training(epochs=15, batch_size=32),
+        spiking=("LIF", "ALIF", "AdLIF", "RF"),
         trials=3,
         variant_seeds=2,
         penalties=(1.0, 10.0),

@@ -14,7 +14,14 @@ from spikern.study.protocol import Plan
 from spikern.train import Training
 
 PLANS = (
-    Plan("japanese_vowels", 5_000, Training(epochs=60, batch_size=16), trials=8, answer="mean"),
+    Plan(
+        "japanese_vowels",
+        5_000,
+        Training(epochs=60, batch_size=16),
+        spiking=("LIF", "ALIF", "AdLIF", "RF"),
+        trials=8,
+        answer="mean",
+    ),
 )
 
 if __name__ == "__main__":
