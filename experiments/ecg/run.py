@@ -17,8 +17,8 @@ PLANS = (
     Plan(
         "qtdb",
         2_000,
-        Training(epochs=30, batch_size=32),
-        spiking=("ALIF", "SEAdLIF", "BRF"),
+        Training(epochs=25, batch_size=64),
+        spiking=("ALIF", "BRF"),
         trials=3,
         variant_seeds=2,
         penalties=(10.0, 100.0),

@@ -17,9 +17,9 @@ PLANS = tuple(
     Plan(
         name,
         20_000,
-        Training(epochs=15, batch_size=32),
-        spiking=("LIF", "ALIF", "AdLIF", "RF"),
-        trials=3,
+        Training(epochs=12, batch_size=32),
+        spiking=("LIF", "ALIF", "AdLIF"),
+        trials=2,
         variant_seeds=2,
         penalties=(1.0, 10.0),
         answer="mean",
