@@ -42,7 +42,7 @@ class Compare:
 
     dataset: tyro.conf.Positional[str]
     """A name of `spikern datasets`, or ts:PATH, a .ts or .tsv file of the UCR/UEA archive."""
-    models: tuple[str, ...] = ("LIF", "ALIF", "RNN", "GRU", "LSTM")
+    models: tuple[str, ...] = ("LIF", "ALIF", "BRF", "RNN", "GRU", "LSTM")
     """Spiking neurons (see `spikern neurons`) and RNN, GRU, LSTM."""
     match_parameters: int | None = None
     """Parameter budget that every model is brought to."""

@@ -12,6 +12,7 @@ import torch
 
 from spikern import NEURONS
 from spikern.report.text import table
+from spikern.study.page import filled
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -138,3 +139,10 @@ def test_the_readmes_table_is_that_of_a_real_run():
     results = json.loads((ROOT / "experiments" / "digits" / "results.json").read_text())
     assert results["provenance"]["command"] == "spikern compare digits"
     assert f"```text\n{table(results)}\n```" in (ROOT / "README.md").read_text()
+
+
+def test_the_results_page_is_made_of_the_studies_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    results_page = importlib.import_module("results_page")
+    page = results_page.PAGE.read_text()
+    assert filled(page, results_page.made()) == page

@@ -16,7 +16,7 @@ from engine_cases import (
     with_engine,
 )
 
-from spikern.engines import boundary, fused
+from spikern.engines import arrays, boundary, fused
 from spikern.engines import reference as reference_engine
 from spikern.engines.stack import Population
 from spikern.events import Events
@@ -184,7 +184,7 @@ def test_a_network_as_one_stack_is_its_layers_one_after_the_other():
 def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
     layer = SpikingRNN("LIF", 40, 17, engine="fused")
     x = torch.randn(30, 4, 40, generator=torch.Generator().manual_seed(0))
-    assert fused.listed(x) is None
+    assert arrays.listed(x) is None
     found, out, _ = gradients(layer, x)
     expected, reference, _ = gradients(with_engine(layer, "reference"), x)
     assert torch.equal(out, reference)

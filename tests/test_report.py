@@ -58,6 +58,7 @@ def example_model(name: str, accuracy: float, work: float, seeds: int, layers: i
             table: None if table == "loihi1" and not spiking else cost * price
             for table, price in PRICES.items()
         },
+        "inference_engine": "stream" if spiking else "torch",
         "milliseconds_per_inference": 0.42 if spiking else 0.31,
         "history": [
             {

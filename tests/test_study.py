@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import os
+import runpy
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ from study_jobs import Fit, Job, digits, square
 
 from spikern import parallel, study
 from spikern.data import load
+from spikern.data.files import FOLDER
 from spikern.events import encoded
 from spikern.plot import Look
-from spikern.study import figures, growth, robustness, table
+from spikern.study import command, figures, growth, protocol, robustness, table
 from spikern.study.claim import claim, died
 from spikern.study.jobs import canonical, files, key
 from spikern.study.page import filled
@@ -379,21 +381,80 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
         )
 
 
-STUDIES = [p for p in ROOT.glob("experiments/*/run.py") if "smoke: bool" in p.read_text()]
+STUDIES = [
+    pytest.param(path, id=path.parent.name, marks=[pytest.mark.data] if "Plan(" in text else [])
+    for path in sorted(ROOT.glob("experiments/*/run.py"))
+    if "--smoke" in (text := path.read_text())
+]
+"""All with a smoke run; a plan of the protocol is of a data set with original files."""
+PLANNED = [
+    path for path in sorted(ROOT.glob("experiments/*/run.py")) if "Plan(" in path.read_text()
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", STUDIES)
 def test_smoke_run(path, tmp_path):
     """Every study runs, small, and writes only where it is started."""
     before = {p: p.stat().st_mtime_ns for p in path.parent.iterdir()}
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    if FOLDER in environment:
+        environment[FOLDER] = str(Path(environment[FOLDER]).resolve())
     done = subprocess.run(
         [sys.executable, path, "--smoke"],
         cwd=tmp_path, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert {p: p.stat().st_mtime_ns for p in path.parent.iterdir()} == before
     assert list(tmp_path.glob("runs/*/results.json")) or "| --- |" in done.stdout
+
+
+@pytest.mark.parametrize("path", PLANNED, ids=lambda path: path.parent.name)
+def test_a_planned_study_holds_what_its_page_says(path):
+    results = json.loads((path.parent / "results.json").read_text())
+    page = (path.parent / "README.md").read_text()
+    assert filled(page, command.made(results)) == page
+    plans = runpy.run_path(str(path))["PLANS"]
+    assert json.loads(json.dumps([asdict(plan) for plan in plans])) == [
+        part["plan"] for part in results["parts"]
+    ]
+
+
+def small(run, **changes):
+    """A run of 8 digits for two epochs."""
+    training = Training(epochs=2, batch_size=4)
+    base = protocol.Run("digits", run, 0, 500, training, "last", 1, 8)
+    return replace(base, **changes)
+
+
+def test_a_run_changes_just_what_is_ablated():
+    whole, _ = protocol.prepared(small("ALIF"))
+    alone, _ = protocol.prepared(small("ALIF", recurrent=False))
+    fixed, _ = protocol.prepared(small("ALIF", trained_constants=False))
+    other, _ = protocol.prepared(small("ALIF", surrogate="fast_sigmoid"))
+    assert {n.body.hidden_size for n in (whole, alone, fixed, other)} == {whole.body.hidden_size}
+    assert "weight_hh_l0" not in dict(alone.body.named_parameters())
+    raw = [name for name, p in fixed.body.named_parameters() if not p.requires_grad]
+    assert raw == ["raw_tau_mem_l0", "raw_tau_adapt_l0"]
+    assert whole.parameter_count - fixed.parameter_count == 2 * whole.body.hidden_size
+    assert other.body.surrogate.name == "fast_sigmoid"
+
+
+def test_claims_of_a_study_are_about_bits_where_fewer_win():
+    plan = protocol.Plan("digits", 500, Training(), standard=("LSTM",), measure="bits")
+    runs = [
+        {"model": m, "seed": s, "bits": bits + s, "test_accuracy": 0.0}
+        for m, bits in (("LIF", 2.0), ("LSTM", 3.0))
+        for s in (0, 1)
+    ]
+    assert protocol.pairs(runs, "LIF", plan) == {"LIF > LSTM": ([-2.0, -3.0], [-3.0, -4.0])}
+
+
+def test_a_run_as_a_job(tmp_path):
+    found = protocol.train(small("LIF"), tmp_path / "run.safetensors")
+    assert found["robustness"]["input noise"][0] == [0.0, found["test_accuracy"]]
+    assert found["robustness"]["weights"][0] == [0.0, found["test_accuracy"]]
+    assert found["bits"] == pytest.approx(found["test_loss"] / 0.6931471805599453)
+    assert found["test_loss"] > 0
 
 
 def test_the_memory_study_holds_what_its_page_says(monkeypatch):

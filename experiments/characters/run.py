@@ -1,7 +1,7 @@
 """The next character of Shakespeare, in bits: a spiking network beside an LSTM.
 
-python experiments/characters/run.py              # tune, train, write results.json, tables and figure
-python experiments/characters/run.py --no-train   # only tables and figure again
+python experiments/characters/run.py              # tune, train, write results, page, figure
+python experiments/characters/run.py --no-train   # only page and figure again
 python experiments/characters/run.py --smoke      # seconds; writes in runs/ only
 """
 

@@ -1,7 +1,7 @@
 """Which wave of a heartbeat it is, at every step: spiking networks beside RNN, GRU and LSTM.
 
-python experiments/ecg/run.py              # tune, train, write results.json, tables and figure
-python experiments/ecg/run.py --no-train   # only tables and figure again
+python experiments/ecg/run.py              # tune, train, write results, page, figure
+python experiments/ecg/run.py --no-train   # only page and figure again
 python experiments/ecg/run.py --smoke      # seconds; writes in runs/ only
 """
 

@@ -1,7 +1,7 @@
 """Which digit is said, by voices known and unknown: spiking networks beside standard ones.
 
-python experiments/spoken_digits/run.py              # tune, train, write results.json, tables and figure
-python experiments/spoken_digits/run.py --no-train   # only tables and figure again
+python experiments/spoken_digits/run.py              # tune, train, write results, page, figure
+python experiments/spoken_digits/run.py --no-train   # only page and figure again
 python experiments/spoken_digits/run.py --smoke      # seconds; writes in runs/ only
 """
 

@@ -1,7 +1,7 @@
 """Who of nine says a vowel: spiking networks beside RNN, GRU and LSTM.
 
-python experiments/vowels/run.py              # tune, train, write results.json, tables and figure
-python experiments/vowels/run.py --no-train   # only tables and figure again
+python experiments/vowels/run.py              # tune, train, write results, page, figure
+python experiments/vowels/run.py --no-train   # only page and figure again
 python experiments/vowels/run.py --smoke      # seconds; writes in runs/ only
 """
 

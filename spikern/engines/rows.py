@@ -39,6 +39,19 @@ if config.DISABLE_JIT:
 
 else:
 
+    def promised(builder, pointer):
+        """The same pointer, with a promise that nothing else leads to what it leads to."""
+        kind = ir.FunctionType(pointer.type, [pointer.type])
+        name = "spikern_distinct_" + "".join(c for c in str(pointer.type) if c.isalnum())
+        promise = cgutils.get_or_insert_function(builder.module, kind, name)
+        if promise.is_declaration:
+            promise.linkage = "internal"
+            promise.attributes.add("noinline")
+            promise.attributes.add("optnone")
+            promise.return_value.add_attribute("noalias")
+            ir.IRBuilder(promise.append_basic_block()).ret(promise.args[0])
+        return builder.call(promise, [pointer])
+
     @intrinsic
     def distinct(typingctx, a):
         """The same array, with a promise to the compiler that no other one overlaps it.
@@ -48,17 +61,7 @@ else:
 
         def codegen(context, builder, sig, args):
             array = context.make_array(sig.args[0])(context, builder, args[0])
-            pointer = array.data
-            kind = ir.FunctionType(pointer.type, [pointer.type])
-            name = "spikern_distinct_" + "".join(c for c in str(pointer.type) if c.isalnum())
-            promise = cgutils.get_or_insert_function(builder.module, kind, name)
-            if promise.is_declaration:
-                promise.linkage = "internal"
-                promise.attributes.add("noinline")
-                promise.attributes.add("optnone")
-                promise.return_value.add_attribute("noalias")
-                ir.IRBuilder(promise.append_basic_block()).ret(promise.args[0])
-            array.data = builder.call(promise, [pointer])
+            array.data = promised(builder, array.data)
             return impl_ret_borrowed(context, builder, sig.return_type, array._getvalue())
 
         return a(a), codegen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,20 +20,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikern.engines import cache, kernel, stream_kernel
-from spikern.engines.fused import in_threads
 from spikern.engines.stack import Population, is_linked, recurrence
+from spikern.engines.team import in_threads
 from spikern.neurons import NEURONS
 from spikern.types import DataError, InputError, NeuronModel, UnsupportedError
 
 Floats = NDArray[np.float32]
-_F2, _F3 = "float32[:,::1]", "float32[:,:,::1]"
+_F2 = "float32[:,::1]"
 SIGNATURE = (
     "void(int64, int64, float32[::1], uint32[::1], int64[:,::1], int64[::1], "
-    f"{_F3}, {_F2}, {_F3}, int64[:,::1])"
+    f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
 )
 STEP_SIGNATURE = (
-    "void(float32[::1], uint32[::1], int64[:,::1], float32[::1], "
-    f"{_F2}, float32[::1], int64[:,::1])"
+    "void(float32[::1], uint32[::1], int64[:,::1], float32[::1], int64[:,::1], "
+    f"float32[::1], {_F2})"
 )
 FORMAT = 3
 BLOCKS = 16
@@ -89,12 +90,14 @@ class Stream:
         title = f"the {self._module.TITLE}"
         self._memory, self._wires, self._plan = self._lay_out(name)
         self._advance = cache.function(name, "advance", SIGNATURE, title)
-        self._step = cache.function(name, "step", STEP_SIGNATURE, "")
         self.input_size = int(self._plan[0, 1])
         self.output_size = int(self._plan[-1, 0]) if outputs is None else outputs
         self.state_size = sum(len(p.model.state._fields) * len(p.bias) for p in self.populations)
         self.additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(int(self._plan[-1, 0]), np.float32)
+        self._answer = self._out[len(self._out) - self.output_size :]
+        step = cache.function(name, "step", STEP_SIGNATURE, "")
+        self._step = partial(step, self._memory, self._wires, self._plan, self._out, self.additions)
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
         pieces: list[Floats] = []
@@ -168,14 +171,15 @@ class Stream:
             if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
                 raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
         out = np.empty((steps, batch, len(self._out)), np.float32)
+        flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)
         blocks = min(batch, BLOCKS)
         edges = [batch * k // blocks for k in range(blocks + 1)]
         additions = np.zeros((blocks, *self.additions.shape), np.int64)
 
         def work(block: int) -> None:
             self._advance(
-                edges[block], edges[block + 1], self._memory, self._wires, self._plan, until, x,
-                after, out, additions[block],
+                edges[block], edges[block + 1], self._memory, self._wires, self._plan, until,
+                flat, after, flat_out, additions[block],
             )  # fmt: skip
 
         in_threads(work, blocks)
@@ -188,8 +192,8 @@ class Stream:
 
         What is returned is a buffer that the next step overwrites.
         """
-        self._step(self._memory, self._wires, self._plan, x, state, self._out, self.additions)
-        return self._out[len(self._out) - self.output_size :]
+        self._step(x, state)
+        return self._answer
 
     def save(self, path: str | Path) -> None:
         """Write constants and weights to one safetensors file."""

@@ -48,7 +48,7 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
         "energy": text.energy,
         "percent": text.percent,
         "quantity": text.quantity,
-        "duration": words.duration,
+        "duration": text.duration,
         "setting": setting,
     }
     return environment.get_template("template.html").render(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from spikern.ops.memory import BOUNDS
-from spikern.report.text import energy, percent, span
+from spikern.report.text import duration, energy, percent, span
 
 
 def headline(results: dict[str, Any]) -> list[str]:
@@ -23,8 +23,8 @@ def headline(results: dict[str, Any]) -> list[str]:
         accuracy(spiking, other, comparison, results),
         ratio(comparison["energy_ratio"], other["name"], results["energy_tables"]),
         *memory(results["energy"]["statements"], spiking["name"], other["name"]),
-        f"On this computer an inference takes {spiking['name']} {duration(spiking)} "
-        f"and the {other['name']} {duration(other)}.",
+        f"On this computer one inference takes {spiking['name']} {duration(spiking)} in the stream "
+        f"engine and the {other['name']} {duration(other)} in torch.",
     ]
 
 
@@ -156,8 +156,3 @@ def signed(fraction: float) -> str:
     '−1.2'
     """
     return f"{100 * fraction:+.1f}".replace("-", "−")
-
-
-def duration(model: dict[str, Any]) -> str:
-    """The time of an inference."""
-    return f"{model['milliseconds_per_inference']:.2f} ms"

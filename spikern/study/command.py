@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from spikern import atomic
 from spikern.plot import Look, looks
 from spikern.provenance import provenance
-from spikern.study import figures, page, tables
+from spikern.study import figures, page, parts, tables
 from spikern.study.growth import fit
 from spikern.study.protocol import Plan, carried_out
 from spikern.types import DataError
@@ -47,9 +47,9 @@ def main(home: Path, plans: Sequence[Plan], cfg: Config) -> None:
     where = out if cfg.smoke else home
     if cfg.train:
         started = time.perf_counter()
-        parts = [carried_out(plan, out, cfg.workers, cfg.ray) for plan in plans]
+        done = [carried_out(plan, out, cfg.workers, cfg.ray) for plan in plans]
         spent = provenance(time.perf_counter() - started, cfg.workers)
-        whole = {"schema": 1, "topic": home.name, "parts": parts, "provenance": spent}
+        whole = {"schema": 1, "topic": home.name, "parts": done, "provenance": spent}
         atomic.write(where / "results.json", json.dumps(whole, indent=1))
     results = json.loads((where / "results.json").read_text())
     asked = [json.loads(json.dumps(asdict(plan))) for plan in plans]
@@ -93,7 +93,7 @@ def _frontier(axis: Axes, part: dict[str, Any]) -> Axes:
     """Test accuracy against AC and MAC per inference: every run, every penalty."""
     points: dict[str, list[tuple[float, float]]] = {}
     for run in (*part["runs"], *part["frontier"]):
-        operations = sum(tables.per_inference([run], kind) for kind in ("ac", "mac"))
+        operations = sum(parts.per_inference([run], kind) for kind in ("ac", "mac"))
         points.setdefault(run["model"], []).append((operations, run["test_accuracy"]))
     return figures.frontier(axis, points, _looks(part))
 
@@ -105,7 +105,7 @@ def _robust(axis: Axes, part: dict[str, Any], name: str) -> Axes:
             level: [run["robustness"][name][k][1] for run in runs]
             for k, (level, _) in enumerate(runs[0]["robustness"][name])
         }
-        for model, runs in tables.by_model(part["runs"]).items()
+        for model, runs in parts.by_model(part["runs"]).items()
     }
     return figures.levels(axis, curves, _looks(part), name)
 
@@ -113,8 +113,8 @@ def _robust(axis: Axes, part: dict[str, Any], name: str) -> Axes:
 def _growth(axis: Axes, part: dict[str, Any]) -> Axes:
     """What is missed against parameters, with the fitted power law and its prediction."""
     look = _looks(part)
-    for model, (sizes, missed) in tables.grown(part).items():
-        figures.growth(axis, model, fit(sizes, missed), look[model], tables.BEYOND)
+    for model, (sizes, missed) in parts.grown(part).items():
+        figures.growth(axis, model, fit(sizes, missed), look[model], parts.BEYOND)
     bits = part["plan"]["measure"] == "bits"
     axis.set(xlabel="parameters", ylabel="bits per answer" if bits else "1 - test accuracy")
     return axis

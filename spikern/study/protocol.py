@@ -28,6 +28,7 @@ from spikern.network import Answer, Network, hidden_for_budget
 from spikern.parallel import one_thread
 from spikern.statistics import claims, mean
 from spikern.study.jobs import files, key
+from spikern.study.parts import laws
 from spikern.study.robustness import robustness
 from spikern.study.tuning import Interval, search
 from spikern.train import Training, fit
@@ -242,7 +243,7 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
     if plan.budgets:
         sizes = {"budget": plan.budgets, **seeds}
         growth = [run for name in best.values() for run in trained(study.grid(tuned[name], sizes))]
-    return {
+    part = {
         "plan": asdict(plan),
         "dataset": described(loaded(plan.dataset, plan.sequences)),
         "tuning": tuning,
@@ -254,6 +255,7 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
         "growth": growth,
         "times": timed([tuned[model] for model in best.values()], out),
     }
+    return part | {"laws": laws(part)}
 
 
 def chosen(runs: Sequence[dict[str, Any]], kind: str) -> str:

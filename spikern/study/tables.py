@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from spikern.statistics import interval, mean
-from spikern.study.growth import fit, predict
 from spikern.study.page import table
+from spikern.study.parts import BEYOND, Part, by_model, energies, per_inference, rate
 
-Part = dict[str, Any]
 AS_TRAINED = "45nm_fp32"
 """The table of the energy estimates that stand alone."""
-BEYOND = 4.0
-"""How many times the largest measured size a prediction reaches."""
 
 
 def points(values: Sequence[float]) -> str:
@@ -45,31 +41,6 @@ def heading(part: Part) -> str:
     return "test accuracy" if part["plan"]["measure"] == "accuracy" else "bits per answer"
 
 
-def per_inference(runs: Sequence[Part], kind: str) -> float:
-    """Operations of one kind ("ac", "mac" or "updates") of one inference, mean over seeds."""
-
-    def of_layer(ops: Part) -> int:
-        counted = ops[kind]
-        return sum(counted.values()) if isinstance(counted, dict) else counted
-
-    return mean([sum(map(of_layer, r["ops"].values())) / r["inferences"] for r in runs])
-
-
-def rate(runs: Sequence[Part]) -> float | None:
-    """The firing rate of the hidden layers, mean over layers and seeds."""
-    return mean([mean(run["rates"]) for run in runs]) if runs[0]["rates"] else None
-
-
-def energies(runs: Sequence[Part]) -> list[float]:
-    """The estimates in J by every table that prices all that was done, ascending."""
-    priced = [
-        [run["energy_pj"][name] for run in runs]
-        for name, pj in runs[0]["energy_pj"].items()
-        if pj is not None
-    ]
-    return sorted(1e-12 * mean(found) for found in priced)
-
-
 def short(number: float) -> str:
     """Three digits, and thousands or millions of them as k or M.
 
@@ -92,14 +63,6 @@ def joules(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g} {letter}"
     return f"{number / 1e-12:.3g} pJ"
-
-
-def by_model(runs: Sequence[Part]) -> dict[str, list[Part]]:
-    """The runs of every model, in the order of the runs."""
-    found: dict[str, list[Part]] = {}
-    for run in runs:
-        found.setdefault(run["model"], []).append(run)
-    return found
 
 
 def accuracy(part: Part) -> str:
@@ -224,40 +187,22 @@ def times(part: Part) -> str:
 def growth(part: Part) -> str:
     """The laws fitted to how what is missing falls with parameters, and what they predict."""
     lines = []
-    for model, (sizes, values) in grown(part).items():
-        for law in ("power", "broken") if len(sizes) > 6 else ("power",):
-            found = fit(sizes, values, law)
-            last = predict(found, [BEYOND * max(sizes)])[0]
-            letters = ", ".join(f"{name} {value:.3g}" for name, value in found.parameters.items())
-            low, high = found.intervals["b"]
-            lines.append(
-                [
-                    model,
-                    law,
-                    letters,
-                    f"{low:.2g} to {high:.2g}",
-                    f"{found.error:.3f}",
-                    f"{last.y:.3g} ({last.low:.3g} to {last.high:.3g})",
-                ]
-            )
+    for law in part["laws"]:
+        letters = ", ".join(f"{name} {value:.3g}" for name, value in law["parameters"].items())
+        low, high = law["interval_of_b"]
+        last = law["prediction"]
+        lines.append(
+            [
+                law["model"],
+                law["law"],
+                letters,
+                f"{low:.2g} to {high:.2g}",
+                f"{law['error']:.3f}",
+                f"{last['y']:.3g} ({last['low']:.3g} to {last['high']:.3g})",
+            ]
+        )
     head = ["model", "law", "fitted", "interval of b", "error of the fit (log)"]
     return table([*head, f"prediction at {BEYOND:g} times the largest size"], lines)
-
-
-def grown(part: Part) -> dict[str, tuple[list[float], list[list[float]]]]:
-    """Of every model of a study of growth: its sizes, and at each what every seed missed.
-
-    What is missed is 1 - accuracy, or bits.
-    """
-    found = {}
-    for model, runs in by_model(part["growth"]).items():
-        missed: dict[float, list[float]] = {}
-        for run in runs:
-            bits = part["plan"]["measure"] == "bits"
-            error = run["bits"] if bits else 1 - run["test_accuracy"]
-            missed.setdefault(float(run["parameters"]), []).append(error)
-        found[model] = (list(missed), list(missed.values()))
-    return found
 
 
 TABLES: dict[str, Callable[[Part], str]] = {

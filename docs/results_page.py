@@ -1,0 +1,112 @@
+"""The tables of docs/results.md, made from the results files of the studies.
+
+python docs/results_page.py     # fill them in
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from spikern import atomic
+from spikern.statistics import mean
+from spikern.study import page, parts, tables
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "results.md"
+
+
+def studies() -> Iterator[parts.Part]:
+    """The part of results.json of every data set that was studied by the protocol."""
+    for path in sorted(ROOT.glob("experiments/*/results.json")):
+        yield from json.loads(path.read_text()).get("parts", ())
+
+
+def best_of_kinds(part: parts.Part) -> tuple[list[parts.Part], list[parts.Part]]:
+    """The runs of the best spiking and of the best standard model, chosen on validation."""
+    by_model = parts.by_model(part["runs"])
+    return by_model[part["best"]["spiking"]], by_model[part["best"]["standard"]]
+
+
+def overall() -> str:
+    """Two rows a data set: the best of either kind, and who is ahead."""
+    lines = []
+    for part in studies():
+        spiking, standard = best_of_kinds(part)
+        verdict = part["claims"][f"{part['best']['spiking']} > {part['best']['standard']}"]
+        for runs, said in ((spiking, verdict["verdict"]), (standard, "")):
+            fired = parts.rate(runs)
+            estimates = parts.energies(runs)
+            lines.append(
+                [
+                    part["dataset"]["name"],
+                    runs[0]["model"],
+                    f"{runs[0]['parameters']:,}",
+                    tables.score(part, runs),
+                    "-" if fired is None else f"{100 * fired:.1f} %",
+                    tables.short(parts.per_inference(runs, "ac")),
+                    tables.short(parts.per_inference(runs, "mac")),
+                    f"{tables.joules(estimates[0])} to {tables.joules(estimates[-1])}",
+                    f"{fastest(part, runs[0]['model']):.3g}",
+                    said,
+                ]
+            )
+    head = ["data set", "model", "parameters", "test accuracy or bits", "rate", "AC", "MAC"]
+    return page.table([*head, "energy estimate", "ms at batch 1", "spiking ahead?"], lines)
+
+
+def fastest(part: parts.Part, model: str) -> float:
+    """Milliseconds of one inference on the runtime that is fastest for a model."""
+    return min(row["ms"] for row in part["times"] if row["name"] == model)
+
+
+def ratios() -> str:
+    """How many times less the spiking network needs than the standard one, estimated and timed."""
+    lines = []
+    for part in studies():
+        spiking, standard = best_of_kinds(part)
+        per_table = [
+            mean([run["energy_pj"][name] for run in standard])
+            / mean([run["energy_pj"][name] for run in spiking])
+            for name, pj in spiking[0]["energy_pj"].items()
+            if pj is not None and standard[0]["energy_pj"][name] is not None
+        ]
+        names = part["best"]["standard"], part["best"]["spiking"]
+        time = fastest(part, names[0]) / fastest(part, names[1])
+        lines.append(
+            [
+                f"{part['dataset']['name']}: {names[1]} against {names[0]}",
+                f"{min(per_table):.3g}x to {max(per_table):.3g}x",
+                f"{time:.2f}x",
+            ]
+        )
+    head = ["data set and networks", "energy estimate, all tables, operations alone"]
+    return page.table([*head, "time at batch 1, fastest runtime of each"], lines)
+
+
+def verdicts() -> str:
+    """Every claim: the best spiking model against each standard one; points, or bits."""
+    lines = []
+    for part in studies():
+        for name, found in part["claims"].items():
+            unit, digits = (100, 1) if part["plan"]["measure"] == "accuracy" else (1, 3)
+            lines.append(
+                [
+                    part["dataset"]["name"],
+                    name,
+                    f"{unit * found['difference']:+.{digits}f}",
+                    f"{unit * found['low']:+.{digits}f} to {unit * found['high']:+.{digits}f}",
+                    found["verdict"],
+                ]
+            )
+    return page.table(["data set", "claim", "ahead by", "interval", "verdict"], lines)
+
+
+def made() -> dict[str, str]:
+    """All tables of the page, by the name of their place."""
+    return {"overall": overall(), "ratios": ratios(), "claims": verdicts()}
+
+
+if __name__ == "__main__":
+    atomic.write(PAGE, page.filled(PAGE.read_text(), made()))

@@ -1,0 +1,201 @@
+"""A stack as one differentiable operator of torch, `spikern::run`, and its gradient.
+
+Kept for the backward pass are the spikes as bits and the state every EVERY steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikern.engines import boundary, cache
+from spikern.engines.arrays import FIELDS, array, edges_of, kernel_entry, layout, place_of_links
+from spikern.engines.team import in_threads
+
+EVERY = 16
+"""Steps between the states that are kept."""
+
+
+@torch.library.custom_op("spikern::run", mutates_args=(), device_types="cpu")
+def run(
+    names: str,
+    steps: int,
+    x: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
+    lengths: Tensor,
+    tensors: list[Tensor],
+) -> list[Tensor]:
+    """Out; then of every population: final states, totals, bits, checks."""
+    each = names.split(",")
+    found = _outputs(boundary.allocate, steps, len(lengths), tensors)
+    out, finals, totals, bits, checks = _parts(found)
+    read = layout(each, x, (offsets, indices, values), tensors, bits)
+    for k, (name, arrays) in enumerate(zip(each, read)):
+        edges = edges_of(len(lengths), arrays.w_rec.size + arrays.w_in.size)
+        blocks = len(edges) - 1
+        sums = boundary.allocate(blocks, len(arrays.bias))
+        into = [
+            out.numpy() if k == len(each) - 1 else np.empty((0, 0, 0), np.float32),
+            *(t[k].numpy() for t in (finals, bits, checks)),
+            sums.numpy(),
+        ]
+        forward = kernel_entry(name, "forward")
+        rest = (edges, steps, EVERY, array(lengths), *arrays, *into)
+        in_threads(lambda block, f=forward, r=rest: f(block, *r), blocks)  # type: ignore[misc]
+        torch.sum(sums, 0, out=totals[k])
+    return found
+
+
+def _outputs(
+    make: Callable[..., Tensor], steps: int, batch: int, tensors: Sequence[Tensor]
+) -> list[Tensor]:
+    starts = tensors[4::FIELDS]
+    checked = (steps + EVERY - 1) // EVERY
+    sizes = [(s.shape[0], s.shape[2]) for s in starts]
+    return [
+        make(steps, batch, sizes[-1][1]),
+        *(make(fields, batch, hidden) for fields, hidden in sizes),
+        *(make(hidden) for _, hidden in sizes),
+        *(make(steps * batch, (hidden + 63) // 64, dtype=torch.int64) for _, hidden in sizes),
+        *(make(checked, fields, batch, hidden) for fields, hidden in sizes),
+    ]
+
+
+def _parts(found: Sequence[Any]) -> tuple[Any, Any, Any, Any, Any]:
+    """The operator's list as out, finals, totals, bits, checks."""
+    count = (len(found) - 1) // 4
+    of_kind = (found[1 + count * n : 1 + count * (n + 1)] for n in range(4))
+    return (found[0], *of_kind)
+
+
+@run.register_fake
+def _(
+    names: str,
+    steps: int,
+    x: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
+    lengths: Tensor,
+    tensors: list[Tensor],
+) -> list[Tensor]:
+    return _outputs(tensors[0].new_empty, steps, len(lengths), tensors)
+
+
+@torch.library.custom_op("spikern::run_backward", mutates_args=(), device_types="cpu")
+def _run_backward(
+    names: str,
+    steps: int,
+    d_out: Tensor,
+    d_finals: list[Tensor],
+    d_totals: list[Tensor],
+    x: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
+    lengths: Tensor,
+    tensors: list[Tensor],
+    z_all: Tensor,
+    bits: list[Tensor],
+    checks: list[Tensor],
+    wants_x: bool,
+) -> list[Tensor]:
+    """The gradient of x; then of every population those of w_in, bias, w_rec, params, start."""
+    each = names.split(",")
+    batch, make = len(lengths), boundary.allocate
+    read = layout(each, x, (offsets, indices, values), tensors, bits)
+    given, above, w_above = array(d_out), np.empty((0, 0, 0), np.float32), np.empty((0, 0))
+    w_above = w_above.astype(np.float32)
+    gradients: list[Tensor] = []
+    for k in range(len(each) - 1, -1, -1):
+        a = read[k]
+        hidden = len(a.bias)
+        edges = edges_of(batch, a.w_rec.size + a.w_in.size)
+        blocks = len(edges) - 1
+        projected = a.current.size > 0
+        passed = k > 0 or projected or wants_x
+        d_current = make(steps, batch, hidden) if passed else make(0, 0, 0)
+        sums = [
+            make(blocks, *shape)
+            for shape in (a.w_in.shape, a.w_rec.shape, a.links.shape, (hidden,), a.P.shape)
+        ]
+        d_start = make(*a.start.shape)
+        rest = (
+            edges, steps, EVERY, array(lengths), *a, given, array(d_finals[k]),
+            array(d_totals[k]), above, w_above, array(bits[k]), array(z_all),
+            array(checks[k]), d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
+        )  # fmt: skip
+        backward = kernel_entry(each[k], "backward")
+        in_threads(lambda block, f=backward, r=rest: f(block, *r), blocks)  # type: ignore[misc]
+        d_in, d_rec, d_links, d_bias, d_params = (s.sum(0) for s in sums)
+        w_in, _, w_rec, _, _, at, to = tensors[FIELDS * k : FIELDS * (k + 1)]
+        g_in = d_in.t().contiguous()
+        if projected:
+            g_in = d_current.reshape(-1, hidden).t() @ x.reshape(-1, x.shape[2])
+        g_rec = torch.zeros_like(w_rec) if len(at) else d_rec.t().contiguous()
+        if len(at):
+            g_rec.view(-1)[place_of_links(at, to, hidden)] = d_links
+        gradients = [g_in, d_bias, g_rec.view_as(w_rec), d_params, d_start, *gradients]
+        given, above, w_above = np.empty((0, 0, 0), np.float32), d_current.numpy(), array(w_in.t())
+    d_x = d_current @ tensors[0] if wants_x else x.new_empty(0)
+    return [d_x, *gradients]
+
+
+@_run_backward.register_fake
+def _(
+    names: str,
+    steps: int,
+    d_out: Tensor,
+    d_finals: list[Tensor],
+    d_totals: list[Tensor],
+    x: Tensor,
+    offsets: Tensor,
+    indices: Tensor,
+    values: Tensor,
+    lengths: Tensor,
+    tensors: list[Tensor],
+    z_all: Tensor,
+    bits: list[Tensor],
+    checks: list[Tensor],
+    wants_x: bool,
+) -> list[Tensor]:
+    d_x = torch.empty_like(x) if wants_x else x.new_empty(0)
+    return [d_x, *(torch.empty_like(t) for n, t in enumerate(tensors) if n % FIELDS < 5)]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    names, steps, *given, tensors = inputs
+    out, finals, totals, bits, checks = _parts(output)
+    ctx.names, ctx.steps, ctx.count = names, steps, len(finals)
+    smooth = cache.module(names.split(",")[-1]).SMOOTH
+    ctx.save_for_backward(*given, *tensors, *bits, *checks, *([out] if smooth else []))
+    ctx.shapes = [t.shape for t in (out, *finals, *totals)]
+
+
+def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    count = ctx.count
+    given, rest = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+    tensors, rest = list(rest[: FIELDS * count]), list(rest[FIELDS * count :])
+    bits, checks, z_all = rest[:count], rest[count : 2 * count], rest[2 * count :]
+    like = tensors[0]
+    d_out, *others = (
+        like.new_zeros(shape) if g is None else g for g, shape in zip(gradients, ctx.shapes)
+    )
+    wants_x = ctx.needs_input_grad[2]
+    d_x, *found = _run_backward(
+        ctx.names, ctx.steps, d_out, others[:count], others[count:], *given, tensors,
+        z_all[0].flatten(0, 1) if z_all else like.new_empty((0, 0)), bits, checks, wants_x,
+    )  # fmt: skip
+    of_tensors: list[Tensor | None] = []
+    for k in range(count):
+        of_tensors += [*found[5 * k : 5 * (k + 1)], None, None]
+    return None, None, d_x if wants_x else None, None, None, None, None, of_tensors
+
+
+run.register_autograd(_differentiate, setup_context=_save)
