@@ -1,7 +1,7 @@
 """Figures of a comparison: models of results.json beside each other.
 
 The kind of a model shows in its marker and line too: spiking round and solid, standard square and
-dashed.
+dashed; or, where a kind has more than three, triangles and diamonds.
 """
 
 from __future__ import annotations
@@ -42,12 +42,21 @@ class Look(NamedTuple):
 
 
 def looks(models: Sequence[dict[str, Any]]) -> dict[str, Look]:
-    """A look for every model of results.json, by name."""
-    spiking = [m["name"] for m in models if m["kind"] == "spiking"]
-    standard = [m["name"] for m in models if m["kind"] == "standard"]
-    return {name: Look(SPIKING[k % len(SPIKING)], "o", "-") for k, name in enumerate(spiking)} | {
-        name: Look(STANDARD[k % len(STANDARD)], "s", "--") for k, name in enumerate(standard)
-    }
+    """A look for every model of results.json, by name; no two of six of a kind share one.
+
+    >>> found = looks([{"name": n, "kind": "spiking"} for n in ("LIF", "ALIF", "BRF", "RF")])
+    >>> found["LIF"].colour == found["RF"].colour, found["LIF"].marker == found["RF"].marker
+    (True, False)
+    """
+    found = {}
+    for kind, colours, kinds in (
+        ("spiking", SPIKING, (("o", "-"), ("^", "-."))),
+        ("standard", STANDARD, (("s", "--"), ("D", ":"))),
+    ):
+        for k, name in enumerate(m["name"] for m in models if m["kind"] == kind):
+            marker, line = kinds[k // len(colours) % len(kinds)]
+            found[name] = Look(colours[k % len(colours)], marker, line)
+    return found
 
 
 def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table: str) -> Axes:

@@ -22,6 +22,13 @@ from spikern.study.growth import fit
 from spikern.study.protocol import Plan, carried_out
 from spikern.types import DataError
 
+AXES = {
+    "input noise": "noise on the input (deviations)",
+    "dropped events": "share of dropped events",
+    "weights": "noise on the weights (deviations)",
+}
+"""What a disturbance is called on its axis."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -79,8 +86,11 @@ def drawn(part: dict[str, Any]) -> Figure:
     ]
     panels += [_growth] if part["growth"] else []
     figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
-    for axis, panel in zip(figure.subplots(1, len(panels)), panels):
+    axes = figure.subplots(1, len(panels))
+    for axis, panel in zip(axes, panels):
         panel(axis, part)
+    for axis in axes[1:]:
+        axis.get_legend().remove()  # the first panel has all models
     return figure
 
 
@@ -107,7 +117,7 @@ def _robust(axis: Axes, part: dict[str, Any], name: str) -> Axes:
         }
         for model, runs in parts.by_model(part["runs"]).items()
     }
-    return figures.levels(axis, curves, _looks(part), name)
+    return figures.levels(axis, curves, _looks(part), AXES[name])
 
 
 def _growth(axis: Axes, part: dict[str, Any]) -> Axes:

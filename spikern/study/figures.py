@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from spikern.plot import MUTED, PERCENT, Look, tidy
 from spikern.statistics import mean, summary
@@ -53,6 +54,9 @@ def frontier(
         best_x, best_y = np.array(undominated(found)).T
         axis.plot(best_x, best_y, look.line, marker=look.marker, color=look.colour, label=model)
     axis.set(xlabel="operations per inference", ylabel="test accuracy", xscale="log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter(PERCENT)
     axis.legend(frameon=False)
     return tidy(axis)
