@@ -19,6 +19,7 @@ PLANS = (
         2_000,
         Training(epochs=25, batch_size=64),
         spiking=("ALIF", "BRF"),
+        standard=("LSTM",),
         trials=3,
         variant_seeds=2,
         penalties=(10.0, 100.0),
