@@ -22,7 +22,7 @@ PLANS = (
         standard=("LSTM",),
         trials=3,
         penalties=(1.0, 10.0),
-        budgets=(2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000),
+        budgets=(2_200, 4_200, 8_000, 16_000, 32_000, 64_000, 128_000),
         measure="bits",
         answer="every_step",
     ),
