@@ -2,10 +2,10 @@
 
 from spikern.baselines import Baseline
 from spikern.constants import Constant, between, decay, frequency, positive, real, steps
-from spikern.engines.stream import compile_stream, load_stream
+from spikern.engines.compiled import compile_stream, load_stream
 from spikern.events import Events
 from spikern.init import calibrate
-from spikern.layers import Delay, Readout, SpikingRNN
+from spikern.layers import Delay, LearnedDelay, Readout, SpikingRNN, narrow
 from spikern.network import Network, build
 from spikern.neurons import (
     ALIF,
@@ -55,6 +55,7 @@ __all__ = [
     "Events",
     "HardLIF",
     "InputError",
+    "LearnedDelay",
     "Network",
     "NeuronModel",
     "Readout",
@@ -70,6 +71,7 @@ __all__ = [
     "decay",
     "frequency",
     "load_stream",
+    "narrow",
     "positive",
     "real",
     "record",

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikern import agreement
+from spikern import agreement, form
 from spikern.engines import fused, reference
+from spikern.engines.compiled import compile_stream
 from spikern.engines.derive import update_ops
-from spikern.engines.stream import compile_stream
 from spikern.init import zero_state
 from spikern.layers import SpikingRNN
 from spikern.surrogate import triangular
-from spikern.types import NeuronModel, Params, SpikernError
+from spikern.types import InputError, NeuronModel, Params, SpikernError
 
 T, B, F, H = 12, 3, 4, 5
 CURRENTS = (1.0, 10.0, 100.0, 1000.0)
@@ -76,16 +76,13 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=0.0, atol=1e-9)
 
 
-def keeps_shape_and_type(model: NeuronModel) -> None:
-    """Every field of the next state, and the output, has the shape and dtype of the current."""
-    law = "shape and dtype are kept"
-    current = torch.ones(B, H, dtype=torch.float64)
-    state = zero_state(model, (B, H), current)
-    following, out = model.step(_params(model), state, current, lambda u: (u > 0).to(u.dtype))
-    _require(isinstance(following, model.state), model, law, f"step returned {type(following)}")
-    for name, value in [*zip(model.state._fields, following), ("output", out)]:
-        what = f"{name} became {tuple(value.shape)} {value.dtype} from {(B, H)} torch.float64"
-        _require(value.shape == (B, H) and value.dtype == torch.float64, model, law, what)
+def keeps_form(model: NeuronModel) -> None:
+    """A step gives state and output in the shape and dtype of the current, and changes neither."""
+    try:
+        form.check_step(model, _params(model))
+    except InputError as error:
+        case = f"{model.name} breaks the law 'shape and dtype are kept, nothing is changed'"
+        raise ContractError(f"{case}: {error}") from error
 
 
 def asks_fire_once(model: NeuronModel) -> None:
@@ -128,7 +125,9 @@ def emits_binary_spikes(model: NeuronModel) -> None:
     out, state = _layer(model)(20.0 * _input())
     binary = bool(((out == 0) | (out == 1)).all())
     _require(binary, model, "spikes are 0 or 1", f"values {out.unique().tolist()[:4]}")
-    _require(torch.equal(state.z[0], out[-1]), model, "z is the last output", "z differs from it")
+    fields = ", ".join(model.state._fields)
+    case = f"z differs from it; return what fire gave as both, the state as ({fields})"
+    _require(torch.equal(state.z[0], out[-1]), model, "z is the last output", case)
 
 
 def is_causal(model: NeuronModel) -> None:
@@ -285,7 +284,7 @@ def stream_agrees(model: NeuronModel) -> None:
 
 
 LAWS: tuple[Callable[[NeuronModel], None], ...] = (
-    keeps_shape_and_type,
+    keeps_form,
     asks_fire_once,
     stays_finite,
     emits_binary_spikes,

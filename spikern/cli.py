@@ -25,7 +25,7 @@ from spikern.neurons import NEURONS
 from spikern.recipes import recipe
 from spikern.report.text import table
 from spikern.train import Epoch
-from spikern.types import SpikernError
+from spikern.types import InputError, SpikernError
 
 BAR_DELAY = 1.0
 """Seconds before a progress bar shows: what is wrong with the request is told by then."""
@@ -92,6 +92,8 @@ class Compare:
             rate_penalty=self.rate_penalty,
         )
         if self.match_parameters is not None:
+            if self.hidden is not None:
+                raise InputError("give --hidden or --match-parameters, not both")
             chosen = replace(chosen, match_parameters=self.match_parameters)
         asked = Comparison(
             dataset=self.dataset,

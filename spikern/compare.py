@@ -25,7 +25,7 @@ from spikern import atomic, events, ops, parallel, report
 from spikern.data import load
 from spikern.data.dataset import Dataset
 from spikern.engines import boundary
-from spikern.engines.stream import compile_stream
+from spikern.engines.compiled import compile_stream
 from spikern.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.ops import Ops, total
 from spikern.ops.summary import estimates, statements

@@ -52,7 +52,9 @@ class Constant:
         >>> between("share", 0.5, 0.0, 1.0).permits(2.0)
         'between 0 and 1'
         """
-        if self.kind == "real" or self.low < value < self.high:
+        if self.kind == "real":
+            return "" if math.isfinite(value) else "finite"
+        if self.low < value < self.high:
             return ""
         if self.high == math.inf:
             return f"above {self.low:g}"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from spikern.engines.stack import Input
+from spikern.form import check_step
 from spikern.types import InputError, NeuronModel, Params
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ class Response(NamedTuple):
 def impulse_response(model: NeuronModel, params: Params) -> Response:
     """Measure the response; a neuron that never fires has its output for u, and distance 1.
 
-    Raises InputError if it grows without bound, as that of an oscillator with too long a step.
+    Raises InputError if the step has not the form of one, and if the response grows without
+    bound, as that of an oscillator with too long a step.
     """
+    check_step(model, params)
     recorded: list[Tensor] = []
 
     def watch(u: Tensor) -> Tensor:
@@ -78,6 +81,11 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
 
     with torch.no_grad():
         rest = trace(0.0)
+        if not bool(torch.isfinite(rest).all()):
+            raise InputError(
+                f"{model.name} does not stay finite without any current; the state starts at "
+                "zero, so write it as deviations from rest"
+            )
         for impulse in IMPULSES:
             moved = (trace(impulse) - rest) / impulse
             power, half, recent = (
@@ -180,8 +188,9 @@ def calibrate(
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
-    64 times the present weights; dropout rests meanwhile. In a network with feedback a layer's
-    rate may still move while those above it are calibrated.
+    64 times the present weights. Dropout rests meanwhile; learned delays are spread if the layers
+    are in training, as it begins with them. In a network with feedback a layer's rate may still
+    move while those above it are calibrated.
 
     >>> from spikern.layers import SpikingRNN
     >>> _ = torch.manual_seed(0)
@@ -191,12 +200,11 @@ def calibrate(
     """
     if not 0.0 < rate < 1.0:
         raise InputError(f"the target rate must lie between 0 and 1, got {rate}")
-    mode = layers.training
-    layers.eval()
+    dropout, layers.dropout = layers.dropout, 0.0
     try:
         return [_calibrated(layers, index, x, lengths, rate) for index in range(len(layers.names))]
     finally:
-        layers.train(mode)
+        layers.dropout = dropout
 
 
 def _calibrated(

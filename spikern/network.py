@@ -18,7 +18,10 @@ from spikern.types import InputError
 
 Answer = Literal["every_step", "mean", "last"]
 TOLERANCE = 0.05
-SETTINGS = ("dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional")
+SETTINGS = (
+    *("dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional", "skip"),
+    *("delay", "recurrent_delay", "learn_delays"),
+)
 """What `build` passes on to a spiking body."""
 MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
 
@@ -86,7 +89,7 @@ class Network(nn.Module):
             return self._as_one(body, readout, x, (inner, outer), lengths)
         else:
             made = body.run(x, inner, lengths)
-            out, inner, spikes = made.out, body.stacked(made.states), made.spikes
+            out, inner, spikes = made.out, body.after(made), made.spikes
         if isinstance(readout, Readout):
             steps, outer = readout(out, outer, lengths)
             return Activity(ANSWERS[self.answer](steps, lengths), spikes), (inner, outer)
@@ -162,9 +165,15 @@ def build(
 ) -> Network:
     """A network by name: a spiking neuron of the table or RNN, GRU, LSTM.
 
-    `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional) go to
-    SpikingRNN; a standard model takes none.
+    `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
+    recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `delay` is that of
+    the axons to the readout too.
     """
+    if not isinstance(model, str):
+        raise InputError(
+            f"expected a name, got {type(model).__name__}; for a neuron of your own give "
+            "Network(SpikingRNN(NEURON, ...), Readout(...))"
+        )
     boundary.check_choice("model", model, MODELS)
     allowed = () if model in BASELINES else SETTINGS
     unknown = [name for name in settings if name not in allowed]
@@ -177,7 +186,11 @@ def build(
         body = Baseline(model, input_size, hidden_size, num_layers)
         return Network(body, nn.Linear(hidden_size, classes), answer)
     spiking = SpikingRNN(model, input_size, hidden_size, num_layers, **settings)
-    return Network(spiking, Readout(spiking.output_size, classes, dt=spiking.dt), answer)
+    learned = spiking.delay > 0 and spiking.learn_delays
+    readout = Readout(
+        spiking.output_size, classes, dt=spiking.dt, delay=spiking.delay, learn_delays=learned
+    )
+    return Network(spiking, readout, answer)
 
 
 def hidden_for_budget(

@@ -1,9 +1,9 @@
 """Training: one plain loop for every model.
 
-Cross-entropy by Adam(W) with gradient clipping and a cosine schedule; the weights of the epoch
-with the best validation accuracy are kept; the test split is not looked at. All that is random
-follows from the seed, and the order of an epoch's batches from seed and epoch alone, so that a
-resumed run equals an unbroken one bit for bit.
+Cross-entropy by Adam(W) with gradient clipping and a cosine schedule; learned delays are narrowed
+until half of the training; the weights of the epoch with the best validation accuracy are kept;
+the test split is not looked at. All that is random follows from the seed, and the order of an
+epoch's batches from seed and epoch alone, so that a resumed run equals an unbroken one bit for bit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn import functional
 from spikern import checkpoint as checkpoints
 from spikern.data.dataset import Dataset, Split, valid_steps
 from spikern.init import calibrate, firing_rates, warn_of_extreme_rates
-from spikern.layers import SpikingRNN
+from spikern.layers import SpikingRNN, narrow
 from spikern.network import Network
 from spikern.types import DataError, DivergedError, InputError
 
@@ -117,6 +117,7 @@ def fit(
     elif isinstance(network.body, SpikingRNN):
         order = torch.randperm(len(dataset.train), generator=_generator(seed, 0))
         first = dataset.train.batch(order[:CALIBRATION_BATCH])
+        network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
     while len(epochs) < training.epochs:
         started = time.perf_counter()
@@ -187,6 +188,7 @@ def _train_epoch(
         progress = (epoch * len(batches) + k) / total_steps
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        narrow(network, progress)
         batch = split.batch(indices)
         x = batch.x
         if training.input_noise:

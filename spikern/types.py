@@ -63,6 +63,9 @@ class NeuronModel:
     spikes: bool = True
 
     def __post_init__(self) -> None:
+        for what, kind in [("params", self.params), ("state", self.state)]:
+            if not hasattr(kind, "_fields"):
+                raise InputError(f"{self.name}: {what} must be a NamedTuple class, got {kind}")
         missing = set(self.params._fields) ^ set(self.constants)
         if missing:
             raise InputError(
@@ -72,6 +75,21 @@ class NeuronModel:
         if self.spikes and "z" not in self.state._fields:
             raise InputError(
                 f"{self.name}: the state of a spiking neuron needs a field 'z', the last spikes"
+            )
+        symbols = []
+        for field, constant in self.constants.items():
+            if not isinstance(constant, Constant):
+                raise InputError(
+                    f"{self.name}: '{field}' needs a constant such as positive('{field}', 1.0), "
+                    f"got {constant!r}"
+                )
+            wanted = constant.permits(constant.mean)
+            if wanted:
+                raise InputError(f"{constant.symbol} must be {wanted}, got {constant.mean}")
+            symbols.append(constant.symbol)
+        if len(set(symbols)) < len(symbols):
+            raise InputError(
+                f"{self.name}: every constant needs a symbol of its own: {', '.join(symbols)}"
             )
 
     def with_constants(self, **mean: float) -> NeuronModel:
@@ -88,11 +106,8 @@ class NeuronModel:
                 raise InputError(
                     f"{self.name} has no constant '{symbol}'; it has {', '.join(symbols)}"
                 )
-            constant = changed[symbols[symbol]]
-            wanted = constant.permits(value)
-            if wanted:
-                raise InputError(f"{symbol} must be {wanted}, got {value}")
-            changed[symbols[symbol]] = replace(constant, mean=value)
+            field = symbols[symbol]
+            changed[field] = replace(changed[field], mean=value)
         return replace(self, constants=changed)
 
     def frozen(self) -> NeuronModel:

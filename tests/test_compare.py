@@ -72,6 +72,7 @@ def test_json_goes_to_stdout(finished, capsys):
         (["digits", "--seeds", "0"], "seeds must be at least 1"),
         (["digits", "--epochs", "0"], "epochs must be at least 1"),
         (["digits", "--match-parameters", "50"], "cannot come within 5%"),
+        (["digits", "--hidden", "8", "--match-parameters", "5000"], "not both"),
         (["digits", "--models", "LIF", "LIF"], "named twice"),
         (["digits", "--delta", "-1"], "threshold must be above 0"),
         (["digits", "--out", "/proc/nowhere"], "choose another folder"),

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 from spikern import Baseline, InputError, Readout, SpikingRNN, UnsupportedError, build
-from spikern.engines.stream import compile_stream
+from spikern.engines.compiled import compile_stream
 from spikern.events import delta
 from spikern.network import Network
 from spikern.ops import count

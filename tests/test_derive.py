@@ -105,3 +105,16 @@ def test_a_step_that_fires_twice_is_refused():
 
     with pytest.raises(UnsupportedError, match="2 times"):
         update_ops(replace(LIF, name="twice", step=step))
+
+
+def test_a_step_that_asks_for_a_value_runs_on_the_reference_engine():
+    def step(p, s, i, fire):
+        state, z = LIF.step(p, s, i, fire)
+        if bool((state.v > 1e6).any()):
+            raise ValueError("never")
+        return state, z
+
+    own = replace(LIF, name="Asking", step=step)
+    with pytest.raises(UnsupportedError, match="Asking: cannot be traced"):
+        update_ops(own)
+    assert SpikingRNN(own, 3, 5).engine == "reference"

@@ -42,6 +42,15 @@ def test_examples_run(page, page_examples, tmp_path):
     assert set(re.findall(r"\]\(figures/(.*?)\)", page.read_text())) <= saved
 
 
+def test_the_example_of_the_readme_runs(capsys):
+    """As it stands there, warnings being errors, and it prints what its comments say."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(code, {})
+    layer, counted = capsys.readouterr().out.splitlines()
+    assert layer.startswith("fused 0.0")
+    assert code.rstrip().endswith(f"# {counted}")
+
+
 def test_the_examples_are_found():
     """Else the test above would prove nothing."""
     with_examples = {page.stem for page in PAGES if ">>> " in page.read_text()}

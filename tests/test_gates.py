@@ -22,9 +22,9 @@ from test_fused import (
 from test_memory import test_traffic_equals_brute_force as traffic_equals_brute_force
 from torch import nn
 
-from spikern import ALIF, EIF, LIF
+from spikern import ALIF, EIF, LIF, InputError, SpikingRNN
 from spikern.check import ContractError, check_neuron, fused_agrees, stays_finite, stream_agrees
-from spikern.engines import kernel, stream, stream_kernel
+from spikern.engines import compiled, kernel, stream_kernel
 from spikern.ops import memory, spiking, standard
 
 FAULTS = {
@@ -123,10 +123,10 @@ def test_a_planted_fault_is_rejected(fault, plain_python):
 def test_a_count_that_is_doubled_is_rejected(plain_python):
     layer = dyadic_layer("LIF", 4, 5)
     x = events(7, 2, 4).numpy()
-    right = stream.compile_stream(layer).run(x).additions
+    right = compiled.compile_stream(layer).run(x).additions
     assert right[0, 0] == int(x.sum()) * 5
     plain_python(stream_kernel, "a0 += n", "a0 += 2 * n")
-    wrong = stream.compile_stream(layer).run(x).additions
+    wrong = compiled.compile_stream(layer).run(x).additions
     assert wrong[0, 0] != int(x.sum()) * 5
 
 
@@ -168,6 +168,46 @@ def output_is_not_the_state(p, s, i, fire):
 def dtype_changes(p, s, i, fire):
     state, z = LIF.step(p, s, i, fire)
     return state._replace(v=state.v.float()), z
+
+
+def shape_changes(p, s, i, fire):
+    state, z = LIF.step(p, s, i, fire)
+    return state._replace(v=state.v.sum(1)), z
+
+
+def output_comes_first(p, s, i, fire):
+    return LIF.step(p, s, i, fire)[::-1]
+
+
+def current_is_changed(p, s, i, fire):
+    i += 1.0
+    return LIF.step(p, s, i, fire)
+
+
+def state_is_changed(p, s, i, fire):
+    s.v.mul_(p.alpha_mem)
+    return LIF.step(p, s, i, fire)
+
+
+def an_if_of_many(p, s, i, fire):
+    if i > 0:
+        return LIF.step(p, s, i, fire)
+    return LIF.step(p, s, -i, fire)
+
+
+def fires_by_itself(p, s, i, fire):
+    z = (i > p.v_th).float()
+    return LIF.state(s.v, z), z
+
+
+FORMLESS = (
+    (shape_changes, r"makes v \(2,\) .* expected \(2, 5\)"),
+    (output_comes_first, r"a LIFState and the output, got \(Tensor, LIFState\)"),
+    (current_is_changed, "changes the current in place"),
+    (state_is_changed, r"changes s\.v in place"),
+    (an_if_of_many, r"torch\.where in place of an if"),
+    (fires_by_itself, "never calls fire"),
+)
 
 
 def fires_twice(p, s, i, fire):
@@ -213,8 +253,9 @@ def memory_is_hidden():
     ("step", "law"),
     [
         (spikes_are_not_binary, "spikes are 0 or 1"),
-        (output_is_not_the_state, "z is the last output"),
+        (output_is_not_the_state, r"z is the last output'.* the state as \(v, z\)"),
         (dtype_changes, "shape and dtype are kept"),
+        *FORMLESS,
         (fires_twice, "fire exactly once"),
         (explodes, "stays finite"),
         (samples_mix, "a sample alone is as in the batch"),
@@ -228,6 +269,23 @@ def memory_is_hidden():
 def test_a_neuron_that_breaks_a_law_is_named_with_the_law(step, law):
     with pytest.raises(ContractError, match=law):
         check_neuron(mutant(step))
+
+
+@pytest.mark.parametrize(
+    ("step", "case"), FORMLESS, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_a_layer_refuses_a_step_without_form(step, case):
+    with pytest.raises(InputError, match=case):
+        SpikingRNN(mutant(step), 4, 5)
+
+
+def test_a_layer_refuses_a_neuron_that_is_not_finite_at_rest():
+    def step(p, s, i, fire):
+        state, z = LIF.step(p, s, i, fire)
+        return state._replace(v=torch.log(state.v)), z
+
+    with pytest.raises(InputError, match="not stay finite without any current"):
+        SpikingRNN(mutant(step), 4, 5)
 
 
 def test_what_is_not_finite_is_shown_with_the_smallest_current_and_the_first_step():

@@ -251,6 +251,7 @@ X = torch.randn(5, 2, 3)
         (lambda: SpikingRNN("LIF", 3, 8, surrogate="triangle"), "did you mean 'triangular'"),
         (lambda: Baseline("lstm", 3, 8), "did you mean 'LSTM'"),
         (lambda: build("LSTM", 3, 8, 2, dt=2.0), "LSTM takes no dt"),
+        (lambda: build(RF, 3, 8, 2), "got NeuronModel; for a neuron of your own give Network"),
         (lambda: hidden_for_budget("LSTM", 3, 9, 10), "cannot come within 5% of 10 parameters"),
     ],
 )

@@ -1,6 +1,7 @@
 """What a step must do, against closed forms, an independent simulation and snnTorch."""
 
 import math
+from dataclasses import replace
 
 import golden
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import snntorch
 import torch
 
-from spikern import LI, LIF, NEURONS, SpikingRNN
+from spikern import LI, LIF, NEURONS, InputError, SpikingRNN, between, decay, positive, real
 from spikern.check import LAWS
 from spikern.engines import reference
 from spikern.init import impulse_response
@@ -23,6 +24,27 @@ FIRE = spike(triangular())
 @pytest.mark.parametrize("name", NEURONS)
 def test_contract(name, law):
     law(NEURONS[name])
+
+
+@pytest.mark.parametrize(
+    ("constant", "message"),
+    [
+        (0.9, r"'alpha_mem' needs a constant such as positive\('alpha_mem', 1.0\), got 0.9"),
+        (decay("tau_mem", 0.0), "tau_mem must be above 0, got 0"),
+        (between("share", 2.0, 0.0, 1.0), "share must be between 0 and 1, got 2"),
+        (real("shift", math.nan), "shift must be finite, got nan"),
+        (positive("v_th", 1.0), "a symbol of its own: v_th, v_th"),
+    ],
+)
+def test_a_constant_that_cannot_be_drawn_is_refused(constant, message):
+    with pytest.raises(InputError, match=message):
+        replace(LIF, constants={**LIF.constants, "alpha_mem": constant})
+
+
+@pytest.mark.parametrize("what", ["params", "state"])
+def test_params_and_state_are_named_tuples(what):
+    with pytest.raises(InputError, match=f"{what} must be a NamedTuple class, got <class 'dict'>"):
+        replace(LIF, **{what: dict})
 
 
 def lif(alpha, v_th=1.0, size=1):

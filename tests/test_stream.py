@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from engine_cases import SPIKING, dyadic_layer, events
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from spikern.agreement import difference, with_engine
-from spikern.engines.stream import compile_stream, load_stream
+from spikern.engines.compiled import compile_stream, load_stream
 from spikern.layers import Readout, SpikingRNN
 from spikern.network import Network, build
 from spikern.neurons import NEURONS
@@ -126,3 +128,45 @@ def test_wrong_shapes_and_models_are_refused():
         stream.run(np.zeros((3, 1, 6), np.float32), lengths=np.array([4]))
     with pytest.raises(UnsupportedError, match="LSTM"):
         compile_stream(build("LSTM", 3, 4, 2))
+
+
+@pytest.mark.parametrize(
+    ("x", "state", "message"),
+    [
+        (np.ones(3, np.float32), None, r"x of shape \(2,\)"),
+        (np.ones((1, 2), np.float32), None, r"x of shape \(2,\)"),
+        (np.ones(2), None, "float32 arrays, got float64"),
+        (np.ones(2, np.float32), np.zeros((2, 16), np.float32), r"a state of shape \(1, 16\)"),
+        (np.ones(2, np.float32), np.zeros((1, 16)), "and float64"),
+    ],
+)
+def test_a_step_refuses_what_it_would_read_wrongly(x, state, message):
+    stream = compile_stream(SpikingRNN("LIF", 2, 8))
+    before = stream.zero_state() if state is None else state
+    kept = before.copy()
+    with pytest.raises(InputError, match=message):
+        stream.step(x, before)
+    assert (before == kept).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("0.bias", None, "lacks bias of population 0"),
+        ("0.params", np.ones((9, 8), np.float32), "expected params of population 0, LIF"),
+        ("0.w_in", np.full((8, 2), np.nan, np.float32), "as finite float32"),
+        ("0.w_rec", np.ones((8, 8)), "got float64"),
+        ("1.w_in", np.ones((3, 7), np.float32), "8 neurons below one that reads 7"),
+    ],
+)
+def test_a_file_that_is_not_whole_is_refused(name, array, message, tmp_path):
+    path = tmp_path / "net.safetensors"
+    compile_stream(build("LIF", 2, 8, 3)).save(path)
+    with safe_open(path, "np") as file:
+        head = file.metadata()
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    arrays |= {} if array is None else {name: array}
+    kept = {key: value for key, value in arrays.items() if array is not None or key != name}
+    save_file(kept, path, head)
+    with pytest.raises(DataError, match=message):
+        load_stream(path)

@@ -22,7 +22,7 @@ from spikern.data import load
 from spikern.data.files import FOLDER
 from spikern.events import encoded
 from spikern.plot import Look
-from spikern.study import command, figures, growth, protocol, robustness, table
+from spikern.study import command, figures, growth, protocol, robustness, table, trainings
 from spikern.study.claim import claim, died
 from spikern.study.jobs import canonical, files, key
 from spikern.study.page import filled
@@ -422,15 +422,15 @@ def test_a_planned_study_holds_what_its_page_says(path):
 def small(run, **changes):
     """A run of 8 digits for two epochs."""
     training = Training(epochs=2, batch_size=4)
-    base = protocol.Run("digits", run, 0, 500, training, "last", 1, 8)
+    base = trainings.Run("digits", run, 0, 500, training, "last", 1, 8)
     return replace(base, **changes)
 
 
 def test_a_run_changes_just_what_is_ablated():
-    whole, _ = protocol.prepared(small("ALIF"))
-    alone, _ = protocol.prepared(small("ALIF", recurrent=False))
-    fixed, _ = protocol.prepared(small("ALIF", trained_constants=False))
-    other, _ = protocol.prepared(small("ALIF", surrogate="fast_sigmoid"))
+    whole, _ = trainings.prepared(small("ALIF"))
+    alone, _ = trainings.prepared(small("ALIF", recurrent=False))
+    fixed, _ = trainings.prepared(small("ALIF", trained_constants=False))
+    other, _ = trainings.prepared(small("ALIF", surrogate="fast_sigmoid"))
     assert {n.body.hidden_size for n in (whole, alone, fixed, other)} == {whole.body.hidden_size}
     assert "weight_hh_l0" not in dict(alone.body.named_parameters())
     raw = [name for name, p in fixed.body.named_parameters() if not p.requires_grad]
@@ -450,7 +450,7 @@ def test_claims_of_a_study_are_about_bits_where_fewer_win():
 
 
 def test_a_run_as_a_job(tmp_path):
-    found = protocol.train(small("LIF"), tmp_path / "run.safetensors")
+    found = trainings.train(small("LIF"), tmp_path / "run.safetensors")
     assert found["robustness"]["input noise"][0] == [0.0, found["test_accuracy"]]
     assert found["robustness"]["weights"][0] == [0.0, found["test_accuracy"]]
     assert found["bits"] == pytest.approx(found["test_loss"] / 0.6931471805599453)

@@ -60,6 +60,9 @@ def loop(layer, x, lengths=None):
             below = x[t] if k == 0 else before[k - 1]
             i = functional.linear(below, getattr(layer, f"weight_ih_l{k}"))
             i = i + getattr(layer, f"bias_l{k}")
+            if layer.skip and k:
+                beyond = x[t] if k == 1 else before[k - 2]
+                i = i + beyond @ getattr(layer, f"weight_sk_l{k}").T
             if layer.recurrent:
                 w = existing(getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}"))
                 i = i + before[k] @ w.T
@@ -81,6 +84,7 @@ SHAPES = [
     dict(layers=3, feedback=0.3, recurrent=0.4, neuron="LIF"),
     dict(layers=2, feedback="diagonal", recurrent=False),
     dict(layers=4, hidden=23, feedback=0.01, recurrent=0.01, seed=3),
+    dict(layers=4, feedback=0.3, skip=True),
 ]
 
 
@@ -434,6 +438,7 @@ def make(**settings):
         (make(num_layers=2, feedback=0.0), InputError, "feedback must be True, False"),
         (make(num_layers=2, feedback=True, dropout=0.1), InputError, "dropout needs layers"),
         (make(num_layers=2, feedback=True, bidirectional=True), InputError, "bidirectional needs"),
+        (make(skip=True), InputError, "skip leads past a layer"),
         (make(num_layers=2, dropout=1.0), InputError, "at least 0 and below 1, got 1.0"),
         (make(num_layers=2, recurrent=2.0), InputError, "recurrent must be True, False"),
         (
@@ -450,7 +455,16 @@ def test_what_does_not_go_together_is_refused(call, error, message):
         call()
 
 
-@pytest.mark.parametrize("settings", [dict(feedback=True), dict(bidirectional=True)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(feedback=True),
+        dict(bidirectional=True),
+        dict(skip=True),
+        dict(delay=2),
+        dict(recurrent_delay=2),
+    ],
+)
 def test_other_libraries_are_refused_what_they_cannot_say(settings):
     layer = SpikingRNN("HardLIF", 3, 8, 2, **settings)
     pytest.importorskip("nir")

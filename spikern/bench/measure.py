@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from spikern.bench.works import Work
-from spikern.engines.stream import compile_stream
+from spikern.engines.compiled import compile_stream
 from spikern.network import Network
 
 Key = TypeVar("Key", bound=Hashable)

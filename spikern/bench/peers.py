@@ -14,7 +14,7 @@ from spikern import init
 from spikern.bench import onnx_runtime
 from spikern.bench.networks import Dense, Leaky, lstm_of, parameters, spiking, with_engine
 from spikern.bench.works import Work
-from spikern.engines.stream import compile_stream
+from spikern.engines.compiled import compile_stream
 from spikern.network import Network
 
 Call = Callable[[], object]

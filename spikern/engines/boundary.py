@@ -70,10 +70,17 @@ def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
         raise InputError(f"lengths must lie in 1..{steps}, got {low}..{high}")
 
 
-def check_state(state: Any, kind: type[Any], shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+def check_state(
+    state: Any,
+    kind: type[Any],
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    **other: tuple[int, ...],
+) -> Any:
     """A state of the neuron's own type whose every field has the expected shape and dtype.
 
-    A plain tuple of as many tensors is taken in the order of the fields; returns the state.
+    `other` are the shapes of fields that do not have the common one. A plain tuple of as many
+    tensors is taken in the order of the fields; returns the state.
     """
     names = kind._fields
     if type(state) is tuple and len(state) == len(names):
@@ -87,9 +94,10 @@ def check_state(state: Any, kind: type[Any], shape: tuple[int, ...], dtype: torc
         value = getattr(state, name)
         if not isinstance(value, Tensor):
             raise InputError(f"state field '{name}' must be a tensor, got {type(value).__name__}")
-        if tuple(value.shape) != shape:
+        expected = other.get(name, shape)
+        if tuple(value.shape) != expected:
             raise InputError(
-                f"state field '{name}' must have shape {shape}, got {tuple(value.shape)}"
+                f"state field '{name}' must have shape {expected}, got {tuple(value.shape)}"
             )
         if value.dtype != dtype:
             raise InputError(f"state field '{name}' must have dtype {dtype}, got {value.dtype}")

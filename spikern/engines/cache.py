@@ -65,6 +65,8 @@ def function(name: str, entry: str, signature: str, title: str) -> Any:
     with _LOCK:
         if (name, entry) not in _ready:
             _compile(name, entry, signature, title)
+            if not config.DISABLE_JIT:  # type: ignore[attr-defined]
+                getattr(_modules[name], entry).disable_compile()  # other types are an error
             _ready.add((name, entry))
         return getattr(_modules[name], entry)
 

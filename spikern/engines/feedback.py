@@ -2,7 +2,8 @@
 
     i^k_t = w_in^k z^{k-1}_{t-1} + w_rec^k z^k_{t-1} + w_fb^k z^{k+1}_{t-1} + bias^k
 
-The lowest layer has the input x_t in place of z^{k-1}_{t-1}. Layer k is rows and columns
+The lowest layer has the input x_t in place of z^{k-1}_{t-1}. With skip connections layer k hears
+z^{k-2}_{t-1} too, and layer 1 the input x_t. Layer k is rows and columns
 k H .. (k + 1) H of the recurrent matrix (to, from); the last H neurons are the output. So every
 engine runs feedback as it runs recurrence, and all of them mean the same by it.
 """
@@ -27,16 +28,25 @@ class Bundle(NamedTuple):
 
 
 def merged(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Population:
-    """Layers of one neuron and size as one population; feedback[k] leads from k + 1 to k."""
+    """Layers of one neuron and size as one population; feedback[k] leads from k + 1 to k.
+
+    What a layer hears from below is the one there and then, if it skips, the one below that.
+    """
     first = populations[0]
     count, hidden = len(populations), len(first.w_in)
+    outside = [first.w_in, first.w_in.new_zeros((count - 1) * hidden, first.w_in.shape[1])]
     blocks: dict[tuple[int, int], Bundle] = {}
     for k, p in enumerate(populations):
         if p.w_rec is not None:
             blocks[k, k] = Bundle(p.w_rec, p.links)
         if k:
-            blocks[k, k - 1] = Bundle(p.w_in, None)
+            below, beyond = p.w_in[:, :hidden], p.w_in[:, hidden:]
+            blocks[k, k - 1] = Bundle(below, None)
             blocks[k - 1, k] = feedback[k - 1]
+            if k == 1 and beyond.numel():
+                outside[1:] = [beyond, outside[1][hidden:]]
+            elif beyond.numel():
+                blocks[k, k - 2] = Bundle(beyond, None)
     nothing = first.w_in.new_zeros(hidden, hidden)
     rows = [
         torch.cat(
@@ -44,12 +54,10 @@ def merged(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Pop
         )
         for k in range(count)
     ]
-    fan_in = first.w_in.shape[1]
-    none = first.w_in.new_zeros((count - 1) * hidden, fan_in)
     biases = [p.bias for p in populations if p.bias is not None]
     return first._replace(
         params=type(first.params)(*(torch.cat(c) for c in zip(*(p.params for p in populations)))),
-        w_in=torch.cat([first.w_in, none]),
+        w_in=torch.cat(outside),
         bias=torch.cat(biases) if biases else None,
         w_rec=torch.cat(rows),
         links=_links(blocks, count, hidden),

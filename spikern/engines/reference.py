@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.stack import Input, Outcome, Population, recurrence
-from spikern.events import Events
+from spikern.engines.stack import Input, Outcome, Population, dense, recurrence
 from spikern.surrogate import spike
 from spikern.types import Fire, NeuronModel, Params, State
 
@@ -57,7 +56,7 @@ def run_stack(
     lengths: Tensor | None = None,
 ) -> Outcome:
     """Run populations one after the other on x (T, B, F)."""
-    out = x.to_dense() if isinstance(x, Events) else x
+    out = dense(x)
     finals, spikes = [], []
     for p, state in zip(populations, states):
         current = functional.linear(out, p.w_in, p.bias)

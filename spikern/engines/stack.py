@@ -37,15 +37,22 @@ class Outcome(NamedTuple):
     out     (T, B, H) of the last population, zero past a sample's length
     states  the state of every population after each sample's last step
     spikes  (H,) of every population that fires: how often each neuron did, over samples and steps
+    line    (D, B, A) what is under way on A axons that take several steps; None if none does
     """
 
     out: Tensor
     states: list[State]
     spikes: list[Tensor]
+    line: Tensor | None = None
 
 
 Input = Tensor | Events
 """(T, B, F): a tensor, or the events of one."""
+
+
+def dense(x: Input) -> Tensor:
+    """An input as a tensor (T, B, F)."""
+    return x.to_dense() if isinstance(x, Events) else x
 
 
 LINKED = 0.05

@@ -7,23 +7,18 @@ bit. State is an array that the caller keeps; the additions that were executed a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import Tensor
-from torch.nn import functional
 
 from spikern.engines import cache, kernel, stream_kernel
-from spikern.engines.stack import Population, is_linked, recurrence
 from spikern.engines.team import in_threads
-from spikern.neurons import NEURONS
-from spikern.types import DataError, InputError, NeuronModel, UnsupportedError
+from spikern.types import InputError, NeuronModel
 
 Floats = NDArray[np.float32]
 _F2 = "float32[:,::1]"
@@ -75,7 +70,7 @@ class Stream:
     For a loop in real time, `stream.step(x, state)` advances one sample by one step and changes
     `state` in place; `stream.additions` grows with it.
 
-    >>> from spikern import SpikingRNN
+    >>> from spikern import SpikingRNN, compile_stream
     >>> stream = compile_stream(SpikingRNN("LIF", 3, 8))
     >>> state = stream.zero_state()
     >>> stream.step(np.ones(3, np.float32), state).shape
@@ -96,6 +91,7 @@ class Stream:
         self.additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(int(self._plan[-1, 0]), np.float32)
         self._answer = self._out[len(self._out) - self.output_size :]
+        self._shapes = (self.input_size,), (1, self.state_size)
         step = cache.function(name, "step", STEP_SIGNATURE, "")
         self._step = partial(step, self._memory, self._wires, self._plan, self._out, self.additions)
 
@@ -156,20 +152,8 @@ class Stream:
         lengths: NDArray[np.int64] | None = None,
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which is left alone; None is zeros."""
-        x = np.ascontiguousarray(x, np.float32)
-        if x.ndim != 3 or x.shape[2] != self.input_size:
-            raise InputError(f"expected input of shape (T, B, {self.input_size}), got {x.shape}")
+        x, after, until = checked(self, x, state, lengths)
         steps, batch, _ = x.shape
-        after = self.zero_state(batch) if state is None else np.array(state, np.float32, order="C")
-        if after.shape != (batch, self.state_size):
-            raise InputError(
-                f"expected a state of shape ({batch}, {self.state_size}), got {after.shape}"
-            )
-        until = np.full(batch, steps)
-        if lengths is not None:
-            until = np.asarray(lengths, np.int64)
-            if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
-                raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
         out = np.empty((steps, batch, len(self._out)), np.float32)
         flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)
         blocks = min(batch, BLOCKS)
@@ -192,99 +176,70 @@ class Stream:
 
         What is returned is a buffer that the next step overwrites.
         """
-        self._step(x, state)
+        if x.shape != self._shapes[0] or state.shape != self._shapes[1]:
+            raise InputError(
+                f"expected x of shape {self._shapes[0]} and a state of shape {self._shapes[1]}, "
+                f"got {x.shape} and {state.shape}"
+            )
+        try:
+            self._step(x, state)
+        except TypeError as error:
+            raise InputError(
+                f"expected x and state as contiguous float32 arrays, got {x.dtype} and "
+                f"{state.dtype}: {error}"
+            ) from error
         return self._answer
 
     def save(self, path: str | Path) -> None:
         """Write constants and weights to one safetensors file."""
-        arrays: dict[str, Any] = {}
-        for k, p in enumerate(self.populations):
-            arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
-            if p.w_rec is not None:
-                arrays[f"{k}.w_rec"] = p.w_rec
-            if p.links is not None:
-                arrays[f"{k}.links"] = p.links
-        names = [p.model.name for p in self.populations]
-        head = {
-            "format": str(FORMAT),
-            "neurons": json.dumps(names),
-            "outputs": str(self.output_size),
-        }
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)
+        write(path, self.populations, self.output_size, {})
 
 
-def load_stream(path: str | Path, *own: NeuronModel) -> Stream:
-    """A stream from its file; neurons that are not in the table are passed as `own`."""
-    known = NEURONS | {model.name: model for model in own}
-    try:
-        with safe_open(path, "np") as file:
-            head = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in list(file.keys())}
-        names = json.loads(head["neurons"])
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise DataError(f"{path} is not a file of Stream.save: {error}") from error
-    if head.get("format") != str(FORMAT):
-        raise DataError(f"{path} has format {head.get('format')}, this version reads {FORMAT}")
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise InputError(
-            f"{path} needs the neurons {missing}; pass them: load_stream(path, NEURON)"
-        )
-    return Stream(
-        [
-            Streamed(
-                known[name], arrays[f"{k}.params"], arrays[f"{k}.w_in"],
-                arrays.get(f"{k}.w_rec"), arrays[f"{k}.bias"], arrays.get(f"{k}.links"),
-            )
-            for k, name in enumerate(names)
-        ],
-        int(head["outputs"]),
-    )  # fmt: skip
+class Sized(Protocol):
+    """What takes x (T, B, F) and a state (B, S)."""
+
+    input_size: int
+    state_size: int
 
 
-def compile_stream(trained: Any) -> Stream:
-    """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout.
-
-    Dropout does not act in it. Raises UnsupportedError on anything else, and on both directions.
-    """
-    parts = [getattr(trained, name, None) for name in ("body", "readout")]
-    stacks: list[Any] = [trained] if hasattr(trained, "neuron") else parts
-    if not all(hasattr(stack, "neuron") for stack in stacks):
-        raise UnsupportedError(
-            f"a {type(trained).__name__} cannot be streamed: only a spiking stack, alone or with a "
-            f"spiking readout, can; use torch for RNN, GRU, LSTM"
-        )
-    if any(stack.bidirectional for stack in stacks):
-        raise UnsupportedError(
-            "a bidirectional layer needs the end of a sequence before its first step, so it cannot "
-            "be streamed; train with bidirectional=False"
-        )
-    populations: list[Population] = []
-    for stack in stacks:
-        own = stack.populations()
-        if populations:
-            own[0] = _reading_the_last(own[0], len(populations[-1].w_in))
-        populations += own
-    return Stream([streamed(p) for p in populations], stacks[-1].hidden_size)
+def checked(
+    stream: Sized, x: Floats, state: Floats | None, lengths: NDArray[np.int64] | None
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """The arguments of a run: x, a state to change, and each sample's steps."""
+    x = np.ascontiguousarray(x, np.float32)
+    if x.ndim != 3 or x.shape[2] != stream.input_size:
+        raise InputError(f"expected input of shape (T, B, {stream.input_size}), got {x.shape}")
+    steps, batch, _ = x.shape
+    shape = (batch, stream.state_size)
+    after = np.zeros(shape, np.float32) if state is None else np.array(state, np.float32, order="C")
+    if after.shape != shape:
+        raise InputError(f"expected a state of shape {shape}, got {after.shape}")
+    until = np.full(batch, steps)
+    if lengths is not None:
+        until = np.asarray(lengths, np.int64)
+        if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
+            raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
+    return x, after, until
 
 
-def _reading_the_last(p: Population, width: int) -> Population:
-    """A population that reads the last of `width` neurons: those of the top layer."""
-    return p._replace(w_in=functional.pad(p.w_in, (width - p.w_in.shape[1], 0)))
-
-
-def streamed(p: Population) -> Streamed:
-    """A population of tensors as one of arrays."""
-    w_rec = recurrence(p)
-    return Streamed(
-        p.model,
-        np.stack([_floats(c) for c in p.params]),
-        _floats(p.w_in),
-        None if w_rec is None else _floats(w_rec),
-        np.zeros(len(p.w_in), np.float32) if p.bias is None else _floats(p.bias),
-        p.links.cpu().numpy() if p.links is not None and is_linked(p) else None,
-    )
-
-
-def _floats(x: Tensor) -> Floats:
-    return np.ascontiguousarray(x.detach().cpu().numpy(), np.float32)
+def write(
+    path: str | Path,
+    populations: Sequence[Streamed],
+    outputs: int,
+    more: Mapping[str, NDArray[Any]],
+    **head: str,
+) -> None:
+    """Write populations to one safetensors file, with more arrays and entries of its header."""
+    arrays: dict[str, Any] = dict(more)
+    for k, p in enumerate(populations):
+        arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
+        if p.w_rec is not None:
+            arrays[f"{k}.w_rec"] = p.w_rec
+        if p.links is not None:
+            arrays[f"{k}.links"] = p.links
+    head |= {
+        "format": str(FORMAT),
+        "neurons": json.dumps([p.model.name for p in populations]),
+        "outputs": str(outputs),
+    }
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)

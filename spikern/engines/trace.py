@@ -186,7 +186,12 @@ def _trace(
     outputs: Sequence[str],
 ) -> Program:
     examples = [torch.full((2, 3), 0.5 + 0.01 * k) for k in range(len(inputs))]
-    graph = make_fx(function)(*examples)
+    try:
+        graph = make_fx(function)(*examples)
+    except RuntimeError as error:  # what depends on a value, such as `if (v > 1).any()`
+        raise UnsupportedError(
+            f"{owner.name}: cannot be traced, so no kernel can be derived: {error}"
+        ) from error
     graph.graph.eliminate_dead_code()
     names: dict[fx.Node, Value] = {}
     truths: set[Value] = set()

@@ -54,9 +54,14 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
     if isinstance(model, Network) and isinstance(model.readout, Readout):
         parts.append(model.readout)
     for part in parts:
-        if part.feedback or part.bidirectional:
-            what = "feedback between layers" if part.feedback else "a layer backward in time"
-            raise UnsupportedError(f"{what} is not written to NIR; only a chain of layers is")
+        for what, has in [
+            ("feedback between layers", part.feedback),
+            ("a layer backward in time", part.bidirectional),
+            ("a skip connection", part.skip),
+            ("an axon that takes several steps", part.late),
+        ]:
+            if has:
+                raise UnsupportedError(f"{what} is not written to NIR; only a chain of layers is")
         lost = losses(part.neuron)
         if lost and not lossy:
             raise UnsupportedError(

@@ -137,9 +137,14 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     library = require("snntorch", "snntorch")
     if not 0 <= index < layer.num_layers:
         raise InputError(f"index must lie in 0..{layer.num_layers - 1}, got {index}")
-    if layer.feedback or layer.bidirectional:
-        what = "feedback" if layer.feedback else "bidirectional layers"
-        raise UnsupportedError(f"snnTorch has no {what}: its cells run one after the other")
+    for what, has in [
+        ("feedback", layer.feedback),
+        ("bidirectional layers", layer.bidirectional),
+        ("skip connections", layer.skip),
+        ("delays", layer.late),
+    ]:
+        if has:
+            raise UnsupportedError(f"snnTorch has no {what}: its cells run one after the other")
     values = layer.params(index)._asdict()
     kind, mechanism, reset_delay = _cell_of(layer)
     gain = 1 - values["alpha_mem"].detach() if layer.neuron.step is LIF.step else None

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikern.engines import boundary, feedback
-from spikern.engines.stack import Input, Outcome
+from spikern.engines.stack import Input, Outcome, Population, dense
 from spikern.layers import layout
+from spikern.layers.late import run_late
 from spikern.layers.layout import Given
+from spikern.layers.line import with_line
 from spikern.layers.stacks import run_stack
 from spikern.layers.weights import TYPICAL_RATE, Weights
 from spikern.neurons import LI
@@ -36,7 +38,14 @@ class SpikingRNN(Weights):
 
     `feedback`, said the same way, lets each layer hear the one above it through weight_fb_l<k>.
     Then every connection between neurons takes one step, that to the layer above as well, and all
-    layers are run as one population.
+    layers are run as one population. `skip` lets each layer but the first also hear what the layer
+    below it hears: the layer two below, or the input, through weight_sk_l<k>.
+
+    `delay` is the longest axon into a layer, in whole steps: what a layer hears from below arrives
+    0 to `delay` steps late, each channel with a delay of its own, `delay_ih_l<k>`. By
+    `recurrent_delay` its own spikes arrive 1 to so many steps later, by `delay_hh_l<k>`. They are
+    drawn evenly, as a `Delay`; with `learn_delays` each is a `LearnedDelay`. The state then has one
+    field more, `line` (D, B, A), or (D, A): what is under way on all axons.
 
     `dropout` is that of torch.nn.LSTM: while training, each output of all layers but the last is
     zero with this probability, else divided by 1 - dropout. `bidirectional` adds to each layer a
@@ -66,43 +75,93 @@ class SpikingRNN(Weights):
 
         Then populations above can run with it as one stack.
         """
-        return not (self.feedback or self.bidirectional or self.drops)
+        return not (self.feedback or self.bidirectional or self.skip or self.late or self.drops)
+
+    @property
+    def late(self) -> bool:
+        """Whether axons take several steps, so that the state has a line."""
+        return self.delay > 0 or self.recurrent_delay > 1
+
+    @property
+    def spreads(self) -> bool:
+        """Whether learned delays spread spikes over steps now."""
+        return self.training and self.learn_delays
+
+    @property
+    def lines(self) -> list[int]:
+        """How many axons each population has that take several steps: those to it, its own."""
+        own = self.hidden_size if self.recurrent_delay > 1 else 0
+        below = (sum(w.shape[1] for w in self._hears(name)) for name in self.names)
+        return [(heard if self.delay else 0) + own for heard in below]
+
+    def _form(self, *batch: int) -> tuple[Any, tuple[int, ...], dict[str, tuple[int, ...]]]:
+        """The type of the state, the shape of its fields, and that of the line if it has one."""
+        shape = (len(self.names), *batch, self.hidden_size)
+        kind: Any = self.neuron.state
+        if not self.late:
+            return kind, shape, {}
+        longest = max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
+        return with_line(kind), shape, {"line": (longest, *batch, sum(self.lines))}
+
+    def zero_state(self, batch: int) -> State:
+        """The state before the first step, each field (L, B, H); L counts both directions."""
+        kind, shape, line = self._form(batch)
+        shapes = {name: shape for name in kind._fields} | line
+        return kind(**{name: self.weight_ih_l0.new_zeros(s) for name, s in shapes.items()})
 
     def start(self, x: Input, state: State, lengths: Tensor | None) -> list[State]:
         """The state of every population before the first step; checks all that comes from outside.
 
-        Populations are those of `names`.
+        Populations are those of `names`. What is under way is not of a population: see `run`.
         """
+        return self._start(x, state, lengths)[0]
+
+    def _start(
+        self, x: Input, state: State, lengths: Tensor | None
+    ) -> tuple[list[State], Tensor | None]:
+        """The states before the first step, and the line."""
         boundary.check_input(x, self.input_size, self.weight_ih_l0.dtype)
         steps, batch, _ = x.shape
         if lengths is not None:
             boundary.check_lengths(lengths, steps, batch)
         if state is None:
             state = self.zero_state(batch)
-        shape = (len(self.names), batch, self.hidden_size)
-        state = boundary.check_state(state, self.neuron.state, shape, self.weight_ih_l0.dtype)
-        return [self.neuron.state(*fields) for fields in zip(*state)]
+        kind, shape, line = self._form(batch)
+        state = boundary.check_state(state, kind, shape, self.weight_ih_l0.dtype, **line)
+        neurons = state[: len(self.neuron.state._fields)]
+        states = [self.neuron.state(*fields) for fields in zip(*neurons)]
+        return states, state.line if line else None
 
     def stacked(self, states: list[State]) -> State:
         """The states of all populations as one, each field (L, B, H)."""
         return self.neuron.state(*(torch.stack(fields) for fields in zip(*states)))
 
+    def after(self, made: Outcome) -> State:
+        """The state of the layers after a run: that of all populations, and what is under way."""
+        state, kind = self.stacked(made.states), self._form()[0]
+        return state if made.line is None else kind(*state, made.line)
+
     def unroll(
         self, x: Input, state: State = None, lengths: Tensor | None = None
     ) -> tuple[list[Tensor], State]:
         """The outputs of every layer, each (T, B, H), and the final state, for x (T, B, F)."""
-        states = self.start(x, state, lengths)
-        run = self._together if self.feedback else self._one_by_one
-        outputs, made = run(x, states, lengths)
-        return outputs, self.stacked(made.states)
+        outputs, made = self._each(x, *self._start(x, state, lengths), lengths)
+        return outputs, self.after(made)
 
     def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> Outcome:
         """All layers at once on x (T, B, F): the last one's output, states, spikes by neuron."""
-        states = self.start(x, state, lengths)
+        states, line = self._start(x, state, lengths)
         if self.chains:
             return run_stack(self.engine, self.populations(), states, x, lengths)
-        run = self._together if self.feedback else self._one_by_one
-        return run(x, states, lengths)[1]
+        return self._each(x, states, line, lengths)[1]
+
+    def _each(
+        self, x: Input, states: list[State], line: Tensor | None, lengths: Tensor | None
+    ) -> tuple[list[Tensor], Outcome]:
+        """The output of every layer, and what all of them did."""
+        if self.feedback:
+            return self._together(x, states, lengths)
+        return self._one_by_one(x, states, line, lengths)
 
     def _together(
         self, x: Input, states: list[State], lengths: Tensor | None
@@ -113,28 +172,52 @@ class SpikingRNN(Weights):
         return feedback.apart(made, self.num_layers)
 
     def _one_by_one(
-        self, x: Input, states: list[State], lengths: Tensor | None
+        self, x: Input, states: list[State], line: Tensor | None, lengths: Tensor | None
     ) -> tuple[list[Tensor], Outcome]:
         """The output of every layer, run for itself, and what all of them did."""
         outputs: list[Tensor] = []
-        finals: list[State] = []
-        spikes: list[Tensor] = []
-        each = iter(zip(self.populations(), states))
+        mades: list[Outcome] = []
+        heard = [x]
+        lines = [None] * len(states) if line is None else torch.split(line, self.lines, 2)
+        each = iter(zip(self.names, self.populations(), states, lines))
         for layer in range(self.num_layers):
+            x = heard[-1]
+            if self.skip and layer:
+                x = torch.cat([dense(part) for part in heard[:-3:-1]], 2)
             sides = []
             for direction in range(self.directions):
-                population, before = next(each)
+                name, population, before, axons = next(each)
                 given = layout.reversed_in_time(x, lengths) if direction else x
-                made = run_stack(self.engine, [population], [before], given, lengths)
+                made = self._one(name, population, before, given, lengths, axons)
                 out = made.out
                 sides.append(layout.reversed_in_time(out, lengths) if direction else out)
-                finals += made.states
-                spikes += made.spikes
+                mades.append(made)
             outputs.append(torch.cat(sides, -1) if self.bidirectional else sides[0])
-            x = outputs[-1]
+            heard.append(outputs[-1])
             if self.drops and layer < self.num_layers - 1:
-                x = functional.dropout(x, self.dropout)
-        return outputs, Outcome(outputs[-1], finals, spikes)
+                heard[-1] = functional.dropout(outputs[-1], self.dropout)
+        ends = [made.line for made in mades if made.line is not None]
+        return outputs, Outcome(
+            outputs[-1],
+            [state for made in mades for state in made.states],
+            [total for made in mades for total in made.spikes],
+            torch.cat(ends, 2) if ends else None,
+        )
+
+    def _one(
+        self,
+        name: str,
+        population: Population,
+        state: State,
+        x: Input,
+        lengths: Tensor | None,
+        line: Tensor | None,
+    ) -> Outcome:
+        """One population, with what is under way on its axons if they take time."""
+        if line is None:
+            return run_stack(self.engine, [population], [state], x, lengths)
+        below, own = (getattr(self, f"delay_{kind}_{name}", None) for kind in ("ih", "hh"))
+        return run_late(self.engine, population, state, dense(x), lengths, line, below, own)
 
     def forward(
         self, x: Given, state: State = None, lengths: Tensor | None = None
@@ -143,14 +226,13 @@ class SpikingRNN(Weights):
         batched, until = layout.time_first(x, lengths, self.batch_first)
         single = layout.is_single(x)
         if single and state is not None:
-            shape = (len(self.names), self.hidden_size)
-            kind = self.neuron.state
-            state = boundary.check_state(state, kind, shape, self.weight_ih_l0.dtype)
+            kind, shape, line = self._form()
+            state = boundary.check_state(state, kind, shape, self.weight_ih_l0.dtype, **line)
             state = kind(*(field.unsqueeze(1) for field in state))
         made = self.run(batched, state, until)
-        after = self.stacked(made.states)
+        after = self.after(made)
         if single:
-            after = self.neuron.state(*(field.squeeze(1) for field in after))
+            after = type(after)(*(field.squeeze(1) for field in after))
         return layout.as_given(made.out, x, self.batch_first), after
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 
 import torch
@@ -11,11 +10,13 @@ from torch import Tensor, nn
 from spikern import init
 from spikern.engines import boundary, fused
 from spikern.engines.feedback import Bundle, merged
-from spikern.engines.stack import Population
+from spikern.engines.stack import Population, existing
+from spikern.layers.between import check_between, check_delays
+from spikern.layers.delay import Axons, Delay, LearnedDelay
 from spikern.layers.stacks import ENGINES
 from spikern.neurons import NEURONS
 from spikern.surrogate import SURROGATES, Surrogate
-from spikern.types import InputError, NeuronModel, Params, State
+from spikern.types import InputError, NeuronModel, Params
 
 TYPICAL_RATE = 0.05
 """Spikes per neuron and step that the initial weights are made for."""
@@ -30,7 +31,8 @@ class Weights(nn.Module):
     """The parameters of a SpikingRNN, which see, and the populations that they make.
 
     Population `name` ("l0", with `bidirectional` also "l0_reverse") has weight_ih_<name>,
-    weight_hh_<name>, weight_fb_<name>, bias_<name>, and raw_<symbol>_<name> for every constant.
+    weight_hh_<name>, weight_fb_<name>, weight_sk_<name>, bias_<name>, and raw_<symbol>_<name> for
+    every constant; delay_ih_<name> and delay_hh_<name> are its axons where they take time.
     """
 
     weight_ih_l0: Tensor
@@ -47,6 +49,10 @@ class Weights(nn.Module):
         bidirectional: bool = False,
         recurrent: bool | str | float | Tensor = True,
         feedback: bool | float = False,
+        skip: bool = False,
+        delay: int = 0,
+        recurrent_delay: int = 1,
+        learn_delays: bool = False,
         dt: float = 1.0,
         surrogate: str | Surrogate = "triangular",
         engine: str = "auto",
@@ -77,7 +83,10 @@ class Weights(nn.Module):
         for title, wanted in [("recurrent", pattern.recurrent), ("fed back", above.recurrent)]:
             if wanted and not neuron.spikes:
                 raise InputError(f"{neuron.name} never fires, so it cannot be {title}")
-        _check_between(num_layers, dropout, bidirectional, above.recurrent)
+        check_between(num_layers, dropout, bidirectional, above.recurrent, skip)
+        check_delays(
+            delay, recurrent_delay, learn_delays, pattern.recurrent, above.recurrent, bidirectional
+        )
         self.neuron = neuron
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -90,6 +99,10 @@ class Weights(nn.Module):
         self.connectivity = pattern.title
         self.feedback = above.recurrent
         self.feedback_connectivity = above.title
+        self.skip = skip
+        self.delay = delay
+        self.recurrent_delay = recurrent_delay
+        self.learn_delays = learn_delays
         self.dt = dt
         self.surrogate = surrogate
         self.engine_asked = engine
@@ -100,6 +113,9 @@ class Weights(nn.Module):
             if index == self.directions:
                 fan_in = self.output_size
             self._add(f"weight_ih_{name}", make(hidden_size, fan_in))
+            if skip and index >= self.directions:
+                beyond = input_size if index < 2 * self.directions else fan_in
+                self._add(f"weight_sk_{name}", make(hidden_size, beyond))
             if self.recurrent:
                 self._add_synapses(f"hh_{name}", make(hidden_size, hidden_size), pattern)
             if self.feedback and index < num_layers - 1:
@@ -109,6 +125,12 @@ class Weights(nn.Module):
             for constant in neuron.constants.values():
                 raw = make(hidden_size)
                 self._add(f"raw_{constant.symbol}_{name}", raw, constant.trainable)
+            if delay:
+                width = sum(w.shape[1] for w in self._hears(name))
+                self.add_module(f"delay_ih_{name}", self._axons(width, 0, delay))
+            if recurrent_delay > 1:
+                own = self._axons(hidden_size, 1, recurrent_delay)
+                self.add_module(f"delay_hh_{name}", own)
         self.reset_parameters()
 
     @property
@@ -138,6 +160,17 @@ class Weights(nn.Module):
         links = init.links(pattern, self.hidden_size)
         self.register_buffer(f"links_{name}", None if links is None else links.to(weight.device))
 
+    def _axons(self, channels: int, shortest: int, longest: int) -> Axons:
+        like = self.weight_ih_l0
+        if self.learn_delays:
+            return LearnedDelay(channels, longest, shortest, device=like.device, dtype=like.dtype)
+        return Delay(torch.randint(shortest, longest + 1, (channels,), device=like.device))
+
+    def _hears(self, name: str) -> list[Tensor]:
+        """The weights of what a population hears from below: the layer there, the one below it."""
+        weights = (getattr(self, f"weight_{kind}_{name}", None) for kind in ("ih", "sk"))
+        return [weight for weight in weights if weight is not None]
+
     def reset_parameters(self) -> None:
         """Draw constants and weights so that a fresh layer fires at a few per cent.
 
@@ -151,18 +184,25 @@ class Weights(nn.Module):
                     raw = getattr(self, f"raw_{constant.symbol}_{name}")
                     raw.copy_(constant.draw(self.hidden_size))
             response = init.impulse_response(self.neuron, self.params(index))
-            power = self.input_power if index < self.directions else TYPICAL_RATE
-            init.drive(getattr(self, f"weight_ih_{name}"), response, power, INPUT_DRIVE)
+            heard = self._hears(name)
+            for weight, below in zip(heard, (1, 2)):
+                outside = index < below * self.directions
+                power = self.input_power if outside else TYPICAL_RATE
+                init.drive(weight, response, power, INPUT_DRIVE / len(heard) ** 0.5)
+            for kind in ("ih", "hh"):
+                axons = getattr(self, f"delay_{kind}_{name}", None)
+                if isinstance(axons, LearnedDelay):
+                    axons.reset_parameters()
             if self.bias:
                 spread = BIAS_DRIVE if self.neuron.spikes else 0.0
                 init.excite(getattr(self, f"bias_{name}"), response, spread)
             for kind in ("hh", "fb"):
-                weight = getattr(self, f"weight_{kind}_{name}", None)
-                if weight is not None:
-                    init.drive(weight, response, TYPICAL_RATE, RECURRENT_DRIVE)
+                synapses = getattr(self, f"weight_{kind}_{name}", None)
+                if synapses is not None:
+                    init.drive(synapses, response, TYPICAL_RATE, RECURRENT_DRIVE)
                     links = getattr(self, f"links_{kind}_{name}")
                     if links is not None:
-                        init.thin(weight, links)
+                        init.thin(synapses, links)
 
     def params(self, index: int) -> Params:
         """The constants that a population's equation reads, each (H,), with their gradients."""
@@ -179,33 +219,18 @@ class Weights(nn.Module):
         """The engine that runs: the one asked for, or what "auto" chooses.
 
         "auto" is fused for float32 on the CPU and a neuron whose kernels can be derived, else
-        reference.
+        reference; also where a recurrence takes several steps, which kernels run a few at a time.
         """
         if self.engine_asked != "auto":
             return self.engine_asked
         weight = self.weight_ih_l0
         fits = weight.device.type == "cpu" and weight.dtype == torch.float32
+        fits = fits and self.recurrent_delay == 1
         return "fused" if fits and fused.supports(self.neuron, self.surrogate) else "reference"
-
-    def zero_state(self, batch: int) -> State:
-        """The state before the first step, each field (L, B, H); L counts both directions."""
-        shape = (len(self.names), batch, self.hidden_size)
-        return init.zero_state(self.neuron, shape, self.weight_ih_l0)
 
     def populations(self) -> list[Population]:
         """What the engines run: one population a layer and direction; with feedback one in all."""
-        single = [
-            Population(
-                self.neuron,
-                self.surrogate,
-                self.params(index),
-                getattr(self, f"weight_ih_{name}"),
-                getattr(self, f"bias_{name}") if self.bias else None,
-                getattr(self, f"weight_hh_{name}") if self.recurrent else None,
-                getattr(self, f"links_hh_{name}") if self.recurrent else None,
-            )
-            for index, name in enumerate(self.names)
-        ]
+        single = [self._population(index, name) for index, name in enumerate(self.names)]
         if not self.feedback:
             return single
         bundles = [
@@ -213,6 +238,23 @@ class Weights(nn.Module):
             for name in self.names[:-1]
         ]
         return [merged(single, bundles)]
+
+    def _population(self, index: int, name: str) -> Population:
+        """One population; a recurrence that takes several steps is an input like others."""
+        heard = self._hears(name)
+        weight = getattr(self, f"weight_hh_{name}") if self.recurrent else None
+        links = getattr(self, f"links_hh_{name}") if self.recurrent else None
+        if weight is not None and self.recurrent_delay > 1:
+            heard, weight, links = [*heard, existing(weight, links)], None, None
+        return Population(
+            self.neuron,
+            self.surrogate,
+            self.params(index),
+            heard[0] if len(heard) == 1 else torch.cat(heard, 1),
+            getattr(self, f"bias_{name}") if self.bias else None,
+            weight,
+            links,
+        )
 
     def extra_repr(self) -> str:
         """The settings, the chosen engine among them."""
@@ -223,27 +265,10 @@ class Weights(nn.Module):
             + ("bidirectional=True, " if self.bidirectional else "")
             + f"recurrent={self.connectivity}, "
             + (f"feedback={self.feedback_connectivity}, " if self.feedback else "")
+            + ("skip=True, " if self.skip else "")
+            + (f"delay={self.delay}, " if self.delay else "")
+            + (f"recurrent_delay={self.recurrent_delay}, " if self.recurrent_delay > 1 else "")
+            + ("learn_delays=True, " if self.learn_delays else "")
             + f"dt={self.dt}, surrogate={self.surrogate.name}, "
             f"engine={self.engine}{' (auto)' if self.engine_asked == 'auto' else ''}"
-        )
-
-
-def _check_between(layers: int, dropout: float, bidirectional: bool, feedback: bool) -> None:
-    """What lies between layers: whether there is a between, and whether it goes together."""
-    if not 0 <= dropout < 1:
-        raise InputError(f"dropout must be at least 0 and below 1, got {dropout}")
-    if dropout and layers == 1:
-        warnings.warn(
-            f"dropout={dropout} acts between layers and there is only one; give num_layers > 1",
-            stacklevel=3,
-        )
-    if not feedback:
-        return
-    if layers == 1:
-        raise InputError("feedback leads from a layer to the one below it; give num_layers > 1")
-    if dropout or bidirectional:
-        what = "dropout" if dropout else "bidirectional"
-        raise InputError(
-            f"a network with feedback is one population, all of whose layers advance together; "
-            f"{what} needs layers that run one after the other"
         )

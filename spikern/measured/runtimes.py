@@ -23,7 +23,7 @@ from torch import Tensor
 
 from spikern.baselines import Baseline
 from spikern.data.dataset import Batch
-from spikern.engines.stream import compile_stream
+from spikern.engines.compiled import compile_stream
 from spikern.network import ANSWERS, Network
 from spikern.twins.graph import Logits, onnx_graph, package, session
 from spikern.twins.int8 import int8_graph

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from spikern.baselines import Baseline
 from spikern.engines import boundary
-from spikern.layers import Delay, Readout, SpikingRNN
+from spikern.layers import Axons, Delay, LearnedDelay, Readout, SpikingRNN
 from spikern.network import ANSWERS, Network
 from spikern.ops.counts import Counts, Layer, Storage
 from spikern.ops.encoders import ENCODERS
@@ -40,7 +40,10 @@ class Given(NamedTuple):
 
 
 RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
-KNOWN = "Network, SpikingRNN, Readout, Delay, Baseline, torch.nn.RNN, GRU, LSTM, Linear, Sequential"
+KNOWN = (
+    "Network, SpikingRNN, Readout, Delay, LearnedDelay, Baseline, torch.nn.RNN, GRU, LSTM, Linear, "
+    "Sequential"
+)
 
 
 @torch.no_grad()
@@ -116,7 +119,12 @@ def walk(
         taken = x._replace(spiking=x.spiking and given.skip_zeros)
         layers, source = recurrent_layers(module, taken, in_play, f"{prefix}hidden")
         return layers, Signal(run_standard(module, x.values, lengths), False, source)
-    if isinstance(module, Delay):
+    if isinstance(module, Axons):
+        if isinstance(module, LearnedDelay) and module.training:
+            raise UnsupportedError(
+                "while a delay is learned a spike is spread over steps, so that it is no spike any "
+                "more; count the network as it is used, after eval()"
+            )
         late = module.steps.new_tensor(lengths.tolist())
         arriving, _ = Delay(module.steps)(x.values, lengths=late)
         return [], x._replace(values=arriving)

@@ -18,7 +18,7 @@ from spikern.types import InputError
 Steps = tuple[int, ...]
 """One exact count a step, summed over the samples that have this step."""
 
-KINDS = ("input", "recurrent", "feedback", "projection", "readout")
+KINDS = ("input", "skip", "recurrent", "feedback", "projection", "readout")
 """What a connection is for. The projection of an LSTM is inside its layer."""
 
 

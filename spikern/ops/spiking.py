@@ -49,6 +49,11 @@ def spiking_layers(
             "dropout scales what reaches the next layer, so that it is no spike any more; "
             "count the network as it is used, after eval()"
         )
+    if module.spreads:
+        raise UnsupportedError(
+            "while delays are learned a spike is spread over steps, so that it is no spike any "
+            "more; count the network as it is used, after eval()"
+        )
     outputs, _ = module.unroll(x.values, lengths=lengths)
     sides = module.directions
     heard = [x]
@@ -67,8 +72,9 @@ def spiking_layers(
 
 
 def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
-    """The connections that a stack has: ih, hh or fb, and the population that they lead to."""
+    """The connections that a stack has: ih, sk, hh or fb, and the population that they lead to."""
     heard = [("ih", module.names)]
+    heard += [("sk", module.names[module.directions :])] * module.skip
     heard += [("hh", module.names)] * module.recurrent
     heard += [("fb", module.names[:-1])] * module.feedback
     return [(kind, name) for kind, names in heard for name in names]
@@ -80,14 +86,33 @@ def _crossed(
     """What reaches a population of layer k: the kind, the signal as it arrives, the weight.
 
     With feedback, all but the input from outside takes a step; backward in time, a step back.
+    Axons that take time take as many steps as they are long.
     """
-    below = _later(heard[k]) if module.feedback and k else heard[k]
-    crossed = [("input" if k else kind, below, "weight_ih")]
-    if module.recurrent:
+    sent = [("input" if k else kind, heard[k], "weight_ih")]
+    if module.skip and k:
+        sent.append(("skip", heard[k - 1], "weight_sk"))
+    arriving = _arriving(module, k, [signal for _, signal, _ in sent], heard[0])
+    crossed = [(what, signal, weight) for (what, _, weight), signal in zip(sent, arriving)]
+    if module.recurrent_delay > 1:
+        late = module.get_submodule(f"delay_hh_l{k}")(own.values)[0]
+        crossed.append(("recurrent", own._replace(values=late), "weight_hh"))
+    elif module.recurrent:
         crossed.append(("recurrent", _later(own, backward=side == 1), "weight_hh"))
     if module.feedback and k < module.num_layers - 1:
         crossed.append(("feedback", _later(heard[k + 2]), "weight_fb"))
     return crossed
+
+
+def _arriving(module: SpikingRNN, k: int, sent: list[Signal], outside: Signal) -> list[Signal]:
+    """What layer k hears from below, as it arrives; `outside` is the network's input."""
+    if module.delay:
+        axons = module.get_submodule(f"delay_ih_l{k}")
+        late, _ = axons(torch.cat([signal.values for signal in sent], 2))
+        parts = late.split([signal.values.shape[2] for signal in sent], 2)
+        return [signal._replace(values=part) for signal, part in zip(sent, parts)]
+    if module.feedback:
+        return [signal if signal is outside else _later(signal) for signal in sent]
+    return sent
 
 
 def _later(signal: Signal, backward: bool = False) -> Signal:
