@@ -80,7 +80,7 @@ class Plan:
         """The same in seconds, which shows only that it runs."""
         return replace(
             self,
-            parameters=800,
+            parameters=2_200,
             training=replace(self.training, epochs=1, batch_size=8),
             spiking=self.spiking[:1],
             standard=self.standard[-1:],
