@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from spikern.cli import main
-from spikern.compare import Comparison, compare_models, summarise
+from spikern.compare import Comparison
 from spikern.statistics import interval
+from spikern.summary import compare_models, summarise
 
 QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8")
 SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())

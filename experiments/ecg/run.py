@@ -1,4 +1,4 @@
-"""Which wave of a heartbeat it is, at every step: spiking networks beside RNN, GRU and LSTM.
+"""Which wave of a heartbeat it is, at every step: spiking networks beside an LSTM.
 
 python experiments/ecg/run.py              # tune, train, write results, page, figure
 python experiments/ecg/run.py --no-train   # only page and figure again

@@ -189,9 +189,7 @@ def _trace(
     try:
         graph = make_fx(function)(*examples)
     except RuntimeError as error:  # what depends on a value, such as `if (v > 1).any()`
-        raise UnsupportedError(
-            f"{owner.name}: cannot be traced, so no kernel can be derived: {error}"
-        ) from error
+        raise UnsupportedError(f"{owner.name}: cannot be traced to a kernel: {error}") from error
     graph.graph.eliminate_dead_code()
     names: dict[fx.Node, Value] = {}
     truths: set[Value] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from spikern.layers.line import under_way
 from spikern.types import InputError
 
 
-class Axons(nn.Module):
+class Axons(nn.Module, ABC):
     """What fixed and learned delays have in common: `out, line = delay(x, line, lengths)`.
 
     steps    (F,) how late each channel arrives, in whole steps
@@ -31,12 +32,12 @@ class Axons(nn.Module):
         super().__init__()
         self.batch_first = batch_first
 
+    @abstractmethod
     def arriving(self, whole: Tensor, before: int, count: int) -> Tensor:
         """What arrives at the steps before .. before + count of whole (., B, F): (count, B, F).
 
         `before` is at least `longest`; no step later than count - nearest of them is read.
         """
-        raise NotImplementedError
 
     def forward(
         self, x: Given, line: Tensor | None = None, lengths: Tensor | None = None

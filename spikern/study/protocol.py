@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikern import study
-from spikern.compare import describe
 from spikern.measured import Contestant, measure
 from spikern.network import Answer
 from spikern.parallel import one_thread
@@ -28,6 +27,7 @@ from spikern.study.jobs import files, key
 from spikern.study.parts import laws
 from spikern.study.trainings import Run, Search, loaded, prepared, train, tune
 from spikern.study.tuning import Interval
+from spikern.summary import describe
 from spikern.train import Training, fit
 from spikern.types import DataError
 
