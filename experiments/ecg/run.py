@@ -17,11 +17,9 @@ PLANS = (
     Plan(
         "qtdb",
         2_000,
-        Training(epochs=25, batch_size=64),
+        Training(epochs=40, batch_size=32),
         spiking=("ALIF", "BRF"),
-        standard=("LSTM",),
-        trials=3,
-        variant_seeds=2,
+        trial_epochs=15,
         penalties=(10.0, 100.0),
         answer="every_step",
     ),
