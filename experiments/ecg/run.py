@@ -20,6 +20,7 @@ PLANS = (
         Training(epochs=40, batch_size=32),
         spiking=("ALIF", "BRF"),
         trial_epochs=15,
+        ablations=("no recurrence", "constants not trained"),
         penalties=(10.0, 100.0),
         answer="every_step",
     ),

@@ -62,6 +62,8 @@ class Plan:
     seeds: int = 5
     variant_seeds: int = 3
     """Of ablations, frontier and growth."""
+    ablations: tuple[str, ...] = tuple(ABLATIONS)
+    """Of those in ABLATIONS."""
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
     budgets: tuple[int, ...] = ()
     """Parameters at which growth is measured; a fit with a break needs seven."""
@@ -89,6 +91,7 @@ class Plan:
             trial_epochs=None,
             seeds=2,
             variant_seeds=1,
+            ablations=self.ablations[:1],
             penalties=self.penalties[:1],
             budgets=(),
             sequences=16,
@@ -135,8 +138,8 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
     base = tuned[best["spiking"]]
     seeds: dict[str, Sequence[Any]] = {"seed": range(plan.variant_seeds)}
     ablations = {
-        name: trained(study.grid(replace(base, **changed), seeds))
-        for name, changed in ABLATIONS.items()
+        name: trained(study.grid(replace(base, **ABLATIONS[name]), seeds))
+        for name in plan.ablations
     }
     limited = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
     frontier = trained(study.grid(limited, {"training.rate_penalty": plan.penalties, **seeds}))
@@ -159,9 +162,7 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
     return part | {"laws": laws(part)}
 
 
-def searched(
-    tried: Sequence[Run], results: Sequence[dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
+def searched(tried: Sequence[Run], results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Of every model its trials, and the settings of the best."""
     found: dict[str, dict[str, Any]] = {}
     for run, result in zip(tried, results):
