@@ -1,5 +1,9 @@
 """The stream engine against the fused and reference engines, its counts, its file."""
 
+import copy
+import gc
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -133,10 +137,12 @@ def test_wrong_shapes_and_models_are_refused():
 @pytest.mark.parametrize(
     ("x", "state", "message"),
     [
-        (np.ones(3, np.float32), None, r"x of shape \(2,\)"),
-        (np.ones((1, 2), np.float32), None, r"x of shape \(2,\)"),
-        (np.ones(2), None, "float32 arrays, got float64"),
-        (np.ones(2, np.float32), np.zeros((2, 16), np.float32), r"a state of shape \(1, 16\)"),
+        (np.ones(3, np.float32), None, r"x \(2,\) .*got float32 \(3,\) and"),
+        (np.ones((1, 2), np.float32), None, r"x \(2,\) .*got float32 \(1, 2\) and"),
+        (np.ones(2), None, r"float32 arrays, got float64 \(2,\)"),
+        (np.ones(4, np.float32)[::2], None, r"got float32 \(2,\), not contiguous and"),
+        ([1.0, 1.0], None, "got list and"),
+        (np.ones(2, np.float32), np.zeros((2, 16), np.float32), r"\(1, 16\), .*and float32 \(2, 1"),
         (np.ones(2, np.float32), np.zeros((1, 16)), "and float64"),
     ],
 )
@@ -147,6 +153,21 @@ def test_a_step_refuses_what_it_would_read_wrongly(x, state, message):
     with pytest.raises(InputError, match=message):
         stream.step(x, before)
     assert (before == kept).all()
+
+
+def test_a_copy_steps_on_its_own():
+    """Also when what it was copied from is gone, whose addresses it must not have kept."""
+    stream = compile_stream(network("ALIF"))
+    x = events(20, 1, 6)[:, 0].numpy()
+    state = stream.zero_state()
+    expected = [stream.step(row, state).copy() for row in x]
+    twins = [copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))]
+    del stream
+    gc.collect()
+    for twin in twins:
+        state = twin.zero_state()
+        assert np.array_equal([twin.step(row, state).copy() for row in x], expected)
+        assert np.array_equal(twin.additions.copy(), twin.run(x[:, None]).additions)
 
 
 @pytest.mark.parametrize(

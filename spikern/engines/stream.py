@@ -26,10 +26,7 @@ SIGNATURE = (
     "void(int64, int64, float32[::1], uint32[::1], int64[:,::1], int64[::1], "
     f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
 )
-STEP_SIGNATURE = (
-    "void(float32[::1], uint32[::1], int64[:,::1], float32[::1], int64[:,::1], "
-    f"float32[::1], {_F2})"
-)
+STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
 FORMAT = 3
 BLOCKS = 16
 """At most so many blocks of samples for the threads to take."""
@@ -91,9 +88,16 @@ class Stream:
         self.additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(int(self._plan[-1, 0]), np.float32)
         self._answer = self._out[len(self._out) - self.output_size :]
-        self._shapes = (self.input_size,), (1, self.state_size)
-        step = cache.function(name, "step", STEP_SIGNATURE, "")
-        self._step = partial(step, self._memory, self._wires, self._plan, self._out, self.additions)
+        addresses = (
+            *(fixed for a in (self._memory, self._wires) for fixed in (a.ctypes.data, a.size)),
+            *(a.ctypes.data for a in (self._out, self.additions)),
+        )
+        self._plan[0, 14:] = self.state_size, *addresses
+        self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
+
+    def __reduce__(self) -> tuple[type[Stream], tuple[tuple[Streamed, ...], int]]:
+        """A copy is made anew, for the plan holds addresses; its additions begin at zero."""
+        return type(self), (self.populations, self.output_size)
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
         pieces: list[Floats] = []
@@ -113,7 +117,7 @@ class Stream:
                 source, target = p.links.T
                 begins = np.searchsorted(source, np.arange(hidden + 1))
                 plan[k, 2] = 0
-                plan[k, 11:] = len(target), wired, wired + len(begins)
+                plan[k, 11:14] = len(target), wired, wired + len(begins)
                 wires += [begins, target]
                 wired += len(begins) + len(target)
                 w_rec = w_rec[source, target]
@@ -176,23 +180,27 @@ class Stream:
 
         What is returned is a buffer that the next step overwrites.
         """
-        if x.shape != self._shapes[0] or state.shape != self._shapes[1]:
-            raise InputError(
-                f"expected x of shape {self._shapes[0]} and a state of shape {self._shapes[1]}, "
-                f"got {x.shape} and {state.shape}"
-            )
         try:
-            self._step(x, state)
-        except TypeError as error:
+            fits = self._step(x, state)
+        except TypeError:  # another type or layout
+            fits = False
+        if not fits:
             raise InputError(
-                f"expected x and state as contiguous float32 arrays, got {x.dtype} and "
-                f"{state.dtype}: {error}"
-            ) from error
+                f"expected x ({self.input_size},) and a state (1, {self.state_size}), contiguous "
+                f"float32 arrays, got {_told(x)} and {_told(state)}"
+            )
         return self._answer
 
     def save(self, path: str | Path) -> None:
         """Write constants and weights to one safetensors file."""
         write(path, self.populations, self.output_size, {})
+
+
+def _told(x: Any) -> str:
+    """What was given in place of an array that a step takes."""
+    if not isinstance(x, np.ndarray):
+        return type(x).__name__
+    return f"{x.dtype} {x.shape}{'' if x.flags.c_contiguous else ', not contiguous'}"
 
 
 class Sized(Protocol):

@@ -1,7 +1,8 @@
 """The text of a stack's inference kernel: all populations of one step before the next step.
 
 Weights, constants and sizes come in one array each and are cut up once a call, because every
-array that crosses from Python costs as much as adding a row.
+array that crosses from Python costs as much as adding a row. A single step is given the addresses
+of those that stay.
 """
 
 from __future__ import annotations
@@ -28,10 +29,19 @@ PLAN = (
     "links",
     "at",
     "to",
+    "whole",
+    "memory",
+    "memory_size",
+    "wires",
+    "wires_size",
+    "out",
+    "additions",
 )
 """Columns of the plan: sizes, where each thing begins in `memory`, where in a sample's state, the
 widest layer or input, the length of a single step, and of sparse recurrent weights, which are then
-what begins at w_rec, how many links there are and where in `wires` they are."""
+what begins at w_rec, how many links there are and where in `wires` they are. The rest is for `step`
+and in the first row alone: the size of a sample's state, and the addresses of the arrays that do
+not change from step to step."""
 
 UNUSED = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
 """Inference has no gradient."""
@@ -60,22 +70,56 @@ def advance(low, high, memory, wires, plan, lengths, x, state, out, additions):
 
 
 @njit(cache=True)
-def step(memory, wires, plan, out, additions, x, state):
-    """One sample by one step: x (F,), state (1, S), out (C,)."""
-    whole_x = matrix(x, 0, 1, x.shape[0])
-    whole_out = matrix(out, 0, 1, out.shape[0])
-    advance(0, 1, memory, wires, plan, plan[0, 10:11], whole_x, state, whole_out, additions)
+def step(plan, x, state):
+    """One sample by one step: x (F,), state (1, S); False, and nothing done, of other shapes."""
+    if x.shape[0] != plan[0, 1] or state.shape[0] != 1 or state.shape[1] != plan[0, 14]:
+        return False
+    last = plan.shape[0] - 1
+    memory = carray(floats_at(plan[0, 15]), (plan[0, 16],))
+    wires = carray(words_at(plan[0, 17]), (plan[0, 18],))
+    out = carray(floats_at(plan[0, 19]), (1, plan[last, 0]))
+    additions = carray(counts_at(plan[0, 20]), (last + 1, 2))
+    x = matrix(x, 0, 1, x.shape[0])
+    advance(0, 1, memory, wires, plan, plan[0, 10:11], x, state, out, additions)
+    return True
 '''
 
 VIEWS = '''
+import ctypes
+
+from numba import carray
 from numba.np.arrayobj import populate_array
 
 if config.DISABLE_JIT:
+
+    def floats_at(address):
+        return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_float))
+
+    def words_at(address):
+        return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_uint32))
+
+    def counts_at(address):
+        return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_int64))
 
     def matrix(memory, at, rows, columns):
         return memory[at : at + rows * columns].reshape((rows, columns))
 
 else:
+
+    def reaching(kind):
+        """What makes a pointer to numbers of a kind out of an address."""
+
+        @intrinsic
+        def pointer(typingctx, address):
+            def codegen(context, builder, sig, args):
+                return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
+
+            return types.CPointer(kind)(types.int64), codegen
+
+        return pointer
+
+    floats_at, words_at = reaching(types.float32), reaching(types.uint32)
+    counts_at = reaching(types.int64)
 
     @intrinsic
     def matrix(typingctx, memory, at, rows, columns):
