@@ -11,6 +11,7 @@ import tyro
 
 from spikern.study import command
 from spikern.study.protocol import Plan
+from spikern.study.tuning import Interval
 from spikern.train import Training
 
 PLANS = (
@@ -18,9 +19,9 @@ PLANS = (
         "tinyshakespeare",
         50_000,
         Training(epochs=3, batch_size=32),
-        spiking=("ALIF", "SEAdLIF"),
+        spiking=("ALIF", "AdLIF"),
         standard=("LSTM",),
-        trials=3,
+        learning_rates=Interval(1e-2, 1e-1, log=True),
         penalties=(1.0, 10.0),
         budgets=(2_200, 4_200, 8_000, 16_000, 32_000, 64_000, 128_000),
         measure="bits",

@@ -25,8 +25,8 @@ HOME = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshak
 HINT = "input.txt, from github.com/karpathy/char-rnn, folder data/tinyshakespeare"
 CHUNK = 128
 """Steps of a sequence."""
-DT = 4.0
-"""Milliseconds a character, chosen so that a default neuron, 20 ms, remembers a word."""
+DT = 70.0
+"""Milliseconds a character, as plays are spoken, at about 150 words a minute."""
 NAMES = {" ": "space", "\n": "newline"}
 """Characters that would not be seen."""
 
