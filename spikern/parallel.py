@@ -35,7 +35,7 @@ def run_all(tasks: Sequence[Task], announce: Announce, workers: int) -> None:
     manager.start(end_with_parent)
     with manager:
         told: Queue[tuple[Any, ...]] = manager.Queue()
-        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, begin)
+        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, end_with_parent)
         try:
             pending: set[Future[None]] = {pool.submit(call, task, told) for task in tasks}
             while pending:
@@ -50,34 +50,20 @@ def run_all(tasks: Sequence[Task], announce: Announce, workers: int) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, torch computes on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    """Inside, torch computes on one thread, and numbers below 1.2e-38 are zero on it.
 
-
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Inside, numbers too small for float32's full precision, below 1.2e-38, count as zero.
-
-    A gradient that vanishes over hundreds of steps becomes such a number, and a processor takes
-    many times as long over one. This holds for the calling thread, and for those begun inside.
+    A gradient that vanishes over hundreds of steps becomes such a number, for which a float32 lacks
+    digits, and a processor takes many times as long over it. To flush them is a mode of a thread:
+    where several share the work, and began before, the result would depend on who did what.
     """
-    before = not torch.full((), 1e-40) * 1.0
+    threads, flushed = torch.get_num_threads(), not torch.full((), 1e-40) * 1.0
+    torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(before)
-
-
-def begin() -> None:
-    """In a worker: one thread for torch, and an end when the parent has ended."""
-    torch.set_num_threads(1)
-    end_with_parent()
+        torch.set_flush_denormal(flushed)
+        torch.set_num_threads(threads)
 
 
 def end_with_parent() -> None:
@@ -95,7 +81,8 @@ def end_with(sentinel: int) -> None:
 
 def call(task: Task, told: Queue[tuple[Any, ...]]) -> None:
     """Run a task in a worker; what it announces goes into the queue."""
-    task(lambda *what: told.put(what))
+    with one_thread():
+        task(lambda *what: told.put(what))
 
 
 def drain(told: Queue[tuple[Any, ...]], announce: Announce) -> None:

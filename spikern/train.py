@@ -24,7 +24,6 @@ from spikern.data.dataset import Dataset, Split, valid_steps
 from spikern.init import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.layers import SpikingRNN, narrow
 from spikern.network import Network
-from spikern.parallel import flushed_denormals
 from spikern.types import DataError, DivergedError, InputError
 
 CALIBRATION_BATCH = 64
@@ -83,7 +82,6 @@ class History(NamedTuple):
     best_epoch: int
 
 
-@flushed_denormals()
 def fit(
     network: Network,
     dataset: Dataset,

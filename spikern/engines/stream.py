@@ -85,15 +85,20 @@ class Stream:
         self.input_size = int(self._plan[0, 1])
         self.output_size = int(self._plan[-1, 0]) if outputs is None else outputs
         self.state_size = sum(len(p.model.state._fields) * len(p.bias) for p in self.populations)
-        self.additions = np.zeros((len(self.populations), 2), np.int64)
+        self._additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(int(self._plan[-1, 0]), np.float32)
         self._answer = self._out[len(self._out) - self.output_size :]
         addresses = (
             *(fixed for a in (self._memory, self._wires) for fixed in (a.ctypes.data, a.size)),
-            *(a.ctypes.data for a in (self._out, self.additions)),
+            *(a.ctypes.data for a in (self._out, self._additions)),
         )
         self._plan[0, 14:] = self.state_size, *addresses
         self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
+
+    @property
+    def additions(self) -> NDArray[np.int64]:
+        """What was added up so far, (populations, 2); to count anew, set its elements to zero."""
+        return self._additions
 
     def __reduce__(self) -> tuple[type[Stream], tuple[tuple[Streamed, ...], int]]:
         """A copy is made anew, for the plan holds addresses; its additions begin at zero."""
@@ -162,7 +167,7 @@ class Stream:
         flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)
         blocks = min(batch, BLOCKS)
         edges = [batch * k // blocks for k in range(blocks + 1)]
-        additions = np.zeros((blocks, *self.additions.shape), np.int64)
+        additions = np.zeros((blocks, *self._additions.shape), np.int64)
 
         def work(block: int) -> None:
             self._advance(
@@ -172,7 +177,7 @@ class Stream:
 
         in_threads(work, blocks)
         total = additions.sum(0)
-        self.additions += total
+        self._additions += total
         return Result(out[..., len(self._out) - self.output_size :], after, total)
 
     def step(self, x: Floats, state: Floats) -> Floats:

@@ -1,0 +1,38 @@
+"""Where tasks compute: on one thread, on which what vanishes is zero."""
+
+from queue import Queue
+
+import torch
+
+from spikern import parallel
+
+TINY = 1e-40
+"""Too small for float32's full precision."""
+
+
+def settings():
+    """Threads, and whether tiny numbers are zero."""
+    return torch.get_num_threads(), float(torch.full((), TINY) * 1.0) == 0.0
+
+
+def test_one_thread_flushes_and_leaves_all_as_it_was():
+    before = settings()
+    assert before[1] is False
+    with parallel.one_thread():
+        assert settings() == (1, True)
+        with parallel.one_thread():
+            pass
+        assert settings() == (1, True)
+    assert settings() == before
+
+
+def report_settings(announce):
+    announce(*settings())
+
+
+def test_a_task_computes_alike_here_and_in_a_worker():
+    told = []
+    parallel.run_all([report_settings], lambda *what: told.append(what), workers=1)
+    queue = Queue()
+    parallel.call(report_settings, queue)
+    assert [*told, queue.get_nowait()] == [(1, True)] * 2
