@@ -382,14 +382,21 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
 
 
 STUDIES = [
-    pytest.param(path, id=path.parent.name, marks=[pytest.mark.data] if "Plan(" in text else [])
+    pytest.param(
+        path,
+        id=path.parent.name,
+        marks=[pytest.mark.data] if "Plan(" in text and "noise.write" not in text else [],
+    )
     for path in sorted(ROOT.glob("experiments/*/run.py"))
     if "--smoke" in (text := path.read_text())
 ]
-"""All with a smoke run; a plan of the protocol is of a data set with original files."""
+"""All with a smoke run; a plan of the protocol is of original files, or makes some of noise."""
 PLANNED = [
-    path for path in sorted(ROOT.glob("experiments/*/run.py")) if "Plan(" in path.read_text()
+    path
+    for path in sorted(ROOT.glob("experiments/*/run.py"))
+    if "Plan(" in path.read_text() and path.with_name("results.json").exists()
 ]
+"""All of the protocol that were run."""
 
 
 @pytest.mark.slow
@@ -437,6 +444,31 @@ def test_a_run_changes_just_what_is_ablated():
     assert raw == ["raw_tau_mem_l0", "raw_tau_adapt_l0"]
     assert whole.parameter_count - fixed.parameter_count == 2 * whole.body.hidden_size
     assert other.body.surrogate.name == "fast_sigmoid"
+
+
+def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
+    tmp_path, monkeypatch
+):
+    rates = (1e-3, 3e-2, 1e30)
+    tried = study.grid(small("LIF"), {"model": ("LIF", "RNN"), "training.learning_rate": rates})
+    monkeypatch.setattr(trainings, "train_and_test", None)
+    found = [trainings.validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
+    network, data = trainings.prepared(tried[1])
+    best = max(e.validation_accuracy for e in fit(network, data, tried[1].training).epochs)
+    assert found[1] == {"validation_accuracy": best}
+    tuned = protocol.searched(tried, found)
+    for k, model in enumerate(("LIF", "RNN")):
+        reached = [one["validation_accuracy"] for one in found[3 * k : 3 * k + 3]]
+        assert [trial["accuracy"] for trial in tuned[model]["trials"]] == reached
+        assert tuned[model]["best"] == {"learning_rate": rates[reached.index(max(reached))]}
+
+
+def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
+    def diverges(*_):
+        raise DivergedError("on purpose")
+
+    monkeypatch.setattr(trainings, "fit", diverges)
+    assert trainings.validate(small("LIF"), tmp_path / "x") == {"validation_accuracy": 0.0}
 
 
 def test_claims_of_a_study_are_about_bits_where_fewer_win():

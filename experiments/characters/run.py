@@ -1,4 +1,4 @@
-"""The next character of Shakespeare, in bits: a spiking network beside an LSTM.
+"""The next character of Shakespeare, in bits: spiking networks beside standard ones.
 
 python experiments/characters/run.py              # tune, train, write results, page, figure
 python experiments/characters/run.py --no-train   # only page and figure again
@@ -11,7 +11,6 @@ import tyro
 
 from spikern.study import command
 from spikern.study.protocol import Plan
-from spikern.study.tuning import Interval
 from spikern.train import Training
 
 PLANS = (
@@ -20,8 +19,8 @@ PLANS = (
         50_000,
         Training(epochs=3, batch_size=32),
         spiking=("ALIF", "AdLIF"),
-        standard=("LSTM",),
-        learning_rates=Interval(1e-2, 1e-1, log=True),
+        learning_rates=(3e-3, 1e-2, 3e-2, 1e-1),
+        trial_epochs=1,
         penalties=(1.0, 10.0),
         budgets=(2_200, 4_200, 8_000, 16_000, 32_000, 64_000, 128_000),
         measure="bits",

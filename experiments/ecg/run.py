@@ -1,4 +1,4 @@
-"""Which wave of a heartbeat it is, at every step: spiking networks beside an LSTM.
+"""Which wave of a heartbeat it is, at every step: spiking networks beside standard ones.
 
 python experiments/ecg/run.py              # tune, train, write results, page, figure
 python experiments/ecg/run.py --no-train   # only page and figure again
@@ -17,11 +17,10 @@ PLANS = (
     Plan(
         "qtdb",
         2_000,
-        Training(epochs=25, batch_size=64),
+        Training(epochs=30, batch_size=64),
         spiking=("ALIF", "BRF"),
-        standard=("LSTM",),
-        trials=3,
-        variant_seeds=2,
+        trial_epochs=10,
+        ablations=("no recurrence", "constants not trained"),
         penalties=(10.0, 100.0),
         answer="every_step",
     ),

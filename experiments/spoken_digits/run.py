@@ -19,9 +19,6 @@ PLANS = tuple(
         20_000,
         Training(epochs=10, batch_size=32),
         spiking=("LIF", "ALIF", "AdLIF"),
-        standard=("RNN", "LSTM"),
-        trials=2,
-        variant_seeds=2,
         penalties=(1.0, 10.0),
         answer="mean",
     )

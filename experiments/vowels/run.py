@@ -19,7 +19,7 @@ PLANS = (
         5_000,
         Training(epochs=60, batch_size=16),
         spiking=("LIF", "ALIF", "AdLIF", "RF"),
-        trials=8,
+        budgets=(900, 1_600, 2_500, 4_000, 6_400, 10_000, 16_000),
         answer="mean",
     ),
 )

@@ -1,7 +1,7 @@
 """The protocol of a study of one data set, the same for every model, spiking or standard.
 
-1. Search: each model's learning rate, in one space, by as many trials, judged on validation, with a
-   seed that no reported training has.
+1. Search: the same learning rates are tried with every model, judged on validation, with a seed
+   that no reported training has.
 2. Train: every model with every seed at one number of parameters; the epoch is chosen on
    validation, the test split is looked at once.
 3. Choose, on validation, the best spiking and the best standard model; claims are about these.
@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +25,7 @@ from spikern.parallel import one_thread
 from spikern.statistics import claims, mean
 from spikern.study.jobs import files, key
 from spikern.study.parts import laws
-from spikern.study.trainings import Run, Search, loaded, prepared, train, tune
-from spikern.study.tuning import Interval
+from spikern.study.trainings import Run, loaded, prepared, train, validate
 from spikern.summary import describe
 from spikern.train import Training, fit
 from spikern.types import DataError
@@ -56,11 +55,15 @@ class Plan:
     """Of every model, but for the learning rate."""
     spiking: tuple[str, ...] = ("LIF", "ALIF", "SEAdLIF", "BRF")
     standard: tuple[str, ...] = ("RNN", "GRU", "LSTM")
-    learning_rates: Interval = field(default_factory=lambda: Interval(1e-3, 5e-2, log=True))
-    trials: int = 5
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
+    """That are tried."""
+    trial_epochs: int | None = None
+    """Of a trial; None: as many as a training."""
     seeds: int = 5
     variant_seeds: int = 3
     """Of ablations, frontier and growth."""
+    ablations: tuple[str, ...] = tuple(ABLATIONS)
+    """Of those in ABLATIONS."""
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
     budgets: tuple[int, ...] = ()
     """Parameters at which growth is measured; a fit with a break needs seven."""
@@ -80,13 +83,14 @@ class Plan:
         """The same in seconds, which shows only that it runs."""
         return replace(
             self,
-            parameters=2_200,
             training=replace(self.training, epochs=1, batch_size=8),
             spiking=self.spiking[:1],
             standard=self.standard[-1:],
-            trials=1,
+            learning_rates=self.learning_rates[:1],
+            trial_epochs=None,
             seeds=2,
             variant_seeds=1,
+            ablations=self.ablations[:1],
             penalties=self.penalties[:1],
             budgets=(),
             sequences=16,
@@ -116,11 +120,12 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
             for config, found in zip(configs, jobs(train, configs))
         ]
 
-    searches = [
-        Search(replace(first, model=model), plan.learning_rates, plan.trials)
-        for model in plan.models
-    ]
-    tuning = dict(zip(plan.models, jobs(tune, searches)))
+    epochs = plan.trial_epochs or plan.training.epochs
+    tried = study.grid(
+        replace(first, training=replace(plan.training, epochs=epochs)),
+        {"model": plan.models, "training.learning_rate": plan.learning_rates},
+    )
+    tuning = searched(tried, jobs(validate, tried))
     tuned = {
         model: replace(first, model=model, training=replace(plan.training, **found["best"]))
         for model, found in tuning.items()
@@ -132,8 +137,8 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
     base = tuned[best["spiking"]]
     seeds: dict[str, Sequence[Any]] = {"seed": range(plan.variant_seeds)}
     ablations = {
-        name: trained(study.grid(replace(base, **changed), seeds))
-        for name, changed in ABLATIONS.items()
+        name: trained(study.grid(replace(base, **ABLATIONS[name]), seeds))
+        for name in plan.ablations
     }
     limited = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
     frontier = trained(study.grid(limited, {"training.rate_penalty": plan.penalties, **seeds}))
@@ -154,6 +159,18 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
         "times": timed([tuned[model] for model in best.values()], out),
     }
     return part | {"laws": laws(part)}
+
+
+def searched(tried: Sequence[Run], results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of every model its trials, and the settings of the best."""
+    found: dict[str, dict[str, Any]] = {}
+    for run, result in zip(tried, results):
+        settings = {"learning_rate": run.training.learning_rate}
+        trial = {"settings": settings, "accuracy": result["validation_accuracy"]}
+        found.setdefault(run.model, {"trials": []})["trials"].append(trial)
+    for of_model in found.values():
+        of_model["best"] = max(of_model["trials"], key=lambda t: float(t["accuracy"]))["settings"]
+    return found
 
 
 def chosen(runs: Sequence[dict[str, Any]], kind: str) -> str:

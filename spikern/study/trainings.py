@@ -1,10 +1,10 @@
-"""The trainings and searches of the protocol as jobs."""
+"""The trainings of the protocol as jobs."""
 
 from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from spikern.baselines import BASELINES
 from spikern.data.dataset import Dataset
 from spikern.network import Answer, Network, hidden_for_budget
 from spikern.study.robustness import robustness
-from spikern.study.tuning import Interval, search
 from spikern.train import Training, fit
 from spikern.trial import fresh_network, train_and_test
+from spikern.types import DivergedError
 
 LEVELS: dict[str, tuple[float, ...]] = {
     "input noise": (0.0, 0.2, 0.5, 1.0),
@@ -41,16 +41,6 @@ class Run:
     recurrent: bool = True
     trained_constants: bool = True
     surrogate: str = "triangular"
-
-
-@dataclass(frozen=True)
-class Search:
-    """The search for a model's learning rate."""
-
-    run: Run
-    space: Interval
-    budget: int
-    """Trials."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -104,13 +94,15 @@ def disturbances(network: Network, dataset: Dataset) -> dict[str, list[list[floa
     return found
 
 
-def tune(asked: Search, checkpoint: Path) -> dict[str, Any]:
-    """A search as a job; its journal is its checkpoint. The test split is not looked at."""
+def validate(run: Run, checkpoint: Path) -> dict[str, Any]:
+    """A trial of a search as a job: the best accuracy on validation; the test split is unseen.
 
-    def accuracy(settings: dict[str, Any]) -> float:
-        network, dataset = prepared(asked.run)
-        training = replace(asked.run.training, **settings)
-        return max(e.validation_accuracy for e in fit(network, dataset, training).epochs)
-
-    space = {"learning_rate": asked.space}
-    return search(accuracy, space, asked.budget, checkpoint.with_suffix(".journal"))
+    A training that diverges is a trial of accuracy 0.
+    """
+    network, dataset = prepared(run)
+    try:
+        history = fit(network, dataset, run.training, run.seed, checkpoint)
+    except DivergedError:
+        return {"validation_accuracy": 0.0}
+    best = history.epochs[history.best_epoch - 1]
+    return {"validation_accuracy": best.validation_accuracy}

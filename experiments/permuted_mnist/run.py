@@ -1,0 +1,35 @@
+"""Which digit is seen, a pixel a step, in a fixed random order: a spiking network beside an LSTM.
+
+python experiments/permuted_mnist/run.py              # tune, train, write results, page, figure
+python experiments/permuted_mnist/run.py --no-train   # only page and figure again
+python experiments/permuted_mnist/run.py --smoke      # seconds; writes in runs/ only
+"""
+
+from pathlib import Path
+
+import tyro
+
+from spikern.study import command
+from spikern.study.protocol import Plan
+from spikern.train import Training
+
+PLANS = (
+    Plan(
+        "psmnist",
+        20_000,
+        Training(epochs=6, batch_size=32),
+        spiking=("BRF",),
+        standard=("LSTM",),
+        learning_rates=(3e-3, 1e-2, 3e-2),
+        trial_epochs=2,
+        seeds=3,
+        variant_seeds=2,
+        ablations=("no recurrence",),
+        penalties=(10.0,),
+        answer="mean",
+        sequences=10_000,
+    ),
+)
+
+if __name__ == "__main__":
+    command.main(Path(__file__).parent, PLANS, tyro.cli(command.Config))
