@@ -1,5 +1,6 @@
 """Training learns, repeats itself, survives being killed, and stops when it diverges."""
 
+import statistics
 import subprocess
 import sys
 import time
@@ -164,7 +165,11 @@ def test_bad_settings(setting):
 
 @pytest.mark.slow
 def test_digits_lstm_reaches_ninety_five_per_cent():
+    """In the mean over five seeds: one training, which rounding steers, ends at 93.6 to 98.3 %."""
     digits = load("digits")
-    network = fresh_network("LSTM", 68, digits, seed=0)  # 20,002 parameters
-    fit(network, digits, recipe("digits").gated)
-    assert evaluate(network, digits.test).accuracy >= 0.95
+    reached = []
+    for seed in range(5):
+        network = fresh_network("LSTM", 68, digits, seed)  # 20,002 parameters
+        fit(network, digits, recipe("digits").gated, seed)
+        reached.append(evaluate(network, digits.test).accuracy)
+    assert statistics.mean(reached) >= 0.95
