@@ -4,7 +4,8 @@
     smoothly broken power law y = c + a x^-b (1 + (x / d)^(1/f))^(-g f)
 
 y > 0 falls with growth x > 0 (parameters, operations): an error, or bits per character. A broken
-law has slope b before d and b + g after it; f says how gradually one becomes the other.
+law has slope b before d and b + g after it; f says how gradually one becomes the other. Neither
+slope is fitted below zero, so no law says that growth does harm.
 
 Source: Caballero et al. 2022, arXiv 2210.14891, with one break. Fits are least squares of log y, so
 that every size counts by its relative error. Intervals are percentiles over refits to seeds drawn
@@ -170,18 +171,18 @@ def _check(sizes: Array, y: Sequence[Sequence[float]], law: Law) -> None:
 
 
 def _log_law(law: Law, raw: Array, u: Array) -> Array:
-    """log y; raw is (log a, b, log c) and (d, log f, g), d and a in units of the scale."""
+    """log y; raw is (log a, b, log c) and (log d, log f, b + g), a and d in units of the scale."""
     falling = raw[0] - raw[1] * u
     if law == "broken":
         f = math.exp(raw[4])
-        falling = falling - raw[5] * f * np.logaddexp(0.0, (u - raw[3]) / f)
+        falling = falling - (raw[5] - raw[1]) * f * np.logaddexp(0.0, (u - raw[3]) / f)
     return np.asarray(np.logaddexp(raw[2], falling))
 
 
 def _letters(law: Law, raw: Array, scale: float) -> dict[str, float]:
     found = {"a": math.exp(raw[0]) * scale ** raw[1], "b": raw[1], "c": math.exp(raw[2])}
     if law == "broken":
-        found |= {"d": scale * math.exp(raw[3]), "f": math.exp(raw[4]), "g": raw[5]}
+        found |= {"d": scale * math.exp(raw[3]), "f": math.exp(raw[4]), "g": raw[5] - raw[1]}
     return {name: float(value) for name, value in found.items()}
 
 
@@ -189,7 +190,7 @@ def _bounds(law: Law, u: Array, y: Array) -> tuple[Array, Array]:
     smallest = math.log(y.min())
     low, high = [smallest - 20, 0.0, smallest - 20], [math.log(y.max()) + 20, 10.0, smallest + 0.1]
     if law == "broken":
-        low += [float(u.min()), math.log(0.05), -10.0]
+        low += [float(u.min()), math.log(0.05), 0.0]
         high += [float(u.max()), math.log(3.0), 10.0]
     return np.array(low), np.array(high)
 
@@ -204,7 +205,7 @@ def _starts(law: Law, u: Array, y: Array) -> list[Array]:
             continue
         for where, bend in itertools.product(BREAKS, BENDS):
             d = float(u.min() + where * (u.max() - u.min()))
-            made.append(np.array([*start, d, math.log(0.3), bend]))
+            made.append(np.array([*start, d, math.log(0.3), b + bend]))
     return made
 
 
