@@ -22,7 +22,16 @@ from spikern.data import load
 from spikern.data.files import FOLDER
 from spikern.events import encoded
 from spikern.plot import Look
-from spikern.study import command, figures, growth, protocol, robustness, table, trainings
+from spikern.study import (
+    command,
+    figures,
+    growth,
+    protocol,
+    robustness,
+    table,
+    tables,
+    trainings,
+)
 from spikern.study.claim import claim, died
 from spikern.study.jobs import canonical, files, key
 from spikern.study.page import filled
@@ -469,6 +478,44 @@ def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainings, "fit", diverges)
     assert trainings.validate(small("LIF"), tmp_path / "x") == {"validation_accuracy": 0.0}
+
+
+def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, monkeypatch):
+    def diverges_late(network, dataset, training, seed, checkpoint):
+        if training.learning_rate > 0.02 and seed == 1:
+            raise DivergedError("on purpose")
+        return train_and_test(network, dataset, training, seed, checkpoint)
+
+    train_and_test = trainings.train_and_test
+    monkeypatch.setattr(trainings, "train_and_test", diverges_late)
+    accuracies = {0.005: 0.5, 0.01: 0.6, 0.03: 0.9}
+    monkeypatch.setattr(
+        protocol,
+        "validate",
+        lambda run, checkpoint: {"validation_accuracy": accuracies[run.training.learning_rate]},
+    )
+    plan = replace(
+        protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief(),
+        learning_rates=tuple(accuracies),
+    )
+    part = protocol.carried_out(plan, tmp_path, workers=1)
+    for model in plan.models:
+        assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
+        assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]
+    assert {run["learning_rate"] for run in part["runs"]} == {0.01}
+    assert "0.03: 90.0 %, diverged later |" in tables.tuning(part)
+
+
+def test_variants_that_diverge_are_an_error(tmp_path, monkeypatch):
+    train = protocol.train
+    monkeypatch.setattr(
+        protocol,
+        "train",
+        lambda run, path: train(run, path) if run.recurrent else {"diverged": "on purpose"},
+    )
+    plan = protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief()
+    with pytest.raises(DataError, match="state lower rates"):
+        protocol.carried_out(plan, tmp_path, workers=1)
 
 
 def test_claims_of_a_study_are_about_bits_where_fewer_win():

@@ -1,7 +1,8 @@
 """The protocol of a study of one data set, the same for every model, spiking or standard.
 
 1. Search: the same learning rates are tried with every model, judged on validation, with a seed
-   that no reported training has.
+   that no reported training has. A rate at which a reported training diverges gives way to the
+   next best.
 2. Train: every model with every seed at one number of parameters; the epoch is chosen on
    validation, the test split is looked at once.
 3. Choose, on validation, the best spiking and the best standard model; claims are about these.
@@ -120,32 +121,41 @@ def carried_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> 
             for config, found in zip(configs, jobs(train, configs))
         ]
 
+    def held(configs: Sequence[Run]) -> list[dict[str, Any]]:
+        made = trained(configs)
+        if lost := [run for run in made if "diverged" in run]:
+            raise DataError(f"of the variants {len(lost)} diverged, state lower rates: {lost}")
+        return made
+
     epochs = plan.trial_epochs or plan.training.epochs
     tried = study.grid(
         replace(first, training=replace(plan.training, epochs=epochs)),
         {"model": plan.models, "training.learning_rate": plan.learning_rates},
     )
     tuning = searched(tried, jobs(validate, tried))
-    tuned = {
-        model: replace(first, model=model, training=replace(plan.training, **found["best"]))
-        for model, found in tuning.items()
-    }
-    runs = trained(
-        [one for base in tuned.values() for one in study.grid(base, {"seed": range(plan.seeds)})]
-    )
+    while True:
+        tuned = {
+            model: replace(first, model=model, training=replace(plan.training, **found["best"]))
+            for model, found in tuning.items()
+        }
+        seeds: dict[str, Sequence[Any]] = {"seed": range(plan.seeds)}
+        runs = trained([one for base in tuned.values() for one in study.grid(base, seeds)])
+        diverged = {run["model"] for run in runs if "diverged" in run}
+        if not diverged:
+            break
+        tuning |= {model: next_best(tuning[model]) for model in diverged}
     best = {kind: chosen(runs, kind) for kind in ("spiking", "standard")}
     base = tuned[best["spiking"]]
-    seeds: dict[str, Sequence[Any]] = {"seed": range(plan.variant_seeds)}
+    seeds = {"seed": range(plan.variant_seeds)}
     ablations = {
-        name: trained(study.grid(replace(base, **ABLATIONS[name]), seeds))
-        for name in plan.ablations
+        name: held(study.grid(replace(base, **ABLATIONS[name]), seeds)) for name in plan.ablations
     }
     limited = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
-    frontier = trained(study.grid(limited, {"training.rate_penalty": plan.penalties, **seeds}))
+    frontier = held(study.grid(limited, {"training.rate_penalty": plan.penalties, **seeds}))
     growth = []
     if plan.budgets:
         sizes = {"budget": plan.budgets, **seeds}
-        growth = [run for name in best.values() for run in trained(study.grid(tuned[name], sizes))]
+        growth = [run for name in best.values() for run in held(study.grid(tuned[name], sizes))]
     part = {
         "plan": asdict(plan),
         "dataset": describe(loaded(plan.dataset, plan.sequences)),
@@ -169,8 +179,31 @@ def searched(tried: Sequence[Run], results: Sequence[dict[str, Any]]) -> dict[st
         trial = {"settings": settings, "accuracy": result["validation_accuracy"]}
         found.setdefault(run.model, {"trials": []})["trials"].append(trial)
     for of_model in found.values():
-        of_model["best"] = max(of_model["trials"], key=lambda t: float(t["accuracy"]))["settings"]
+        of_model["best"] = best_settings(of_model["trials"])
     return found
+
+
+def best_settings(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of the trials, those of the best, the first of equals."""
+    return dict(max(trials, key=lambda trial: float(trial["accuracy"]))["settings"])
+
+
+def next_best(found: dict[str, Any]) -> dict[str, Any]:
+    """What was searched, with the best rate marked as one at which a reported training diverged.
+
+    >>> trials = [{"settings": {"learning_rate": rate}, "accuracy": reached}
+    ...           for rate, reached in ((0.1, 0.9), (0.01, 0.8))]
+    >>> next_best({"trials": trials, "best": {"learning_rate": 0.1}})["best"]
+    {'learning_rate': 0.01}
+    """
+    trials = [
+        trial | {"diverged": True} if trial["settings"] == found["best"] else trial
+        for trial in found["trials"]
+    ]
+    left = [trial for trial in trials if "diverged" not in trial]
+    if not left:
+        raise DataError("trainings diverged at every rate that was tried; state lower ones")
+    return {"trials": trials, "best": best_settings(left)}
 
 
 def chosen(runs: Sequence[dict[str, Any]], kind: str) -> str:

@@ -115,15 +115,16 @@ def claims(part: Part) -> str:
 
 
 def tuning(part: Part) -> str:
-    """Every learning rate that was tried, with its validation accuracy; the best is first."""
+    """Every learning rate that was tried, with its validation accuracy; the one taken is first."""
     lines = []
     for model, found in part["tuning"].items():
-        ranked = sorted(found["trials"], key=lambda trial: -trial["accuracy"])
+        ranked = sorted(found["trials"], key=lambda t: ("diverged" in t, -t["accuracy"]))
         lines.append(
             [
                 model,
                 *(
                     f"{t['settings']['learning_rate']:.2g}: {100 * t['accuracy']:.1f} %"
+                    + (", diverged later" if "diverged" in t else "")
                     for t in ranked
                 ),
             ]

@@ -69,9 +69,15 @@ def prepared(run: Run) -> tuple[Network, Dataset]:
 
 
 def train(run: Run, checkpoint: Path) -> dict[str, Any]:
-    """A run as a job: what `train_and_test` returns but its epochs, and its robustness."""
+    """A run as a job: what `train_and_test` returns but its epochs, and its robustness.
+
+    Of a training that diverges {"diverged": what was said of it}.
+    """
     network, dataset = prepared(run)
-    result = train_and_test(network, dataset, run.training, run.seed, checkpoint)
+    try:
+        result = train_and_test(network, dataset, run.training, run.seed, checkpoint)
+    except DivergedError as error:
+        return {"diverged": str(error)}
     del result["epochs"]  # they are in the checkpoint
     return result | {
         "hidden": network.body.hidden_size,
