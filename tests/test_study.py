@@ -488,6 +488,7 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
 
     train_and_test = trainings.train_and_test
     monkeypatch.setattr(trainings, "train_and_test", diverges_late)
+    monkeypatch.setattr(protocol, "timed", lambda runs, out: [])
     accuracies = {0.005: 0.5, 0.01: 0.6, 0.03: 0.9}
     monkeypatch.setattr(
         protocol,
