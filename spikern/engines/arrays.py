@@ -15,9 +15,9 @@ from spikern.engines.team import in_threads
 
 BLOCKS = 16
 """At most so many blocks of samples, each with its own sums of gradients."""
-SAMPLES = 4
+SAMPLES = 8
 """A block has so many samples, if there are: to call a kernel costs as much as a sample."""
-SUMS_BYTES = 1 << 25
+SUMS_BYTES = 20_000_000
 """Fewer blocks if their sums would take more than this."""
 DENSE_INPUT = 0.3
 """An input with a greater share of nonzero entries is multiplied as a matrix."""

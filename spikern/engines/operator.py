@@ -133,7 +133,7 @@ def _run_backward(
         )  # fmt: skip
         backward = kernel_entry(each[k], "backward")
         in_threads(lambda block, f=backward, r=rest: f(block, *r), blocks)  # type: ignore[misc]
-        d_in, d_rec, d_links, d_bias, d_params = (s.sum(0) for s in sums)
+        d_in, d_rec, d_links, d_bias, d_params = map(summed, sums)
         w_in, _, w_rec, _, _, at, to = tensors[FIELDS * k : FIELDS * (k + 1)]
         g_in = d_in.t().contiguous()
         if projected:
@@ -145,6 +145,14 @@ def _run_backward(
         given, above, w_above = np.empty((0, 0, 0), np.float32), d_current.numpy(), array(w_in.t())
     d_x = d_current @ tensors[0] if wants_x else x.new_empty(0)
     return [d_x, *gradients]
+
+
+def summed(blocks: Tensor) -> Tensor:
+    """The sum over blocks, in the place of the first."""
+    total = blocks[0]
+    for other in blocks[1:]:
+        total += other
+    return total
 
 
 @_run_backward.register_fake
