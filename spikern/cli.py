@@ -132,8 +132,8 @@ class Count:
 
     run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
     """Folder of a finished `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
-    seed: int = 0
-    """Which of the run's trainings."""
+    seed: int | None = None
+    """Which of the run's trainings; none: the first, or the checkpoint's own."""
     tables: Path | None = None
     """Folder with energy tables of your own, beside those that come with spikern."""
     against: tuple[str, ...] = ()

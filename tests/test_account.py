@@ -200,6 +200,11 @@ def test_one_checkpoint_against_one_model(folder, capsys):
         assert (folder / "count.json").read_text() == before
 
 
+def test_a_checkpoint_of_another_seed_is_refused(folder, capsys):
+    path = folder / "jobs" / "LIF-0.safetensors"
+    assert "is of seed 0, got seed 1; leave it out" in refused(capsys, "count", path, "--seed", "1")
+
+
 def test_a_standard_checkpoint_alone_is_counted(folder, capsys):
     main(["count", str(folder / "jobs" / "LSTM-0.safetensors"), "--json"])
     found = json.loads(capsys.readouterr().out)

@@ -198,6 +198,18 @@ def test_baseline_lengths(kind):
     torch.testing.assert_close(h[:, 1:], h_alone, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_baseline_packs_only_where_a_sequence_is_short(kind, monkeypatch):
+    def packs(*_, **__):
+        raise AssertionError("packed")
+
+    monkeypatch.setattr("spikern.baselines.pack_padded_sequence", packs)
+    layer, x = Baseline(kind, 3, 5), torch.randn(9, 2, 3)
+    assert torch.equal(layer(x, lengths=torch.tensor([9, 9]))[0], layer(x)[0])
+    with pytest.raises(AssertionError, match="packed"):
+        layer(x, lengths=torch.tensor([9, 8]))
+
+
 def test_answers():
     x = torch.arange(6.0).reshape(3, 2, 1)
     lengths = torch.tensor([3, 2])

@@ -40,11 +40,11 @@ class Model(NamedTuple):
     counts: Counts
 
 
-def open_run(path: Path, seed: int = 0) -> Run:
+def open_run(path: Path, seed: int | None = None) -> Run:
     """The run in a folder of `spikern compare`, or in one checkpoint jobs/NAME-SEED.safetensors.
 
-    A checkpoint asks about its own model and seed only. Raises DataError if there is no finished
-    run, InputError if the run has no such seed.
+    A folder is asked about one seed, None being its first; a checkpoint about its own model and
+    seed. Raises DataError if there is no finished run, InputError if it has no such seed.
     """
     path = Path(path)
     if path.suffix == SUFFIX:
@@ -53,10 +53,13 @@ def open_run(path: Path, seed: int = 0) -> Run:
         name, _, number = path.stem.rpartition("-")
         if path.parent.name != "jobs" or not name or not number.isdigit():
             raise DataError(f"{path} is no checkpoint of a comparison, jobs/NAME-SEED{SUFFIX}")
+        if seed not in (None, int(number)):
+            raise InputError(f"{path} is of seed {number}, got seed {seed}; leave it out")
         run = open_run(path.parent.parent, int(number))
         boundary.check_choice("model of the run", name, run.models)
         return run._replace(models=(name,))
     comparison = read_settings(path)
+    seed = seed or 0
     if not 0 <= seed < comparison.seeds:
         raise InputError(f"{path} has the seeds 0 to {comparison.seeds - 1}, got {seed}")
     for model in comparison.models:
