@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from spikern.data import (
     archive,
+    copying,
     digits,
     files,
     fsdd,
@@ -42,6 +44,12 @@ class Entry(NamedTuple):
 
 
 DATASETS: dict[str, Entry] = {
+    **{
+        f"copy_{delay}": Entry(
+            f"{copying.TITLE} of {delay} steps", copying.FILES, partial(copying.load, delay)
+        )
+        for delay in (5, 20, 80)
+    },
     "digits": Entry(digits.TITLE, digits.FILES, digits.load),
     "fsdd": Entry(fsdd.TITLE, fsdd.FILES, fsdd.official),
     "fsdd_events": Entry(f"{fsdd.TITLE}, from events", fsdd.FILES, fsdd.official_events),
@@ -68,9 +76,9 @@ def load(name: str) -> Dataset:
 
     >>> load("digit")
     Traceback (most recent call last):
-    spikern.types.InputError: no dataset 'digit'; did you mean 'digits'? there are: digits, \
-fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, japanese_vowels, psmnist, qtdb, shd, \
-smnist, ssc, tinyshakespeare, ts:PATH
+    spikern.types.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
+copy_20, copy_80, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
+japanese_vowels, psmnist, qtdb, shd, smnist, ssc, tinyshakespeare, ts:PATH
     """
     if name.startswith(ARCHIVE):
         return archive.load(Path(name.removeprefix(ARCHIVE)))
