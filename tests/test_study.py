@@ -26,6 +26,7 @@ from spikern.study import (
     command,
     figures,
     growth,
+    parts,
     protocol,
     robustness,
     table,
@@ -521,6 +522,31 @@ def test_variants_that_diverge_are_an_error(tmp_path, monkeypatch):
     plan = protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief()
     with pytest.raises(DataError, match="state lower rates"):
         protocol.carried_out(plan, tmp_path, workers=1)
+
+
+def test_growth_is_fitted_against_parameters_and_operations():
+    """Operations grow here as the square of the parameters, so their exponent is half as large."""
+
+    def run(budget, noise):
+        ops = {"body": {"ac": {"recurrent": budget**2 * 5}, "mac": budget**2 * 15}}
+        return {
+            "model": "LIF",
+            "budget": budget,
+            "parameters": budget,
+            "ops": ops,
+            "inferences": 10,
+            "test_accuracy": 1 - noise * budget**-0.5,
+        }
+
+    sizes = [1e3, 2e3, 4e3, 8e3]
+    runs = [run(budget, noise) for budget in sizes for noise in (0.99, 1.0, 1.01)]
+    part = {"plan": {"measure": "accuracy"}, "growth": runs}
+    assert parts.grown(part, "operations")["LIF"][0] == [2 * n**2 for n in sizes]
+    found = {law["axis"]: law for law in parts.laws(part)}
+    assert found["parameters"]["parameters"]["b"] == pytest.approx(0.5, abs=0.01)  # of the seeds
+    assert found["operations"]["parameters"]["b"] == pytest.approx(0.25, abs=0.01)
+    assert found["operations"]["prediction"]["x"] == 4 * 2 * sizes[-1] ** 2
+    assert "| LIF | operations | power |" in tables.growth({"laws": list(found.values())})
 
 
 def test_claims_of_a_study_are_about_bits_where_fewer_win():

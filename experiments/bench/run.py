@@ -25,10 +25,12 @@ HERE = Path(__file__).parent
 PAGES = {
     HERE / "README.md": ("machine", "results", "goals"),
     HERE.parent.parent / "docs" / "performance.md": (
-        "machine", "results", "goals", "shares", "rates",
+        "machine", "results", "goals", "shares", "rates", "other machine", "other goals",
     ),
 }  # fmt: skip
 """The pages, and the places in them that are filled in."""
+OTHER = HERE / "results_epyc.json"
+"""An earlier run, on a processor of another maker; of it the pages have the goals only."""
 RUNTIME, EQUAL = "ONNX Runtime LSTM", "ONNX Runtime LSTM, equal parameters"
 TRAIN = ("snnTorch RLeaky", "nn.LSTM", "nn.RNN")
 GOALS: dict[tuple[str, str], dict[str, float]] = {
@@ -64,7 +66,7 @@ def main(cfg: Config) -> None:
         say("sweeps")
         results["sweep"] = sweep(cfg.sweep_repeats, cfg.settings.threads, say)
         atomic.write(path, json.dumps(results, indent=1))
-    results = json.loads(path.read_text())
+    results, other = json.loads(path.read_text()), json.loads(OTHER.read_text())
     style = {"svg.fonttype": "none", "svg.hashsalt": "cost"}
     with matplotlib.rc_context(style):
         figure(results["sweep"]).savefig(HERE / "cost.svg", metadata={"Date": None})
@@ -74,6 +76,8 @@ def main(cfg: Config) -> None:
         "shares": shares(results["shares"]),
         "rates": rates(results["rates"]),
         "machine": machine(results["provenance"], results["settings"]),
+        "other goals": goals(other["rows"], fastest(other)),
+        "other machine": machine(other["provenance"], other["settings"]),
     }
     for page, places in PAGES.items():
         wanted = {place: made[place] for place in places}

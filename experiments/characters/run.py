@@ -22,7 +22,7 @@ PLANS = (
         learning_rates=(3e-3, 1e-2, 3e-2, 1e-1),
         trial_epochs=1,
         penalties=(1.0, 10.0),
-        budgets=(2_200, 4_200, 8_000, 16_000, 32_000, 64_000, 128_000),
+        budgets=(2_300, 4_200, 8_000, 16_000, 32_000, 64_000, 128_000),
         measure="bits",
         answer="every_step",
     ),

@@ -18,7 +18,7 @@ BLOCKS = 16
 SAMPLES = 8
 """A block has so many samples, if there are: to call a kernel costs as much as a sample."""
 SUMS_BYTES = 20_000_000
-"""Fewer blocks if their sums would take more than this."""
+"""Fewer blocks if their sums would take more than this, but two, so that two threads have work."""
 DENSE_INPUT = 0.3
 """An input with a greater share of nonzero entries is multiplied as a matrix."""
 NARROW = 16
@@ -76,7 +76,8 @@ def array(x: Tensor) -> Any:
 
 def edges_of(batch: int, weights: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Where each block of samples begins: a matter of sizes alone, never of threads."""
-    blocks = max(1, min(-(-batch // SAMPLES), BLOCKS, SUMS_BYTES // (4 * max(weights, 1))))
+    affordable = max(2, SUMS_BYTES // (4 * max(weights, 1)))
+    blocks = min(-(-batch // SAMPLES), BLOCKS, affordable)
     return cut(batch, blocks)
 
 

@@ -28,6 +28,10 @@ AXES = {
     "weights": "noise on the weights (deviations)",
 }
 """What a disturbance is called on its axis."""
+SIZES = {"parameters": "parameters", "operations": "AC and MAC of one inference"}
+"""What a size is called on its axis."""
+COLUMNS = 3
+"""Panels of a figure in a row."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,23 @@ def made(results: dict[str, Any]) -> dict[str, str]:
 
 
 def drawn(part: dict[str, Any]) -> Figure:
-    """Frontier and robustness of a data set, and growth where it was measured; a panel each."""
+    """Frontier and robustness of a data set, then growth where it was measured; a panel each."""
     names = list(part["runs"][0]["robustness"])
     panels: list[Callable[..., Axes]] = [
         _frontier,
         *(partial(_robust, name=name) for name in names),
     ]
-    panels += [_growth] if part["growth"] else []
-    figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(panels))
+    if part["growth"]:
+        panels += [partial(_growth, against=against) for against in parts.AXES]
+    rows = -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(4.4 * COLUMNS, 3.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     for axis, panel in zip(axes, panels):
         panel(axis, part)
-    for axis in axes[1:]:
+    for axis in axes[1 : len(panels)]:
         axis.get_legend().remove()  # the first panel has all models
+    for axis in axes[len(panels) :]:
+        axis.remove()
     return figure
 
 
@@ -120,11 +128,11 @@ def _robust(axis: Axes, part: dict[str, Any], name: str) -> Axes:
     return figures.levels(axis, curves, _looks(part), AXES[name])
 
 
-def _growth(axis: Axes, part: dict[str, Any]) -> Axes:
-    """What is missed against parameters, with the fitted power law and its prediction."""
+def _growth(axis: Axes, part: dict[str, Any], against: parts.Axis) -> Axes:
+    """What is missed against size, with the fitted power law and its prediction."""
     look = _looks(part)
-    for model, (sizes, missed) in parts.grown(part).items():
+    for model, (sizes, missed) in parts.grown(part, against).items():
         figures.growth(axis, model, fit(sizes, missed), look[model], parts.BEYOND)
     bits = part["plan"]["measure"] == "bits"
-    axis.set(xlabel="parameters", ylabel="bits per answer" if bits else "1 - test accuracy")
+    axis.set(xlabel=SIZES[against], ylabel="bits per answer" if bits else "1 - test accuracy")
     return axis

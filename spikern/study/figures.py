@@ -91,5 +91,7 @@ def growth(axis: Axes, name: str, fit: Fit, look: Look, beyond: float = 4.0) -> 
         if said:
             axis.annotate(said, (x[-1], found[-1].y), color=MUTED, ha="right", va="bottom")
     axis.set(xscale="log", yscale="log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.legend(frameon=False)
     return tidy(axis)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from spikern.statistics import mean
 from spikern.study.growth import fit, predict
 
 Part = dict[str, Any]
 """Of results.json, or one of its runs."""
+Axis = Literal["parameters", "operations"]
+AXES: tuple[Axis, ...] = ("parameters", "operations")
+"""What growth is measured in; operations are the AC and MAC of one inference."""
 BEYOND = 4.0
 """How many times the largest measured size a prediction reaches."""
 
@@ -47,20 +50,34 @@ def energies(runs: Sequence[Part]) -> list[float]:
     return sorted(1e-12 * mean(found) for found in priced)
 
 
-def grown(part: Part) -> dict[str, tuple[list[float], list[list[float]]]]:
+def grown(part: Part, axis: Axis) -> dict[str, tuple[list[float], list[list[float]]]]:
     """Of every model of a study of growth: its sizes, and at each what every seed missed.
 
     What is missed is 1 - accuracy, or bits.
     """
     found = {}
     for model, runs in by_model(part["growth"]).items():
-        missed: dict[float, list[float]] = {}
+        by_budget: dict[int, list[Part]] = {}
         for run in runs:
-            bits = part["plan"]["measure"] == "bits"
-            error = run["bits"] if bits else 1 - run["test_accuracy"]
-            missed.setdefault(float(run["parameters"]), []).append(error)
-        found[model] = (list(missed), list(missed.values()))
+            by_budget.setdefault(run["budget"], []).append(run)
+        found[model] = (
+            [size(of_budget, axis) for of_budget in by_budget.values()],
+            [[missed(part, run) for run in of_budget] for of_budget in by_budget.values()],
+        )
     return found
+
+
+def size(runs: Sequence[Part], axis: Axis) -> float:
+    """How large the runs of one budget are, in the mean over seeds."""
+    if axis == "parameters":
+        return float(runs[0]["parameters"])
+    return per_inference(runs, "ac") + per_inference(runs, "mac")
+
+
+def missed(part: Part, run: Part) -> float:
+    """What a run misses: bits, or what its accuracy lacks of 1."""
+    bits = part["plan"]["measure"] == "bits"
+    return float(run["bits"] if bits else 1 - run["test_accuracy"])
 
 
 def laws(part: Part) -> list[Part]:
@@ -69,17 +86,19 @@ def laws(part: Part) -> list[Part]:
     The law with a break is fitted where there are seven sizes, which it needs.
     """
     found = []
-    for model, (sizes, values) in grown(part).items():
-        for law in ("power", "broken") if len(sizes) > 6 else ("power",):
-            fitted = fit(sizes, values, law)
-            found.append(
-                {
-                    "model": model,
-                    "law": law,
-                    "parameters": fitted.parameters,
-                    "interval_of_b": fitted.intervals["b"],
-                    "error": fitted.error,
-                    "prediction": predict(fitted, [BEYOND * max(sizes)])[0]._asdict(),
-                }
-            )
+    for axis in AXES:
+        for model, (sizes, values) in grown(part, axis).items():
+            for law in ("power", "broken") if len(sizes) > 6 else ("power",):
+                fitted = fit(sizes, values, law)
+                found.append(
+                    {
+                        "model": model,
+                        "axis": axis,
+                        "law": law,
+                        "parameters": fitted.parameters,
+                        "interval_of_b": fitted.intervals["b"],
+                        "error": fitted.error,
+                        "prediction": predict(fitted, [BEYOND * max(sizes)])[0]._asdict(),
+                    }
+                )
     return found

@@ -186,7 +186,7 @@ def times(part: Part) -> str:
 
 
 def growth(part: Part) -> str:
-    """The laws fitted to how what is missing falls with parameters, and what they predict."""
+    """The laws fitted to how what is missing falls with growth, and what they predict."""
     lines = []
     for law in part["laws"]:
         letters = ", ".join(f"{name} {value:.3g}" for name, value in law["parameters"].items())
@@ -195,6 +195,7 @@ def growth(part: Part) -> str:
         lines.append(
             [
                 law["model"],
+                law["axis"],
                 law["law"],
                 letters,
                 f"{low:.2g} to {high:.2g}",
@@ -202,7 +203,7 @@ def growth(part: Part) -> str:
                 f"{last['y']:.3g} ({last['low']:.3g} to {last['high']:.3g})",
             ]
         )
-    head = ["model", "law", "fitted", "interval of b", "error of the fit (log)"]
+    head = ["model", "growth in", "law", "fitted", "interval of b", "error of the fit (log)"]
     return table([*head, f"prediction at {BEYOND:g} times the largest size"], lines)
 
 
