@@ -210,6 +210,23 @@ def test_random_weights_part_from_the_reference_only_at_threshold():
         assert (u[0][wrong].abs() < 1e-4).all()
 
 
+@pytest.mark.parametrize(
+    ("batch", "weights", "blocks"),
+    [
+        (1, 10, 1),
+        (8, 10, 1),
+        (9, 10, 2),
+        (64, 10, 8),
+        (1000, 10, 16),
+        (64, 10**9, 2),
+        (3, 10**9, 1),
+    ],
+)
+def test_blocks_are_few_where_weights_are_many_but_two_threads_have_work(batch, weights, blocks):
+    edges = arrays.edges_of(batch, weights)
+    assert (len(edges), edges[0], edges[-1]) == (blocks + 1, 0, batch)
+
+
 def test_the_number_of_threads_changes_nothing():
     layer = dyadic_layer("ALIF", 6, 33)
     with torch.no_grad():

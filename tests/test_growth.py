@@ -25,6 +25,14 @@ def test_a_power_law_without_noise_is_found():
     assert found.error < 1e-6
 
 
+def test_no_law_says_that_growth_does_harm():
+    """The planted fault: an error that rises again, which a bend upwards would follow."""
+    rising = [[0.1], [0.07], [0.05], [0.05], [0.06], [0.08], [0.12]]
+    found = fit(SIZES[:7], [3 * values for values in rising], "broken", refits=2)
+    assert found.parameters["b"] >= 0
+    assert found.parameters["b"] + found.parameters["g"] >= -1e-9  # a sum of rounded numbers
+
+
 def test_a_broken_law_without_noise_is_found():
     found = fit(SIZES, noised("broken", BROKEN, noise=0.0), "broken", refits=2)
     # six letters from eight points: the curve is found tightly, its letters less so
