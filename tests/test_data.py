@@ -172,6 +172,24 @@ def test_an_unknown_name_gets_the_nearest():
         load("QTBD")
 
 
+def test_copy_asks_for_the_symbols_that_were_shown():
+    data = load("copy_20")
+    for part in (data.train, data.validation, data.test):
+        x, y = part.x, part.y
+        assert ((x == 0) | (x == 1)).all()
+        for k, due in ((0, 34), (1, 39)):
+            shown = x[5 * k : 5 * k + 5]
+            assert (shown.sum(2) == 1).all()
+            assert (shown.argmax(2) == y[due]).all()
+        assert not x[10:30].any()
+        assert x[30:, :, 8].all()
+        assert not x[30:, :, :8].any()
+        assert ((y != UNLABELLED).sum(0) == 2).all()
+        assert len(torch.unique(8 * y[34] + y[39])) == 64
+    assert not torch.equal(data.train.y, data.test.y)
+    assert load("copy_320").train.x.shape == (340, 1000, 9)
+
+
 def test_the_table_names_what_is_loaded():
     assert load("digits").name == "digits"
     numbers_by_value = functools.partial(re.sub, r"\d+", lambda n: f"{int(n[0]):09}")

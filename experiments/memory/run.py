@@ -12,14 +12,13 @@ import matplotlib
 import tyro
 from matplotlib.figure import Figure
 
-from spikern.plot import MUTED, looks
+from spikern.data.copying import DELAYS, SYMBOLS
+from spikern.plot import MUTED
 from spikern.study import command, figures, parts
 from spikern.study.protocol import Plan
 from spikern.train import Training
 
 HERE = Path(__file__).parent
-DELAYS = (5, 20, 80)
-CHANCE = 1 / 8
 PLANS = tuple(
     Plan(
         f"copy_{delay}",
@@ -43,14 +42,9 @@ def drawn(studied: list[parts.Part]) -> Figure:
     for delay, part in zip(DELAYS, studied):
         for model, runs in parts.by_model(part["runs"]).items():
             curves.setdefault(model, {})[delay] = [run["test_accuracy"] for run in runs]
-    kinds = {
-        run["model"]: {"name": run["model"], "kind": run["kind"]} for run in studied[0]["runs"]
-    }
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axis = figures.levels(
-        figure.add_subplot(), curves, looks(list(kinds.values())), "delay (steps)"
-    )
-    axis.axhline(CHANCE, color=MUTED, lw=0.8, ls=":")
+    axis = figures.levels(figure.add_subplot(), curves, command.looks_of(studied), "delay (steps)")
+    axis.axhline(1 / SYMBOLS, color=MUTED, lw=0.8, ls=":")
     axis.set_xscale("log")
     axis.set_xticks(DELAYS, labels=[str(delay) for delay in DELAYS], minor=False)
     axis.minorticks_off()

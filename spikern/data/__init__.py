@@ -48,7 +48,7 @@ DATASETS: dict[str, Entry] = {
         f"copy_{delay}": Entry(
             f"{copying.TITLE} of {delay} steps", copying.FILES, partial(copying.load, delay)
         )
-        for delay in (5, 20, 80)
+        for delay in copying.DELAYS
     },
     "digits": Entry(digits.TITLE, digits.FILES, digits.load),
     "fsdd": Entry(fsdd.TITLE, fsdd.FILES, fsdd.official),
@@ -77,7 +77,7 @@ def load(name: str) -> Dataset:
     >>> load("digit")
     Traceback (most recent call last):
     spikern.types.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
-copy_20, copy_80, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
+copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
 japanese_vowels, psmnist, qtdb, shd, smnist, ssc, tinyshakespeare, ts:PATH
     """
     if name.startswith(ARCHIVE):

@@ -2,7 +2,8 @@
 
 Each of two of eight symbols is shown for 5 steps of 1 ms, one event a step on a channel of its own.
 After the delay a ninth channel asks twice for 5 steps, and at the last of these the next symbol is
-due, in order. Chance is one in eight; to answer is to hold 6 bits over the delay.
+due, in order. Chance is one in eight; to answer is to hold 6 bits over the delay. There are but
+64 different sequences, and all are in every split: this asks for memory, not for generalisation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from spikern.data.dataset import UNLABELLED, Dataset, Split
 
 TITLE = "Copy two symbols after a delay"
 FILES: tuple[str, ...] = ()
+DELAYS = (5, 20, 80, 320)
+"""Steps, of the data sets that have a name."""
 SYMBOLS = 8
 """Classes, one channel each; one channel more asks."""
 LENGTH = 2
