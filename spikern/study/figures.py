@@ -35,7 +35,7 @@ def panels(number: int) -> tuple[Figure, list[Axes]]:
 
 
 def levels(axis: Axes, curves: Curves, looks: Mapping[str, Look], xlabel: str) -> Axes:
-    """Mean accuracy and its 95 % interval against a level, a line a model.
+    """Mean accuracy and its 95 % interval, as far as it lies in 0..1, a line a model.
 
     >>> from matplotlib.figure import Figure
     >>> looks = {"LIF": Look("#0b62a8", "o", "-")}
@@ -48,7 +48,7 @@ def levels(axis: Axes, curves: Curves, looks: Mapping[str, Look], xlabel: str) -
         x = sorted(curve)
         middle = np.array([mean(curve[level]) for level in x])
         found = [summary(curve[level])["ci95"] or (m, m) for level, m in zip(x, middle)]
-        low, high = np.array(found).T
+        low, high = np.clip(found, 0.0, 1.0).T
         axis.fill_between(x, low, high, color=look.colour, alpha=0.12, lw=0)
         axis.plot(x, middle, look.line, marker=look.marker, color=look.colour, label=model)
     axis.set(xlabel=xlabel, ylabel="test accuracy")
