@@ -12,19 +12,23 @@ import matplotlib
 import tyro
 from matplotlib.figure import Figure
 
+from spikern import atomic
 from spikern.data.copying import DELAYS, SYMBOLS
 from spikern.plot import MUTED
-from spikern.study import command, figures, parts
+from spikern.statistics import claims
+from spikern.study import command, figures, page, parts, tables
 from spikern.study.protocol import Plan
 from spikern.train import Training
 
 HERE = Path(__file__).parent
+PLAIN = "LIF"
+"""The spiking neuron that neither adapts nor resonates."""
 PLANS = tuple(
     Plan(
         f"copy_{delay}",
         3_000,
         Training(epochs=60, batch_size=20),
-        spiking=("LIF", "ALIF", "BRF"),
+        spiking=(PLAIN, "ALIF", "BRF"),
         standard=("GRU", "LSTM"),
         learning_rates=(3e-3, 1e-2, 3e-2, 1e-1),
         trial_epochs=20,
@@ -34,6 +38,23 @@ PLANS = tuple(
     )
     for delay in DELAYS
 )
+
+
+def among_spiking(studied: list[parts.Part]) -> str:
+    """What adapts or resonates beside what does neither; a verdict holds for a delay's claims."""
+    found = {}
+    for delay, part in zip(DELAYS, studied):
+        accuracy = {
+            model: [run["test_accuracy"] for run in runs]
+            for model, runs in parts.by_model(part["runs"]).items()
+        }
+        pairs = {
+            f"{model} > {PLAIN}, {delay} steps": (accuracy[model], accuracy[PLAIN])
+            for model in part["plan"]["spiking"]
+            if model != PLAIN
+        }
+        found |= claims(pairs)
+    return tables.claims({"plan": studied[0]["plan"], "claims": found})
 
 
 def drawn(studied: list[parts.Part]) -> Figure:
@@ -58,3 +79,6 @@ if __name__ == "__main__":
         studied = json.loads((HERE / "results.json").read_text())["parts"]
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "memory"}):
             drawn(studied).savefig(HERE / "memory.svg", metadata={"Date": None})
+        readme = HERE / "README.md"
+        text = page.filled(readme.read_text(), {"among spiking": among_spiking(studied)})
+        atomic.write(readme, text)
