@@ -1,4 +1,4 @@
-"""The tables of docs/results.md, made from the results files of the studies.
+"""The tables and the figure of docs/results.md, made from the results files of the studies.
 
 python docs/results_page.py     # fill them in
 """
@@ -9,12 +9,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
+from matplotlib.figure import Figure
+
 from spikern import atomic
 from spikern.statistics import mean
-from spikern.study import page, parts, tables
+from spikern.study import command, figures, page, parts, tables
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
+FIGURE = ROOT / "docs" / "_static" / "frontier.svg"
 
 
 def studies() -> Iterator[parts.Part]:
@@ -108,5 +112,17 @@ def made() -> dict[str, str]:
     return {"overall": overall(), "ratios": ratios(), "claims": verdicts()}
 
 
+def drawn() -> Figure:
+    """Accuracy against operations on every data set, a panel each."""
+    found = list(studies())
+    look = command.looks_of(found)
+    figure, axes = figures.panels(len(found))
+    for axis, part in zip(axes, found):
+        command.frontier(axis, part, look).set_title(part["dataset"]["name"])
+    return figure
+
+
 if __name__ == "__main__":
     atomic.write(PAGE, page.filled(PAGE.read_text(), made()))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "results"}):
+        drawn().savefig(FIGURE, metadata={"Date": None})

@@ -30,8 +30,6 @@ AXES = {
 """What a disturbance is called on its axis."""
 SIZES = {"parameters": "parameters", "operations": "AC and MAC of one inference"}
 """What a size is called on its axis."""
-COLUMNS = 3
-"""Panels of a figure in a row."""
 
 
 @dataclass(frozen=True)
@@ -84,39 +82,42 @@ def made(results: dict[str, Any]) -> dict[str, str]:
 def drawn(part: dict[str, Any]) -> Figure:
     """Frontier and robustness of a data set, then growth where it was measured; a panel each."""
     names = list(part["runs"][0]["robustness"])
-    panels: list[Callable[..., Axes]] = [
-        _frontier,
+    shown: list[Callable[..., Axes]] = [
+        frontier,
         *(partial(_robust, name=name) for name in names),
     ]
     if part["growth"]:
-        panels += [partial(_growth, against=against) for against in parts.AXES]
-    rows = -(-len(panels) // COLUMNS)
-    figure = Figure(figsize=(4.4 * COLUMNS, 3.6 * rows), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
-    for axis, panel in zip(axes, panels):
-        panel(axis, part)
-    for axis in axes[1 : len(panels)]:
-        axis.get_legend().remove()  # the first panel has all models
-    for axis in axes[len(panels) :]:
-        axis.remove()
+        shown += [partial(_growth, against=against) for against in parts.AXES]
+    figure, axes = figures.panels(len(shown))
+    look = looks_of([part])
+    for axis, panel in zip(axes, shown):
+        panel(axis, part, look)
+    for axis in axes[1:]:
+        if legend := axis.get_legend():
+            legend.remove()  # the first panel has all models
     return figure
 
 
-def _looks(part: dict[str, Any]) -> dict[str, Look]:
-    runs = {run["model"]: {"name": run["model"], "kind": run["kind"]} for run in part["runs"]}
+def looks_of(found: Sequence[dict[str, Any]]) -> dict[str, Look]:
+    """How the models of some parts look together."""
+    runs = {
+        run["model"]: {"name": run["model"], "kind": run["kind"]}
+        for part in found
+        for run in part["runs"]
+    }
     return looks(list(runs.values()))
 
 
-def _frontier(axis: Axes, part: dict[str, Any]) -> Axes:
+def frontier(axis: Axes, part: dict[str, Any], look: dict[str, Look]) -> Axes:
     """Test accuracy against AC and MAC per inference: every run, every penalty."""
     points: dict[str, list[tuple[float, float]]] = {}
     for run in (*part["runs"], *part["frontier"]):
         operations = sum(parts.per_inference([run], kind) for kind in ("ac", "mac"))
         points.setdefault(run["model"], []).append((operations, run["test_accuracy"]))
-    return figures.frontier(axis, points, _looks(part))
+    return figures.frontier(axis, points, look)
 
 
-def _robust(axis: Axes, part: dict[str, Any], name: str) -> Axes:
+def _robust(axis: Axes, part: dict[str, Any], look: dict[str, Look], name: str) -> Axes:
     """Test accuracy of every model against the level of a disturbance."""
     curves = {
         model: {
@@ -125,12 +126,11 @@ def _robust(axis: Axes, part: dict[str, Any], name: str) -> Axes:
         }
         for model, runs in parts.by_model(part["runs"]).items()
     }
-    return figures.levels(axis, curves, _looks(part), AXES[name])
+    return figures.levels(axis, curves, look, AXES[name])
 
 
-def _growth(axis: Axes, part: dict[str, Any], against: parts.Axis) -> Axes:
+def _growth(axis: Axes, part: dict[str, Any], look: dict[str, Look], against: parts.Axis) -> Axes:
     """What is missed against size, with the fitted power law and its prediction."""
-    look = _looks(part)
     for model, (sizes, missed) in parts.grown(part, against).items():
         figures.growth(axis, model, fit(sizes, missed), look[model], parts.BEYOND)
     bits = part["plan"]["measure"] == "bits"

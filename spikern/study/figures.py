@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from spikern.plot import MUTED, PERCENT, Look, tidy
@@ -15,6 +16,22 @@ from spikern.study.growth import Fit, predict
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
 """For every model, by level (a delay, a noise, a size): the values of the seeds."""
+COLUMNS = 3
+"""Panels of a figure in a row."""
+
+
+def panels(number: int) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, in rows.
+
+    >>> len(panels(4)[1])
+    4
+    """
+    rows = -(-number // COLUMNS)
+    figure = Figure(figsize=(4.4 * COLUMNS, 3.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
+    for spare in axes[number:]:
+        spare.remove()
+    return figure, list(axes[:number])
 
 
 def levels(axis: Axes, curves: Curves, looks: Mapping[str, Look], xlabel: str) -> Axes:
@@ -54,7 +71,7 @@ def frontier(
         best_x, best_y = np.array(undominated(found)).T
         axis.plot(best_x, best_y, look.line, marker=look.marker, color=look.colour, label=model)
     axis.set(xlabel="operations per inference", ylabel="test accuracy", xscale="log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter(PERCENT)
