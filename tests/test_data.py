@@ -464,6 +464,18 @@ def test_qtdb():
 
 
 @pytest.mark.data
+def test_qtdb_of_all_steps_differs_where_there_was_no_label():
+    data, every = load("qtdb"), load("qtdb_all_steps")
+    assert (every.name, every.label_of_unlabelled) == ("qtdb_all_steps", None)
+    for part, labelled in zip(parts(data), parts(every)):
+        without = part.y == UNLABELLED
+        assert without.any()
+        assert (labelled.y[without] == 0).all()
+        assert torch.equal(labelled.y[~without], part.y[~without])
+        assert torch.equal(labelled.x, part.x)
+
+
+@pytest.mark.data
 @pytest.mark.parametrize("name", ["japanese_vowels", "qtdb"])
 def test_a_truncated_original_is_refused(name, cache, tmp_path, monkeypatch):
     originals = {

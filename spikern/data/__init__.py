@@ -60,6 +60,7 @@ DATASETS: dict[str, Entry] = {
     "japanese_vowels": Entry(japanese_vowels.TITLE, japanese_vowels.FILES, japanese_vowels.load),
     "psmnist": Entry(mnist.TITLE_PERMUTED, mnist.FILES, mnist.permuted),
     "qtdb": Entry(qtdb.TITLE, qtdb.FILES, qtdb.load),
+    "qtdb_all_steps": Entry(qtdb.TITLE_ALL_STEPS, qtdb.FILES, qtdb.all_steps),
     "shd": Entry(shd.TITLE, shd.FILES, shd.load),
     "smnist": Entry(mnist.TITLE, mnist.FILES, mnist.sequential),
     "ssc": Entry(ssc.TITLE, ssc.FILES, ssc.load),
@@ -78,7 +79,7 @@ def load(name: str) -> Dataset:
     Traceback (most recent call last):
     spikern.types.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
 copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
-japanese_vowels, psmnist, qtdb, shd, smnist, ssc, tinyshakespeare, ts:PATH
+japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, ts:PATH
     """
     if name.startswith(ARCHIVE):
         return archive.load(Path(name.removeprefix(ARCHIVE)))
