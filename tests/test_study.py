@@ -575,4 +575,4 @@ def test_the_memory_study_holds_what_its_page_says(monkeypatch):
     spec.loader.exec_module(module)
     results = json.loads((path.parent / "results.json").read_text())
     page = (path.parent / "README.md").read_text()
-    assert filled(page, module.made(results)) == page
+    assert filled(page, {"among spiking": module.among_spiking(results["parts"])}) == page
