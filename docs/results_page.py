@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from spikern import atomic
+from spikern.plot.svg import save
 from spikern.statistics import mean
 from spikern.study import command, figures, page, parts, tables
 
@@ -124,5 +124,4 @@ def drawn() -> Figure:
 
 if __name__ == "__main__":
     atomic.write(PAGE, page.filled(PAGE.read_text(), made()))
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "results"}):
-        drawn().savefig(FIGURE, metadata={"Date": None})
+    save(drawn(), FIGURE)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import tyro
 
 from spikern import atomic, bench
 from spikern.bench.rows import Measured, Row
 from spikern.bench.rows import rows as rows_of
 from spikern.bench.sweep import figure, sweep
+from spikern.plot.svg import save
 from spikern.study.page import filled
 
 HERE = Path(__file__).parent
@@ -67,9 +67,7 @@ def main(cfg: Config) -> None:
         results["sweep"] = sweep(cfg.sweep_repeats, cfg.settings.threads, say)
         atomic.write(path, json.dumps(results, indent=1))
     results, other = json.loads(path.read_text()), json.loads(OTHER.read_text())
-    style = {"svg.fonttype": "none", "svg.hashsalt": "cost"}
-    with matplotlib.rc_context(style):
-        figure(results["sweep"]).savefig(HERE / "cost.svg", metadata={"Date": None})
+    save(figure(results["sweep"]), HERE / "cost.svg")
     made = {
         "results": bench.table(results["rows"]),
         "goals": goals(results["rows"], fastest(results)),

@@ -8,13 +8,13 @@ python experiments/memory/run.py --smoke      # seconds; writes in runs/ only
 import json
 from pathlib import Path
 
-import matplotlib
 import tyro
 from matplotlib.figure import Figure
 
 from spikern import atomic
 from spikern.data.copying import DELAYS, SYMBOLS
 from spikern.plot import MUTED
+from spikern.plot.svg import save
 from spikern.statistics import claims
 from spikern.study import command, figures, page, parts, tables
 from spikern.study.protocol import Plan
@@ -77,8 +77,7 @@ if __name__ == "__main__":
     command.main(HERE, PLANS, cfg)
     if not cfg.smoke:
         studied = json.loads((HERE / "results.json").read_text())["parts"]
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "memory"}):
-            drawn(studied).savefig(HERE / "memory.svg", metadata={"Date": None})
+        save(drawn(studied), HERE / "memory.svg")
         readme = HERE / "README.md"
         text = page.filled(readme.read_text(), {"among spiking": among_spiking(studied)})
         atomic.write(readme, text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 
-import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from spikern.plot import COLOURS
+from spikern.plot.svg import as_svg
 
 
 def inline(figure: Figure, name: str, label: str) -> Markup:
@@ -17,10 +16,7 @@ def inline(figure: Figure, name: str, label: str) -> Markup:
 
     The page gives the variables --ink, --blue, ... their values, so that a dark page redraws it.
     """
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg")
-    text = buffer.getvalue()
+    text = as_svg(figure, name)
     text = text[text.index("<svg ") :]
     for block in ("metadata", "style"):
         text = re.sub(rf"\s*<{block}.*?</{block}>", "", text, flags=re.DOTALL)

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikern import atomic
 from spikern.plot import Look, looks
+from spikern.plot.svg import save
 from spikern.provenance import provenance
 from spikern.study import figures, page, parts, tables
 from spikern.study.growth import fit
@@ -64,10 +64,8 @@ def main(home: Path, plans: Sequence[Plan], cfg: Config) -> None:
     asked = [json.loads(json.dumps(asdict(plan))) for plan in plans]
     if [part["plan"] for part in results["parts"]] != asked:
         raise DataError(f"{where}/results.json is of other plans; run the study to make it anew")
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": home.name}):
-        for part in results["parts"]:
-            name = part["plan"]["dataset"]
-            drawn(part).savefig(where / f"{name}.svg", metadata={"Date": None})
+    for part in results["parts"]:
+        save(drawn(part), where / f"{part['plan']['dataset']}.svg")
     readme = (home / "README.md").read_text()
     atomic.write(where / "README.md", page.filled(readme, made(results)))
 
