@@ -549,6 +549,17 @@ def test_growth_is_fitted_against_parameters_and_operations():
     assert "| LIF | operations | power |" in tables.growth({"laws": list(found.values())})
 
 
+def test_a_trial_by_hand_is_what_the_search_does(tmp_path):
+    asked = "--dataset digits --model LIF --seed 0 --budget 500 --answer last --layers 1"
+    brief = "--sequences 8 --training.epochs 2 --training.batch-size 4"
+    done = subprocess.run(
+        [sys.executable, ROOT / "experiments" / "trial.py", *asked.split(), *brief.split()],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = trainings.validate(small("LIF"), tmp_path / "run.safetensors")
+    assert done.stdout.endswith(f"{found}\n")
+
+
 def test_claims_of_a_study_are_about_bits_where_fewer_win():
     plan = protocol.Plan("digits", 500, Training(), standard=("LSTM",), measure="bits")
     runs = [
