@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 import spikern
-from spikern.ops import EnergyTable, tables
+from spikern.cost.prices import EnergyTable, tables
 
 sys.path.insert(0, str(Path(__file__).parent))
 import neuron_pages

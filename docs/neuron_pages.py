@@ -19,11 +19,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spikern import NEURONS, NeuronModel, plot
-from spikern.constants import UNITS, Constant
-from spikern.engines.derive import update_ops
-from spikern.init import zero_state
-from spikern.types import Params
+from spikern import plot
+from spikern.engines.codegen.operations import update_ops
+from spikern.neurons import NEURONS
+from spikern.neurons.constants import UNITS, Constant
+from spikern.neurons.model import NeuronModel, Params, zero_state
 
 STEPS, ON, OFF = 240, 20, 200
 """Steps of the figure, and where its current goes on and off."""

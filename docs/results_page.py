@@ -11,25 +11,27 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from spikern import atomic
-from spikern.plot.svg import save
-from spikern.statistics import mean
-from spikern.study import command, figures, page, parts, tables
+from spikern._utils import atomic
+from spikern.plot import study
+from spikern.plot.style import save
+from spikern.report import markdown
+from spikern.studies import results
+from spikern.studies.statistics import mean
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
 FIGURE = ROOT / "docs" / "_static" / "frontier.svg"
 
 
-def studies() -> Iterator[parts.Part]:
+def studies() -> Iterator[results.Part]:
     """The part of results.json of every data set that was studied by the protocol."""
     for path in sorted(ROOT.glob("experiments/*/results.json")):
         yield from json.loads(path.read_text()).get("parts", ())
 
 
-def best_of_kinds(part: parts.Part) -> tuple[list[parts.Part], list[parts.Part]]:
+def best_of_kinds(part: results.Part) -> tuple[list[results.Part], list[results.Part]]:
     """The runs of the best spiking and of the best standard model, chosen on validation."""
-    by_model = parts.by_model(part["runs"])
+    by_model = results.by_model(part["runs"])
     return by_model[part["best"]["spiking"]], by_model[part["best"]["standard"]]
 
 
@@ -40,27 +42,27 @@ def overall() -> str:
         spiking, standard = best_of_kinds(part)
         verdict = part["claims"][f"{part['best']['spiking']} > {part['best']['standard']}"]
         for runs, said in ((spiking, verdict["verdict"]), (standard, "")):
-            fired = parts.rate(runs)
-            estimates = parts.energies(runs)
+            fired = results.rate(runs)
+            estimates = results.energies(runs)
             lines.append(
                 [
                     part["dataset"]["name"],
                     runs[0]["model"],
                     f"{runs[0]['parameters']:,}",
-                    tables.score(part, runs),
+                    markdown.score(part, runs),
                     "-" if fired is None else f"{100 * fired:.1f} %",
-                    tables.short(parts.per_inference(runs, "ac")),
-                    tables.short(parts.per_inference(runs, "mac")),
-                    f"{tables.joules(estimates[0])} to {tables.joules(estimates[-1])}",
+                    markdown.short(results.per_inference(runs, "ac")),
+                    markdown.short(results.per_inference(runs, "mac")),
+                    f"{markdown.joules(estimates[0])} to {markdown.joules(estimates[-1])}",
                     f"{fastest(part, runs[0]['model']):.3g}",
                     said,
                 ]
             )
     head = ["data set", "model", "parameters", "test accuracy or bits", "rate", "AC", "MAC"]
-    return page.table([*head, "energy estimate", "ms at batch 1", "spiking ahead?"], lines)
+    return markdown.table([*head, "energy estimate", "ms at batch 1", "spiking ahead?"], lines)
 
 
-def fastest(part: parts.Part, model: str) -> float:
+def fastest(part: results.Part, model: str) -> float:
     """Milliseconds of one inference on the runtime that is fastest for a model."""
     return min(row["ms"] for row in part["times"] if row["name"] == model)
 
@@ -86,7 +88,7 @@ def ratios() -> str:
             ]
         )
     head = ["data set and networks", "energy estimate, all tables, operations alone"]
-    return page.table([*head, "time at batch 1, fastest runtime of each"], lines)
+    return markdown.table([*head, "time at batch 1, fastest runtime of each"], lines)
 
 
 def verdicts() -> str:
@@ -104,7 +106,7 @@ def verdicts() -> str:
                     found["verdict"],
                 ]
             )
-    return page.table(["data set", "claim", "ahead by", "interval", "verdict"], lines)
+    return markdown.table(["data set", "claim", "ahead by", "interval", "verdict"], lines)
 
 
 def made() -> dict[str, str]:
@@ -115,13 +117,13 @@ def made() -> dict[str, str]:
 def drawn() -> Figure:
     """Accuracy against operations on every data set, a panel each."""
     found = list(studies())
-    look = command.looks_of(found)
-    figure, axes = figures.panels(len(found))
+    look = study.looks_of(found)
+    figure, axes = study.panels(len(found))
     for axis, part in zip(axes, found):
-        command.frontier(axis, part, look).set_title(part["dataset"]["name"])
+        study.part_frontier(axis, part, look).set_title(part["dataset"]["name"])
     return figure
 
 
 if __name__ == "__main__":
-    atomic.write(PAGE, page.filled(PAGE.read_text(), made()))
+    atomic.write(PAGE, markdown.filled(PAGE.read_text(), made()))
     save(drawn(), FIGURE)

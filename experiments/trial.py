@@ -10,8 +10,8 @@ from pathlib import Path
 
 import tyro
 
-from spikern.parallel import one_thread
-from spikern.study.trainings import Run, validate
+from spikern._utils.processes import one_thread
+from spikern.studies.protocol import Run, validate
 
 if __name__ == "__main__":
     run = tyro.cli(Run)

@@ -13,19 +13,22 @@ from typing import Annotated, Any, Literal
 import tyro
 from tqdm import tqdm
 
-from spikern import atomic, bench, ops
-from spikern import compare as comparison
-from spikern.account import account, open_run, render, table_list
-from spikern.compare import Comparison, Job
-from spikern.constants import UNITS
-from spikern.data import ARCHIVE, DATASETS, Dataset, load
-from spikern.engines import boundary
-from spikern.engines.derive import show_kernel, update_ops
+from spikern import cost, timing
+from spikern._utils import atomic
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import InputError, SpikernError
+from spikern.data import ARCHIVE, DATASETS, load
+from spikern.data.dataset import Dataset
+from spikern.engines.codegen.kernels import show_kernel
+from spikern.engines.codegen.operations import update_ops
 from spikern.neurons import NEURONS
-from spikern.recipes import recipe
-from spikern.report.text import table
-from spikern.train import Epoch
-from spikern.types import InputError, SpikernError
+from spikern.neurons.constants import UNITS
+from spikern.report.terminal import render, table, table_list
+from spikern.studies import comparison
+from spikern.studies.comparison import Comparison, Job
+from spikern.studies.finished import count_run, open_run
+from spikern.train.loop import Epoch
+from spikern.train.recipes import recipe
 
 BAR_DELAY = 1.0
 """Seconds before a progress bar shows: what is wrong with the request is told by then."""
@@ -58,7 +61,7 @@ class Compare:
     """How a sequence is answered: the readout's last step, or its mean over all steps."""
     epochs: int | None = None
     """Passes over the training split. This and the next: by default what was tuned for DATASET,
-    for spiking and standard models each; see `spikern.recipes`."""
+    for spiking and standard models each; see `spikern.train.recipes`."""
     batch_size: int | None = None
     """Sequences of one step."""
     learning_rate: float | None = None
@@ -117,7 +120,7 @@ class Compare:
                 )
                 bar.update()
 
-            results = comparison.run(asked, out, self.resume, announce, self.workers)
+            results = comparison.compare(asked, out, self.resume, announce, self.workers)
         print(json.dumps(results, indent=1) if self.json else table(results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
 
@@ -147,9 +150,9 @@ class Count:
 
     def run(self) -> None:
         """Make the account, write it, print it."""
-        prices = ops.tables(self.tables)
+        prices = cost.tables(self.tables)
         run = open_run(self.run_path, self.seed)
-        found = account(run, prices, self.against, self.climb, self.measure)
+        found = count_run(run, prices, self.against, self.climb, self.measure)
         stem = "count" if self.run_path.is_dir() else f"count-{self.run_path.stem}"
         as_json, text = json.dumps(found, indent=1), render(found)
         atomic.write(run.folder / f"{stem}.json", as_json)
@@ -167,7 +170,7 @@ class Tables:
 
     def run(self) -> None:
         """Print a few lines each."""
-        print(table_list(ops.tables(self.folder)))
+        print(table_list(cost.tables(self.folder)))
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ class ShowKernel:
 
     def run(self) -> None:
         """Print the module's text."""
-        boundary.check_choice("neuron", self.neuron, NEURONS)
+        check_choice("neuron", self.neuron, NEURONS)
         print(show_kernel(NEURONS[self.neuron]))
 
 
@@ -255,11 +258,15 @@ class Bench:
 
     def run(self) -> None:
         """Run the benchmark and print it."""
-        asked = bench.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
-        results = bench.run(asked, lambda line: print(line, file=sys.stderr, flush=True))
+        asked = timing.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
+        results = timing.run_benchmark(asked, lambda line: print(line, file=sys.stderr, flush=True))
         if self.out:
             atomic.write(self.out / "results.json", json.dumps(results, indent=1))
-        print(json.dumps(results["rows"], indent=1) if self.json else bench.table(results["rows"]))
+        print(
+            json.dumps(results["rows"], indent=1)
+            if self.json
+            else timing.benchmark_table(results["rows"])
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,7 +6,8 @@ import pytest
 from numba import config
 
 from spikern.data.files import FOLDER
-from spikern.engines import cache, fused
+from spikern.engines import fused
+from spikern.engines.codegen import cache
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,10 +2,10 @@
 
 import torch
 
-from spikern.agreement import difference, with_engine
-from spikern.engines.trace import rounds_alike
-from spikern.layers import Readout, SpikingRNN
+from spikern.engines.codegen.trace import rounds_alike
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
+from spikern.testing import difference, with_engine
 
 SPIKING = [name for name, model in NEURONS.items() if model.spikes]
 
@@ -60,7 +60,7 @@ def assert_close_by_name(found, expected, tolerance=2e-5):
 def assert_as_reference(layer, x, lengths=None, state=None):
     """The layer's outputs, final state and gradients are the reference engine's.
 
-    Bit for bit, or as spikern.agreement has it for a step with an exponential or a root.
+    Bit for bit, or as spikern.testing has it for a step with an exponential or a root.
     """
     outputs, after = layer.unroll(x, state, lengths)
     assert not difference(layer, x, outputs, after, lengths, state)

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikern import atomic
+from spikern._utils import atomic
 from spikern.data import load
-from spikern.train import Training
-from spikern.trial import fresh_network, train_and_test
+from spikern.train.loop import Training
+from spikern.train.trial import fresh_network, train_and_test
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ import shutil
 import pytest
 import torch
 
-from spikern import account as accounts
-from spikern import parallel
-from spikern.account import fair, twins
-from spikern.account.folder import open_run, trained
-from spikern.account.gather import times
+from spikern._utils import processes
+from spikern._utils.errors import InputError
 from spikern.cli import main
-from spikern.ops import energy, statement, tables
-from spikern.ops.energy import VIEWS
-from spikern.ops.statement import COMPARED
-from spikern.trial import count_split
-from spikern.types import InputError
+from spikern.cost.break_even import COMPARED, statement
+from spikern.cost.estimates import VIEWS, energy
+from spikern.cost.prices import tables
+from spikern.report import terminal
+from spikern.studies import finished
+from spikern.studies.finished import open_run, times, trained
+from spikern.train.trial import count_split
 
 QUICK = ("--models", "LIF", "RNN", "LSTM", "--seeds", "1", "--epochs", "1", "--hidden", "6")
 
@@ -24,7 +23,7 @@ QUICK = ("--models", "LIF", "RNN", "LSTM", "--seeds", "1", "--epochs", "1", "--h
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """Networks this small run no faster on many."""
-    with parallel.one_thread():
+    with processes.one_thread():
         yield
 
 
@@ -101,7 +100,7 @@ def test_statements_are_those_of_the_statement(counted, models):
     said = counted["statements"][1]
     own = statement(found["LIF"].counts, found["LSTM"].counts, tables(), names=("LIF", "LSTM"))
     assert said == json.loads(json.dumps(own.as_dict()))
-    assert fair.restored(said) == own
+    assert terminal.restored(said) == own
     assert {line["view"] for line in said["lines"]} == set(COMPARED)
 
 
@@ -128,7 +127,7 @@ def test_a_sparse_network_gets_a_twin_as_sparse(models):
     with torch.no_grad():
         spiking.network.body.weight_hh_l0[:, ::2] = 0.0
     sparse = spiking._replace(counts=count_split(spiking.network, run.dataset))
-    row = twins.as_sparse(sparse, found["LSTM"], run, tables())
+    row = finished.as_sparse(sparse, found["LSTM"], run, tables())
     # 6 + 36 + 60 weights, 18 of them zero; the LSTM has 24 + 144 + 60
     assert row["density"] == (102 - 18) / 102
     assert 0.0 <= row["test_accuracy"] <= 1.0
@@ -142,7 +141,7 @@ def test_a_sparse_network_gets_a_twin_as_sparse(models):
     ]
     assert operations
     assert all(a < b for a, b in operations)
-    assert "82.4% of the weights kept" in fair.pruned(row)
+    assert "82.4% of the weights kept" in terminal.pruned(row)
 
 
 def test_equal_accuracy_names_who_is_as_good(models):
@@ -151,7 +150,7 @@ def test_equal_accuracy_names_who_is_as_good(models):
         name: m._replace(result=m.result | {"test_accuracy": accuracy})
         for (name, m), accuracy in zip(found.items(), (0.8, 0.79, 0.8))
     }
-    row = twins.as_accurate(graded["LIF"], [graded["RNN"], graded["LSTM"]])
+    row = finished.as_accurate(graded["LIF"], [graded["RNN"], graded["LSTM"]])
     assert row["reached_by"] == ["LSTM"]
 
 
@@ -159,12 +158,12 @@ def test_equal_accuracy_names_who_is_as_good(models):
 def test_the_ladder_of_sizes(models, target, reached):
     run, found = models
     wanted = found["LIF"]._replace(result=found["LIF"].result | {"validation_accuracy": target})
-    climb = twins.climbed(wanted, found["LSTM"], run)
-    row = twins.climb_entry(climb, wanted, found["LSTM"], run, tables())
+    climb = finished.climbed(wanted, found["LSTM"], run)
+    row = finished.climb_entry(climb, wanted, found["LSTM"], run, tables())
     assert [rung["hidden"] for rung in row["rungs"]] == ([3] if reached else [3, 6])
     assert row["reached"] == reached
     assert (row["statement"] is None) == (reached is None)
-    assert ("not reached" in fair.climb(row)) == (reached is None)
+    assert ("not reached" in terminal.climb(row)) == (reached is None)
 
 
 def test_the_ladder_to_reality_shows_its_arithmetic(counted, folder):
@@ -183,7 +182,7 @@ def test_the_text_has_every_part(counted, folder):
         "hidden 0 to hidden 0", "all, a step",
     ):  # fmt: skip
         assert title in text
-    assert accounts.render(counted) == text
+    assert terminal.render(counted) == text
     for name, table in counted["tables"].items():
         assert f"{name}: {table['title']}" in text
         assert table["not_modelled"] in text
@@ -211,7 +210,7 @@ def test_a_standard_checkpoint_alone_is_counted(folder, capsys):
     assert [m["name"] for m in found["models"]] == ["LSTM"]
     assert found["statements"] == []
     assert found["ladder"] is None
-    assert "A ladder" not in accounts.render(found)
+    assert "A ladder" not in terminal.render(found)
 
 
 def test_measured_times_and_the_words_for_no_joules(models, monkeypatch, tmp_path):
@@ -219,17 +218,17 @@ def test_measured_times_and_the_words_for_no_joules(models, monkeypatch, tmp_pat
     seen = {}
 
     def measure(contestants, split, sizes):
-        from spikern.measured import measure as real
+        from spikern.timing.inference import measure as real
 
         seen["equal"] = [c.equal for c in contestants]
         one = [c for c in contestants if c.name != "RNN"]
         return real(one, split, sizes=(1,), repeats=1, root=tmp_path)
 
-    monkeypatch.setattr("spikern.account.gather.measure", measure)
-    monkeypatch.setattr("spikern.measured.runtimes.COMPILERS", ())  # compiling takes half a minute
+    monkeypatch.setattr("spikern.timing.measure", measure)
+    monkeypatch.setattr("spikern.timing.runtimes.COMPILERS", ())  # compiling takes half a minute
     made = times(run, [found["LIF"]], [found["RNN"], found["LSTM"]], [])
     assert seen["equal"] == ["", "width", "width"]
-    text = "\n".join(fair.measured(made))
+    text = "\n".join(terminal.measured(made))
     assert "spikern stream" in text
     assert "ONNX Runtime int8" in text
     assert "not measured on this machine" in text

@@ -6,10 +6,10 @@ import json
 import pytest
 import torch
 
-from spikern import bench
-from spikern.bench import measure, networks, peers, rows, works
+from spikern import timing
+from spikern._utils.errors import InputError
 from spikern.cli import main
-from spikern.types import InputError
+from spikern.timing import benchmark, measurement, peers, workloads
 
 FIELDS = {
     "work": str, "what": str, "rate": float, "peer": str,
@@ -20,12 +20,12 @@ FIELDS = {
 @pytest.fixture(autouse=True)
 def one_thread():
     """Small sizes run no faster on two."""
-    with measure.threads(1):
+    with measurement.threads(1):
         yield
 
 
 def smoke(*names):
-    return bench.run(bench.Settings(names, (0.1,), repeats=1, threads=1, smoke=True))
+    return timing.run_benchmark(timing.Settings(names, (0.1,), repeats=1, threads=1, smoke=True))
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def test_a_missing_package_is_said_and_left_out(monkeypatch):
 
 def test_rows_pair_equal_rates_and_rateless_peers():
     def measured(name, rate, value, work="S"):
-        return rows.Measured(work, "train", name, rate, value, value / 2)
+        return benchmark.Measured(work, "train", name, rate, value, value / 2)
 
-    found = rows.rows(
+    found = benchmark.rows(
         [
             measured(peers.FUSED, 0.05, 2.0),
             measured(peers.FUSED, 0.1, 4.0),
@@ -76,32 +76,32 @@ def test_rows_pair_equal_rates_and_rateless_peers():
     )
     ratios = {(row["rate"], row["peer"]): row["ratio"] for row in found}
     assert ratios == {(0.05, peers.SNNTORCH): 5.0, (0.05, "nn.RNN"): 4.0, (0.1, "nn.RNN"): 2.0}
-    assert "| S | train | 5% | 2 ms | 5x | 4x |" in rows.table(found)
+    assert "| S | train | 5% | 2 ms | 5x | 4x |" in benchmark.benchmark_table(found)
 
 
 def test_fastest_samples_make_the_ratio_when_asked():
-    slow = rows.Measured("S", "train", peers.FUSED, 0.05, 4.0, 1.0)
-    other = rows.Measured("S", "train", "nn.RNN", None, 8.0, 6.0)
-    assert rows.rows([slow, other])[0]["ratio"] == 2.0
-    assert rows.rows([slow, other], fastest=True)[0]["ratio"] == 6.0
+    slow = benchmark.Measured("S", "train", peers.FUSED, 0.05, 4.0, 1.0)
+    other = benchmark.Measured("S", "train", "nn.RNN", None, 8.0, 6.0)
+    assert benchmark.rows([slow, other])[0]["ratio"] == 2.0
+    assert benchmark.rows([slow, other], fastest=True)[0]["ratio"] == 6.0
 
 
 def test_calls_are_interleaved():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
-    measure.SAMPLE_SECONDS, before = 0.0, measure.SAMPLE_SECONDS
+    measurement.SAMPLE_SECONDS, before = 0.0, measurement.SAMPLE_SECONDS
     try:
-        samples = measure.interleaved(calls, 3)
+        samples = measurement.interleaved(calls, 3)
     finally:
-        measure.SAMPLE_SECONDS = before
+        measurement.SAMPLE_SECONDS = before
     assert "".join(order) == "aabb" + "ab" * 3
     assert {name: len(found) for name, found in samples.items()} == {"a": 3, "b": 3}
 
 
 def test_a_training_step_leaves_the_rate_alone():
-    work = works.chosen(("H",), smoke=True)[0]
+    work = workloads.chosen(("H",), smoke=True)[0]
     x, y = work.batch_of()
-    network = networks.spiking(work, x, 0.1)
+    network = peers.spiking(work, x, 0.1)
     before = peers.measured_rates(network, x)
     peers.train_step(network, x, y)()
     assert peers.measured_rates(network, x) == before
@@ -109,17 +109,17 @@ def test_a_training_step_leaves_the_rate_alone():
 
 
 def test_engines_share_weights():
-    work = works.chosen(("S",), smoke=True)[0]
-    network = networks.spiking(work, work.batch_of()[0], 0.1)
-    other = networks.with_engine(network, "reference")
+    work = workloads.chosen(("S",), smoke=True)[0]
+    network = peers.spiking(work, work.batch_of()[0], 0.1)
+    other = peers.with_engine(network, "reference")
     assert (network.body.engine, other.body.engine) == ("fused", "reference")
     assert all(a is b for a, b in zip(network.parameters(), other.parameters()))
 
 
 def test_a_masked_recurrence_stays_masked():
-    work = works.chosen(("L",), smoke=True)[0]
+    work = workloads.chosen(("L",), smoke=True)[0]
     x, y = work.batch_of()
-    network = networks.spiking(work, x, 0.1)
+    network = peers.spiking(work, x, 0.1)
     weight = network.body.weight_hh_l0
     share = weight.count_nonzero().item() / weight.numel()
     assert 0.02 < share < 0.25
@@ -129,24 +129,24 @@ def test_a_masked_recurrence_stays_masked():
 
 def test_snntorch_fires_at_the_rate_asked_for():
     pytest.importorskip("snntorch")
-    work = works.Work("t", "small", 60, 8, 20, 32, layers=2, events=0.1)
-    found = networks.Leaky(work).calibrate(work.batch_of()[0], 0.1)
+    work = workloads.Work("t", "small", 60, 8, 20, 32, layers=2, events=0.1)
+    found = peers.Leaky(work).calibrate(work.batch_of()[0], 0.1)
     assert found == pytest.approx([0.1, 0.1], abs=0.01)
 
 
 def test_lstm_of_equal_parameters():
-    work = works.Work("t", "small", 10, 1, 8, 64)
-    hidden = networks.lstm_of(5000, work)
-    assert networks.parameters(networks.Dense("LSTM", work, hidden)) == pytest.approx(5000, rel=0.1)
+    work = workloads.Work("t", "small", 10, 1, 8, 64)
+    hidden = peers.lstm_of(5000, work)
+    assert peers.parameters(peers.Dense("LSTM", work, hidden)) == pytest.approx(5000, rel=0.1)
 
 
 def test_onnx_runtime_computes_what_torch_does():
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    from spikern.bench import onnx_runtime
+    from spikern.timing import peers
 
-    work = works.chosen(("1s",), smoke=True)[0]
-    model = networks.Dense("LSTM", work)
+    work = workloads.chosen(("1s",), smoke=True)[0]
+    model = peers.Dense("LSTM", work)
     x = work.batch_of()[0]
     zero = torch.zeros(1, 1, work.hidden)
     session = onnx_runtime.session(model.eval(), (x, zero, zero), 1)
@@ -157,7 +157,7 @@ def test_onnx_runtime_computes_what_torch_does():
 def test_bad_settings_are_refused():
     for wrong in ({"works": ("Z",)}, {"rates": (1.5,)}, {"repeats": 0}, {"threads": 0}):
         with pytest.raises(InputError):
-            bench.Settings(**wrong)
+            timing.Settings(**wrong)
 
 
 def test_command_prints_rows(capsys, tmp_path):

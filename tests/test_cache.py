@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spikern.engines import cache
-from spikern.engines.derive import show_kernel
-from spikern.neurons import ALIF
+from spikern.engines.codegen import cache
+from spikern.engines.codegen.kernels import show_kernel
+from spikern.neurons.alif import ALIF
 
 PROGRAM = """
 import time

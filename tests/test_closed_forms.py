@@ -6,9 +6,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from spikern import NEURONS, InputError, SpikingRNN
-from spikern.constants import between, frequency, real, steps
+from spikern._utils.errors import InputError
 from spikern.engines import reference
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons import NEURONS
+from spikern.neurons.constants import between, frequency, real, steps
 
 
 def trajectory(name, current, **constants):

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from spikern.cli import main
-from spikern.compare import Comparison
-from spikern.statistics import interval
-from spikern.summary import compare_models, summarise
+from spikern.studies.comparison import Comparison
+from spikern.studies.results import compare_models, summarise
+from spikern.studies.statistics import interval
 
 QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8")
 SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())

@@ -9,13 +9,15 @@ from engine_cases import dyadic_layer, events
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
-from spikern import Baseline, InputError, Readout, SpikingRNN, UnsupportedError, build
-from spikern.engines.compiled import compile_stream
-from spikern.events import delta
-from spikern.network import Network
-from spikern.ops import count
-from spikern.ops.counts import Counts
-from spikern.ops.standard import dense_synaptic_ops
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.cost.counting import count
+from spikern.cost.counts import Counts
+from spikern.cost.standard import dense_synaptic_ops
+from spikern.events.encoders import delta
+from spikern.layers.baseline import Baseline
+from spikern.layers.network import Network, build
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.streaming import compile_stream
 
 LENGTHS = torch.tensor([9, 4, 1])
 

@@ -10,9 +10,11 @@ import pytest
 import scipy.io
 import torch
 
-from spikern import DataError, InputError
-from spikern.data import DATASETS, UNLABELLED, Dataset, Split, load, qtdb, splits, ts
+from spikern._utils.errors import DataError, InputError
+from spikern.data import DATASETS, load, qtdb, splits
+from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.data.files import FOLDER, cache_folder, locate, verified
+from spikern.data.formats.text import read_ts
 
 CLOSED = "http://127.0.0.1:9/file.ts"
 """An address where nothing listens."""
@@ -303,7 +305,7 @@ def written(tmp_path, text):
 
 
 def test_ts_reads_series_of_different_lengths(tmp_path):
-    names, series, labels = ts.read(written(tmp_path, TS))
+    names, series, labels = read_ts(written(tmp_path, TS))
     assert names == ("a", "b")
     assert labels == [1, 0]
     assert series[0].tolist() == [[1, 4], [2, 5], [3, 6]]
@@ -334,15 +336,15 @@ def test_ts_reads_series_of_different_lengths(tmp_path):
 def test_ts_says_what_is_wrong_and_where(tmp_path, old, new, message):
     assert old in TS
     with pytest.raises(DataError, match=message):
-        ts.read(written(tmp_path, TS.replace(old, new)))
+        read_ts(written(tmp_path, TS.replace(old, new)))
 
 
 def test_ts_of_bytes_or_nothing_is_an_error(tmp_path):
     (tmp_path / "bytes.ts").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="expected text"):
-        ts.read(tmp_path / "bytes.ts")
+        read_ts(tmp_path / "bytes.ts")
     with pytest.raises(DataError, match="no such file"):
-        ts.read(tmp_path / "none.ts")
+        read_ts(tmp_path / "none.ts")
 
 
 # The QTDB format

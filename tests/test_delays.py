@@ -10,29 +10,22 @@ from engine_cases import assert_as_reference, events, gradients
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from spikern import (
-    Delay,
-    InputError,
-    LearnedDelay,
-    Readout,
-    SpikingRNN,
-    UnsupportedError,
-    build,
-    calibrate,
-    compile_stream,
-    load_stream,
-    narrow,
-    record,
-)
-from spikern.agreement import dyadic, with_engine
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import reference
-from spikern.engines.stack import existing
-from spikern.events import Events
-from spikern.network import Network
-from spikern.ops import count
-from spikern.surrogate import spike
-from spikern.train import Training, fit
+from spikern.engines.population import existing
+from spikern.engines.stream_file import load_stream
+from spikern.events.trains import Events
+from spikern.layers.delays import Delay, LearnedDelay, narrow
+from spikern.layers.network import Network, build
+from spikern.layers.recording import record
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.streaming import compile_stream
+from spikern.neurons.surrogate import spike
+from spikern.testing import dyadic, with_engine
+from spikern.train.calibration import calibrate
+from spikern.train.loop import Training, fit
 
 LENGTHS = torch.tensor([25, 9, 1])
 SHAPES = [

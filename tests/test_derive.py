@@ -5,13 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spikern.agreement import difference
-from spikern.engines import trace
-from spikern.engines.derive import update_ops
-from spikern.layers import SpikingRNN
-from spikern.neurons import ALIF, EIF, LI, LIF, NEURONS, RF, HardLIF
-from spikern.surrogate import SURROGATES
-from spikern.types import UnsupportedError
+from spikern._utils.errors import UnsupportedError
+from spikern.engines.codegen import trace
+from spikern.engines.codegen.operations import update_ops
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons import NEURONS
+from spikern.neurons.alif import ALIF
+from spikern.neurons.eif import EIF
+from spikern.neurons.li import LI
+from spikern.neurons.lif import LIF
+from spikern.neurons.lif_hard import HardLIF
+from spikern.neurons.resonator import RF
+from spikern.neurons.surrogate import SURROGATES
+from spikern.testing import difference
 
 
 def test_operations_of_the_neurons_counted_by_hand():

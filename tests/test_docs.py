@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from spikern import NEURONS
-from spikern.report.text import table
-from spikern.study.page import filled
+from spikern.neurons import NEURONS
+from spikern.report.markdown import filled
+from spikern.report.terminal import table
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))

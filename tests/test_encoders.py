@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from spikern import InputError
-from spikern.events import delta, integrate, latency, on_off, population, rate
+from spikern._utils.errors import InputError
+from spikern.events.encoders import delta, integrate, latency, on_off, population, rate
 
 
 def test_latency_fires_once_and_the_larger_value_first():

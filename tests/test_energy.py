@@ -7,10 +7,13 @@ import torch
 from engine_cases import dyadic_layer, events
 from torch import nn
 
-from spikern import DataError, InputError, Readout, SpikingRNN
-from spikern.network import Network
-from spikern.ops import Ops, Surroundings, count, energy, estimate, tables
-from spikern.ops.prices import FOLDER, read
+from spikern._utils.errors import DataError, InputError
+from spikern.cost.counting import count
+from spikern.cost.counts import Ops
+from spikern.cost.estimates import Surroundings, energy, estimate
+from spikern.cost.prices import FOLDER, read, tables
+from spikern.layers.network import Network
+from spikern.layers.rnn import Readout, SpikingRNN
 
 
 def test_energy_is_counts_times_prices():

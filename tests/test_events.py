@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from spikern import InputError
-from spikern.data import Dataset, Split, load
-from spikern.events import Events, delta, encoded
+from spikern._utils.errors import InputError
+from spikern.data import load
+from spikern.data.dataset import Dataset, Split, encoded
+from spikern.events.encoders import delta
+from spikern.events.trains import Events
 
 
 def by_hand(signal, threshold):

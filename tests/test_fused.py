@@ -16,15 +16,18 @@ from engine_cases import (
     with_engine,
 )
 
-from spikern.engines import arrays, boundary, fused
-from spikern.engines import reference as reference_engine
-from spikern.engines.stack import Population
-from spikern.events import Events
-from spikern.layers import SpikingRNN
-from spikern.network import Network
-from spikern.neurons import ALIF, LIF, NEURONS
-from spikern.surrogate import SURROGATES
-from spikern.types import InputError, UnsupportedError
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.engines import arrays, fused
+from spikern.engines.population import Population
+from spikern.engines.reference import run
+from spikern.events.trains import Events
+from spikern.layers import checks
+from spikern.layers.network import Network
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons import NEURONS
+from spikern.neurons.alif import ALIF
+from spikern.neurons.lif import LIF
+from spikern.neurons.surrogate import SURROGATES
 
 SIZES = [(1, 1, 1, 1), (9, 3, 4, 5), (37, 5, 7, 17), (40, 21, 20, 33)]
 
@@ -76,7 +79,7 @@ def test_smooth_neurons_have_the_references_gradients(name):
     w_in, bias, w_rec = weights
     current = torch.nn.functional.linear(x, w_in, bias)
     params, before = model.params(*shared), model.state(*state)
-    slow = reference_engine.run(model, params, before, current, w_rec, surrogate.primitive, lengths)
+    slow = run(model, params, before, current, w_rec, surrogate.primitive, lengths)
     population = Population(model, surrogate, params, w_in, bias, w_rec)
     made = fused.run_stack([population], [before], x, lengths, smooth=True)
     fast = made.out, made.states[0]
@@ -254,7 +257,7 @@ def test_what_buffers_held_before_never_shows(monkeypatch):
         fill = float("nan") if dtype.is_floating_point else -1
         return torch.full(shape, fill, dtype=dtype)
 
-    monkeypatch.setattr(boundary, "allocate", poisoned)
+    monkeypatch.setattr(checks, "allocate", poisoned)
     found, again, after_again = gradients(layer, x, lengths)
     assert torch.equal(out, again)
     assert all(torch.equal(a, b) for a, b in zip(after, after_again))

@@ -22,10 +22,15 @@ from test_fused import (
 from test_memory import test_traffic_equals_brute_force as traffic_equals_brute_force
 from torch import nn
 
-from spikern import ALIF, EIF, LIF, InputError, SpikingRNN
-from spikern.check import ContractError, check_neuron, fused_agrees, stays_finite, stream_agrees
-from spikern.engines import compiled, kernel, stream_kernel
-from spikern.ops import memory, spiking, standard
+from spikern._utils.errors import InputError
+from spikern.cost import memory, spiking, standard
+from spikern.engines.codegen import kernels, stream_kernels
+from spikern.layers import streaming
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons.alif import ALIF
+from spikern.neurons.eif import EIF
+from spikern.neurons.lif import LIF
+from spikern.testing import ContractError, check_neuron, fused_agrees, stays_finite, stream_agrees
 
 FAULTS = {
     "reset gradient dropped": ("G_z[q, h] = bx_add_8", "G_z[q, h] = f32(0.0)"),
@@ -81,7 +86,7 @@ STACK_FAULTS = {
 
 @pytest.mark.parametrize("fault", STACK_FAULTS)
 def test_a_fault_between_populations_is_rejected(fault, plain_python):
-    plain_python(kernel, *STACK_FAULTS[fault])
+    plain_python(kernels, *STACK_FAULTS[fault])
     with pytest.raises(AssertionError):
         stack_is_its_layers()
 
@@ -98,7 +103,7 @@ LINK_FAULTS = {
 
 @pytest.mark.parametrize("fault", LINK_FAULTS)
 def test_a_fault_of_sparse_recurrence_is_rejected(fault, plain_python):
-    plain_python(kernel, *LINK_FAULTS[fault])
+    plain_python(kernels, *LINK_FAULTS[fault])
     with pytest.raises(AssertionError):
         sparse_recurrence(0.03)
 
@@ -114,7 +119,7 @@ def test_a_neuron_exactly_at_threshold_does_not_fire(plain_python):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_rejected(fault, plain_python):
-    plain_python(kernel, *FAULTS[fault])
+    plain_python(kernels, *FAULTS[fault])
     gate = silent_at_threshold if fault == "fires at threshold" else agree
     with pytest.raises(AssertionError):
         gate(dyadic_layer("ALIF", 4, 5))
@@ -123,10 +128,10 @@ def test_a_planted_fault_is_rejected(fault, plain_python):
 def test_a_count_that_is_doubled_is_rejected(plain_python):
     layer = dyadic_layer("LIF", 4, 5)
     x = events(7, 2, 4).numpy()
-    right = compiled.compile_stream(layer).run(x).additions
+    right = streaming.compile_stream(layer).run(x).additions
     assert right[0, 0] == int(x.sum()) * 5
-    plain_python(stream_kernel, "a0 += n", "a0 += 2 * n")
-    wrong = compiled.compile_stream(layer).run(x).additions
+    plain_python(stream_kernels, "a0 += n", "a0 += 2 * n")
+    wrong = streaming.compile_stream(layer).run(x).additions
     assert wrong[0, 0] != int(x.sum()) * 5
 
 
@@ -295,13 +300,13 @@ def test_what_is_not_finite_is_shown_with_the_smallest_current_and_the_first_ste
 
 
 ENGINE_FAULTS = {
-    "fused spike": (fused_agrees, kernel, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"),
-    "fused state": (fused_agrees, kernel, "final[0, low + q, h] = S_v[q, h]", "pass"),
-    "fused gradient": (fused_agrees, kernel, "db[h] += y", "db[h] += f32(1.01) * y"),
+    "fused spike": (fused_agrees, kernels, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"),
+    "fused state": (fused_agrees, kernels, "final[0, low + q, h] = S_v[q, h]", "pass"),
+    "fused gradient": (fused_agrees, kernels, "db[h] += y", "db[h] += f32(1.01) * y"),
     "stream spike": (
-        stream_agrees, stream_kernel, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"
+        stream_agrees, stream_kernels, "z = truth(u > f32(0.0))", "z = truth(u > f32(0.1))"
     ),
-    "stream state": (stream_agrees, stream_kernel, "S0[0, h] =", "S0[0, h] = f32(1.01) *"),
+    "stream state": (stream_agrees, stream_kernels, "S0[0, h] =", "S0[0, h] = f32(1.01) *"),
 }  # fmt: skip
 
 
@@ -316,7 +321,7 @@ def test_an_engine_that_disagrees_breaks_a_law(fault, model, plain_python):
 
 def test_a_last_place_of_an_exponential_is_no_fault(plain_python):
     """Two units in the last place more than the exponential of the other engine."""
-    plain_python(kernel, "return y * POWERS", "return y * f32(1.00000024) * POWERS")
+    plain_python(kernels, "return y * POWERS", "return y * f32(1.00000024) * POWERS")
     fused_agrees(EIF)
 
 

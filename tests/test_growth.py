@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spikern.study import growth
-from spikern.study.growth import evaluate, fit, predict
-from spikern.types import InputError
+from spikern._utils.errors import InputError
+from spikern.studies import scaling
+from spikern.studies.scaling import evaluate, fit, predict
 
 SIZES = [1e3 * 2**k for k in range(8)]
 POWER = {"a": 30.0, "b": 0.6, "c": 0.05}
@@ -70,8 +70,8 @@ def test_a_power_law_misses_a_break():
 
 def test_a_wrong_sign_is_seen(monkeypatch):
     """Planted: an exponent that counts the other way makes the first test fail."""
-    right = growth._log_law
-    monkeypatch.setattr(growth, "_log_law", lambda law, raw, u: right(law, raw, -u))
+    right = scaling._log_law
+    monkeypatch.setattr(scaling, "_log_law", lambda law, raw, u: right(law, raw, -u))
     found = fit(SIZES, noised("power", POWER, noise=0.0), refits=2)
     assert found.error > 0.1
 

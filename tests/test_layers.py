@@ -7,10 +7,14 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from spikern import NEURONS, RF, Baseline, InputError, Readout, SpikingRNN, build, calibrate
+from spikern._utils.errors import InputError
 from spikern.engines import fused
-from spikern.init import firing_rates
-from spikern.network import MODELS, hidden_for_budget, last_step, mean_step
+from spikern.layers.baseline import Baseline
+from spikern.layers.network import MODELS, build, hidden_for_budget, last_step, mean_step
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.neurons import NEURONS
+from spikern.neurons.resonator import RF
+from spikern.train.calibration import calibrate, firing_rates
 
 
 def test_layouts_agree():

@@ -12,24 +12,14 @@ import pytest
 import scipy.io.wavfile
 import torch
 
-from spikern import DataError
+from spikern._utils.errors import DataError
 from spikern.cli import main
-from spikern.data import (
-    DATASETS,
-    UNLABELLED,
-    archive,
-    fsdd,
-    heidelberg,
-    idx,
-    load,
-    mnist,
-    shd,
-    splits,
-    tinyshakespeare,
-    tsv,
-)
+from spikern.data import DATASETS, archive, fsdd, load, mnist, shd, splits, tinyshakespeare
+from spikern.data.dataset import UNLABELLED
 from spikern.data.files import FOLDER
-from spikern.data.spectrum import log_mel, mel_bands, read_wav
+from spikern.data.formats import heidelberg, idx
+from spikern.data.formats.sound import log_mel, mel_bands, read_wav
+from spikern.data.formats.text import read_tsv
 
 
 @pytest.fixture
@@ -363,7 +353,7 @@ def write_tsv(path, count=10, classes=("1", "2"), steps=6, seed=0):
 
 def test_tsv_is_read_up_to_the_first_nan(tmp_path):
     (tmp_path / "a.tsv").write_text("-1\t0.5\t1\n\n1\t2\tNaN\n")
-    names, series, labels = tsv.read(tmp_path / "a.tsv")
+    names, series, labels = read_tsv(tmp_path / "a.tsv")
     assert names == ("-1", "1")
     assert labels == [0, 1]
     assert [s.tolist() for s in series] == [[[0.5], [1.0]], [[2.0]]]
@@ -384,7 +374,7 @@ def test_tsv_is_read_up_to_the_first_nan(tmp_path):
 def test_tsv_says_what_is_wrong_and_where(tmp_path, content, message):
     (tmp_path / "a.tsv").write_text(content)
     with pytest.raises(DataError, match=message):
-        tsv.read(tmp_path / "a.tsv")
+        read_tsv(tmp_path / "a.tsv")
 
 
 def test_a_pair_is_found_from_any_of_its_names(tmp_path):
@@ -441,7 +431,7 @@ def test_a_file_of_the_archive_is_compared(tmp_path, capsys):
 
 
 def test_the_list_loads_nothing(folder, monkeypatch, capsys):
-    monkeypatch.setattr("spikern.cli.load", lambda name: pytest.fail(f"loads {name}"))
+    monkeypatch.setattr("spikern.data.load", lambda name: pytest.fail(f"loads {name}"))
     (folder / "fsdd" / "recordings").mkdir(parents=True)
     main(["datasets"])
     said = capsys.readouterr().out.splitlines()

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from spikern import InputError, SpikernError, UnsupportedError, build
+from spikern._utils.errors import DataError, InputError, SpikernError, UnsupportedError
 from spikern.data.dataset import Split
-from spikern.measured import Contestant, measure, rapl, runtimes
-from spikern.measured.energy import Window, net, window
-from spikern.measured.run import as_rows, batches, check
-from spikern.network import ANSWERS
-from spikern.types import DataError
+from spikern.layers.network import ANSWERS, build
+from spikern.timing import energy_counters, runtimes
+from spikern.timing.energy_counters import Window, net, window
+from spikern.timing.inference import Contestant, as_rows, batches, check, measure
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -160,30 +159,30 @@ def put(machine, **counters):
 
 
 def test_nothing_is_counted_twice(machine):
-    found = rapl.find(machine)
+    found = energy_counters.find(machine)
     assert found.why_not is None
     assert [domain.name for domain in found.domains] == ["package-0", "dram", "package-1"]
 
 
 def test_joules_of_files_that_change(machine):
-    domains = rapl.find(machine).domains
-    before = rapl.read(domains)
+    domains = energy_counters.find(machine).domains
+    before = energy_counters.read(domains)
     put(machine, package0=3_000_000, dram=1_500_000)
-    assert rapl.joules(domains, before, rapl.read(domains)) == 2.5
+    assert energy_counters.joules(domains, before, energy_counters.read(domains)) == 2.5
 
 
 def test_a_counter_that_wraps_around(machine):
-    domains = rapl.find(machine).domains
+    domains = energy_counters.find(machine).domains
     put(machine, package1=LARGEST - 250_000)
-    before = rapl.read(domains)
+    before = energy_counters.read(domains)
     put(machine, package1=750_000, package0=2_000_000)
-    assert rapl.joules(domains, before, rapl.read(domains)) == 2.0
+    assert energy_counters.joules(domains, before, energy_counters.read(domains)) == 2.0
 
 
 def test_readings_that_do_not_fit(machine):
-    domains = rapl.find(machine).domains
+    domains = energy_counters.find(machine).domains
     with pytest.raises(InputError, match="3 domains"):
-        rapl.joules(domains, (1, 2, 3), (1, 2))
+        energy_counters.joules(domains, (1, 2, 3), (1, 2))
 
 
 @pytest.mark.parametrize("file", ["energy_uj", "name", "max_energy_range_uj"])
@@ -191,28 +190,28 @@ def test_an_unreadable_file_means_not_measured(machine, file):
     path = machine / "intel-rapl:1" / file
     path.unlink()
     path.mkdir()  # reading it fails for root too, where a permission would not
-    found = rapl.find(machine)
+    found = energy_counters.find(machine)
     assert found.domains == ()
     assert found.why_not.startswith("not measured on this machine")
     assert file in found.why_not
 
 
 def test_a_file_without_a_number_is_an_error(machine):
-    domains = rapl.find(machine).domains
+    domains = energy_counters.find(machine).domains
     put(machine, dram="")
     with pytest.raises(DataError, match="root"):
-        rapl.read(domains)
-    assert rapl.find(machine).why_not.startswith("not measured on this machine")
+        energy_counters.read(domains)
+    assert energy_counters.find(machine).why_not.startswith("not measured on this machine")
 
 
 def test_only_parts_are_not_a_machine(tmp_path):
     (tmp_path / "intel-rapl:0").mkdir()
     (tmp_path / "intel-rapl:0" / "name").write_text("psys")
-    assert "psys" in rapl.find(tmp_path).why_not
+    assert "psys" in energy_counters.find(tmp_path).why_not
 
 
 def test_idle_power_is_subtracted(machine):
-    domains = rapl.find(machine).domains
+    domains = energy_counters.find(machine).domains
 
     def work():
         put(machine, package0=9_000_000)

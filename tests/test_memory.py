@@ -7,12 +7,14 @@ import torch
 from engine_cases import dyadic_layer, events
 from torch import nn
 
-from spikern import InputError, Readout
-from spikern.network import Network
-from spikern.ops import count, energy, tables, traffic
-from spikern.ops.lemaire import lemaire, spiking, spiking_as_printed, standard
-from spikern.ops.memory import Array, index_bits, memory_pj, without_zeros
-from spikern.ops.prices import Sram
+from spikern._utils.errors import InputError
+from spikern.cost.counting import count
+from spikern.cost.estimates import energy
+from spikern.cost.lemaire import lemaire, spiking, spiking_as_printed, standard
+from spikern.cost.memory import Array, index_bits, memory_pj, traffic, without_zeros
+from spikern.cost.prices import Sram, tables
+from spikern.layers.network import Network
+from spikern.layers.rnn import Readout
 
 BITS = {"weight_bits": 8, "state_bits": 16}
 

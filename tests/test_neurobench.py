@@ -11,8 +11,8 @@ import torch
 from engine_cases import dyadic_layer, events
 from torch import nn
 
-from spikern import UnsupportedError
-from spikern.ops import count
+from spikern._utils.errors import UnsupportedError
+from spikern.cost.counting import count
 
 pytestmark = pytest.mark.slow
 WHERE = "pip install --no-deps neurobench==2.3.0"

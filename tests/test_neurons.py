@@ -9,13 +9,16 @@ import pytest
 import snntorch
 import torch
 
-from spikern import LI, LIF, NEURONS, InputError, SpikingRNN, between, decay, positive, real
-from spikern.check import LAWS
+from spikern._utils.errors import InputError
 from spikern.engines import reference
-from spikern.init import impulse_response
-from spikern.neurons.li import LIParams, LIState
-from spikern.neurons.lif import LIFParams, LIFState
-from spikern.surrogate import spike, triangular
+from spikern.layers.init import impulse_response
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons import NEURONS
+from spikern.neurons.constants import between, decay, positive, real
+from spikern.neurons.li import LI, LIParams, LIState
+from spikern.neurons.lif import LIF, LIFParams, LIFState
+from spikern.neurons.surrogate import spike, triangular
+from spikern.testing import LAWS
 
 FIRE = spike(triangular())
 

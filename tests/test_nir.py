@@ -8,21 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from spikern import (
-    ALIF,
-    LIF,
-    DataError,
-    InputError,
-    Network,
-    Readout,
-    SpikingRNN,
-    UnsupportedError,
-    build,
-)
-from spikern import check as laws
+from spikern import testing
+from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.interop.cuba_lif_hard import HardCubaLIF
 from spikern.interop.nir import from_nir, network_from_nir, read_nir, to_nir, write_nir
+from spikern.layers.network import Network, build
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.neurons.alif import ALIF
 from spikern.neurons.cuba_lif import CubaLIF
+from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
 
 nir = pytest.importorskip("nir")
@@ -395,8 +389,8 @@ def test_a_recurrent_graph_that_snntorch_wrote():
 
 
 def test_the_neuron_of_cuba_lif_keeps_the_contract():
-    laws.check_neuron(HardCubaLIF)
-    laws.check_neuron(HardLIF)
+    testing.check_neuron(HardCubaLIF)
+    testing.check_neuron(HardLIF)
 
 
 @pytest.mark.parametrize("lengths", [None, torch.tensor([20, 7, 1])])

@@ -4,7 +4,7 @@ from queue import Queue
 
 import torch
 
-from spikern import parallel
+from spikern._utils import processes
 
 TINY = 1e-40
 """Too small for float32's full precision."""
@@ -18,9 +18,9 @@ def settings():
 def test_one_thread_flushes_and_leaves_all_as_it_was():
     before = settings()
     assert before[1] is False
-    with parallel.one_thread():
+    with processes.one_thread():
         assert settings() == (1, True)
-        with parallel.one_thread():
+        with processes.one_thread():
             pass
         assert settings() == (1, True)
     assert settings() == before
@@ -32,7 +32,7 @@ def report_settings(announce):
 
 def test_a_task_computes_alike_here_and_in_a_worker():
     told = []
-    parallel.run_all([report_settings], lambda *what: told.append(what), workers=1)
+    processes.run_all([report_settings], lambda *what: told.append(what), workers=1)
     queue = Queue()
-    parallel.call(report_settings, queue)
+    processes.call(report_settings, queue)
     assert [*told, queue.get_nowait()] == [(1, True)] * 2

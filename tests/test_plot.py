@@ -12,7 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from test_report import example_model
 
-from spikern import SURROGATES, InputError, plot
+from spikern import plot
+from spikern._utils.errors import InputError
+from spikern.neurons.surrogate import SURROGATES
 
 MODELS = [example_model("LIF", 0.95, 9e4, 2, layers=2), example_model("GRU", 0.97, 8e4, 2)]
 SPIKES = (np.random.default_rng(0).random((30, 8)) < 0.2).astype(float)

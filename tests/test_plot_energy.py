@@ -8,10 +8,13 @@ import torch
 from matplotlib.figure import Figure
 from test_report import example_results
 
-from spikern import build, calibrate, plot_energy
-from spikern.ops import count, energy, statement, tables
-from spikern.ops.energy import VIEWS
-from spikern.ops.statement import COMPARED
+from spikern.cost.break_even import COMPARED, statement
+from spikern.cost.counting import count
+from spikern.cost.estimates import VIEWS, energy
+from spikern.cost.prices import tables
+from spikern.layers.network import build
+from spikern.plot import estimates
+from spikern.train.calibration import calibrate
 
 ENERGY = example_results(("LIF", "RNN", "LSTM"))["energy"]
 ESTIMATES, STATEMENTS = ENERGY["estimates"], ENERGY["statements"]
@@ -31,7 +34,7 @@ def lengths(axis):
 
 
 def test_a_bar_is_as_long_as_its_estimate(axis):
-    plot_energy.parts(axis, ESTIMATES, "45nm_fp32")
+    estimates.parts(axis, ESTIMATES, "45nm_fp32")
     expected = [
         1e-12 * sum(e["parts"].values())
         for e in ESTIMATES
@@ -44,19 +47,19 @@ def test_a_bar_is_as_long_as_its_estimate(axis):
 
 
 def test_shares_are_whole(axis):
-    plot_energy.shares(axis, ESTIMATES, "45nm_int8")
+    estimates.shares(axis, ESTIMATES, "45nm_int8")
     np.testing.assert_allclose(lengths(axis), 1.0, rtol=1e-12)
 
 
 def test_a_view_without_an_estimate_has_no_bar(axis):
-    plot_energy.parts(axis, ESTIMATES, "loihi1")  # it prices one model, and registers not at all
+    estimates.parts(axis, ESTIMATES, "loihi1")  # it prices one model, and registers not at all
     assert len(lengths(axis)) == 2
 
 
 def test_every_kind_of_an_estimate_is_drawn():
     """A kind that no group holds would be left out of its bar."""
     _ = torch.manual_seed(0)
-    held = {kind for kinds, _, _ in plot_energy.PARTS.values() for kind in kinds}
+    held = {kind for kinds, _, _ in estimates.PARTS.values() for kind in kinds}
     x = (torch.rand(20, 4, 3) < 0.3).float()
     sparse = build("LIF", 3, 40, 2)
     with torch.no_grad():
@@ -70,7 +73,7 @@ def test_every_kind_of_an_estimate_is_drawn():
 
 
 def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis):
-    plot_energy.ratios(axis, STATEMENTS)
+    estimates.ratios(axis, STATEMENTS)
     given = sorted(x["ratio"] for s in STATEMENTS for x in s["lines"] if x["ratio"] is not None)
     dots = sorted(float(line.get_xdata()[0]) for line in axis.lines if line.get_marker() != "None")
     assert dots == given
@@ -79,7 +82,7 @@ def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis):
     assert low <= 0.5 < 2.0 <= high
     texts = [t.get_text() for t in axis.texts]
     assert texts == ["RNN ÷ LIF", "LSTM ÷ LIF"]
-    assert [k.get_label() for k in plot_energy.table_keys(STATEMENTS)] == ["45nm_fp32", "45nm_int8"]
+    assert [k.get_label() for k in estimates.table_keys(STATEMENTS)] == ["45nm_fp32", "45nm_int8"]
 
 
 def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_says(axis):
@@ -88,7 +91,7 @@ def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_say
     x = torch.randn(40, 8, 4)
     calibrate(spiking.body, x, rate=0.1)
     said = statement(count(spiking, x), count(twin, x), tables()).as_dict()
-    plot_energy.break_even(axis, said, "read-modify-write")
+    estimates.break_even(axis, said, "read-modify-write")
     priced = [
         line
         for line in said["lines"]
@@ -102,7 +105,7 @@ def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_say
         # between two of 200 points on a log axis a line is off by less than their distance
         assert np.interp(said["rate"], rates, ratios) == pytest.approx(line["ratio"], rel=1e-3)
         even = line["break_even"]["rate"]
-        if even is not None and even > plot_energy.RATES[0]:
+        if even is not None and even > estimates.RATES[0]:
             assert np.interp(even, rates, ratios) == pytest.approx(1.0, rel=1e-3)
             crossings += 1
     assert crossings
@@ -111,6 +114,6 @@ def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_say
 def test_a_table_never_shares_its_look(axis):
     many = copy.deepcopy(STATEMENTS[:1])
     many[0]["lines"] = [{**many[0]["lines"][0], "table": f"t{k}", "ratio": 1.0} for k in range(6)]
-    looks = plot_energy.table_looks(many)
+    looks = estimates.table_looks(many)
     assert len(set(looks.values())) == 6
     assert len({marker for _, marker, _ in looks.values()}) == 6

@@ -8,23 +8,18 @@ import torch
 from engine_cases import dyadic_layer, events
 from torch import Tensor
 
-from spikern import (
-    InputError,
-    NeuronModel,
-    Readout,
-    SpikingRNN,
-    UnsupportedError,
-    build,
-    decay,
-    positive,
-    record,
-)
-from spikern.agreement import with_engine
-from spikern.engines.trace import rounds_alike
-from spikern.events import Events
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.engines.codegen.trace import rounds_alike
+from spikern.events.trains import Events
+from spikern.layers.network import build
+from spikern.layers.recording import record
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
+from spikern.neurons.constants import decay, positive
+from spikern.neurons.model import NeuronModel
+from spikern.testing import with_engine
 
-MODULE = importlib.import_module("spikern.record")
+MODULE = importlib.import_module("spikern.layers.recording")
 
 
 class HardParams(NamedTuple):

@@ -11,14 +11,14 @@ import jsonschema
 import numpy as np
 import pytest
 
-from spikern import ops, plot, report
-from spikern.ops.statement import BreakEven, Line, Statement, break_even
-from spikern.report import page, words
-from spikern.report import sample as samples
-from spikern.report.sample import Sample
-from spikern.statistics import summary
+from spikern import cost, plot
+from spikern.cost.break_even import BreakEven, Line, Statement, break_even
+from spikern.plot.sample import answer, verdict
+from spikern.report import html, sentences
+from spikern.studies.comparison import Sample
+from spikern.studies.statistics import summary
 
-FOLDER = Path(page.__file__).parent
+FOLDER = Path(html.__file__).parent
 SCHEMA = json.loads((FOLDER / "schema.json").read_text())
 PRICES = {"45nm_fp32": 1.0, "45nm_int8": 0.05, "loihi1": 6.0}
 
@@ -129,7 +129,7 @@ def example_results(
         "energy": example_energy(models),
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
-            for t in ops.tables().values()
+            for t in cost.tables().values()
             if t.name in PRICES
         },
         "provenance": {
@@ -315,7 +315,7 @@ def test_the_page_is_whole_and_self_contained(
     names: tuple[str, ...], seeds: int, every_step: bool, tmp_path: Path
 ) -> None:
     sample = example_sample(every_step) if "LIF" in names else None
-    report.write(example_results(names, seeds, every_step), sample, tmp_path / "report.html")
+    html.write(example_results(names, seeds, every_step), sample, tmp_path / "report.html")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     text = (tmp_path / "report.html").read_text()
     found = Resources(text)
@@ -337,7 +337,7 @@ def test_text_from_outside_is_escaped() -> None:
     results["dataset"]["title"] = "<script>alert(1)</script>"
     results["models"][0]["name"] = "A<b>&"
     results["comparisons"][0]["model"] = "A<b>&"
-    text = page.render(results, example_sample())
+    text = html.render(results, example_sample())
     assert "<script" not in text
     assert "A<b>" not in text
 
@@ -350,7 +350,7 @@ def test_the_style_sheet_has_the_colours_of_the_figures() -> None:
 
 
 def test_the_headline_says_what_the_numbers_say() -> None:
-    accuracy, energy, memory, _ = words.headline(example_results())
+    accuracy, energy, memory, _ = sentences.headline(example_results())
     assert accuracy.startswith("ALIF, the most accurate spiking network here, gets 96.2%")
     assert "1.0 percentage points fewer than the LSTM (95% interval over 3 seeds: −" in accuracy
     assert energy.startswith("For operations alone its energy estimate is 14 times lower")
@@ -369,13 +369,13 @@ def test_the_headline_says_what_the_numbers_say() -> None:
 )
 def test_a_ratio_against_spiking_networks_is_said_as_plainly(ratios: Any, expected: str) -> None:
     tables = {"a": {"title": "A"}, "b": {"title": "B"}}
-    assert expected in words.ratio(dict(zip("ab", ratios)), "LSTM", tables)
+    assert expected in sentences.ratio(dict(zip("ab", ratios)), "LSTM", tables)
 
 
 def test_one_seed_has_no_interval() -> None:
-    accuracy, *_ = words.headline(example_results(seeds=1))
+    accuracy, *_ = sentences.headline(example_results(seeds=1))
     assert "one seed" in accuracy
-    assert "±" not in page.render(example_results(seeds=1), None)
+    assert "±" not in html.render(example_results(seeds=1), None)
 
 
 def test_nothing_priced_means_no_energy_figure() -> None:
@@ -383,14 +383,14 @@ def test_nothing_priced_means_no_energy_figure() -> None:
     for model in results["models"]:
         model["energy_pj"] = dict.fromkeys(model["energy_pj"])
     results["energy"] = example_energy(results["models"])
-    assert "no energy estimate" in words.headline(results)[0]
-    text = page.render(results, None)
+    assert "no energy estimate" in sentences.headline(results)[0]
+    text = html.render(results, None)
     assert "<h2>Accuracy against energy" not in text
     assert "<h2>Energy estimates" not in text
 
 
 def test_the_energy_section_names_its_tables_and_both_sides() -> None:
-    text = page.render(example_results(), None)
+    text = html.render(example_results(), None)
     section = text.split("<h2>Energy estimates")[1].split("</section>")[0]
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", section, flags=re.DOTALL)
     assert len(captions) == 3
@@ -414,9 +414,9 @@ def test_the_page_says_so_where_memory_turns_the_ratio() -> None:
             line["twin_pj"] = 0.8 * line["spiking_pj"]
             line["ratio"], line["cap"] = 0.8, 1.6
             line["break_even"] = {"rate": 0.03, "why": ""}
-    _, _, memory, _ = words.headline(results)
+    _, _, memory, _ = sentences.headline(results)
     assert "from 1.2 times higher to 15 times lower" in memory
-    row = page.statement_row(said)
+    row = html.statement_row(said)
     assert row["memory"] == "0.8× – 15×"
     assert row["turns"] == "3.0%"
 
@@ -425,12 +425,12 @@ def test_the_page_says_so_where_memory_turns_the_ratio() -> None:
 def test_the_sample_is_answered_as_the_network_answers(rule: str, expected: int) -> None:
     readout = np.array([[9.0, 0.0], [0.0, 1.0], [9.0, 0.0]])
     sample = Sample("LIF", np.zeros((3, 1)), [np.zeros((3, 2))], readout, 1, ("a", "b"), steps=2)
-    assert samples.answer(sample, rule) == expected
-    assert ("correct" in samples.verdict(sample, rule)) == (expected == 1)
+    assert answer(sample, rule) == expected
+    assert ("correct" in verdict(sample, rule)) == (expected == 1)
 
 
 @pytest.mark.parametrize("features", [1, 4])
 def test_every_kind_of_input_is_drawn(features: int) -> None:
-    assert "One test sample in ALIF" in page.render(
+    assert "One test sample in ALIF" in html.render(
         example_results(), example_sample(features=features)
     )

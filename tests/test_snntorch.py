@@ -9,12 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from spikern import ALIF, LIF, SURROGATES, InputError, SpikernError, SpikingRNN, UnsupportedError
-from spikern import check as laws
-from spikern.interop.optional import require
+from spikern import testing
+from spikern._utils.errors import InputError, SpikernError, UnsupportedError
+from spikern._utils.packages import require
 from spikern.interop.snntorch import from_snntorch, layers_from_snntorch, to_snntorch
 from spikern.interop.snntorch_neurons import RESETS, SNNTORCH_LEAKY, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons.alif import ALIF
+from spikern.neurons.lif import LIF
+from spikern.neurons.surrogate import SURROGATES
 
 snn = pytest.importorskip("snntorch")
 surrogate = pytest.importorskip("snntorch.surrogate")
@@ -239,9 +243,9 @@ def test_the_neurons_keep_the_contract(case):
     """All of it, but where snnTorch cuts the gradient, its gradient is no derivative."""
     model = snntorch_neuron(*case)
     cut = case[1] != "none" and case[2]
-    for law in laws.LAWS:
-        if cut and law is laws.gradients_match_differences:
-            with pytest.raises(laws.ContractError, match="finite differences"):
+    for law in testing.LAWS:
+        if cut and law is testing.gradients_match_differences:
+            with pytest.raises(testing.ContractError, match="finite differences"):
                 law(model)
         else:
             law(model)

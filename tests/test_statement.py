@@ -9,11 +9,16 @@ from engine_cases import dyadic_layer, events
 from matplotlib.figure import Figure
 from torch import nn
 
-from spikern import InputError, Readout, plot_energy
-from spikern.network import Network
-from spikern.ops import Surroundings, count, energy, ladder, silent, statement, tables
-from spikern.ops.ladder import text
-from spikern.ops.statement import COMPARED, break_even, spikes_per_synapse
+from spikern._utils.errors import InputError
+from spikern.cost.break_even import COMPARED, break_even, spikes_per_synapse, statement
+from spikern.cost.counting import count
+from spikern.cost.counts import silent
+from spikern.cost.estimates import Surroundings, energy
+from spikern.cost.prices import tables
+from spikern.layers.network import Network
+from spikern.layers.rnn import Readout
+from spikern.plot import estimates
+from spikern.studies.ladder import ladder, text
 
 
 def network():
@@ -184,7 +189,7 @@ def test_the_ladder_in_words_and_as_a_figure(counted):
     mine, _ = counted
     rungs = ladder(energy(mine, tables()["45nm_fp32"]), mine, 2.0)
     assert text(rungs).count("\n") == 6
-    axis = plot_energy.ladder(Figure(figsize=(8, 6)).add_subplot(), rungs)
+    axis = estimates.ladder(Figure(figsize=(8, 6)).add_subplot(), rungs)
     written = {annotation.get_text() for annotation in axis.texts}
     assert written == {words for rung in rungs for words in (rung.name, rung.arithmetic)}
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spikern.statistics import claims, holm, interval, paired, verdict
-from spikern.types import InputError
+from spikern._utils.errors import InputError
+from spikern.studies.statistics import claims, holm, interval, paired, verdict
 
 
 def test_paired_is_scipys():

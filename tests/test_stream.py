@@ -10,12 +10,13 @@ from engine_cases import SPIKING, dyadic_layer, events
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from spikern.agreement import difference, with_engine
-from spikern.engines.compiled import compile_stream, load_stream
-from spikern.layers import Readout, SpikingRNN
-from spikern.network import Network, build
+from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.engines.stream_file import load_stream
+from spikern.layers.network import Network, build
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.streaming import compile_stream
 from spikern.neurons import NEURONS
-from spikern.types import DataError, InputError, UnsupportedError
+from spikern.testing import difference, with_engine
 
 
 def network(name, features=6, hidden=17, layers=2, classes=3):

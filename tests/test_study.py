@@ -17,29 +17,23 @@ import torch
 from matplotlib.figure import Figure
 from study_jobs import Fit, Job, digits, square
 
-from spikern import parallel, study
+from spikern import studies
+from spikern._utils import processes
+from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
+from spikern.data.dataset import encoded
 from spikern.data.files import FOLDER
-from spikern.events import encoded
-from spikern.plot import Look
-from spikern.study import (
-    command,
-    figures,
-    growth,
-    parts,
-    protocol,
-    robustness,
-    table,
-    tables,
-    trainings,
-)
-from spikern.study.claim import claim, died
-from spikern.study.jobs import canonical, files, key
-from spikern.study.page import filled
-from spikern.study.tuning import Choice, Interval, search
-from spikern.train import Training, fit
-from spikern.trial import fresh_network
-from spikern.types import DataError, DivergedError, InputError
+from spikern.plot import study
+from spikern.plot.comparison import Look
+from spikern.report import markdown, study_page
+from spikern.report.markdown import filled
+from spikern.studies import protocol, robustness, runner, scaling, table
+from spikern.studies.jobs import canonical, files, key
+from spikern.studies.lock import claim, died
+from spikern.studies.results import grown, laws
+from spikern.studies.tuning import Choice, Interval, search
+from spikern.train.loop import Training, fit
+from spikern.train.trial import fresh_network, train_and_test
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -75,35 +69,37 @@ def test_only_frozen_and_plain_configs(config):
 def test_what_cannot_be_a_study(tmp_path):
     for configs, message in [([], "at least one"), ([Job(1), Job(1)], "twice")]:
         with pytest.raises(InputError, match=message):
-            study.run(square, configs, tmp_path, **quiet)
+            runner.run(square, configs, tmp_path, **quiet)
     with pytest.raises(InputError, match="workers"):
-        study.run(square, [Job(1)], tmp_path, workers=0, **quiet)
+        runner.run(square, [Job(1)], tmp_path, workers=0, **quiet)
 
 
 def test_grid_reaches_inside():
-    made = study.grid(Fit("LIF", 0), {"training.rate_penalty": [0.0, 1.0], "seed": [0, 1]})
+    made = studies.grid(Fit("LIF", 0), {"training.rate_penalty": [0.0, 1.0], "seed": [0, 1]})
     assert [(c.training.rate_penalty, c.seed) for c in made] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     with pytest.raises(InputError, match="no field"):
-        study.grid(Job(1), {"m": [1]})
+        studies.grid(Job(1), {"m": [1]})
     with pytest.raises(InputError, match="no values"):
-        study.grid(Job(1), {"n": []})
+        studies.grid(Job(1), {"n": []})
 
 
 def test_finished_jobs_are_skipped_and_failed_ones_tried_again(tmp_path):
     out, log = tmp_path / "out", str(tmp_path / "log")
     jobs = [Job(n, log, does="fail" if n == 1 else "square") for n in range(4)]
-    first = study.run(square, jobs, out, **quiet)
+    first = runner.run(square, jobs, out, **quiet)
     assert first.finished == [key(job) for job in jobs if job.n != 1]
     assert first.failed == {key(jobs[1]): "ValueError: no square of 1"}
     said = files(out, key(jobs[1])).error.read_text()
     assert "Traceback" in said
     assert "study_jobs.py" in said
-    second = study.run(square, jobs, out, **quiet)
+    second = runner.run(square, jobs, out, **quiet)
     assert second == first
     assert [n for n, _ in notes(tmp_path / "log")] == [0, 1, 2, 3, 1]
-    assert study.results([jobs[3]], out) == [{"square": 9, "parts": {"half": 1.5}, "list": [3, 3]}]
+    assert studies.read_results([jobs[3]], out) == [
+        {"square": 9, "parts": {"half": 1.5}, "list": [3, 3]}
+    ]
     with pytest.raises(DataError, match="do the job again"):
-        study.results(jobs, out)
+        studies.read_results(jobs, out)
 
 
 def test_a_mended_job_loses_its_error(tmp_path):
@@ -111,7 +107,7 @@ def test_a_mended_job_loses_its_error(tmp_path):
     error = files(tmp_path, key(job)).error
     error.parent.mkdir()
     error.write_text("from before")
-    study.run(square, [job], tmp_path, **quiet)
+    runner.run(square, [job], tmp_path, **quiet)
     assert not error.exists()
 
 
@@ -119,7 +115,7 @@ def test_a_mended_job_loses_its_error(tmp_path):
     ("does", "message"), [("not a number", "not JSON compliant"), ("clash", "two columns 'N'")]
 )
 def test_results_that_no_table_can_hold_are_failures(does, message, tmp_path):
-    found = study.run(square, [Job(1, does=does)], tmp_path, **quiet)
+    found = runner.run(square, [Job(1, does=does)], tmp_path, **quiet)
     assert message in found.failed[key(Job(1, does=does))]
     assert not list((tmp_path / "jobs").glob("*.json"))
 
@@ -127,15 +123,17 @@ def test_results_that_no_table_can_hold_are_failures(does, message, tmp_path):
 @pytest.mark.slow
 def test_processes_give_what_one_process_gives(tmp_path):
     jobs = [Fit(model, seed) for model in ("LIF", "GRU") for seed in (0, 1)]
-    study.run(digits, jobs, tmp_path / "one", **quiet)
-    study.run(digits, jobs, tmp_path / "two", workers=2, **quiet)
-    assert study.results(jobs, tmp_path / "one") == study.results(jobs, tmp_path / "two")
+    runner.run(digits, jobs, tmp_path / "one", **quiet)
+    runner.run(digits, jobs, tmp_path / "two", workers=2, **quiet)
+    assert studies.read_results(jobs, tmp_path / "one") == studies.read_results(
+        jobs, tmp_path / "two"
+    )
 
 
 @pytest.mark.slow
 def test_a_killed_process_does_not_take_the_study_along(tmp_path):
     jobs = [Job(n) for n in range(4)] + [Job(4, does="die once"), Job(5, does="die")]
-    found = study.run(square, jobs, tmp_path, workers=2, **quiet)
+    found = runner.run(square, jobs, tmp_path, workers=2, **quiet)
     assert found.finished == [key(job) for job in jobs[:5]]
     assert "its process died" in found.failed[key(jobs[5])]
     assert "its process died" in files(tmp_path, key(jobs[5])).error.read_text()
@@ -148,7 +146,7 @@ def test_a_claim_excludes_and_dies_with_its_holder(tmp_path):
         assert not theirs
         assert died(lock) is None
     code = (
-        "import sys, time; from pathlib import Path; from spikern.study.claim import claim\n"
+        "import sys, time; from pathlib import Path; from spikern.studies.lock import claim\n"
         "with claim(Path(sys.argv[1])) as ours: print(ours, flush=True); time.sleep(600)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, lock], stdout=subprocess.PIPE, text=True)
@@ -182,7 +180,7 @@ def test_two_runners_share_a_folder(tmp_path):
         while not (log.exists() and any(log.iterdir())):
             assert other.poll() is None
             time.sleep(0.02)
-        found = study.run(square, jobs, out, **quiet)
+        found = runner.run(square, jobs, out, **quiet)
         assert other.stdout.read() == "8\n"
     assert len(found.finished) == 8
     done = notes(log)
@@ -193,7 +191,7 @@ def test_two_runners_share_a_folder(tmp_path):
 def test_a_killed_training_resumes_to_the_same(tmp_path):
     """The checkpoint of a first epoch is all that a killed job leaves."""
     job = Fit("LIF", 0)
-    study.run(digits, [job], tmp_path / "whole", **quiet)
+    runner.run(digits, [job], tmp_path / "whole", **quiet)
 
     class Killed(BaseException):
         pass
@@ -205,15 +203,17 @@ def test_a_killed_training_resumes_to_the_same(tmp_path):
     checkpoint = files(tmp_path / "broken", key(job)).checkpoint
     with pytest.raises(Killed):
         fit(fresh_network("LIF", 8, dataset, 0), dataset, job.training, 0, checkpoint, kill)
-    study.run(digits, [job], tmp_path / "broken", **quiet)
-    assert study.results([job], tmp_path / "broken") == study.results([job], tmp_path / "whole")
+    runner.run(digits, [job], tmp_path / "broken", **quiet)
+    assert studies.read_results([job], tmp_path / "broken") == studies.read_results(
+        [job], tmp_path / "whole"
+    )
 
 
 def test_the_table_opens_anywhere(tmp_path):
     jobs = [Job(n) for n in (1, 2)]
-    study.run(square, jobs, tmp_path, **quiet)
+    runner.run(square, jobs, tmp_path, **quiet)
     path = tmp_path / "results.sqlite"
-    assert table.read(path) == study.rows(tmp_path)
+    assert table.read(path) == studies.rows(tmp_path)
     row = next(r for r in table.read(path) if r["n"] == 2)
     assert (row["key"], row["square"], row["parts_half"], row["list"]) == (
         key(jobs[1]), 4, 1.0, "[2, 2]"
@@ -228,10 +228,10 @@ def test_the_table_opens_anywhere(tmp_path):
 
 
 def test_a_foreign_file_among_the_jobs_is_named(tmp_path):
-    study.run(square, [Job(1)], tmp_path, **quiet)
+    runner.run(square, [Job(1)], tmp_path, **quiet)
     (tmp_path / "jobs" / "x.json").write_text("{}")
     with pytest.raises(DataError, match=r"x\.json"):
-        study.rows(tmp_path)
+        studies.rows(tmp_path)
 
 
 SPACE = {"x": Interval(-1.0, 1.0), "n": Interval(1, 4), "kind": Choice(("a", "b"))}
@@ -282,7 +282,7 @@ def test_a_search_keeps_to_its_budget_and_space(tmp_path):
 def trained():
     dataset = load("digits")
     network = fresh_network("GRU", 12, dataset, 0)
-    with parallel.one_thread():
+    with processes.one_thread():
         fit(network, dataset, Training(epochs=3, learning_rate=1e-2))
     return network, dataset
 
@@ -319,12 +319,12 @@ def test_disturbances_by_the_number(trained):
 def test_figures_take_an_axis_and_return_it():
     looks = {"LIF": Look("#0b62a8", "o", "-")}
     axis = Figure().add_subplot()
-    drawn = figures.frontier(axis, {"LIF": [(1e3, 0.8), (2e3, 0.9), (3e3, 0.85)]}, looks)
+    drawn = study.frontier(axis, {"LIF": [(1e3, 0.8), (2e3, 0.9), (3e3, 0.85)]}, looks)
     assert drawn is axis
     assert list(axis.lines[1].get_xdata()) == [1e3, 2e3]
     sizes = [1e3, 2e3, 4e3, 8e3]
-    found = growth.fit(sizes, [[0.1 + 9 / n] * 3 for n in sizes], refits=3)
-    axis = figures.growth(Figure().add_subplot(), "LIF", found, looks["LIF"])
+    found = scaling.fit(sizes, [[0.1 + 9 / n] * 3 for n in sizes], refits=3)
+    axis = study.growth(Figure().add_subplot(), "LIF", found, looks["LIF"])
     assert [text.get_text() for text in axis.texts] == ["prediction"]
     assert axis.lines[-1].get_linestyle() == ":"
 
@@ -355,7 +355,7 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
     small = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
     log = tmp_path / "log"
     jobs = [Job(n, str(log), seconds=3.0) for n in range(6)]
-    trainings = [Fit(model, 0) for model in ("LIF", "GRU")]
+    protocol = [Fit(model, 0) for model in ("LIF", "GRU")]
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
     try:
         nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
@@ -365,8 +365,8 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
             "jobs = [Job(n, sys.argv[2], seconds=3.0) for n in range(6)]\n"
             "print(len(study.run(square, jobs, Path(sys.argv[1]), ray=sys.argv[3]).finished))"
         )
-        command = [sys.executable, "-c", code, tmp_path / "ray", log, cluster.address]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        study = [sys.executable, "-c", code, tmp_path / "ray", log, cluster.address]
+        with subprocess.Popen(study, stdout=subprocess.PIPE, text=True) as driver:
             while not (log.exists() and len({pid for _, pid in notes(log)}) == 2):
                 assert driver.poll() is None
                 time.sleep(0.05)
@@ -376,17 +376,17 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
             cluster.remove_node(nodes[0], allow_graceful=False)
             os.kill(worker, signal.SIGKILL)
             assert driver.stdout.read().splitlines()[-1] == "6"
-        study.run(digits, trainings, tmp_path / "ray", ray=cluster.address, **quiet)
+        runner.run(digits, protocol, tmp_path / "ray", ray=cluster.address, **quiet)
     finally:
         ray.shutdown()
         cluster.shutdown()
     done = notes(log)
     assert {n for n, _ in done} == set(range(6))
     assert [pid == worker for n, pid in done if n == lost] == [True, False]
-    study.run(square, jobs, tmp_path / "local", **quiet)
-    study.run(digits, trainings, tmp_path / "local", **quiet)
-    for configs in (jobs, trainings):
-        assert study.results(configs, tmp_path / "ray") == study.results(
+    runner.run(square, jobs, tmp_path / "local", **quiet)
+    runner.run(digits, protocol, tmp_path / "local", **quiet)
+    for configs in (jobs, protocol):
+        assert studies.read_results(configs, tmp_path / "ray") == studies.read_results(
             configs, tmp_path / "local"
         )
 
@@ -433,7 +433,7 @@ def test_smoke_run(path, tmp_path):
 def test_a_planned_study_holds_what_its_page_says(path):
     results = json.loads((path.parent / "results.json").read_text())
     page = (path.parent / "README.md").read_text()
-    assert filled(page, command.made(results)) == page
+    assert filled(page, study_page.made(results)) == page
     plans = runpy.run_path(str(path))["PLANS"]
     assert json.loads(json.dumps([asdict(plan) for plan in plans])) == [
         part["plan"] for part in results["parts"]
@@ -443,15 +443,15 @@ def test_a_planned_study_holds_what_its_page_says(path):
 def small(run, **changes):
     """A run of 8 digits for two epochs."""
     training = Training(epochs=2, batch_size=4)
-    base = trainings.Run("digits", run, 0, 500, training, "last", 1, 8)
+    base = protocol.Run("digits", run, 0, 500, training, "last", 1, 8)
     return replace(base, **changes)
 
 
 def test_a_run_changes_just_what_is_ablated():
-    whole, _ = trainings.prepared(small("ALIF"))
-    alone, _ = trainings.prepared(small("ALIF", recurrent=False))
-    fixed, _ = trainings.prepared(small("ALIF", trained_constants=False))
-    other, _ = trainings.prepared(small("ALIF", surrogate="fast_sigmoid"))
+    whole, _ = protocol.prepared(small("ALIF"))
+    alone, _ = protocol.prepared(small("ALIF", recurrent=False))
+    fixed, _ = protocol.prepared(small("ALIF", trained_constants=False))
+    other, _ = protocol.prepared(small("ALIF", surrogate="fast_sigmoid"))
     assert {n.body.hidden_size for n in (whole, alone, fixed, other)} == {whole.body.hidden_size}
     assert "weight_hh_l0" not in dict(alone.body.named_parameters())
     raw = [name for name, p in fixed.body.named_parameters() if not p.requires_grad]
@@ -464,10 +464,10 @@ def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
     tmp_path, monkeypatch
 ):
     rates = (1e-3, 3e-2, 1e30)
-    tried = study.grid(small("LIF"), {"model": ("LIF", "RNN"), "training.learning_rate": rates})
-    monkeypatch.setattr(trainings, "train_and_test", None)
-    found = [trainings.validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
-    network, data = trainings.prepared(tried[1])
+    tried = studies.grid(small("LIF"), {"model": ("LIF", "RNN"), "training.learning_rate": rates})
+    monkeypatch.setattr(protocol, "train_and_test", None)
+    found = [protocol.validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
+    network, data = protocol.prepared(tried[1])
     best = max(e.validation_accuracy for e in fit(network, data, tried[1].training).epochs)
     assert found[1] == {"validation_accuracy": best}
     tuned = protocol.searched(tried, found)
@@ -481,8 +481,8 @@ def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
     def diverges(*_):
         raise DivergedError("on purpose")
 
-    monkeypatch.setattr(trainings, "fit", diverges)
-    assert trainings.validate(small("LIF"), tmp_path / "x") == {"validation_accuracy": 0.0}
+    monkeypatch.setattr(protocol, "fit", diverges)
+    assert protocol.validate(small("LIF"), tmp_path / "x") == {"validation_accuracy": 0.0}
 
 
 def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, monkeypatch):
@@ -491,8 +491,8 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
             raise DivergedError("on purpose")
         return train_and_test(network, dataset, training, seed, checkpoint)
 
-    train_and_test = trainings.train_and_test
-    monkeypatch.setattr(trainings, "train_and_test", diverges_late)
+    train_and_test = train_and_test
+    monkeypatch.setattr(protocol, "train_and_test", diverges_late)
     monkeypatch.setattr(protocol, "timed", lambda runs, out: [])
     accuracies = {0.005: 0.5, 0.01: 0.6, 0.03: 0.9}
     monkeypatch.setattr(
@@ -509,7 +509,7 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
         assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
         assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]
     assert {run["learning_rate"] for run in part["runs"]} == {0.01}
-    assert "0.03: 90.0 %, diverged later |" in tables.tuning(part)
+    assert "0.03: 90.0 %, diverged later |" in markdown.tuning(part)
 
 
 def test_variants_that_diverge_are_an_error(tmp_path, monkeypatch):
@@ -541,12 +541,12 @@ def test_growth_is_fitted_against_parameters_and_operations():
     sizes = [1e3, 2e3, 4e3, 8e3]
     runs = [run(budget, noise) for budget in sizes for noise in (0.99, 1.0, 1.01)]
     part = {"plan": {"measure": "accuracy"}, "growth": runs}
-    assert parts.grown(part, "operations")["LIF"][0] == [2 * n**2 for n in sizes]
-    found = {law["axis"]: law for law in parts.laws(part)}
+    assert grown(part, "operations")["LIF"][0] == [2 * n**2 for n in sizes]
+    found = {law["axis"]: law for law in laws(part)}
     assert found["parameters"]["parameters"]["b"] == pytest.approx(0.5, abs=0.01)  # of the seeds
     assert found["operations"]["parameters"]["b"] == pytest.approx(0.25, abs=0.01)
     assert found["operations"]["prediction"]["x"] == 4 * 2 * sizes[-1] ** 2
-    assert "| LIF | operations | power |" in tables.growth({"laws": list(found.values())})
+    assert "| LIF | operations | power |" in markdown.growth({"laws": list(found.values())})
 
 
 def test_a_trial_by_hand_is_what_the_search_does(tmp_path):
@@ -556,7 +556,7 @@ def test_a_trial_by_hand_is_what_the_search_does(tmp_path):
         [sys.executable, ROOT / "experiments" / "trial.py", *asked.split(), *brief.split()],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found = trainings.validate(small("LIF"), tmp_path / "run.safetensors")
+    found = protocol.validate(small("LIF"), tmp_path / "run.safetensors")
     assert done.stdout.endswith(f"{found}\n")
 
 
@@ -571,7 +571,7 @@ def test_claims_of_a_study_are_about_bits_where_fewer_win():
 
 
 def test_a_run_as_a_job(tmp_path):
-    found = trainings.train(small("LIF"), tmp_path / "run.safetensors")
+    found = protocol.train(small("LIF"), tmp_path / "run.safetensors")
     assert found["robustness"]["input noise"][0] == [0.0, found["test_accuracy"]]
     assert found["robustness"]["weights"][0] == [0.0, found["test_accuracy"]]
     assert found["bits"] == pytest.approx(found["test_loss"] / 0.6931471805599453)

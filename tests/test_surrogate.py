@@ -7,8 +7,8 @@ import pickle
 import pytest
 import torch
 
-from spikern import InputError
-from spikern.surrogate import SURROGATES, spike
+from spikern._utils.errors import InputError
+from spikern.neurons.surrogate import SURROGATES, spike
 
 
 @pytest.mark.parametrize("name", SURROGATES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spikern.engines import team
+from spikern.engines import threads
 
 LIBRARIES = list((Path(torch.__file__).parent / "lib").glob("libgomp*"))
 
@@ -17,14 +17,14 @@ def two_threads(request, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     if request.param == "own threads":
-        monkeypatch.setattr(team, "openmp", lambda: None)
+        monkeypatch.setattr(threads, "openmp", lambda: None)
     yield
     torch.set_num_threads(before)
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="this torch brings no libgomp")
 def test_torchs_runtime_is_found():
-    assert team.openmp() is not None
+    assert threads.openmp() is not None
 
 
 def test_every_block_is_done_once_by_two_threads(two_threads):
@@ -35,7 +35,7 @@ def test_every_block_is_done_once_by_two_threads(two_threads):
         both.wait()  # which one thread alone would never pass
         done.append((block, threading.get_ident()))
 
-    team.in_threads(work, 6)
+    threads.in_threads(work, 6)
     assert sorted(block for block, _ in done) == list(range(6))
     assert len({thread for _, thread in done}) == 2
 
@@ -46,4 +46,4 @@ def test_an_error_in_a_block_is_raised(two_threads):
             raise ValueError("block 3")
 
     with pytest.raises(ValueError, match="block 3"):
-        team.in_threads(work, 6)
+        threads.in_threads(work, 6)

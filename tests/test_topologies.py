@@ -9,31 +9,24 @@ from engine_cases import assert_as_reference, events, gradients
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from spikern import (
-    Delay,
-    InputError,
-    Readout,
-    SpikingRNN,
-    UnsupportedError,
-    build,
-    calibrate,
-    compile_stream,
-    load_stream,
-    record,
-)
-from spikern.agreement import dyadic, with_engine
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.cost.counting import count
 from spikern.data import load
-from spikern.engines import feedback
-from spikern.engines.stack import existing
-from spikern.events import Events
-from spikern.init import firing_rates
+from spikern.engines.dispatch import run_stack
+from spikern.engines.population import existing, together
+from spikern.engines.stream_file import load_stream
+from spikern.events.trains import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
-from spikern.layers import run_stack
-from spikern.network import Network
-from spikern.ops import count
-from spikern.surrogate import spike
-from spikern.train import Training, fit
+from spikern.layers.delays import Delay
+from spikern.layers.network import Network, build
+from spikern.layers.recording import record
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.streaming import compile_stream
+from spikern.neurons.surrogate import spike
+from spikern.testing import dyadic, with_engine
+from spikern.train.calibration import calibrate, firing_rates
+from spikern.train.loop import Training, fit
 
 LENGTHS = torch.tensor([25, 9, 1])
 
@@ -488,7 +481,7 @@ def test_merging_can_fail():
     layer, x = layer_with(2, feedback=True), events(25, 3, 5)
     population = layer.populations()[0]
     swapped = population._replace(w_rec=population.w_rec.roll(9, 1))
-    states = [feedback.together(layer.start(x, None, None))]
+    states = [together(layer.start(x, None, None))]
     wrong = run_stack("reference", [swapped], states, x).out
     right = torch.cat(loop(layer, x)[0], -1)
     assert not torch.equal(wrong, right)

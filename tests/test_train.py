@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spikern import DataError, DivergedError, InputError, build
-from spikern.baselines import BASELINES
+from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
 from spikern.data.dataset import Dataset, Split
-from spikern.recipes import recipe
-from spikern.train import Training, evaluate, fit
-from spikern.trial import fresh_network
+from spikern.layers.baseline import BASELINES
+from spikern.layers.network import build
+from spikern.train.loop import Training, evaluate, fit
+from spikern.train.recipes import recipe
+from spikern.train.trial import fresh_network
 
 TRAINING = Training(epochs=3, batch_size=32, learning_rate=5e-2)
 
@@ -109,7 +110,7 @@ def test_killed_process_resumes_bit_for_bit(tmp_path):
     assert not (broken / "results.json").exists()
     subprocess.run([*command, str(broken), "--resume"], check=True, capture_output=True)
     subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    from spikern.checkpoint import read
+    from spikern.train.checkpoint import read
 
     a, b = (read(d / "jobs" / "ALIF-0.safetensors")[0] for d in (broken, whole))
     assert a.keys() == b.keys()

@@ -5,26 +5,27 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spikern import InputError, UnsupportedError, build
+from spikern._utils.errors import InputError, UnsupportedError
 from spikern.data.dataset import UNLABELLED, Dataset, Split
-from spikern.network import ANSWERS
-from spikern.train import Training, evaluate, fit
-from spikern.twins import (
+from spikern.interop import onnx
+from spikern.interop.onnx import int8_graph, logits_of, onnx_graph
+from spikern.layers.network import ANSWERS, build
+from spikern.studies.twins import (
     Trained,
     climb,
+    connections,
     density,
-    graph,
-    int8_graph,
+    held,
     int8_weights,
+    magnitude_masks,
     measured_graph,
     measured_weights,
-    onnx_graph,
+    predictions,
     prune,
+    round_rows,
     trainer,
-)  # fmt: skip
-from spikern.twins.graph import logits_of
-from spikern.twins.int8 import predictions, round_rows
-from spikern.twins.pruned import connections, held, magnitude_masks
+)
+from spikern.train.loop import Training, evaluate, fit
 
 KINDS = ("RNN", "GRU", "LSTM")
 pytest.importorskip("onnx")
@@ -82,7 +83,7 @@ def test_the_graph_computes_what_torch_does(kind, answer, layers):
 
 
 def test_gates_in_the_wrong_order_are_seen(monkeypatch):
-    monkeypatch.setitem(graph.GATES, "LSTM", (0, 1, 2, 3))
+    monkeypatch.setitem(onnx.GATES, "LSTM", (0, 1, 2, 3))
     network = build("LSTM", 3, 8, 4)
     x, lengths = torch.randn(7, 2, 3), torch.tensor([7, 7])
     assert not torch.allclose(logits_of(onnx_graph(network))(x, lengths), network(x)[0], atol=1e-3)

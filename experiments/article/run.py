@@ -21,18 +21,18 @@ from typing import Any
 import tyro
 from tables import tables
 
-from spikern import atomic
+from spikern._utils import atomic
+from spikern._utils.processes import one_thread
+from spikern._utils.provenance import provenance
 from spikern.data import load
 from spikern.data.dataset import Dataset, Split
-from spikern.measured import Contestant, Measured, measure
-from spikern.network import Network, hidden_for_budget
-from spikern.parallel import one_thread
-from spikern.provenance import provenance
-from spikern.recipes import Recipe, recipe
-from spikern.statistics import mean
-from spikern.study.page import filled
-from spikern.train import evaluate
-from spikern.twins import climb, density, measured_graph, measured_weights, prune, trainer
+from spikern.layers.network import Network, hidden_for_budget
+from spikern.report.markdown import filled
+from spikern.studies.statistics import mean
+from spikern.studies.twins import climb, density, measured_graph, measured_weights, prune, trainer
+from spikern.timing.inference import Contestant, Measured, measure
+from spikern.train.loop import evaluate
+from spikern.train.recipes import Recipe, recipe
 
 HERE = Path(__file__).parent
 SPIKING, STANDARD = ("ALIF", "LIF"), ("LSTM", "GRU")

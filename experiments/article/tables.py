@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from spikern.statistics import mean
+from spikern.studies.statistics import mean
 
 
 def tables(runs: Sequence[dict[str, Any]]) -> dict[str, str]:

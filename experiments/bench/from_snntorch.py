@@ -21,11 +21,10 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from spikern.bench.measure import interleaved, threads
-from spikern.bench.networks import bisect
-from spikern.bench.peers import train_step
 from spikern.interop.snntorch import from_snntorch
-from spikern.surrogate import triangular
+from spikern.neurons.surrogate import triangular
+from spikern.timing.measurement import interleaved, threads
+from spikern.timing.peers import bisect, train_step
 
 
 @dataclass(frozen=True)

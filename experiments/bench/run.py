@@ -14,12 +14,13 @@ from typing import Any
 
 import tyro
 
-from spikern import atomic, bench
-from spikern.bench.rows import Measured, Row
-from spikern.bench.rows import rows as rows_of
-from spikern.bench.sweep import figure, sweep
-from spikern.plot.svg import save
-from spikern.study.page import filled
+from spikern import timing
+from spikern._utils import atomic
+from spikern.plot.benchmark import figure
+from spikern.plot.style import save
+from spikern.report.markdown import filled
+from spikern.timing.benchmark import Measured, Row, sweep
+from spikern.timing.benchmark import rows as rows_of
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -53,7 +54,7 @@ GOALS: dict[tuple[str, str], dict[str, float]] = {
 class Config:
     """What is measured."""
 
-    settings: bench.Settings = field(default_factory=bench.Settings)
+    settings: timing.Settings = field(default_factory=timing.Settings)
     sweep_repeats: int = 7
     measure: bool = True
 
@@ -62,14 +63,14 @@ def main(cfg: Config) -> None:
     """Measure, write results.json, draw cost.svg, fill in the tables."""
     path = HERE / "results.json"
     if cfg.measure:
-        results = bench.run(cfg.settings, say)
+        results = timing.run_benchmark(cfg.settings, say)
         say("sweeps")
         results["sweep"] = sweep(cfg.sweep_repeats, cfg.settings.threads, say)
         atomic.write(path, json.dumps(results, indent=1))
     results, other = json.loads(path.read_text()), json.loads(OTHER.read_text())
     save(figure(results["sweep"]), HERE / "cost.svg")
     made = {
-        "results": bench.table(results["rows"]),
+        "results": timing.benchmark_table(results["rows"]),
         "goals": goals(results["rows"], fastest(results)),
         "shares": shares(results["shares"]),
         "rates": rates(results["rates"]),

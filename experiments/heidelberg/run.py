@@ -13,9 +13,9 @@ import noise
 import tyro
 
 from spikern.data.files import FOLDER
-from spikern.study import command
-from spikern.study.protocol import Plan
-from spikern.train import Training
+from spikern.report import study_page
+from spikern.studies.protocol import Plan
+from spikern.train.loop import Training
 
 PLANS = (
     Plan(
@@ -28,9 +28,9 @@ PLANS = (
 )
 
 if __name__ == "__main__":
-    cfg = tyro.cli(command.Config)
+    cfg = tyro.cli(study_page.Config)
     with tempfile.TemporaryDirectory() as folder:
         if cfg.smoke:
             noise.write(Path(folder))
             os.environ[FOLDER] = folder
-        command.main(Path(__file__).parent, PLANS, cfg)
+        study_page.main(Path(__file__).parent, PLANS, cfg)

@@ -11,14 +11,15 @@ from pathlib import Path
 import tyro
 from matplotlib.figure import Figure
 
-from spikern import atomic
+from spikern._utils import atomic
 from spikern.data.copying import DELAYS, SYMBOLS
-from spikern.plot import MUTED
-from spikern.plot.svg import save
-from spikern.statistics import claims
-from spikern.study import command, figures, page, parts, tables
-from spikern.study.protocol import Plan
-from spikern.train import Training
+from spikern.plot import study
+from spikern.plot.style import MUTED, save
+from spikern.report import markdown, study_page
+from spikern.studies import results
+from spikern.studies.protocol import Plan
+from spikern.studies.statistics import claims
+from spikern.train.loop import Training
 
 HERE = Path(__file__).parent
 PLAIN = "LIF"
@@ -40,13 +41,13 @@ PLANS = tuple(
 )
 
 
-def among_spiking(studied: list[parts.Part]) -> str:
+def among_spiking(studied: list[results.Part]) -> str:
     """What adapts or resonates beside what does neither; a verdict holds for a delay's claims."""
     found = {}
     for delay, part in zip(DELAYS, studied):
         accuracy = {
             model: [run["test_accuracy"] for run in runs]
-            for model, runs in parts.by_model(part["runs"]).items()
+            for model, runs in results.by_model(part["runs"]).items()
         }
         pairs = {
             f"{model} > {PLAIN}, {delay} steps": (accuracy[model], accuracy[PLAIN])
@@ -54,17 +55,17 @@ def among_spiking(studied: list[parts.Part]) -> str:
             if model != PLAIN
         }
         found |= claims(pairs)
-    return tables.claims({"plan": studied[0]["plan"], "claims": found})
+    return markdown.claims({"plan": studied[0]["plan"], "claims": found})
 
 
-def drawn(studied: list[parts.Part]) -> Figure:
+def drawn(studied: list[results.Part]) -> Figure:
     """Test accuracy of every model against the delay."""
     curves: dict[str, dict[float, list[float]]] = {}
     for delay, part in zip(DELAYS, studied):
-        for model, runs in parts.by_model(part["runs"]).items():
+        for model, runs in results.by_model(part["runs"]).items():
             curves.setdefault(model, {})[delay] = [run["test_accuracy"] for run in runs]
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axis = figures.levels(figure.add_subplot(), curves, command.looks_of(studied), "delay (steps)")
+    axis = study.levels(figure.add_subplot(), curves, study.looks_of(studied), "delay (steps)")
     axis.axhline(1 / SYMBOLS, color=MUTED, lw=0.8, ls=":")
     axis.set_xscale("log")
     axis.set_xticks(DELAYS, labels=[str(delay) for delay in DELAYS], minor=False)
@@ -73,11 +74,11 @@ def drawn(studied: list[parts.Part]) -> Figure:
 
 
 if __name__ == "__main__":
-    cfg = tyro.cli(command.Config)
-    command.main(HERE, PLANS, cfg)
+    cfg = tyro.cli(study_page.Config)
+    study_page.main(HERE, PLANS, cfg)
     if not cfg.smoke:
         studied = json.loads((HERE / "results.json").read_text())["parts"]
         save(drawn(studied), HERE / "memory.svg")
         readme = HERE / "README.md"
-        text = page.filled(readme.read_text(), {"among spiking": among_spiking(studied)})
+        text = markdown.filled(readme.read_text(), {"among spiking": among_spiking(studied)})
         atomic.write(readme, text)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import tyro
 
-from spikern.study import command
-from spikern.study.protocol import Plan
-from spikern.train import Training
+from spikern.report import study_page
+from spikern.studies.protocol import Plan
+from spikern.train.loop import Training
 
 PLANS = (
     Plan(
@@ -25,4 +25,4 @@ PLANS = (
 )
 
 if __name__ == "__main__":
-    command.main(Path(__file__).parent, PLANS, tyro.cli(command.Config))
+    study_page.main(Path(__file__).parent, PLANS, tyro.cli(study_page.Config))

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from spikern._utils.choices import check_choice
 from spikern.data import (
     archive,
     copying,
@@ -24,8 +25,8 @@ from spikern.data import (
     ssc,
     tinyshakespeare,
 )
-from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
-from spikern.engines import boundary
+from spikern.data.dataset import Dataset
+from spikern.data.files import find
 
 ARCHIVE = "ts:"
 """What stands before the path of a task of the UCR/UEA archive."""
@@ -40,7 +41,7 @@ class Entry(NamedTuple):
 
     def missing(self) -> list[str]:
         """The original files that are not at hand, be it packed with gzip."""
-        return [n for n in self.files if not (files.find(n) or files.find(f"{n}.gz"))]
+        return [n for n in self.files if not (find(n) or find(f"{n}.gz"))]
 
 
 DATASETS: dict[str, Entry] = {
@@ -77,11 +78,11 @@ def load(name: str) -> Dataset:
 
     >>> load("digit")
     Traceback (most recent call last):
-    spikern.types.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
+    spikern.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
 copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
 japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, ts:PATH
     """
     if name.startswith(ARCHIVE):
         return archive.load(Path(name.removeprefix(ARCHIVE)))
-    boundary.check_choice("dataset", name, [*DATASETS, f"{ARCHIVE}PATH"])
+    check_choice("dataset", name, [*DATASETS, f"{ARCHIVE}PATH"])
     return DATASETS[name].load()

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from spikern.data import splits, ts, tsv
+from spikern._utils.errors import DataError
+from spikern.data import splits
 from spikern.data.dataset import Dataset, Split
-from spikern.types import DataError
+from spikern.data.formats import text
 
 SEED = 0
 DT = 1.0
 """Milliseconds a step: the files do not say how long it is."""
-READERS = {".ts": ts.read, ".tsv": tsv.read}
+READERS = {".ts": text.read_ts, ".tsv": text.read_tsv}
 PARTS = ("TRAIN", "TEST")
 SMALLEST = 3
 """Series of a class of which a fifth, rounded, is one."""
@@ -72,7 +73,7 @@ def pair(path: Path) -> tuple[Path, Path]:
 
     >>> pair(Path("nowhere/Vowels"))
     Traceback (most recent call last):
-    spikern.types.DataError: nowhere/Vowels: no nowhere/Vowels_TRAIN.ts and _TEST.ts, nor .tsv; \
+    spikern.DataError: nowhere/Vowels: no nowhere/Vowels_TRAIN.ts and _TEST.ts, nor .tsv; \
 give the path of one of the two, or the path without _TRAIN
     """
     base = path.parent / stem(path)
@@ -103,14 +104,14 @@ def stem(path: Path) -> str:
     return name
 
 
-def parts(recorded: ts.TimeSeries, tested: ts.TimeSeries) -> tuple[Split, Split, Split]:
+def parts(recorded: text.TimeSeries, tested: text.TimeSeries) -> tuple[Split, Split, Split]:
     """The three splits, standardised and padded."""
     kept, held_out = splits.stratified(recorded.labels, (0.8, 0.2), SEED)
     values = np.concatenate([recorded.series[n] for n in kept]).astype(np.float64)
     mean, std = values.mean(0), values.std(0)
     std[std == 0] = 1.0
 
-    def split(part: ts.TimeSeries, chosen: splits.Indices) -> Split:
+    def split(part: text.TimeSeries, chosen: splits.Indices) -> Split:
         series = [torch.from_numpy((part.series[n] - mean) / std).float() for n in chosen.tolist()]
         labels = torch.tensor(part.labels)[torch.from_numpy(chosen)]
         return Split(pad_sequence(series), labels, torch.tensor([len(s) for s in series]))

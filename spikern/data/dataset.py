@@ -1,16 +1,21 @@
-"""What a dataset is: three splits of labelled sequences, checked once when it is made."""
+"""What a dataset is: three splits of labelled sequences, checked once when it is made.
+
+A data set of analog input made one of events.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from spikern.events import Events
-from spikern.types import InputError
+from spikern._utils.errors import InputError
+from spikern.events.encoders import delta
+from spikern.events.trains import Events
 
 UNLABELLED = -100
 """The label of a step that has none: the `ignore_index` of torch's cross entropy."""
@@ -228,3 +233,20 @@ def valid_steps(split: Split) -> Tensor:
     tensor([3, 1])
     """
     return torch.arange(split.x.shape[0])[:, None] < split.lengths
+
+
+def encoded(dataset: Dataset, threshold: float) -> Dataset:
+    """The dataset with every split as `delta` events, none after a sequence's last step.
+
+    >>> from spikern.data import load
+    >>> encoded(load("digits"), threshold=0.25).name
+    'digits-delta0.25'
+    """
+    if dataset.events:
+        raise InputError(f"{dataset.name} holds events already; give a dataset of analog input")
+    return dataset.with_input(
+        partial(delta, threshold=threshold),
+        name=f"{dataset.name}-delta{threshold:g}",
+        title=f"{dataset.title}, as events at every change of {threshold:g}",
+        events=True,
+    )

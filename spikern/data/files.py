@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pooch
 
-from spikern.types import DataError
+from spikern._utils.errors import DataError
 
 FOLDER = "SPIKERN_DATA"
 """The environment variable that names the folder of the original files."""

@@ -23,11 +23,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from spikern._utils.errors import DataError
 from spikern.data import files, splits
 from spikern.data.dataset import Dataset, Split
-from spikern.data.spectrum import FLOOR, Sound, log_mel, read_wav
-from spikern.events import Events, integrate
-from spikern.types import DataError
+from spikern.data.formats.sound import FLOOR, Sound, log_mel, read_wav
+from spikern.events.encoders import integrate
+from spikern.events.trains import Events
 
 TITLE = "Free Spoken Digits: the digit"
 FOLDER = "fsdd/recordings"

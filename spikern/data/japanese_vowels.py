@@ -6,8 +6,9 @@ padding are as for any task of the archive, `spikern.data.archive`.
 
 from __future__ import annotations
 
-from spikern.data import archive, files, ts
+from spikern.data import archive, files
 from spikern.data.dataset import Dataset
+from spikern.data.formats import text
 
 TITLE = "Japanese vowels: the speaker of /ae/"
 FILES = ("japanese_vowels/JapaneseVowels_TRAIN.ts", "japanese_vowels/JapaneseVowels_TEST.ts")
@@ -40,7 +41,9 @@ def load() -> Dataset:
     )
 
 
-def read(part: str) -> ts.TimeSeries:
+def read(part: str) -> text.TimeSeries:
     """The series of one original file, TRAIN or TEST."""
     name = f"JapaneseVowels_{part}.ts"
-    return ts.read(files.locate(f"japanese_vowels/{name}", f"{HOME}/{name}", SHA256[part], HINT))
+    return text.read_ts(
+        files.locate(f"japanese_vowels/{name}", f"{HOME}/{name}", SHA256[part], HINT)
+    )

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spikern.data import files, idx, splits
+from spikern._utils.errors import DataError
+from spikern.data import files, splits
 from spikern.data.dataset import Dataset, Split
-from spikern.types import DataError
+from spikern.data.formats import idx
 
 TITLE = "MNIST, pixel by pixel"
 TITLE_PERMUTED = "MNIST, pixel by pixel in a fixed random order"

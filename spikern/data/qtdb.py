@@ -26,9 +26,9 @@ import scipy.io
 import torch
 from torch import Tensor
 
+from spikern._utils.errors import DataError
 from spikern.data import files, splits
 from spikern.data.dataset import UNLABELLED, Dataset, Split
-from spikern.types import DataError
 
 TITLE = "QT database: the waves of an ECG, step by step"
 TITLE_ALL_STEPS = f"{TITLE}, those without a label as class 0"

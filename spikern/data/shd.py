@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikern.data import heidelberg, splits
+from spikern._utils.errors import DataError
+from spikern.data import splits
 from spikern.data.dataset import Dataset
-from spikern.types import DataError
+from spikern.data.formats import heidelberg
 
 TITLE = "Spiking Heidelberg Digits: the spoken digit"
 FILES = ("shd/shd_train.h5", "shd/shd_test.h5")

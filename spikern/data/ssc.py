@@ -5,8 +5,8 @@ The largest set here: an event takes 8 bytes in memory, and making it takes abou
 
 from __future__ import annotations
 
-from spikern.data import heidelberg
 from spikern.data.dataset import Dataset
+from spikern.data.formats import heidelberg
 
 TITLE = "Spiking Speech Commands: the spoken word"
 FILES = ("ssc/ssc_train.h5", "ssc/ssc_valid.h5", "ssc/ssc_test.h5")

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from spikern._utils.errors import DataError
 from spikern.data import files
 from spikern.data.dataset import UNLABELLED, Dataset, Split
-from spikern.events import Events
-from spikern.types import DataError
+from spikern.events.trains import Events
 
 TITLE = "tinyshakespeare: the next character"
 FILES = ("tinyshakespeare/input.txt",)

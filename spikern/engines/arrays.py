@@ -1,4 +1,9 @@
-"""What the kernels of a stack read: their signatures, and the arrays of every population."""
+"""Checks at the edge: what comes in is right, or an error says what was expected.
+
+Everything below this file trusts its arguments.
+
+What the kernels of a stack read: their signatures, and the arrays of every population.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikern.engines import boundary, cache
-from spikern.engines.rows import HEAD, LISTING
-from spikern.engines.team import in_threads
+from spikern.engines.codegen import cache
+from spikern.engines.codegen.runtime import HEAD, LISTING
+from spikern.engines.threads import in_threads
+
+
+def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A buffer that a kernel fills; what is in it before is anything."""
+    return torch.empty(shape, dtype=dtype)
+
 
 BLOCKS = 16
 """At most so many blocks of samples, each with its own sums of gradients."""
@@ -25,7 +36,6 @@ NARROW = 16
 """Unless it has no more features than this: then a matrix product gains nothing."""
 FIELDS = 7
 """Tensors of one population in the operator's list: w_in, bias, w_rec, params, start, at, to."""
-
 _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "float32[:,:,:,::1]"
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
 _COMMON = (
@@ -97,8 +107,8 @@ def listed(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     offsets = np.concatenate([[0], np.cumsum(counts)])
     if x.shape[2] > NARROW and offsets[-1] > DENSE_INPUT * x.numel():
         return None
-    indices = boundary.allocate(int(offsets[-1]), dtype=torch.int32)
-    values = boundary.allocate(int(offsets[-1]))
+    indices = allocate(int(offsets[-1]), dtype=torch.int32)
+    values = allocate(int(offsets[-1]))
     fill = kernel_entry(name, "list_events")
     into = offsets, indices.numpy(), values.numpy()
     in_threads(lambda k: fill(rows, edges[k], edges[k + 1], *into), BLOCKS)
@@ -134,7 +144,7 @@ def layout(
         if len(at):
             links, recurrent = w_rec.reshape(-1)[place_of_links(at, to, hidden)], recurrent[:0]
         P = array(params)
-        C = boundary.allocate(cache.module(name).CONSTANTS, hidden).numpy()
+        C = allocate(cache.module(name).CONSTANTS, hidden).numpy()
         kernel_entry(name, "constants")(P, C)
         of_input = (none.long(), none.int(), none) if k > 0 or lists is None else lists
         read = (*of_input, current, below, rows, recurrent, at, to, links, bias)

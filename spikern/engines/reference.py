@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.stack import Input, Outcome, Population, dense, recurrence
-from spikern.surrogate import spike
-from spikern.types import Fire, NeuronModel, Params, State
+from spikern.engines.population import Input, Outcome, Population, dense, recurrence
+from spikern.neurons.model import Fire, NeuronModel, Params, State
+from spikern.neurons.surrogate import spike
 
 
 def run(

@@ -1,14 +1,12 @@
 """Spike trains as index lists, and the encoders that make them from analog signals."""
 
 from spikern.events.encoders import delta, integrate, latency, on_off, population, rate
-from spikern.events.recode import encoded
 from spikern.events.trains import MILLISECONDS, Events
 
 __all__ = [
     "MILLISECONDS",
     "Events",
     "delta",
-    "encoded",
     "integrate",
     "latency",
     "on_off",

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from spikern.types import InputError
+from spikern._utils.errors import InputError
 
 
 def latency(x: Tensor, steps: int) -> Tensor:

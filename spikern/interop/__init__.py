@@ -1,1 +1,27 @@
 """Exchange with other libraries; each of them is optional and loaded when it is asked for."""
+
+from spikern.interop.cuba_lif_hard import HardCubaLIF
+from spikern.interop.nir import from_nir, network_from_nir, read_nir, to_nir, write_nir
+from spikern.interop.nir_nodes import losses
+from spikern.interop.onnx import int8_graph, onnx_graph
+from spikern.interop.snntorch import from_snntorch, layers_from_snntorch, to_snntorch
+from spikern.interop.snntorch_neurons import snntorch_neuron
+from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
+
+__all__ = [
+    "HardCubaLIF",
+    "from_nir",
+    "from_snntorch",
+    "int8_graph",
+    "layers_from_snntorch",
+    "losses",
+    "network_from_nir",
+    "onnx_graph",
+    "read_nir",
+    "snntorch_neuron",
+    "surrogate_from_snntorch",
+    "surrogate_to_snntorch",
+    "to_nir",
+    "to_snntorch",
+    "write_nir",
+]

@@ -11,12 +11,14 @@ Equations: CubaLIF in `nir/ir/neuron.py` of nir 1.0.8, with the gain that R and 
 weights.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import decay, positive, real
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, positive, real
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class HardCubaLIFParams(NamedTuple):

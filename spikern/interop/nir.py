@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikern import atomic
-from spikern.engines import boundary
+from spikern._utils import atomic
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern._utils.packages import require
 from spikern.interop.nir_graph import Link, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
-from spikern.interop.optional import require
-from spikern.layers import Readout, SpikingRNN
-from spikern.network import ANSWERS, Answer, Network
-from spikern.types import DataError, InputError, UnsupportedError
+from spikern.layers.network import ANSWERS, Answer, Network
+from spikern.layers.rnn import Readout, SpikingRNN
 
 FORMAT = 1
 """Of the metadata that `to_nir` writes: dt in seconds, format, and a network's answer."""
@@ -41,7 +41,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
 
     Raises UnsupportedError for what NIR cannot say.
 
-    >>> from spikern.neurons.lif_hard import HardLIF
+    >>> from spikern.neurons import HardLIF
     >>> to_nir(SpikingRNN(HardLIF, 3, 8)).edges
     [('input', 'w_in_0'), ('w_in_0', 'lif_0'), ('lif_0', 'w_rec_0'), ('w_rec_0', 'lif_0'), \
 ('lif_0', 'output')]
@@ -109,7 +109,7 @@ def from_nir(
 
     Raises UnsupportedError naming the node that has no equal here, InputError without a dt.
 
-    >>> from spikern.neurons.lif_hard import HardLIF
+    >>> from spikern.neurons import HardLIF
     >>> layers = from_nir(to_nir(SpikingRNN(HardLIF, 3, 8, num_layers=2, dt=0.5)))
     >>> [(layer.input_size, layer.hidden_size, layer.dt) for layer in layers]
     [(3, 8, 0.5), (8, 8, 0.5)]
@@ -136,7 +136,7 @@ def network_from_nir(
     answer = answer or graph.metadata.get("answer")
     if answer is None:
         raise InputError(f"the graph does not say its answer; pass one of {', '.join(ANSWERS)}")
-    boundary.check_choice("answer", answer, ANSWERS)
+    check_choice("answer", answer, ANSWERS)
     readout: Readout | nn.Linear
     if links[-1].neuron is None:
         layers = _populations(graph, links[:-1], dt, scheme, settings)
@@ -193,7 +193,7 @@ def read_nir(path: Path | str) -> Any:
 def _populations(
     graph: Any, links: list[Link], dt: float | None, scheme: Scheme, settings: dict[str, Any]
 ) -> list[SpikingRNN]:
-    boundary.check_choice("scheme", scheme, ("exponential", "euler"))
+    check_choice("scheme", scheme, ("exponential", "euler"))
     found = graph.metadata.get("spikern_format", FORMAT)
     if found != FORMAT:
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from spikern.types import UnsupportedError
+from spikern._utils.errors import UnsupportedError
 
 WEIGHTS = ("Affine", "Linear")
 NEURONS = ("LIF", "CubaLIF", "LI")

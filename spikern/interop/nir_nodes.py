@@ -18,19 +18,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikern._utils.errors import UnsupportedError
+from spikern._utils.packages import require
 from spikern.interop.cuba_lif_hard import HardCubaLIF
-from spikern.interop.optional import require
-from spikern.layers import Readout, SpikingRNN
-from spikern.neurons import ALIF, LI, LIF
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.neurons.alif import ALIF
 from spikern.neurons.cuba_lif import CubaLIF
+from spikern.neurons.li import LI
+from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
-from spikern.types import NeuronModel, Step, UnsupportedError
+from spikern.neurons.model import NeuronModel, Step
 
 Scheme = Literal["exponential", "euler"]
 """How a step of dt follows tau: alpha = exp(-dt / tau), or alpha = 1 - dt / tau."""
 MS = 1e3
 """Milliseconds in a second."""
-
 MODELS: dict[str, NeuronModel] = {"LIF": HardLIF, "CubaLIF": HardCubaLIF, "LI": LI}
 """Node: the neuron that it is read as."""
 EXACT: dict[Step, str] = {model.step: node for node, model in MODELS.items()}

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikern.interop.optional import require
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern._utils.packages import require
 from spikern.interop.snntorch_neurons import RESETS, STEPS, Cell, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
-from spikern.layers import SpikingRNN
-from spikern.neurons import LIF
-from spikern.types import InputError, UnsupportedError
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons.lif import LIF
 
 CELLS: tuple[Cell, ...] = ("Leaky", "RLeaky", "RSynaptic")
 NAMES = {"alpha_mem": "beta", "alpha_syn": "alpha", "v_th": "threshold", "w_self": "V"}

@@ -22,8 +22,9 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import Constant, real
-from spikern.types import Fire, NeuronModel, UnsupportedError
+from spikern._utils.errors import UnsupportedError
+from spikern.neurons.constants import Constant, real
+from spikern.neurons.model import Fire, NeuronModel
 
 Cell = Literal["Leaky", "RLeaky", "RSynaptic"]
 Mechanism = Literal["subtract", "zero", "none"]
@@ -184,7 +185,6 @@ STEPS: dict[tuple[bool, bool], tuple[Callable[..., Any], type[Any], type[Any]]] 
     (True, True): (self_synaptic, SelfSynapticParams, SynapticState),
 }
 """By (has a synaptic current, hears itself): step, params, state."""
-
 RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
     ("Leaky", "subtract", True): subtract_late,
     ("Leaky", "subtract", False): subtract_now,
@@ -201,7 +201,6 @@ RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
     ("RSynaptic", "none", True): never,
 }
 """By (cell, reset_mechanism, reset_delay); without a reset the delay means nothing."""
-
 CONSTANTS: dict[str, Constant] = {
     "alpha_syn": real("alpha_syn", 0.8),
     "alpha_mem": real("alpha_mem", 0.95),

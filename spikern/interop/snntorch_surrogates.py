@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import Tensor
 
-from spikern.interop.optional import require
-from spikern.surrogate import SURROGATES, Surrogate
-from spikern.types import UnsupportedError
+from spikern._utils.errors import UnsupportedError
+from spikern._utils.packages import require
+from spikern.neurons.surrogate import SURROGATES, Surrogate
 
 KNOWN: dict[str, tuple[str, str | None]] = {
     "fast_sigmoid": ("fast_sigmoid", "slope"),
@@ -25,7 +25,6 @@ KNOWN: dict[str, tuple[str, str | None]] = {
     "straight_through_estimator": ("straight_through", None),
 }
 """Their name: our name, and the setting that both have."""
-
 REFUSED: dict[str, str] = {
     "triangular": "its derivative is +threshold below the threshold and -threshold above it",
     "heaviside": "its derivative is the spike itself, zero below the threshold",
@@ -53,7 +52,7 @@ def surrogate_from_snntorch(spike_grad: Callable[..., Any]) -> Surrogate:
     if module != "snntorch.surrogate" or theirs == name:
         raise UnsupportedError(
             f"spike_grad {name} is not made by snntorch.surrogate; use one of "
-            f"{', '.join(KNOWN)}, or write it as a spikern.surrogate.Surrogate"
+            f"{', '.join(KNOWN)}, or write it as a spikern.neurons.surrogate.Surrogate"
         )
     closed = inspect.getclosurevars(spike_grad).nonlocals
     if theirs == "custom_surrogate":

@@ -1,16 +1,38 @@
-"""Recurrent spiking layers, in the conventions of torch.nn.LSTM."""
+"""Recurrent spiking layers, standard baselines, and whole networks of them."""
 
-from spikern.layers.delay import Axons, Delay, LearnedDelay, narrow
-from spikern.layers.spiking import Readout, SpikingRNN
-from spikern.layers.stacks import ENGINES, run_stack
+from spikern.layers.baseline import BASELINES, Baseline
+from spikern.layers.delays import Axons, Delay, LearnedDelay, narrow
+from spikern.layers.network import (
+    ANSWERS,
+    MODELS,
+    Activity,
+    Answer,
+    Network,
+    build,
+    hidden_for_budget,
+)
+from spikern.layers.recording import Recording, Trace, record
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.streaming import compile_stream
 
 __all__ = [
-    "ENGINES",
+    "ANSWERS",
+    "BASELINES",
+    "MODELS",
+    "Activity",
+    "Answer",
     "Axons",
+    "Baseline",
     "Delay",
     "LearnedDelay",
+    "Network",
     "Readout",
+    "Recording",
     "SpikingRNN",
+    "Trace",
+    "build",
+    "compile_stream",
+    "hidden_for_budget",
     "narrow",
-    "run_stack",
+    "record",
 ]

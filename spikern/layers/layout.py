@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from spikern.engines.stack import Input
-from spikern.events import Events
-from spikern.types import InputError
+from spikern._utils.errors import InputError
+from spikern.engines.population import Input
+from spikern.events.trains import Events
 
 Given = Tensor | Events | PackedSequence
 """(T, B, F), (B, T, F) with batch_first, (T, F) for one sample, events, or packed sequences."""

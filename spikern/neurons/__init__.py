@@ -9,10 +9,10 @@ from spikern.neurons.li import LI
 from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
 from spikern.neurons.lif_refractory import RefractoryLIF
+from spikern.neurons.model import NeuronModel
 from spikern.neurons.resonator import RF
 from spikern.neurons.se_adlif import SEAdLIF
 from spikern.neurons.tc_lif import TCLIF
-from spikern.types import NeuronModel
 
 NEURONS: dict[str, NeuronModel] = {
     m.name: m

@@ -14,12 +14,14 @@ constants are not bounded; their means are the middles of the ranges there (tau_
 tau_adapt 30..120); the state starts at zero, not at random.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import between, decay, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import between, decay, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class AdLIFParams(NamedTuple):

@@ -9,12 +9,14 @@ differ from Yin: the reset takes away the resting threshold v_th, not the adapte
 not 0.01 or 0.1 (the scale of v is otherwise free); the state starts at zero, not at random.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import decay, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class ALIFParams(NamedTuple):

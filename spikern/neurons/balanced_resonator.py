@@ -16,13 +16,15 @@ its use. Where we differ: the damping b' dt > 0 there is 1 - alpha_mem here, so 
 enters with gain 1, not dt. omega dt must stay below 1, as there.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from spikern.constants import decay, frequency, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, frequency, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class BRFParams(NamedTuple):

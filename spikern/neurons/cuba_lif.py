@@ -9,12 +9,14 @@ the gain that lets a constant i settle at v = i (gain 1 there), and the membrane
 synaptic current of the same step (that of the step before there).
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import decay, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class CubaLIFParams(NamedTuple):

@@ -13,13 +13,15 @@ and the exponential current an Euler step (continuous there); potentials are in 
 v_rh = 1/2 and v_sharp = 1/10 of v_th above rest; no refractory time.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from spikern.constants import decay, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class EIFParams(NamedTuple):

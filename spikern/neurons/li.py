@@ -3,12 +3,14 @@
 v_t = alpha_mem v_{t-1} + (1 - alpha_mem) i_t            output v_t
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import decay
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class LIParams(NamedTuple):

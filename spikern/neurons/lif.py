@@ -6,12 +6,14 @@
 Soft reset: a threshold's worth is taken away at the update after the spike.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import decay, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class LIFParams(NamedTuple):

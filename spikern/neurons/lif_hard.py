@@ -11,12 +11,14 @@ we differ from libraries with a hard reset: it leaks for a step (alpha_mem v_res
 v_reset = 0), and its gradient is not cut.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import decay, positive, real
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, positive, real
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class HardLIFParams(NamedTuple):

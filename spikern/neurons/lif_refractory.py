@@ -13,13 +13,15 @@ thresholds, rest and reset are 0, and the reset comes with the update after the 
 flows through the reset; the count r has none.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from spikern.constants import decay, positive, steps
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, positive, steps
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class RefractoryLIFParams(NamedTuple):

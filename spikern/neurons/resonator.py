@@ -16,12 +16,14 @@ stable while omega^2 < 4 alpha_mem. Constants are near those in the code of Higu
 (AdaptiveAILab/brf-neurons: omega 5..10, b -3..0), a step of 0.01 there read as 1 ms.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import decay, frequency, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import decay, frequency, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class RFParams(NamedTuple):

@@ -17,12 +17,14 @@ tau_adapt 60..300, here ms) and are not bounded. With steps of 5 ms and more, lo
 needed for stability.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import between, decay, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import between, decay, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class SEAdLIFParams(NamedTuple):

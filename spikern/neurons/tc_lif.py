@@ -15,12 +15,14 @@ spread; both soft resets come with the next update, which gives the same numbers
 constant: dt changes nothing.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from torch import Tensor
 
-from spikern.constants import between, positive
-from spikern.types import Fire, NeuronModel
+from spikern.neurons.constants import between, positive
+from spikern.neurons.model import Fire, NeuronModel
 
 
 class TCLIFParams(NamedTuple):

@@ -19,7 +19,8 @@ from spikern.plot.comparison import (
     operations,
     rates_by_layer,
 )
-from spikern.plot.look import (
+from spikern.plot.neurons import phase, surrogate
+from spikern.plot.style import (
     CLASSES,
     COLOURS,
     GRID,
@@ -29,11 +30,10 @@ from spikern.plot.look import (
     PERCENT,
     SPIKING,
     STANDARD,
+    save,
     spread,
     tidy,
 )
-from spikern.plot.plane import phase
-from spikern.plot.surrogates import surrogate
 from spikern.plot.synapses import connectivity, weights
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "raster",
     "rates",
     "rates_by_layer",
+    "save",
     "spread",
     "surrogate",
     "tidy",

@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from spikern.plot.look import (
+from spikern._utils.errors import InputError
+from spikern.plot.style import (
     CLASSES,
     GRID,
     INK,
@@ -24,11 +25,12 @@ from spikern.plot.look import (
     MUTED,
     PERCENT,
     SPIKING,
+    array,
     name_at_right,
+    step_length,
     tidy,
+    valid_steps,
 )
-from spikern.plot.values import array, step_length, valid_steps
-from spikern.types import InputError
 
 THINNEST, WIDEST = 0.7, 2.0
 """Points: a spike stays visible however many steps and neurons share the axis."""

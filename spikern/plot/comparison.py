@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from spikern.plot.look import (
+from spikern.plot.style import (
     COLOURS,
     GRID,
     INK,

@@ -13,16 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from spikern.plot.look import COLOURS, GRID, INK, MUTED, legend_above, tidy
-from spikern.plot.values import array
-from spikern.types import InputError
+from spikern._utils.errors import InputError
+from spikern.plot.style import COLOURS, GRID, INK, MUTED, array, legend_above, tidy
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "weights", [COLOURS["rust"], "#d8d3c8", COLOURS["blue"]]
 ).with_extremes(bad="white")
 """Inhibition rust, excitation blue, small weights sand; white, where there is no synapse."""
-
-
 SATURATED = 0.01
 """The share of the strongest synapses that may share the end of the colours."""
 

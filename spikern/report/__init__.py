@@ -1,6 +1,1 @@
-"""What a comparison found, for a person: the HTML page and the table for a terminal."""
-
-from spikern.report.page import write
-from spikern.report.sample import Sample
-
-__all__ = ["Sample", "write"]
+"""What was found, for a person: tables for a terminal, the HTML page, Markdown."""

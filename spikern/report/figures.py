@@ -1,23 +1,51 @@
-"""The figures of the report, each drawn twice: for a wide screen and for a narrow one."""
+"""Figures as SVG elements that can stand in an HTML page beside others.
+
+The figures of the report, each drawn twice: for a wide screen and for a narrow one.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spikern import plot, plot_energy
-from spikern.ops.memory import BOUNDS
-from spikern.ops.statement import COMPARED
-from spikern.ops.summary import AS_TRAINED, one_table
-from spikern.report import sample as samples
-from spikern.report import words
-from spikern.report.sample import Sample
-from spikern.report.svg import inline
+from spikern import plot
+from spikern.cost.break_even import COMPARED
+from spikern.cost.memory import BOUNDS
+from spikern.cost.summary import AS_TRAINED, one_table
+from spikern.plot import estimates
+from spikern.plot.estimates import part_keys, parts, shares
+from spikern.plot.sample import draw
+from spikern.plot.style import COLOURS, as_svg
+from spikern.report import sentences
+from spikern.studies.comparison import Sample
+
+
+def inline(figure: Figure, name: str, label: str) -> Markup:
+    """The figure as one <svg>: text as text, ids under `name`, the house's colours as variables.
+
+    The page gives the variables --ink, --blue, ... their values, so that a dark page redraws it.
+    """
+    text = as_svg(figure, name)
+    text = text[text.index("<svg ") :]
+    for block in ("metadata", "style"):
+        text = re.sub(rf"\s*<{block}.*?</{block}>", "", text, flags=re.DOTALL)
+    text = re.sub(r"""(\bid="|href="#|url\(#)""", rf"\g<1>{name}-", text)
+    text = re.sub(r' d="[^"]*"', _rounded, text)
+    for variable, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{variable})")
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1))
+
+
+def _rounded(path: re.Match[str]) -> str:
+    """A path with two decimals a number: a raster has thousands of them."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path[0])
+
 
 WIDE, NARROW = 10.8, 3.7
 """Inches, at 96 pixels each."""
@@ -77,7 +105,7 @@ def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Pictur
         drawn["sample"] = picture(
             "sample",
             f"Input, spikes and readout of {sample.model} for one test sample",
-            lambda width: samples.draw(sample, rule, width),
+            lambda width: draw(sample, rule, width),
         )
     return drawn
 
@@ -116,19 +144,19 @@ def on_part_axes(width: float, estimates: list[dict[str, Any]], table: str) -> F
     height = 0.9 + 1.15 * len(models)
     figure = Figure((width, height if wide else 2 * height), layout="constrained", facecolor="none")
     scale, share = figure.subplots(1, 2) if wide else figure.subplots(2, 1)
-    plot_energy.parts(scale, estimates, table)
-    plot_energy.shares(share, estimates, table)
+    parts(scale, estimates, table)
+    shares(share, estimates, table)
     if wide:
         share.tick_params(axis="y", labelleft=False)
-    return keyed(figure, plot_energy.part_keys(estimates, table), 6 if wide else 1)
+    return keyed(figure, part_keys(estimates, table), 6 if wide else 1)
 
 
 def on_ratio_axis(width: float, statements: list[dict[str, Any]]) -> Figure:
     """The interval plot under the key of its tables."""
     wide = width == WIDE
     height = 1.0 + 1.15 * len(statements) + (0.0 if wide else 0.4)
-    figure = on_axis(width, height, lambda a: plot_energy.ratios(a, statements))
-    return keyed(figure, plot_energy.table_keys(statements), 6 if wide else 2)
+    figure = on_axis(width, height, lambda a: estimates.ratios(a, statements))
+    return keyed(figure, estimates.table_keys(statements), 6 if wide else 2)
 
 
 def keyed(figure: Figure, keys: Sequence[Artist], columns: int) -> Figure:
@@ -147,7 +175,7 @@ def on_view_axes(width: float, statement: dict[str, Any]) -> Figure:
     figure = Figure(size, layout="constrained", facecolor="none")
     axes = figure.subplots(1, many) if wide else figure.subplots(many, 1)
     for axis, view in zip(axes, COMPARED):
-        plot_energy.break_even(axis, statement, view)
+        estimates.break_even(axis, statement, view)
     return figure
 
 
@@ -159,7 +187,7 @@ def parts_table(results: dict[str, Any]) -> str | None:
 
 def best_statements(results: dict[str, Any]) -> list[dict[str, Any]]:
     """Those of the most accurate spiking network that some table prices."""
-    best = words.best(results["models"], "spiking")
+    best = sentences.best(results["models"], "spiking")
     return [
         s
         for s in results["energy"]["statements"]

@@ -1,0 +1,264 @@
+"""What was counted: connections, layers, a whole network; exact integers at every step.
+
+A connection is one bundle of synapses between two layers. Counts of a layer are those of its
+connections and of its own arithmetic; a delayed, masked or feedback connection is one more
+connection in the list. Sums over steps are `Ops`, which energy tables price.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import NamedTuple
+
+from spikern._utils.errors import InputError
+
+Steps = tuple[int, ...]
+"""One exact count a step, summed over the samples that have this step."""
+KINDS = ("input", "skip", "recurrent", "feedback", "projection", "readout")
+"""What a connection is for. The projection of an LSTM is inside its layer."""
+
+
+@dataclass(frozen=True)
+class Ops:
+    """What was done, summed over steps and samples; add two of them with +.
+
+    ac               accumulates: spikes or events x the nonzero weights that they met
+    mac              multiply-accumulates: analog values x the nonzero weights that they met
+    updates          the other arithmetic by kind: mul, add, compare, tanh, ...
+    neuron_updates   units x steps;  units: the same by the name of the unit's model
+    spikes           how many of these fired
+    dense            all weights x steps: a simulation without any sparsity
+    """
+
+    ac: int = 0
+    mac: int = 0
+    updates: Mapping[str, int] = field(default_factory=dict)
+    neuron_updates: int = 0
+    spikes: int = 0
+    dense: int = 0
+    units: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Ops) -> Ops:
+        return Ops(
+            self.ac + other.ac,
+            self.mac + other.mac,
+            dict(Counter(self.updates) + Counter(other.updates)),
+            self.neuron_updates + other.neuron_updates,
+            self.spikes + other.spikes,
+            self.dense + other.dense,
+            dict(Counter(self.units) + Counter(other.units)),
+        )
+
+
+def total(layers: Mapping[str, Ops]) -> Ops:
+    """The sum over all layers."""
+    return sum(layers.values(), Ops())
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One bundle of synapses, and what crossed it at every step.
+
+    source, target   names of layers, "input" for what comes from outside
+    kind             one of KINDS
+    spiking          the source declared that it speaks in spikes or events
+    sources, targets weights are (targets, sources)
+    synapses         weights that are not zero
+    arrivals         events, or analog values, that arrived
+    ops              arrivals x the nonzero weights that each met
+    uses             samples that had this step
+    """
+
+    source: str
+    target: str
+    kind: str
+    spiking: bool
+    sources: int
+    targets: int
+    synapses: int
+    arrivals: Steps
+    ops: Steps
+    uses: Steps
+
+    @property
+    def weights(self) -> int:
+        """All weights, zero ones too."""
+        return self.sources * self.targets
+
+
+class Storage(NamedTuple):
+    """Numbers that a whole layer keeps, read or written once in every step.
+
+    states      carried to the next step beside spikes and outputs: read and written
+    constants   of the units' equations, computed once: read
+    biases      one an accumulator: read
+    outputs     analog values handed on: written
+    """
+
+    states: int = 0
+    constants: int = 0
+    biases: int = 0
+    outputs: int = 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one layer did at every step.
+
+    unit         the model of its units: LIF, LSTM, linear, ...; spiking: they fire
+    arithmetic   operations of the units by kind, beside the synapses
+    uses         samples that had this step;  spikes: how many units fired
+    """
+
+    name: str
+    unit: str
+    units: int
+    spiking: bool
+    connections: tuple[Connection, ...]
+    arithmetic: Mapping[str, Steps]
+    uses: Steps
+    spikes: Steps
+    storage: Storage
+
+    @property
+    def neuron_updates(self) -> Steps:
+        """Units x samples at every step."""
+        return tuple(self.units * n for n in self.uses)
+
+    def synaptic(self, spiking: bool, *kinds: str) -> Steps:
+        """Accumulates (spiking) or multiply-accumulates at every step, of some kinds or of all."""
+        wanted = kinds or KINDS
+        chosen = [c.ops for c in self.connections if c.spiking == spiking and c.kind in wanted]
+        return tuple(sum(at) for at in zip(*chosen)) if chosen else (0,) * len(self.uses)
+
+    @property
+    def dense(self) -> Steps:
+        """All weights, once a sample, at every step."""
+        each = [tuple(c.weights * n for n in c.uses) for c in self.connections]
+        return tuple(sum(at) for at in zip(*each)) if each else (0,) * len(self.uses)
+
+    @property
+    def ops(self) -> Ops:
+        """The sums over all steps."""
+        updates = sum(self.neuron_updates)
+        return Ops(
+            sum(self.synaptic(True)),
+            sum(self.synaptic(False)),
+            {kind: sum(steps) for kind, steps in self.arithmetic.items() if sum(steps)},
+            updates,
+            sum(self.spikes),
+            sum(self.dense),
+            {self.unit: updates} if updates else {},
+        )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A whole network's counts over `inferences` samples; add those of other samples with +.
+
+    Made by `count` from a run on given data, and by nothing else: a model has no counts.
+    """
+
+    inferences: int
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if self.inferences < 1 or not self.layers:
+            raise InputError("nothing was run, so there are no counts; count(model, x) runs it")
+
+    def __getitem__(self, name: str) -> Layer:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = ", ".join(layer.name for layer in self.layers)
+        raise InputError(f"no layer '{name}' was counted; there are {known}")
+
+    @property
+    def by_layer(self) -> dict[str, Ops]:
+        """The sums of every layer."""
+        return {layer.name: layer.ops for layer in self.layers}
+
+    @property
+    def ops(self) -> Ops:
+        """The sum over all layers and steps."""
+        return total(self.by_layer)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Those of all layers."""
+        return tuple(c for layer in self.layers for c in layer.connections)
+
+    def synaptic_events(self) -> dict[str, int]:
+        """Accumulates by the kind of connection, over all layers."""
+        return {k: sum(sum(layer.synaptic(True, k)) for layer in self.layers) for k in KINDS}
+
+    def multiply_accumulates(self) -> dict[str, int]:
+        """Multiply-accumulates by the kind of connection, over all layers."""
+        return {k: sum(sum(layer.synaptic(False, k)) for layer in self.layers) for k in KINDS}
+
+    @property
+    def rate(self) -> float | None:
+        """Spikes per spiking neuron and step; None if nothing in the network can fire."""
+        able = sum(sum(layer.neuron_updates) for layer in self.layers if layer.spiking)
+        return self.ops.spikes / able if able else None
+
+    def __add__(self, other: Counts) -> Counts:
+        if [layer.name for layer in self.layers] != [layer.name for layer in other.layers]:
+            raise InputError("only counts of the same network can be added")
+        return Counts(
+            self.inferences + other.inferences,
+            tuple(_add_layers(a, b) for a, b in zip(self.layers, other.layers)),
+        )
+
+
+def silent(counts: Counts) -> Counts:
+    """The same network and input if no neuron fired: its input and its updates are left."""
+    firing = {layer.name for layer in counts.layers if layer.spiking}
+
+    def hush(c: Connection) -> Connection:
+        none = (0,) * len(c.uses)
+        unheard = c.spiking and c.source in firing
+        return replace(c, arrivals=none, ops=none) if unheard else c
+
+    return replace(
+        counts,
+        layers=tuple(
+            replace(
+                layer,
+                spikes=(0,) * len(layer.uses),
+                connections=tuple(hush(c) for c in layer.connections),
+            )
+            for layer in counts.layers
+        ),
+    )
+
+
+def _plus(a: Iterable[int], b: Iterable[int]) -> Steps:
+    return tuple(x + y for x, y in zip_longest(a, b, fillvalue=0))
+
+
+def _add_layers(a: Layer, b: Layer) -> Layer:
+    return replace(
+        a,
+        connections=tuple(_add_connections(c, d) for c, d in zip(a.connections, b.connections)),
+        arithmetic={
+            kind: _plus(a.arithmetic.get(kind, ()), b.arithmetic.get(kind, ()))
+            for kind in {**a.arithmetic, **b.arithmetic}
+        },
+        uses=_plus(a.uses, b.uses),
+        spikes=_plus(a.spikes, b.spikes),
+    )
+
+
+def _add_connections(a: Connection, b: Connection) -> Connection:
+    if (a.weights, a.synapses, a.spiking) != (b.weights, b.synapses, b.spiking):
+        raise InputError(f"{a.source} to {a.target}: the network changed between two counts")
+    return replace(
+        a,
+        arrivals=_plus(a.arrivals, b.arrivals),
+        ops=_plus(a.ops, b.ops),
+        uses=_plus(a.uses, b.uses),
+    )

@@ -1,0 +1,155 @@
+"""The energy model of Lemaire et al. 2022 for fully connected layers, its errors corrected.
+
+Source: E. Lemaire et al., An analytical estimation of spiking neural networks energy efficiency,
+ICONIP 2022, arXiv 2210.13107; read in the authors' own code, LEAT-EDGE/qualia-plugin-snn,
+EnergyEstimationMetric.py, which quotes the equations and says where the article errs.
+
+theta_in, theta_out are spikes of the populations before and after per inference, T its steps.
+
+    multiply-accumulates   T n_out                                             (the leak)
+    accumulates            theta_in n_out + T n_out + theta_out                (bias and reset)
+    reads and writes       theta_in inputs, theta_in n_out weights, T n_out biases, theta_out spikes
+    potentials             theta_in n_out + T n_out, read and written
+    addressing             theta_in n_out additions
+
+Corrected here:
+    Eq. 2.4 prints theta_in n_in n_out accumulates, n_in times too many, and no reset (theta_out).
+    Eqs. 6.2, 10 and 15 print n_out biases and potentials, as if there were one step and not T.
+    The code's addressing takes spikes per input where Eq. 17.2 has spikes, n_in times too few.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from spikern.cost.counts import Connection, Counts, Layer
+from spikern.cost.memory import Array, memory_pj
+from spikern.cost.prices import EnergyTable
+from spikern.cost.standard import GATES
+
+WORD_BITS = 32
+"""The model moves words of 32 bits, one an access, however wide the access is."""
+
+
+class Lemaire(NamedTuple):
+    """What the model counts for one layer; potentials are read and written so often each."""
+
+    macs: float
+    accumulates: float
+    inputs: float
+    weights: float
+    biases: float
+    potentials: float
+    outputs: float
+    addressing: float
+
+
+NOTHING = Lemaire(*(0.0,) * len(Lemaire._fields))
+
+
+def spiking(theta_in: float, theta_out: float, n_in: int, n_out: int, steps: float) -> Lemaire:
+    """The corrected counts of a fully connected spiking layer.
+
+    >>> spiking(theta_in=10, theta_out=4, n_in=20, n_out=5, steps=8).accumulates
+    94
+    """
+    events, updates = theta_in * n_out, steps * n_out
+    return Lemaire(
+        macs=updates,
+        accumulates=events + updates + theta_out,
+        inputs=theta_in,
+        weights=events,
+        biases=updates,
+        potentials=events + updates,
+        outputs=theta_out,
+        addressing=events,
+    )
+
+
+def spiking_as_printed(
+    theta_in: float, theta_out: float, n_in: int, n_out: int, steps: float
+) -> Lemaire:
+    """The counts as the article prints them, to show the errors; nothing else uses it.
+
+    >>> spiking_as_printed(theta_in=10, theta_out=4, n_in=20, n_out=5, steps=8).accumulates
+    1040
+    """
+    right = spiking(theta_in, theta_out, n_in, n_out, steps)
+    return right._replace(
+        accumulates=theta_in * n_in * n_out + steps * n_out,
+        biases=n_out,
+        potentials=theta_in * n_out + n_out,
+    )
+
+
+def standard(n_in: int, n_out: int, steps: float) -> Lemaire:
+    """A fully connected standard layer: weights once a step, no potentials, sequential addresses.
+
+    >>> standard(4, 3, 2).weights, standard(4, 3, 2).accumulates
+    (24, 6)
+    """
+    each = Lemaire(n_in * n_out, n_out, n_in, n_in * n_out, n_out, 0, n_out, 0)
+    return Lemaire(*(steps * n for n in each))
+
+
+def lemaire(layer: Layer) -> Lemaire:
+    """The model for a counted layer: each connection a full matrix, each unit updated every step.
+
+    Zero weights count, for the model knows none. The gates of GRU and LSTM are rows of their
+    matrix; the products between gates are not in the model.
+    """
+    steps, fired = sum(layer.uses), sum(layer.spikes)
+    made = NOTHING
+    for c in layer.connections:
+        made = plus(made, crossing(c))
+    if not layer.connections:
+        return made
+    if layer.unit in (*GATES, "linear"):
+        rows = layer.connections[0].targets
+        outputs = float(steps * layer.storage.outputs)
+        return plus(
+            made, NOTHING._replace(accumulates=steps * rows, biases=steps * rows, outputs=outputs)
+        )
+    return plus(made, spiking(0, fired, 0, layer.units, steps))
+
+
+def crossing(c: Connection) -> Lemaire:
+    """One connection without the updates of its target."""
+    if c.spiking:
+        return spiking(sum(c.arrivals), 0, c.sources, c.targets, 0)
+    return standard(c.sources, c.targets, sum(c.uses))._replace(accumulates=0, biases=0, outputs=0)
+
+
+def plus(a: Lemaire, b: Lemaire) -> Lemaire:
+    """The sum, field by field."""
+    return Lemaire(*(x + y for x, y in zip(a, b)))
+
+
+def lemaire_pj(counts: Counts, table: EnergyTable, dram: bool = False) -> dict[str, float] | None:
+    """The model's energy of all inferences counted, by kind; None if the table cannot price it.
+
+    Every value is one access to a memory of its own size. The article fits a straight line
+    through the three published sizes, 13.2 pJ for the smallest; here it is the table's own rule.
+    """
+    if table.sram is None or not {"ac", "mac"} <= set(table.pj):
+        return None
+    synapses, arrays = 0.0, []
+    for layer in counts.layers:
+        made = lemaire(layer)
+        synapses += made.macs * table.pj["mac"]
+        synapses += (made.accumulates + made.addressing) * table.pj["ac"]
+        weights = sum(c.weights for c in layer.connections)
+        sources = sum(c.sources for c in layer.connections)
+        stored = {
+            "weights": (weights, made.weights, 0),
+            "biases": (layer.units, made.biases, 0),
+            "states": (layer.units, made.potentials, made.potentials),
+            "queue": (sources, made.inputs, 0),
+            "values": (layer.units, 0, made.outputs),
+        }
+        arrays += [
+            Array(layer.name, kind, size, WORD_BITS, int(reads), int(writes), scattered=True)
+            for kind, (size, reads, writes) in stored.items()
+        ]
+    moved = memory_pj(arrays, table, dram)
+    return moved and {"synapses": synapses, **moved}

@@ -1,0 +1,76 @@
+"""Sound as bands of frequency: the log-mel spectrogram.
+
+power    |FFT|^2 of Hann windows, WINDOW ms long, one every HOP ms
+bands    triangles, evenly spaced on the mel scale  m(f) = 2595 log10(1 + f / 700)
+output   log(band + FLOOR)
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import scipy.io.wavfile
+import scipy.signal
+
+from spikern._utils.errors import DataError
+
+Sound = npt.NDArray[np.float32]
+WINDOW = 25.0
+"""Milliseconds of sound in a step."""
+FLOOR = 1e-6
+"""Power below which a band counts as silent; full scale is 1."""
+
+
+def read_wav(path: Path, sample_rate: int) -> Sound:
+    """A mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
+    content = path.read_bytes()
+    announced = 8 + int.from_bytes(content[4:8], "little")  # scipy reads on without a word
+    if not content.startswith(b"RIFF") or len(content) < announced:
+        raise DataError(
+            f"{path}: expected a wav file, whole, got {len(content)} bytes that begin with "
+            f"{content[:4]!r}; fetch it again"
+        )
+    try:
+        found, samples = scipy.io.wavfile.read(io.BytesIO(content))
+    except (ValueError, EOFError, struct.error) as error:
+        raise DataError(f"{path}: expected a wav file, whole: {error}; fetch it again") from error
+    if found != sample_rate:
+        raise DataError(f"{path}: expected {sample_rate} samples a second, got {found}; resample")
+    if samples.ndim != 1 or samples.dtype != np.int16 or len(samples) == 0:
+        raise DataError(
+            f"{path}: expected one channel of 16 bits, got {samples.shape} {samples.dtype}"
+        )
+    sound: Sound = samples.astype(np.float32) / 32768
+    return sound
+
+
+def log_mel(sound: Sound, sample_rate: int, hop: float, bands: int) -> Sound:
+    """The spectrogram (T, bands), one step every `hop` ms; a sound shorter than a window has one.
+
+    >>> tone = np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000).astype(np.float32)
+    >>> spectrum = log_mel(tone, 8000, hop=10.0, bands=40)
+    >>> spectrum.shape, int(spectrum.mean(0).argmax())  # 1000 mel of 2146, 40 bands
+    ((98, 40), 18)
+    """
+    length, step = round(WINDOW * sample_rate / 1000), round(hop * sample_rate / 1000)
+    size = 1 << (length - 1).bit_length()
+    padded = np.pad(sound, (0, max(0, length - len(sound))))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
+    hann = scipy.signal.get_window("hann", length).astype(np.float32)
+    power = np.abs(np.fft.rfft(windows * hann, size)) ** 2 / hann.sum() ** 2
+    spectrum: Sound = np.log(power @ mel_bands(sample_rate, size, bands) + FLOOR)
+    return spectrum.astype(np.float32)
+
+
+def mel_bands(sample_rate: int, size: int, bands: int) -> npt.NDArray[np.float64]:
+    """Weights (size / 2 + 1, bands) of the triangles, each 1 at its centre."""
+    top = 2595 * np.log10(1 + sample_rate / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
+    frequency = np.fft.rfftfreq(size, 1 / sample_rate)[:, None]
+    rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
+    return np.clip(np.minimum(rising, falling), 0, None)

@@ -1,0 +1,301 @@
+"""A neuron's step and its adjoint as short programs of scalar operations.
+
+`make_fx` runs the step on example tensors with `fire` replaced by an input, and writes down
+every aten operation in the author's order; the same is done with `torch.func.vjp` of the step,
+so torch derives the adjoint and nobody writes one. The programs know nothing of time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spikern._utils.errors import UnsupportedError
+from spikern.neurons.model import NeuronModel
+from spikern.neurons.surrogate import Surrogate
+
+Value = str | float
+"""The name of an earlier result or of an input, or a number."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """One scalar operation: `name = kind(args)`; truth says that the result is true or false."""
+
+    name: str
+    kind: str
+    args: tuple[Value, ...]
+    truth: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """Operations in the author's order; every output is an input, a result or a number."""
+
+    inputs: tuple[str, ...]
+    ops: tuple[Op, ...]
+    outputs: dict[str, Value]
+
+
+ELEMENTWISE = {
+    **{k: k for k in ("mul", "add", "sub", "rsub", "div", "neg", "abs", "exp", "log", "sqrt")},
+    **{k: k for k in ("tanh", "sigmoid", "sin", "cos", "atan", "erf", "reciprocal", "rsqrt")},
+    **{k: k for k in ("gt", "ge", "lt", "le", "eq", "ne", "where", "maximum", "minimum")},
+    **{k: k for k in ("clamp", "relu", "pow", "sign", "tanh_backward", "sigmoid_backward")},
+    **{"clamp_min": "maximum", "clamp_max": "minimum", "sgn": "sign", "floor": "floor"},
+    **{"logical_and": "and", "bitwise_and": "and", "logical_or": "or", "bitwise_or": "or"},
+    **{"logical_not": "not", "bitwise_not": "not", "threshold_backward": "threshold_backward"},
+    **{"fmod": "fmod", "log1p": "log1p", "expm1": "expm1", "square": "square"},
+}
+TRUTH = {"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
+ALIKE = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "square", "floor", "fmod"}
+ALIKE |= {"where", "maximum", "minimum", "clamp", "relu", "sign", *TRUTH}
+"""Operations that have one right result in float32, which everybody gives. exp, tanh and the like
+are approximations, and torch's may differ from a kernel's in the last place; so is torch's sqrt."""
+SAME = {"detach", "alias", "clone", "lift_fresh", "lift_fresh_copy", "_to_copy", "to", "view"}
+FILLS = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
+FILLS |= {"zeros": 0.0, "ones": 1.0}
+FULLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
+
+
+def forward(model: NeuronModel) -> Program:
+    """The step as a program: inputs p_*, s_*, i, z; outputs n_* (next state), out and u.
+
+    z is what `fire` returned, u what it was asked; u is missing for a neuron that never fires.
+    """
+    names = [*_inputs(model)]
+    names += ["z"] if model.spikes else []
+    program = _trace(model, _flat(model), names, _outputs(model))
+    if model.spikes and not (program.outputs["n_z"] == program.outputs["out"] == "z"):
+        raise UnsupportedError(
+            f"{model.name}: a derived kernel needs the spikes that `fire` returned, unchanged, as "
+            "the state's z and as the output; engine='reference' has no such limit"
+        )
+    return program
+
+
+def rounds_alike(model: NeuronModel) -> bool:
+    """Whether every operation of the step rounds alike in torch and in a kernel.
+
+    >>> from spikern.neurons import EIF, LIF
+    >>> rounds_alike(LIF), rounds_alike(EIF)  # the second has an exponential
+    (True, False)
+    """
+    return all(op.kind in ALIKE or _is_square(op) for op in forward(model).ops)
+
+
+def _is_square(op: Op) -> bool:
+    return op.kind == "pow" and op.args[1] in (1.0, 2.0)
+
+
+def adjoint(model: NeuronModel) -> Program:
+    """The vector-Jacobian product of the step.
+
+    Inputs: those of `forward`, then g_* for each of its outputs. Outputs: d_* for each of the
+    step's inputs. d_z, the gradient that reaches the spikes, does not depend on g_u, and
+    g_u = d_z * surrogate'(u) closes the loop.
+    """
+    names = [*_inputs(model)]
+    names += ["z"] if model.spikes else []
+    outputs = _outputs(model)
+    count = len(names)
+    flat = _flat(model)
+
+    def pull(*values: Tensor) -> Any:
+        return torch.func.vjp(flat, *values[:count])[1](tuple(values[count:]))
+
+    return _trace(model, pull, names + [f"g_{o}" for o in outputs], [f"d_{n}" for n in names])
+
+
+def derivative(surrogate: Surrogate) -> Program:
+    """The surrogate's derivative as a program: input u, output d."""
+    return _trace(surrogate, surrogate.derivative, ["u"], ["d"])
+
+
+def primitive(surrogate: Surrogate) -> Program:
+    """The surrogate's smooth primitive as a program: input u, output z."""
+    return _trace(surrogate, surrogate.primitive, ["u"], ["z"])
+
+
+def needed(program: Program, outputs: Iterable[str]) -> list[Op]:
+    """The operations that these outputs depend on, in order."""
+    wanted = {program.outputs[o] for o in outputs}
+    kept = []
+    for op in reversed(program.ops):
+        if op.name in wanted:
+            kept.append(op)
+            wanted |= set(op.args)
+    return kept[::-1]
+
+
+def constant_ops(program: Program) -> list[Op]:
+    """The operations that depend on nothing but the neuron's constants: computed once, hoisted."""
+    known = {n for n in program.inputs if n.startswith("p_")}
+    hoisted = []
+    for op in program.ops:
+        if all(not isinstance(a, str) or a in known for a in op.args):
+            known.add(op.name)
+            hoisted.append(op)
+    return hoisted
+
+
+def _inputs(model: NeuronModel) -> list[str]:
+    fields = [f"p_{f}" for f in model.params._fields] + [f"s_{f}" for f in model.state._fields]
+    return [*fields, "i"]
+
+
+def _outputs(model: NeuronModel) -> list[str]:
+    fields = [f"n_{f}" for f in model.state._fields]
+    return [*fields, "out", "u"] if model.spikes else [*fields, "out"]
+
+
+def _flat(model: NeuronModel) -> Callable[..., tuple[Tensor, ...]]:
+    count = len(model.params._fields)
+    last = count + len(model.state._fields)
+
+    def flat(*values: Tensor) -> tuple[Tensor, ...]:
+        asked: list[Tensor] = []
+
+        def fire(u: Tensor) -> Tensor:
+            asked.append(u)
+            return values[last + 1] if model.spikes else torch.zeros_like(u)
+
+        params, state = model.params(*values[:count]), model.state(*values[count:last])
+        following, out = model.step(params, state, values[last], fire)
+        if len(asked) != int(model.spikes):
+            raise UnsupportedError(
+                f"{model.name}: a derived kernel needs a step that calls `fire` "
+                f"{'once' if model.spikes else 'never'}, this one calls it {len(asked)} times"
+            )
+        return (*following, out, *asked)
+
+    return flat
+
+
+def _trace(
+    owner: NeuronModel | Surrogate,
+    function: Callable[..., Any],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> Program:
+    examples = [torch.full((2, 3), 0.5 + 0.01 * k) for k in range(len(inputs))]
+    try:
+        graph = make_fx(function)(*examples)
+    except RuntimeError as error:  # what depends on a value, such as `if (v > 1).any()`
+        raise UnsupportedError(f"{owner.name}: cannot be traced to a kernel: {error}") from error
+    graph.graph.eliminate_dead_code()
+    names: dict[fx.Node, Value] = {}
+    truths: set[Value] = set()
+    remaining = iter(inputs)
+    ops: list[Op] = []
+    results: list[Value] = []
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            names[node] = next(remaining)
+        elif node.op == "get_attr":
+            names[node] = _number(getattr(graph, node.target), owner)
+        elif node.op == "output":
+            found = node.args[0] if isinstance(node.args[0], (tuple, list)) else (node.args[0],)
+            results = [0.0 if r is None else names[r] for r in found]
+        else:
+            made = _translate(node, names, truths)
+            if made is None:
+                raise UnsupportedError(_complaint(owner, node, function, examples))
+            names[node] = made if not isinstance(made, Op) else made.name
+            if isinstance(made, Op):
+                ops.append(made)
+                if made.truth:
+                    truths.add(made.name)
+    return Program(tuple(inputs), tuple(ops), dict(zip(outputs, results)))
+
+
+def _translate(node: fx.Node, names: dict[fx.Node, Value], truths: set[Value]) -> Op | Value | None:
+    """The operation or the value that a node stands for; None if there is no such thing."""
+    # make_fx gives what an in-place operation changed a new name, so it is an ordinary one here.
+    kind = str(node.target).removeprefix("aten.").split(".")[0].removesuffix("_")
+    args: list[Any] = [names[a] if isinstance(a, fx.Node) else a for a in node.args]
+    if kind in SAME:
+        source = args[0]
+        if source in truths and node.kwargs.get("dtype", torch.bool) != torch.bool:
+            return Op(f"x_{node.name}", "where", (source, 1.0, 0.0))
+        return source if isinstance(source, (str, float)) else None
+    if kind in FILLS:
+        return FILLS[kind]
+    if kind in FULLS:
+        fill = args[FULLS[kind]]
+        return float(fill) if isinstance(fill, (int, float)) else None
+    if kind not in ELEMENTWISE:
+        return None
+    if kind == "div" and node.kwargs.get("rounding_mode") is not None:
+        return None
+    kind = ELEMENTWISE[kind]
+    alpha = node.kwargs.get("alpha", 1)
+    if kind == "rsub":
+        args, kind = [args[1], args[0]], "sub"
+    if kind == "clamp":
+        low, high = (*args[1:], None, None)[:2]
+        if low is None or high is None:
+            kind = "minimum" if low is None else "maximum"
+            args = [args[0], high if low is None else low]
+        else:
+            args = [args[0], low, high]
+    values = tuple(a if isinstance(a, str) else float(a) for a in args)
+    if alpha != 1:
+        return None
+    return Op(f"x_{node.name}", kind, values, kind in TRUTH)
+
+
+def _number(value: Tensor, owner: NeuronModel | Surrogate) -> float:
+    if value.numel() != 1:
+        raise UnsupportedError(
+            f"{owner.name}: a tensor of shape {tuple(value.shape)} made outside `step` cannot "
+            "become a kernel; make it a field of params"
+        )
+    return float(value)
+
+
+def _complaint(
+    owner: NeuronModel | Surrogate,
+    node: fx.Node,
+    function: Callable[..., Any],
+    examples: list[Tensor],
+) -> str:
+    """Which operation has no scalar form, and the line of the user's code that asked for it."""
+    author = owner.step if isinstance(owner, NeuronModel) else owner.derivative
+    code = getattr(author, "__code__", None)
+    watch = _Lines(str(node.target), code.co_filename if code else "")
+    with watch:
+        function(*examples)
+    where = f" (line {watch.line} of {Path(code.co_filename).name})" if code and watch.line else ""
+    return (
+        f"{owner.name}: no kernel can be derived, the operation {node.target}{where} has no scalar "
+        "form; engine='reference' runs it"
+    )
+
+
+class _Lines(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remembers the line of a file that first asked for an operation."""
+
+    def __init__(self, operation: str, filename: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operation = operation
+        self.filename = filename
+        self.line: int | None = None
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if str(func) == self.operation and self.line is None:
+            frame = sys._getframe()
+            while frame is not None and frame.f_code.co_filename != self.filename:
+                frame = frame.f_back  # type: ignore[assignment]
+            self.line = frame.f_lineno if frame is not None else None
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,172 @@
+"""A whole standard network, its answer included, as an ONNX graph, and ONNX Runtime to run it.
+
+    x (T, B, F) float32, lengths (B,) int32  ->  logits (B, C), or (T, B, C) at every step
+
+T and B are free. ONNX's RNN, GRU and LSTM compute what torch's do once the gates are in their
+order; past a sample's length they give zeros, and their last state is that of the last valid step.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spikern._utils.errors import UnsupportedError
+from spikern._utils.packages import package
+from spikern.layers.baseline import Baseline
+from spikern.layers.network import Network
+
+GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
+"""Where ONNX's gates are among torch's: GRU z r n from r z n, LSTM i o f g from i f g o."""
+ATTRIBUTES = {"RNN": {}, "GRU": {"linear_before_reset": 1}, "LSTM": {}}
+OPSET, IR_VERSION = 17, 9
+Logits = Callable[[Tensor, Tensor], Tensor]
+"""(x (T, B, F), lengths (B,)) -> logits."""
+
+
+def onnx_graph(network: Network) -> Any:
+    """The network as an onnx.ModelProto.
+
+    Raises UnsupportedError for a spiking network, or where onnx is not installed.
+
+    >>> from spikern import build
+    >>> [node.op_type for node in onnx_graph(build("GRU", 3, 8, 2)).graph.node]
+    ['GRU', 'Squeeze', 'Squeeze', 'MatMul', 'Add']
+    """
+    body, readout = network.body, network.readout
+    if not isinstance(body, Baseline) or not isinstance(readout, nn.Linear):
+        raise UnsupportedError("only RNN, GRU and LSTM networks have an ONNX graph")
+    onnx = package("onnx")
+    make, floats = onnx.helper, onnx.TensorProto.FLOAT
+    constants: dict[str, NDArray[Any]] = {"first": np.array([0]), "direction": np.array([1])}
+    nodes, out = [], "x"
+    for k in range(body.num_layers):
+        constants |= layer_weights(body, k)
+        given = [out, f"weight_ih_{k}", f"weight_hh_{k}", f"bias_{k}", "lengths"]
+        made = [f"directions_{k}", f"last_{k}"]
+        nodes += [
+            make.make_node(
+                body.kind, given, made, hidden_size=body.hidden_size, **ATTRIBUTES[body.kind]
+            ),
+            make.make_node("Squeeze", [made[0], "direction"], [f"hidden_{k}"]),
+        ]
+        out = f"hidden_{k}"
+    for operator, inputs, outputs, settings in answer(network, out):
+        nodes.append(make.make_node(operator, inputs, outputs, **settings))
+    constants |= {"readout": array(readout.weight.T), "bias": array(readout.bias)}
+    nodes += [
+        make.make_node("MatMul", ["answer", "readout"], ["products"]),
+        make.make_node("Add", ["products", "bias"], ["logits"]),
+    ]
+    shape = ["T", "B"] if network.answer == "every_step" else ["B"]
+    graph = make.make_graph(
+        nodes,
+        f"{body.kind} network",
+        [
+            make.make_tensor_value_info("x", floats, ["T", "B", body.input_size]),
+            make.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ["B"]),
+        ],
+        [make.make_tensor_value_info("logits", floats, [*shape, readout.out_features])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = make.make_model(
+        graph, opset_imports=[make.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def answer(
+    network: Network, hidden: str
+) -> Iterator[tuple[str, list[str], list[str], dict[str, Any]]]:
+    """The nodes, as (operator, inputs, outputs, settings), from the last layer to its answer."""
+    if network.answer == "every_step":
+        yield "Identity", [hidden], ["answer"], {}
+    elif network.answer == "last":
+        last = hidden.replace("hidden", "last")
+        yield "Squeeze", [last, "first"], ["answer"], {}
+    else:
+        yield "ReduceSum", [hidden, "first"], ["sum"], {"keepdims": 0}
+        yield "Cast", ["lengths"], ["steps"], {"to": 1}
+        yield "Unsqueeze", ["steps", "direction"], ["divisor"], {}
+        yield "Div", ["sum", "divisor"], ["answer"], {}
+
+
+def layer_weights(body: Baseline, k: int) -> dict[str, NDArray[Any]]:
+    """One layer's weights and biases, by name, in ONNX's layout and order of gates."""
+
+    def ordered(name: str) -> NDArray[Any]:
+        weight = array(getattr(body.rnn, f"{name}_l{k}"))
+        gates = weight.reshape(len(GATES[body.kind]), body.hidden_size, *weight.shape[1:])
+        return gates[list(GATES[body.kind])].reshape(1, *weight.shape)
+
+    return {
+        f"weight_ih_{k}": ordered("weight_ih"),
+        f"weight_hh_{k}": ordered("weight_hh"),
+        f"bias_{k}": np.concatenate([ordered("bias_ih"), ordered("bias_hh")], axis=1),
+    }
+
+
+def array(x: Tensor) -> NDArray[Any]:
+    """A tensor as a contiguous array."""
+    return np.ascontiguousarray(x.detach().numpy())
+
+
+def session(graph: Any, threads: int = 1) -> Any:
+    """An ONNX Runtime session of a graph on the CPU."""
+    runtime = package("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return runtime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def logits_of(graph: Any) -> Logits:
+    """A graph as a function of tensors."""
+    made = session(graph)
+
+    def logits(x: Tensor, lengths: Tensor) -> Tensor:
+        feed = {"x": np.ascontiguousarray(x.numpy()), "lengths": lengths.int().numpy()}
+        return torch.from_numpy(made.run(None, feed)[0])
+
+    return logits
+
+
+FLOAT_OPERATORS = {"RNN", "GRU", "LSTM", "MatMul"}
+
+
+def int8_graph(network: Network) -> Any:
+    """The network as an onnx.ModelProto in int8, by onnxruntime.quantization.quantize_dynamic.
+
+    Raises UnsupportedError where a product would have stayed in float32.
+    """
+    float_graph = onnx_graph(network)
+    quantization = package("onnxruntime.quantization")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.onnx"
+        before = logging.root.level
+        logging.root.setLevel(logging.ERROR)  # it advises a pre-processing meant for images
+        try:
+            quantization.quantize_dynamic(
+                float_graph, path, weight_type=quantization.QuantType.QInt8
+            )
+        finally:
+            logging.root.setLevel(before)
+        made = package("onnx").load(path)
+    left = sorted({node.op_type for node in made.graph.node} & FLOAT_OPERATORS)
+    if left:
+        raise UnsupportedError(
+            f"ONNX Runtime does not quantise {', '.join(left)}; "
+            f"int8_weights measures the accuracy of this network, not its speed"
+        )
+    return made

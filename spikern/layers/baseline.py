@@ -1,0 +1,62 @@
+"""The standard recurrent networks of torch behind the contract of the spiking layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from spikern._utils.choices import check_choice
+from spikern.layers.checks import check_input, check_lengths
+
+BASELINES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
+    "RNN": nn.RNN,
+    "GRU": nn.GRU,
+    "LSTM": nn.LSTM,
+}
+
+
+class Baseline(nn.Module):
+    """torch.nn.RNN, GRU or LSTM: `out, state = layer(x, state, lengths)`, x (T, B, F).
+
+    The LSTM's forget gate starts open, its bias at 1 (Jozefowicz et al. 2015): without that it
+    is a weaker opponent on long sequences. All else is torch's own.
+
+    >>> out, _ = Baseline("GRU", 3, 8)(torch.randn(20, 4, 3))
+    >>> out.shape
+    torch.Size([20, 4, 8])
+    """
+
+    def __init__(self, kind: str, input_size: int, hidden_size: int, num_layers: int = 1) -> None:
+        super().__init__()
+        check_choice("standard model", kind, BASELINES)
+        self.kind = kind
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.engine = "torch"
+        self.rnn = BASELINES[kind](input_size, hidden_size, num_layers)
+        if kind == "LSTM":
+            for k in range(num_layers):
+                with torch.no_grad():
+                    getattr(self.rnn, f"bias_ih_l{k}")[hidden_size : 2 * hidden_size] = 1.0
+
+    def forward(
+        self,
+        x: Tensor,
+        state: Tensor | tuple[Tensor, Tensor] | None = None,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+        """The last layer's output (T, B, H), zero past a sample's length, and the final state."""
+        check_input(x, self.input_size, next(self.parameters()).dtype)
+        if lengths is not None:
+            check_lengths(lengths, x.shape[0], x.shape[1])
+        # Packed sequences are spared where none is short: their backward pass takes torch's RNN
+        # and GRU a time that grows with the square of the steps.
+        if lengths is None or bool((lengths == x.shape[0]).all()):
+            out, after = self.rnn(x, state)
+            return out, after
+        packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+        out, after = self.rnn(packed, state)
+        padded, _ = pad_packed_sequence(out, total_length=x.shape[0])
+        return padded, after

@@ -1,0 +1,115 @@
+"""Initial weights that make a fresh network fire at a few per cent, neither silent nor saturated.
+
+Two steps. `drive` is the theory: weights scaled so that white input of known power leaves each
+neuron's standard deviation at a set fraction of its distance to threshold, whatever its
+equation. `calibrate` is the measurement: real data is seldom white, so one batch sets one gain
+a layer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikern._utils.errors import InputError
+from spikern.neurons.model import NeuronModel, Params, check_step, zero_state
+
+IMPULSE_STEPS = 256
+IMPULSES = (1.0, 1 / 8, 1 / 64)
+"""Currents to try: a neuron that is not linear may run away from a large one."""
+LASTING = 1.8
+"""A response whose power grows by this factor in the second half of those steps never dies away."""
+MEMORY = 50
+"""Steps that such a response is counted for: then spikes, at a few per cent, have ended it."""
+BOUND = 1e3
+"""A response whose power grows by more than this in those steps is that of an unstable neuron."""
+TINY = 1e-6
+
+
+class Response(NamedTuple):
+    """How far a current moves each neuron, and how far it has to go; each (H,).
+
+    With u_t the distance to threshold after a unit current in one step, spiking switched off:
+
+        gain      sqrt(sum_t (u_t - u_rest)^2): white input of deviation s moves u by s * gain;
+                  over MEMORY steps for a neuron without leak, whose response never dies away
+        constant  |sum_t (u_t - u_rest)|: a constant input i moves u by i * constant
+        distance  -u_rest
+    """
+
+    gain: Tensor
+    constant: Tensor
+    distance: Tensor
+
+
+def impulse_response(model: NeuronModel, params: Params) -> Response:
+    """Measure the response; a neuron that never fires has its output for u, and distance 1.
+
+    Raises InputError if the step has not the form of one, and if the response grows without
+    bound, as that of an oscillator with too long a step.
+    """
+    check_step(model, params)
+    recorded: list[Tensor] = []
+
+    def watch(u: Tensor) -> Tensor:
+        recorded.append(u)
+        return torch.zeros_like(u)
+
+    def trace(impulse: float) -> Tensor:
+        recorded.clear()
+        like = params[0].detach()
+        state = zero_state(model, (1, len(like)), like)
+        for t in range(IMPULSE_STEPS):
+            current = torch.full_like(like, impulse if t == 0 else 0.0).unsqueeze(0)
+            state, out = model.step(params, state, current, watch)
+            if not model.spikes:
+                recorded.append(out)
+        return torch.stack(recorded)[:, 0]
+
+    with torch.no_grad():
+        rest = trace(0.0)
+        if not bool(torch.isfinite(rest).all()):
+            raise InputError(
+                f"{model.name} does not stay finite without any current; the state starts at "
+                "zero, so write it as deviations from rest"
+            )
+        for impulse in IMPULSES:
+            moved = (trace(impulse) - rest) / impulse
+            power, half, recent = (
+                moved[:steps].square().sum(0)
+                for steps in (IMPULSE_STEPS, IMPULSE_STEPS // 2, MEMORY)
+            )
+            if bool((power < BOUND * (half + TINY)).all()):
+                break
+        else:
+            raise InputError(
+                f"{model.name} is unstable with these constants: without a spike, its answer to "
+                "one current grows beyond bounds; choose other means (with_constants) or a "
+                "shorter dt"
+            )
+    gain = torch.where(power > LASTING * half, recent, power).sqrt()
+    distance = -rest[0] if model.spikes else torch.ones_like(rest[0])
+    return Response(gain, moved.sum(0).abs(), distance)
+
+
+def drive(weight: Tensor, response: Response, power: float, fraction: float) -> None:
+    """Fill weight (H, F) in place: Normal with std = fraction * distance / (gain sqrt(F power)).
+
+    `power` is the mean square of one input: 1 for standardised values, the rate for events.
+    """
+    fan_in = weight.shape[1]
+    std = fraction * response.distance / (response.gain.clamp(min=TINY) * (fan_in * power) ** 0.5)
+    with torch.no_grad():
+        weight.normal_().mul_(std.unsqueeze(1).to(weight.dtype))
+
+
+def excite(bias: Tensor, response: Response, fraction: float) -> None:
+    """Fill bias (H,) in place: Normal with std = fraction * distance / max(gain, constant).
+
+    Neurons of different excitability answer to different levels of the same input.
+    """
+    reach = torch.maximum(response.gain, response.constant).clamp(min=TINY)
+    with torch.no_grad():
+        bias.normal_().mul_((fraction * response.distance / reach).to(bias.dtype))

@@ -1,0 +1,223 @@
+"""A whole network: recurrent body, readout, and how the readout becomes one answer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import InputError
+from spikern.engines.dispatch import run_stack
+from spikern.engines.population import Input
+from spikern.events.trains import Events
+from spikern.layers.baseline import BASELINES, Baseline
+from spikern.layers.checks import check_state
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.neurons import NEURONS
+
+Answer = Literal["every_step", "mean", "last"]
+TOLERANCE = 0.05
+SETTINGS = (
+    *("dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional", "skip"),
+    *("delay", "recurrent_delay", "learn_delays"),
+)
+"""What `build` passes on to a spiking body."""
+MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
+
+
+class Activity(NamedTuple):
+    """What one forward pass did.
+
+    logits (B, C), or (T, B, C) if the answer is wanted at every step; spikes (H,) of every hidden
+    spiking layer: how often each neuron fired, over samples and steps, with its gradient.
+    """
+
+    logits: Tensor
+    spikes: list[Tensor]
+
+
+class Network(nn.Module):
+    """Body and readout: `logits, state = network(x, state, lengths)`, x (T, B, F).
+
+    Spiking networks are read out by leaky integrators, standard ones by a linear map. The answer
+    is the readout at `every_step`, or over a whole sequence its `mean` or `last` valid step. A
+    linear map is applied after the mean, which gives the same at a fraction of the operations.
+
+    >>> network = build("LIF", 3, 16, 2)
+    >>> logits, state = network(torch.randn(20, 4, 3))
+    >>> logits.shape
+    torch.Size([4, 2])
+    """
+
+    def __init__(
+        self, body: SpikingRNN | Baseline, readout: Readout | nn.Linear, answer: Answer
+    ) -> None:
+        super().__init__()
+        check_choice("answer", answer, ANSWERS)
+        if isinstance(body, SpikingRNN) and body.batch_first:
+            raise InputError("a network runs over (T, B, F); make its body with batch_first=False")
+        self.body = body
+        self.readout = readout
+        self.answer = answer
+
+    @property
+    def spiking(self) -> bool:
+        """Whether the hidden layers speak in spikes."""
+        return isinstance(self.body, SpikingRNN)
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable numbers, the trained time constants among them."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def run(
+        self, x: Input, state: Any = None, lengths: Tensor | None = None
+    ) -> tuple[Activity, Any]:
+        """One forward pass with what it did, and the state of body and readout."""
+        body, readout = self.body, self.readout
+        inner, outer = (None, None) if state is None else state
+        spikes: list[Tensor] = []
+        if not isinstance(body, SpikingRNN):
+            out, inner = body(x.to_dense() if isinstance(x, Events) else x, inner, lengths)
+        elif (
+            isinstance(readout, Readout)
+            and readout.engine == body.engine
+            and body.chains
+            and readout.chains
+        ):
+            return self._as_one(body, readout, x, (inner, outer), lengths)
+        else:
+            made = body.run(x, inner, lengths)
+            out, inner, spikes = made.out, body.after(made), made.spikes
+        if isinstance(readout, Readout):
+            steps, outer = readout(out, outer, lengths)
+            return Activity(ANSWERS[self.answer](steps, lengths), spikes), (inner, outer)
+        return Activity(readout(ANSWERS[self.answer](out, lengths)), spikes), (inner, outer)
+
+    def _as_one(
+        self, body: SpikingRNN, readout: Readout, x: Input, state: Any, lengths: Tensor | None
+    ) -> tuple[Activity, Any]:
+        """Body and readout as one stack, so that no spike train between them is made dense."""
+        inner, outer = state
+        below = body.start(x, inner, lengths)
+        outside = outer if outer is not None else readout.zero_state(x.shape[1])
+        outside = check_state(
+            outside,
+            readout.neuron.state,
+            (readout.num_layers, x.shape[1], readout.hidden_size),
+            readout.weight_ih_l0.dtype,
+        )
+        above = [readout.neuron.state(*fields) for fields in zip(*outside)]
+        populations = [*body.populations(), *readout.populations()]
+        made = run_stack(body.engine, populations, [*below, *above], x, lengths)
+        after = (
+            body.stacked(made.states[: body.num_layers]),
+            readout.stacked(made.states[body.num_layers :]),
+        )
+        return Activity(ANSWERS[self.answer](made.out, lengths), made.spikes), after
+
+    def hidden(self, x: Input, lengths: Tensor | None = None) -> list[Tensor]:
+        """The output of every hidden layer (T, B, H); of a standard network that of the last."""
+        if isinstance(self.body, SpikingRNN):
+            return self.body.unroll(x, lengths=lengths)[0]
+        return [self.body(x, None, lengths)[0]]
+
+    def forward(
+        self, x: Input, state: Any = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """Logits and state."""
+        activity, after = self.run(x, state, lengths)
+        return activity.logits, after
+
+
+def every_step(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """All steps of x (T, B, C) as they are."""
+    return x
+
+
+def last_step(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Each sample's last valid step of x (T, B, C): (B, C)."""
+    if lengths is None:
+        return x[-1]
+    return x[lengths - 1, torch.arange(x.shape[1], device=x.device)]
+
+
+def mean_step(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The mean over each sample's valid steps of x (T, B, C): (B, C)."""
+    if lengths is None:
+        return x.mean(0)
+    valid = (torch.arange(x.shape[0], device=x.device)[:, None] < lengths).unsqueeze(2)
+    return (x * valid).sum(0) / lengths.unsqueeze(1)
+
+
+ANSWERS = {"every_step": every_step, "mean": mean_step, "last": last_step}
+
+
+def build(
+    model: str,
+    input_size: int,
+    hidden_size: int,
+    classes: int,
+    answer: Answer = "last",
+    num_layers: int = 1,
+    **settings: Any,
+) -> Network:
+    """A network by name: a spiking neuron of the table or RNN, GRU, LSTM.
+
+    `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
+    recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `delay` is that of
+    the axons to the readout too.
+    """
+    if not isinstance(model, str):
+        raise InputError(
+            f"expected a name, got {type(model).__name__}; for a neuron of your own give "
+            "Network(SpikingRNN(NEURON, ...), Readout(...))"
+        )
+    check_choice("model", model, MODELS)
+    allowed = () if model in BASELINES else SETTINGS
+    unknown = [name for name in settings if name not in allowed]
+    if unknown:
+        raise InputError(
+            f"{model} takes no {', '.join(unknown)}; "
+            f"it takes {', '.join(allowed) or 'no settings'} here"
+        )
+    if model in BASELINES:
+        body = Baseline(model, input_size, hidden_size, num_layers)
+        return Network(body, nn.Linear(hidden_size, classes), answer)
+    spiking = SpikingRNN(model, input_size, hidden_size, num_layers, **settings)
+    learned = spiking.delay > 0 and spiking.learn_delays
+    readout = Readout(
+        spiking.output_size, classes, dt=spiking.dt, delay=spiking.delay, learn_delays=learned
+    )
+    return Network(spiking, readout, answer)
+
+
+def hidden_for_budget(
+    model: str, input_size: int, classes: int, parameters: int, num_layers: int = 1
+) -> int:
+    """The hidden size whose parameter count comes nearest to a budget, within 5 %.
+
+    >>> hidden_for_budget("LSTM", 1, 10, 20_000)
+    68
+    """
+
+    def count(hidden: int) -> int:
+        return build(model, input_size, hidden, classes, num_layers=num_layers).parameter_count
+
+    # A count is c + b h + a h^2, so three small networks tell it for every h.
+    one, two, three = (count(h) for h in (1, 2, 3))
+    a = (three - 2 * two + one) / 2
+    b = two - one - 3 * a
+    c = one - a - b
+    root = math.sqrt(max(b * b - 4 * a * (c - parameters), 0.0))
+    hidden = max(round((root - b) / (2 * a)), 1)
+    nearest = round(c + b * hidden + a * hidden * hidden)
+    if abs(nearest - parameters) > TOLERANCE * parameters:
+        raise InputError(
+            f"{model} cannot come within {TOLERANCE:.0%} of {parameters} parameters; "
+            f"the nearest is {nearest} with {hidden} hidden"
+        )
+    return hidden

@@ -1,0 +1,143 @@
+"""Per-neuron constants: what the user sets, what is trained, what the equation reads.
+
+    what the user sets    symbol, e.g. tau_mem in ms
+    what is trained       raw, unconstrained, named raw_<symbol>
+    what `step` reads     the field of params, e.g. alpha_mem = exp(-dt / tau_mem)
+
+The constraint is smooth and lives here alone, outside `step`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["decay", "frequency", "steps", "positive", "between", "real"]
+UNITS: dict[Kind, str] = {"decay": "ms", "steps": "ms", "frequency": "1/ms"}
+"""What the user sets a constant in; the others are pure numbers or have the unit of v."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant of every neuron, drawn at random around a mean, trained or fixed.
+
+    decay      raw = log tau,       field = exp(-dt / tau)       tau and dt in ms
+    frequency  raw = log value,     field = value dt             value in 1/ms
+    steps      raw = log time,      field = round(time / dt)     time in ms, never trained
+    positive   raw = log value,     field = value
+    between    raw = logit value,   field = value                low < value < high
+    real       raw = value,         field = value
+
+    logit value is log((value - low) / (high - value)). raw is Normal with standard deviation
+    `spread` about what the mean is in raw form: relative for what is a logarithm. A spread of 1.5
+    spreads a value between bounds almost evenly.
+    """
+
+    symbol: str
+    mean: float
+    spread: float = 0.0
+    trainable: bool = True
+    kind: Kind = "decay"
+    low: float = 0.0
+    high: float = math.inf
+
+    def permits(self, value: float) -> str:
+        """What a value must be, in words, if it is not; empty if it is.
+
+        >>> between("share", 0.5, 0.0, 1.0).permits(2.0)
+        'between 0 and 1'
+        """
+        if self.kind == "real":
+            return "" if math.isfinite(value) else "finite"
+        if self.low < value < self.high:
+            return ""
+        if self.high == math.inf:
+            return f"above {self.low:g}"
+        return f"between {self.low:g} and {self.high:g}"
+
+    def draw(self, size: int, generator: torch.Generator | None = None) -> Tensor:
+        """Raw values for `size` neurons.
+
+        >>> Constant("tau_mem", 20.0).draw(2).exp().round()
+        tensor([20., 20.])
+        """
+        if self.kind == "real":
+            centre = self.mean
+        elif self.kind == "between":
+            centre = math.log((self.mean - self.low) / (self.high - self.mean))
+        else:
+            centre = math.log(self.mean)
+        return centre + self.spread * torch.randn(size, generator=generator)
+
+    def value(self, raw: Tensor) -> Tensor:
+        """What the user reads: tau in ms, or the value itself."""
+        if self.kind == "real":
+            return raw
+        if self.kind == "between":
+            return self.low + (self.high - self.low) * torch.sigmoid(raw)
+        return raw.exp()
+
+    def field(self, raw: Tensor, dt: float) -> Tensor:
+        """What the equation reads.
+
+        >>> decay("tau_mem", 20.0).field(torch.tensor([20.0]).log(), dt=1.0)
+        tensor([0.9512])
+        >>> frequency("omega", 0.1).field(torch.tensor([0.1]).log(), dt=2.0)
+        tensor([0.2000])
+        >>> steps("t_ref", 2.0).field(torch.tensor([2.0]).log(), dt=0.1)
+        tensor([20.])
+        """
+        value = self.value(raw)
+        if self.kind == "decay":
+            return torch.exp(-dt / value)
+        if self.kind == "frequency":
+            return value * dt
+        return torch.round(value / dt) if self.kind == "steps" else value
+
+
+def decay(symbol: str, tau: float, spread: float = 0.0, trainable: bool = True) -> Constant:
+    """alpha = exp(-dt / tau), tau in ms."""
+    return Constant(symbol, tau, spread, trainable, "decay")
+
+
+def frequency(symbol: str, value: float, spread: float = 0.0, trainable: bool = True) -> Constant:
+    """What happens in a step of something that goes on all the time, value in 1/ms.
+
+    An angular frequency omega in rad/ms is 2 pi / (period in ms).
+    """
+    return Constant(symbol, value, spread, trainable, "frequency")
+
+
+def steps(symbol: str, time: float, spread: float = 0.0) -> Constant:
+    """A time in ms as the nearest whole number of steps; never trained, for it has no gradient."""
+    return Constant(symbol, time, spread, False, "steps")
+
+
+def positive(symbol: str, value: float, spread: float = 0.0, trainable: bool = False) -> Constant:
+    """A constant that stays above zero, such as a threshold."""
+    return Constant(symbol, value, spread, trainable, "positive")
+
+
+def between(
+    symbol: str,
+    value: float,
+    low: float,
+    high: float,
+    spread: float = 0.0,
+    trainable: bool = True,
+) -> Constant:
+    """A constant that stays between two bounds.
+
+    >>> between("share", 0.25, 0.0, 1.0).value(torch.tensor([-100.0, 0.0, 100.0]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    return Constant(symbol, value, spread, trainable, "between", low, high)
+
+
+def real(symbol: str, value: float, spread: float = 0.0, trainable: bool = False) -> Constant:
+    """A constant of any sign."""
+    return Constant(symbol, value, spread, trainable, "real")

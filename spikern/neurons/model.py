@@ -1,0 +1,173 @@
+"""What a neuron is: one step function, its constants, and the form that a step must have.
+
+Shape letters used everywhere: T steps, B samples, F input features, H neurons, L layers, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikern._utils.errors import InputError
+from spikern.neurons.constants import Constant
+
+Fire = Callable[[Tensor], Tensor]
+"""Turns the distance to threshold u = v - v_th into spikes."""
+Params = Any
+"""A NamedTuple of per-neuron constants, one field per symbol of the equation, each (H,)."""
+State = Any
+"""A NamedTuple of what a neuron carries to the next step, each (B, H); spiking ones hold z."""
+Step = Callable[[Params, State, Tensor, Fire], tuple[State, Tensor]]
+"""One time step: (params, state, input current, fire) -> (next state, output)."""
+
+
+@dataclass(frozen=True)
+class NeuronModel:
+    """A neuron: one pure step function and the constants that it needs.
+
+    `params` and `state` are NamedTuple classes; `constants` says for every field of
+    `params` how it is drawn and constrained. `spikes` is False for a readout.
+    """
+
+    name: str
+    step: Step
+    params: type[Any]
+    state: type[Any]
+    constants: Mapping[str, Constant]
+    source: str
+    spikes: bool = True
+
+    def __post_init__(self) -> None:
+        for what, kind in [("params", self.params), ("state", self.state)]:
+            if not hasattr(kind, "_fields"):
+                raise InputError(f"{self.name}: {what} must be a NamedTuple class, got {kind}")
+        missing = set(self.params._fields) ^ set(self.constants)
+        if missing:
+            raise InputError(
+                f"{self.name}: constants must name exactly the fields of "
+                f"{self.params.__name__}; these differ: {sorted(missing)}"
+            )
+        if self.spikes and "z" not in self.state._fields:
+            raise InputError(
+                f"{self.name}: the state of a spiking neuron needs a field 'z', the last spikes"
+            )
+        symbols = []
+        for field, constant in self.constants.items():
+            if not isinstance(constant, Constant):
+                raise InputError(
+                    f"{self.name}: '{field}' needs a constant such as positive('{field}', 1.0), "
+                    f"got {constant!r}"
+                )
+            wanted = constant.permits(constant.mean)
+            if wanted:
+                raise InputError(f"{constant.symbol} must be {wanted}, got {constant.mean}")
+            symbols.append(constant.symbol)
+        if len(set(symbols)) < len(symbols):
+            raise InputError(
+                f"{self.name}: every constant needs a symbol of its own: {', '.join(symbols)}"
+            )
+
+    def with_constants(self, **mean: float) -> NeuronModel:
+        """The same neuron with other mean constants, by symbol, time constants in ms.
+
+        >>> from spikern.neurons import LIF
+        >>> LIF.with_constants(tau_mem=5.0).constants["alpha_mem"].mean
+        5.0
+        """
+        symbols = {c.symbol: field for field, c in self.constants.items()}
+        changed = dict(self.constants)
+        for symbol, value in mean.items():
+            if symbol not in symbols:
+                raise InputError(
+                    f"{self.name} has no constant '{symbol}'; it has {', '.join(symbols)}"
+                )
+            field = symbols[symbol]
+            changed[field] = replace(changed[field], mean=value)
+        return replace(self, constants=changed)
+
+    def frozen(self) -> NeuronModel:
+        """The same neuron with no trainable constant.
+
+        >>> from spikern.neurons import LIF
+        >>> any(c.trainable for c in LIF.frozen().constants.values())
+        False
+        """
+        fixed = {k: replace(c, trainable=False) for k, c in self.constants.items()}
+        return replace(self, constants=fixed)
+
+
+SAMPLES = 2
+EXAMPLE = 0.5
+"""In every field of the state and as the current: a change in place shows, as it would not in 0."""
+
+
+def check_step(model: NeuronModel, params: Params) -> None:
+    """Call the step once, with params (H,) and 2 samples; an InputError says what is amiss.
+
+    It must return the next state, of the neuron's own type, and an output, each (2, H) in the
+    dtype of params; call `fire` if the neuron spikes; and change none of its arguments.
+    """
+    name = f"the step of {model.name}"
+    params = model.params(*(p.detach() for p in params))
+    like, fields = params[0], model.state._fields
+    shape = (SAMPLES, len(like))
+    state = model.state(*(like.new_full(shape, EXAMPLE) for _ in fields))
+    current = like.new_full(shape, EXAMPLE)
+    arguments = {
+        **{f"p.{field}": value for field, value in zip(params._fields, params)},
+        **{f"s.{field}": value for field, value in zip(fields, state)},
+        "the current": current,
+    }
+    before = {what: value.clone() for what, value in arguments.items()}
+    asked: list[Tensor] = []
+
+    def fire(u: Tensor) -> Tensor:
+        asked.append(u)
+        return (u > 0).to(u.dtype)
+
+    try:
+        with torch.no_grad():
+            returned = model.step(params, state, current, fire)
+    except RuntimeError as error:
+        raise InputError(
+            f"{name} fails on {SAMPLES} samples of {len(like)} neurons: {error}; use elementwise "
+            "torch operations, and torch.where in place of an if"
+        ) from error
+    if model.spikes and not asked:
+        raise InputError(f"{name} never calls fire; a spiking neuron has z = fire(v - p.v_th)")
+    if not (
+        type(returned) is tuple and len(returned) == 2 and isinstance(returned[0], model.state)
+    ):
+        raise InputError(
+            f"{name} must return two things, a {model.state.__name__} and the output, "
+            f"got {_described(returned)}"
+        )
+    following, out = returned
+    for what, value in [*zip(fields, following), ("the output", out)]:
+        if not isinstance(value, Tensor) or (value.shape, value.dtype) != (shape, like.dtype):
+            raise InputError(
+                f"{name} makes {what} {_described(value)}, expected {shape} {like.dtype}"
+            )
+    for what, value in arguments.items():
+        if not torch.equal(value, before[what]):
+            raise InputError(
+                f"{name} changes {what} in place; make a new tensor, x = x + y rather than "
+                "x += y or x.add_(y)"
+            )
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {value.dtype}"
+    if type(value) is tuple:
+        return f"({', '.join(type(v).__name__ for v in value)})"
+    return type(value).__name__
+
+
+def zero_state(model: NeuronModel, shape: tuple[int, ...], like: Tensor) -> object:
+    """The state of a neuron before its first step: all zero."""
+    return model.state(*(like.new_zeros(shape) for _ in model.state._fields))

@@ -1,0 +1,186 @@
+"""Figures of studies, in the manner of `spikern.plot`: each draws on an axis and returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from spikern.plot.comparison import Look, looks
+from spikern.plot.style import MUTED, PERCENT, tidy
+from spikern.studies import results
+from spikern.studies.scaling import Fit, fit, predict
+from spikern.studies.statistics import mean, summary
+
+Curves = Mapping[str, Mapping[float, Sequence[float]]]
+"""For every model, by level (a delay, a noise, a size): the values of the seeds."""
+COLUMNS = 3
+"""Panels of a figure in a row."""
+
+
+def panels(number: int) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, in rows.
+
+    >>> len(panels(4)[1])
+    4
+    """
+    rows = -(-number // COLUMNS)
+    figure = Figure(figsize=(4.4 * COLUMNS, 3.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
+    for spare in axes[number:]:
+        spare.remove()
+    return figure, list(axes[:number])
+
+
+def levels(axis: Axes, curves: Curves, looks: Mapping[str, Look], xlabel: str) -> Axes:
+    """Mean accuracy and its 95 % interval, as far as it lies in 0..1, a line a model.
+
+    >>> from matplotlib.figure import Figure
+    >>> looks = {"LIF": Look("#0b62a8", "o", "-")}
+    >>> curves = {"LIF": {10: [0.8, 0.9], 20: [0.6, 0.7]}}
+    >>> levels(Figure().add_subplot(), curves, looks, "delay (ms)").get_ylabel()
+    'test accuracy'
+    """
+    for model, curve in curves.items():
+        look = looks[model]
+        x = sorted(curve)
+        middle = np.array([mean(curve[level]) for level in x])
+        found = [summary(curve[level])["ci95"] or (m, m) for level, m in zip(x, middle)]
+        low, high = np.clip(found, 0.0, 1.0).T
+        axis.fill_between(x, low, high, color=look.colour, alpha=0.12, lw=0)
+        axis.plot(x, middle, look.line, marker=look.marker, color=look.colour, label=model)
+    axis.set(xlabel=xlabel, ylabel="test accuracy")
+    axis.yaxis.set_major_formatter(PERCENT)
+    axis.legend(frameon=False)
+    return tidy(axis)
+
+
+def frontier(
+    axis: Axes, points: Mapping[str, Sequence[tuple[float, float]]], looks: Mapping[str, Look]
+) -> Axes:
+    """Accuracy against operations per inference; the undominated points of a model are joined.
+
+    `points` has (operations, accuracy) of each setting of a model.
+    """
+    for model, found in points.items():
+        look = looks[model]
+        x, y = np.array(found).T
+        axis.plot(x, y, look.marker, color=look.colour, alpha=0.4, ms=4)
+        best_x, best_y = np.array(undominated(found)).T
+        axis.plot(best_x, best_y, look.line, marker=look.marker, color=look.colour, label=model)
+    axis.set(xlabel="operations per inference", ylabel="test accuracy", xscale="log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter(PERCENT)
+    axis.legend(frameon=False)
+    return tidy(axis)
+
+
+def undominated(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points (cost, gain) that no other beats in both, by cost.
+
+    >>> undominated([(3, 0.9), (1, 0.7), (2, 0.6), (4, 0.9)])
+    [(1, 0.7), (3, 0.9)]
+    """
+    best: list[tuple[float, float]] = []
+    for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or gain > best[-1][1]:
+            best.append((cost, gain))
+    return best
+
+
+def growth(axis: Axes, name: str, fit: Fit, look: Look, beyond: float = 4.0) -> Axes:
+    """A fitted law with its interval; beyond the measured sizes dotted, as a prediction."""
+    low, high = fit.measured
+    axis.plot(fit.x, fit.y, look.marker, color=look.colour, label=name)
+    for start, end, line, said in (
+        (low, high, look.line, None),
+        (high, high * beyond, ":", "prediction"),
+    ):
+        found = predict(fit, np.geomspace(start, end, 60).tolist())
+        x = [p.x for p in found]
+        axis.plot(x, [p.y for p in found], line, color=look.colour)
+        bounds: Any = [p.low for p in found], [p.high for p in found]
+        axis.fill_between(x, *bounds, color=look.colour, alpha=0.12, lw=0)
+        if said:
+            axis.annotate(said, (x[-1], found[-1].y), color=MUTED, ha="right", va="bottom")
+    axis.set(xscale="log", yscale="log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
+    axis.legend(frameon=False)
+    return tidy(axis)
+
+
+AXES = {
+    "input noise": "noise on the input (deviations)",
+    "dropped events": "share of dropped events",
+    "weights": "noise on the weights (deviations)",
+}
+"""What a disturbance is called on its axis."""
+SIZES = {"parameters": "parameters", "operations": "AC and MAC of one inference"}
+"""What a size is called on its axis."""
+
+
+def drawn(part: dict[str, Any]) -> Figure:
+    """Frontier and robustness of a data set, then growth where it was measured; a panel each."""
+    names = list(part["runs"][0]["robustness"])
+    shown: list[Callable[..., Axes]] = [
+        part_frontier,
+        *(partial(_robust, name=name) for name in names),
+    ]
+    if part["growth"]:
+        shown += [partial(_growth, against=against) for against in results.AXES]
+    figure, axes = panels(len(shown))
+    look = looks_of([part])
+    for axis, panel in zip(axes, shown):
+        panel(axis, part, look)
+    for axis in axes[1:]:
+        if legend := axis.get_legend():
+            legend.remove()  # the first panel has all models
+    return figure
+
+
+def looks_of(found: Sequence[dict[str, Any]]) -> dict[str, Look]:
+    """How the models of some parts look together."""
+    runs = {
+        run["model"]: {"name": run["model"], "kind": run["kind"]}
+        for part in found
+        for run in part["runs"]
+    }
+    return looks(list(runs.values()))
+
+
+def part_frontier(axis: Axes, part: dict[str, Any], look: dict[str, Look]) -> Axes:
+    """Test accuracy against AC and MAC per inference: every run, every penalty."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for run in (*part["runs"], *part["frontier"]):
+        operations = sum(results.per_inference([run], kind) for kind in ("ac", "mac"))
+        points.setdefault(run["model"], []).append((operations, run["test_accuracy"]))
+    return frontier(axis, points, look)
+
+
+def _robust(axis: Axes, part: dict[str, Any], look: dict[str, Look], name: str) -> Axes:
+    """Test accuracy of every model against the level of a disturbance."""
+    curves = {
+        model: {
+            level: [run["robustness"][name][k][1] for run in runs]
+            for k, (level, _) in enumerate(runs[0]["robustness"][name])
+        }
+        for model, runs in results.by_model(part["runs"]).items()
+    }
+    return levels(axis, curves, look, AXES[name])
+
+
+def _growth(axis: Axes, part: dict[str, Any], look: dict[str, Look], against: results.Axis) -> Axes:
+    """What is missed against size, with the fitted power law and its prediction."""
+    for model, (sizes, missed) in results.grown(part, against).items():
+        growth(axis, model, fit(sizes, missed), look[model], results.BEYOND)
+    bits = part["plan"]["measure"] == "bits"
+    axis.set(xlabel=SIZES[against], ylabel="bits per answer" if bits else "1 - test accuracy")
+    return axis

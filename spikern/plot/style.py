@@ -1,0 +1,168 @@
+"""The look of every figure: colours, line styles, quiet axes, names where the lines end.
+
+Figures as SVG: text as text, and the same bytes for the same figure.
+
+What comes into a figure: finite arrays of the shape that it draws, or an error that says so.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from spikern._utils import atomic
+from spikern._utils.errors import InputError
+
+COLOURS = {
+    "ink": "#1b2330",
+    "muted": "#5c6675",
+    "grid": "#dde1e7",
+    "blue": "#0b62a8",
+    "teal": "#0a7d62",
+    "violet": "#6b4fbb",
+    "rust": "#c0440e",
+    "ochre": "#8a6500",
+    "magenta": "#a62f78",
+}
+INK, MUTED, GRID = (COLOURS[name] for name in ("ink", "muted", "grid"))
+SPIKING = [COLOURS[name] for name in ("blue", "teal", "violet")]
+STANDARD = [COLOURS[name] for name in ("ochre", "magenta", "rust")]
+CLASSES = [COLOURS[name] for name in ("blue", "rust", "teal", "violet", "ochre", "magenta")]
+LINES = ["-", "-", "--", "--", "-.", "-."]
+"""A line style for each of CLASSES: colours that some eyes confuse never share one."""
+PERCENT = FuncFormatter(lambda fraction, _: f"{round(100 * fraction, 3):g}%")
+
+
+def tidy(axis: Axes) -> Axes:
+    """Two spines, quiet ticks, nothing behind the data."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(MUTED)
+    axis.tick_params(which="both", color=MUTED, labelcolor=INK)
+    for label in (axis.xaxis.label, axis.yaxis.label, axis.title):
+        label.set_color(INK)
+    axis.set_axisbelow(True)
+    axis.set_facecolor("none")
+    return axis
+
+
+def legend_above(axis: Axes, columns: int, keys: Sequence[Artist] | None = None) -> Axes:
+    """The legend over the axis, where it hides nothing; of the keys given, or of all labels."""
+    axis.legend(
+        handles=keys, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False,
+        labelcolor=INK, handletextpad=0.4, borderaxespad=0.2, columnspacing=1.2,
+    )  # fmt: skip
+    return axis
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Move values apart to at least `gap`, keeping their order, and their mean where they touch.
+
+    >>> spread([0.0, 0.1, 5.0], 1.0)
+    [-0.45, 0.55, 5.0]
+    """
+    groups: list[tuple[float, list[int]]] = []
+    for k in sorted(range(len(values)), key=values.__getitem__):
+        middle, members = values[k], [k]
+        while groups:
+            before, others = groups[-1]
+            if middle - before >= gap * (len(members) + len(others)) / 2 - 1e-12:
+                break
+            groups.pop()
+            weight = len(others) + len(members)
+            middle = (before * len(others) + middle * len(members)) / weight
+            members = others + members
+        groups.append((middle, members))
+    moved = [0.0] * len(values)
+    for middle, members in groups:
+        for n, k in enumerate(members):
+            moved[k] = middle + gap * (n - (len(members) - 1) / 2)
+    return moved
+
+
+def name_at_right(axis: Axes, labels: Sequence[tuple[str, float, str]]) -> Axes:
+    """Write (name, y, colour) right of the axis at its y, moved apart where two would touch."""
+    low, high = axis.get_ylim()
+    at = [axis.transData.transform((1.0, y))[1] for y in (low, high, *(y for _, y, _ in labels))]
+    bottom, top, *heights = at
+    gap = 0.2 * axis.figure.dpi / axis.bbox.height
+    moved = spread([(y - bottom) / (top - bottom) for y in heights], gap)
+    for (name, _, colour), y in zip(labels, moved):
+        axis.annotate(
+            name, (1.0, y), (6, 0), xycoords="axes fraction",
+            textcoords="offset points", color=colour, va="center", weight="bold",
+            annotation_clip=False,
+        )  # fmt: skip
+    return axis
+
+
+def as_svg(figure: Figure, salt: str) -> str:
+    """The figure as an SVG document whose ids follow from `salt`.
+
+    >>> as_svg(Figure(), "empty") == as_svg(Figure(), "empty")
+    True
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure, whole or not at all. Raises DataError where nothing can be written."""
+    atomic.write(path, as_svg(figure, path.stem))
+
+
+def array(what: str, values: ArrayLike | Tensor, shape: str) -> NDArray[Any]:
+    """The values as a finite, non-empty numpy array with as many axes as `shape` has letters.
+
+    >>> array("spikes", np.zeros((3, 1, 2)), "(T, H)")
+    Traceback (most recent call last):
+    spikern.InputError: expected spikes as (T, H), got shape (3, 1, 2); \
+choose one sample first, as in x[:, 0]
+    """
+    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    axes = shape.count(",") + 1 - shape.count(",)")
+    if found.ndim != axes:
+        hint = {(3, 2): "; choose one sample first, as in x[:, 0]",
+                (2, 1): "; choose one neuron first, as in x[:, 0]",
+                (3, 1): "; choose one sample and neuron first, as in x[:, 0, 0]"}  # fmt: skip
+        raise InputError(
+            f"expected {what} as {shape}, got shape {found.shape}{hint.get((found.ndim, axes), '')}"
+        )
+    if found.size == 0:
+        raise InputError(f"there is nothing to draw: {what} has shape {found.shape}")
+    if found.dtype.kind not in "biuf":
+        raise InputError(f"expected numbers for {what}, got {found.dtype}")
+    if not np.isfinite(found).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(found))[0])
+        raise InputError(
+            f"{what} holds NaN or infinite values, the first at {where}; cut or replace them first"
+        )
+    return found
+
+
+def valid_steps(steps: int, length: int | None) -> int:
+    """How many of the steps the sample has: all, or its length."""
+    if length is None:
+        return steps
+    if not 1 <= length <= steps:
+        raise InputError(f"length must lie in 1..{steps}, got {length}")
+    return int(length)
+
+
+def step_length(dt: float | None) -> float:
+    """What one step is on the time axis: 1, or dt milliseconds."""
+    if dt is not None and not 0 < dt < float("inf"):
+        raise InputError(f"dt is the length of a step in ms and must be above 0, got {dt}")
+    return 1.0 if dt is None else dt

@@ -1,0 +1,83 @@
+"""Where the jobs of a study run: processes of this machine, or a Ray cluster.
+
+A backend is a function (work, configs) -> an iterator of what `work(config)` returned, as they
+ended. Where processes died, it yields `Lost` if it knows which job it was, else it raises `Died`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, NamedTuple
+
+import joblib
+
+from spikern._utils.errors import InputError
+
+Work = Callable[[Any], Any]
+Backend = Callable[[Work, Sequence[Any]], Iterator[Any]]
+RETRIES = 3
+"""How often Ray does a job again whose process or machine died."""
+
+
+class Died(Exception):
+    """A process of the pool died and took the others with it; which job it was is not known."""
+
+
+class Lost(NamedTuple):
+    """A job that was given up, and why."""
+
+    config: Any
+    reason: str
+
+
+def local(workers: int) -> Backend:
+    """Processes of this machine, one thread each; with one worker, this process."""
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    return partial(_local, workers)
+
+
+def _local(workers: int, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        pool = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1)
+        try:
+            yield from pool(joblib.delayed(work)(config) for config in configs)
+        except BrokenProcessPool as error:
+            raise Died(str(error)) from error
+
+
+def cluster(address: str) -> Backend:
+    """A Ray cluster by its address, or "auto" for one that this machine belongs to.
+
+    Every machine of it needs spikern, and the study's folder at the same path.
+    """
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise InputError("a study on a cluster needs Ray: pip install 'spikern[ray]'") from error
+    return partial(_cluster, address)
+
+
+def _cluster(address: str, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
+    import ray
+
+    ray.init(address, log_to_driver=False)
+    try:
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(work_of).remote
+        pending = {remote(work, config): config for config in configs}
+        while pending:
+            (done, *_), _ = ray.wait(list(pending), num_returns=1)
+            config = pending.pop(done)
+            try:
+                yield ray.get(done)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
+                yield Lost(config, str(error))
+    finally:
+        ray.shutdown()
+
+
+def work_of(work: Work, config: Any) -> Any:
+    """A call as a plain function, which is what Ray takes."""
+    return work(config)

@@ -1,0 +1,132 @@
+"""A job is a frozen dataclass; its name is the hash of what it holds.
+
+jobs/<key>.json          the config and the result of a finished job
+jobs/<key>.safetensors   its checkpoint
+jobs/<key>.lock          who works on it now; empty when nobody does
+jobs/<key>.error         the traceback of its last failure
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from spikern._utils.errors import DataError, InputError
+
+Config = TypeVar("Config")
+KEY_LENGTH = 16
+"""Hexadecimal digits of a key: 64 bits, enough to tell millions of jobs apart."""
+
+
+class Files(NamedTuple):
+    """Where the files of a job are."""
+
+    result: Path
+    checkpoint: Path
+    lock: Path
+    error: Path
+
+
+def files(out: Path, name: str) -> Files:
+    """The files of the job with this key in the study's folder."""
+    stem = out / "jobs" / name
+    return Files(
+        *(stem.with_name(f"{name}.{end}") for end in ("json", "safetensors", "lock", "error"))
+    )
+
+
+def canonical(config: Any) -> str:
+    """A config as JSON with sorted names and no spaces: equal configs, equal text.
+
+    Raises InputError unless it is a frozen dataclass of numbers, strings, booleans, None, and
+    tuples, dicts and dataclasses of these.
+    """
+    made = is_dataclass(config) and not isinstance(config, type)
+    if not (made and type(config).__dataclass_params__.frozen):
+        raise InputError(f"a job is an instance of a frozen dataclass, got {config!r}")
+    try:
+        return json.dumps(asdict(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{type(config).__name__} cannot be written as JSON ({error}); a job holds finite "
+            f"numbers, strings, booleans, None, and tuples and dataclasses of these"
+        ) from error
+
+
+def key(config: Any) -> str:
+    """The name of a job: the first 16 digits of the SHA-256 of its canonical text.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Job:
+    ...     model: str
+    ...     seed: int
+    >>> key(Job("LIF", 0)) == key(Job(seed=0, model="LIF")) != key(Job("LIF", 1))
+    True
+    """
+    return hashlib.sha256(canonical(config).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def grid(base: Config, axes: Mapping[str, Sequence[Any]]) -> list[Config]:
+    """The config with every combination of the values of the axes, the last axis fastest.
+
+    A dotted name reaches into a config within the config, so the frontier of accuracy against
+    operations is `grid(job, {"training.rate_penalty": [0, 1, 10, 100], "seed": range(5)})`.
+
+    >>> from spikern.train import Training
+    >>> [t.epochs for t in grid(Training(), {"batch_size": [8, 16], "epochs": [1, 2]})]
+    [1, 2, 1, 2]
+    """
+    for name, values in axes.items():
+        if len(values) == 0:
+            raise InputError(f"the axis {name} of a grid has no values")
+    made = []
+    for combination in itertools.product(*axes.values()):
+        config = base
+        for name, value in zip(axes, combination):
+            config = changed(config, name.split("."), value)
+        made.append(config)
+    return made
+
+
+def changed(config: Any, path: Sequence[str], value: Any) -> Any:
+    """The config with another value at the end of a path of field names."""
+    first, *rest = path
+    if not hasattr(config, first):
+        raise InputError(f"{type(config).__name__} has no field {first}")
+    return replace(
+        config, **{first: changed(getattr(config, first), rest, value) if rest else value}
+    )
+
+
+def keyed(configs: Sequence[Any]) -> dict[str, Any]:
+    """The configs by key; InputError if there is none or one is there twice."""
+    if not configs:
+        raise InputError("a study needs at least one job")
+    named: dict[str, Any] = {}
+    for config in configs:
+        if (name := key(config)) in named:
+            raise InputError(f"a job is asked for twice: {config}")
+        named[name] = config
+    return named
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A finished job's file: its key, config and result."""
+    try:
+        found = json.loads(path.read_text())
+        if not {"key", "config", "result"} <= found.keys():
+            raise ValueError("key, config or result is missing")
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"cannot read {path}: {error}; delete it to do the job again") from error
+    return dict(found)
+
+
+def read_results(configs: Sequence[Any], out: Path) -> list[dict[str, Any]]:
+    """The results of finished jobs, in the order of their configs; DataError if one is missing."""
+    return [read_result(files(out, key(config)).result)["result"] for config in configs]

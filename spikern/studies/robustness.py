@@ -1,0 +1,123 @@
+"""How much a trained network bears: noise on its input, events dropped, weights disturbed.
+
+Every disturbance is a pure function of what it disturbs, a level and a seed; level 0 changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import InputError
+from spikern.data.dataset import Dataset, Split, valid_steps
+from spikern.events.trains import Events
+from spikern.layers.network import Network
+from spikern.train.loop import evaluate
+
+
+def noisy(split: Split, level: float, seed: int) -> Split:
+    """An analog split with Gaussian noise of deviation `level` on every valid step.
+
+        x' = x + level n,   n ~ N(0, 1)
+
+    Raises InputError for a level that is negative or not finite.
+
+    >>> split = Split(torch.zeros(3, 1, 1), torch.tensor([0]), torch.tensor([2]))
+    >>> noisy(split, 1.0, seed=0).x.flatten()[2]
+    tensor(0.)
+    """
+    if not 0 <= level < float("inf"):
+        raise InputError(f"noise must be 0 or more and finite, got {level}")
+    noise = torch.randn(split.x.shape, generator=_generator(seed))
+    return replace(split, x=dense(split.x) + level * noise * valid_steps(split).unsqueeze(2))
+
+
+def dropped(split: Split, level: float, seed: int) -> Split:
+    """A split of events, each of which is lost with probability `level`.
+
+    Raises InputError for a level outside 0..1.
+
+    >>> split = Split(torch.ones(4, 1, 1), torch.tensor([0]), torch.tensor([4]))
+    >>> float(dropped(split, 1.0, seed=0).x.sum())
+    0.0
+    """
+    if not 0 <= level <= 1:
+        raise InputError(f"the share of dropped events lies in 0..1, got {level}")
+    kept = torch.rand(split.x.shape, generator=_generator(seed)) >= level
+    return replace(split, x=dense(split.x) * kept)
+
+
+def dense(x: Tensor | Events) -> Tensor:
+    """The input as a tensor, which is what noise is added to."""
+    return x.to_dense() if isinstance(x, Events) else x
+
+
+def disturbed(network: Network, level: float, seed: int) -> Network:
+    """A copy of a network with noise on every weight, in deviations of its own matrix.
+
+        w' = w + level std(w) n,   n ~ N(0, 1)
+
+    Biases and time constants stay as they are. Raises InputError for a level that is negative or
+    not finite.
+
+    >>> from spikern.layers import build
+    >>> network = build("LIF", 2, 4, 2)
+    >>> other = disturbed(network, 0.1, seed=0)
+    >>> torch.equal(other.body.weight_ih_l0, network.body.weight_ih_l0)
+    False
+    """
+    if not 0 <= level < float("inf"):
+        raise InputError(f"a disturbance must be 0 or more and finite, got {level}")
+    other = copy.deepcopy(network)
+    generator = _generator(seed)
+    with torch.no_grad():
+        for name, parameter in other.named_parameters():
+            if "weight" in name:
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(level * parameter.std(correction=0) * noise)
+    return other
+
+
+def _accuracy_noisy(network: Network, dataset: Dataset, level: float, seed: int) -> float:
+    if dataset.events:
+        raise InputError(f"{dataset.name} holds events, which take no noise; drop some instead")
+    return evaluate(network, noisy(dataset.test, level, seed)).accuracy
+
+
+def _accuracy_dropped(network: Network, dataset: Dataset, level: float, seed: int) -> float:
+    if not dataset.events:
+        raise InputError(f"{dataset.name} is analog and has no events to drop; add noise instead")
+    return evaluate(network, dropped(dataset.test, level, seed)).accuracy
+
+
+def _accuracy_disturbed(network: Network, dataset: Dataset, level: float, seed: int) -> float:
+    return evaluate(disturbed(network, level, seed), dataset.test).accuracy
+
+
+DISTURBANCES: dict[str, Callable[[Network, Dataset, float, int], float]] = {
+    "input noise": _accuracy_noisy,
+    "dropped events": _accuracy_dropped,
+    "weights": _accuracy_disturbed,
+}
+
+
+def robustness(
+    network: Network, dataset: Dataset, disturbance: str, levels: Sequence[float], seed: int = 0
+) -> dict[float, float]:
+    """Test accuracy at every level of "input noise", "dropped events" or "weights".
+
+    Nothing may be chosen by what it returns. Raises InputError for a disturbance that the data
+    do not have.
+    """
+    check_choice("disturbance", disturbance, DISTURBANCES)
+    return {level: DISTURBANCES[disturbance](network, dataset, level, seed) for level in levels}
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

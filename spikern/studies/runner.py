@@ -1,0 +1,141 @@
+"""Running a study: do every job that is not done yet, whoever else is at it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from tqdm import tqdm
+
+from spikern._utils import atomic, processes
+from spikern.studies import backends, table
+from spikern.studies.jobs import Files, files, key, keyed
+from spikern.studies.lock import claim, died
+
+Job = Callable[[Any, Path], dict[str, Any]]
+"""(config, checkpoint) -> result. What it returns can be written as JSON."""
+POLL_SECONDS = 1.0
+"""Between looks at jobs that other runners have."""
+DEATHS = 3
+"""A job during which this many processes died is given up for this run."""
+
+
+class Outcome(NamedTuple):
+    """Keys of the jobs that are finished, and the last line of the error of those that failed."""
+
+    finished: list[str]
+    failed: dict[str, str]
+
+
+class Ended(NamedTuple):
+    """What came of one attempt at a job; `busy`: another runner is at it."""
+
+    key: str
+    how: Literal["finished", "failed", "died", "busy"]
+    message: str = ""
+
+
+def run(
+    job: Job,
+    configs: Sequence[Any],
+    out: Path,
+    workers: int = 1,
+    ray: str | None = None,
+    progress: bool = True,
+) -> Outcome:
+    """Do what is left of a study, then gather all its results in OUT/results.sqlite.
+
+    Finished jobs are skipped, a killed one resumes from its checkpoint, one that failed is tried
+    again; a failure is written to its `.error` file and the rest go on. Several runners may work
+    on one folder: each job is done by one of them, and each returns when all jobs have ended.
+
+    Jobs run in `workers` processes of one thread each, or, with `ray`, on the cluster of that
+    address; the numbers are the same. `job` goes to other processes, so it is defined at the top
+    of a module.
+
+    Raises InputError for configs that are not frozen dataclasses or are there twice.
+    """
+    todo = keyed(configs)
+    out = out.absolute()  # the processes of a cluster start elsewhere
+    backend = backends.cluster(ray) if ray is not None else backends.local(workers)
+    work = partial(attempt, job, out)
+    failed: dict[str, str] = {}
+    deaths: Counter[str] = Counter()
+
+    def left() -> list[Any]:
+        return [
+            config
+            for name, config in todo.items()
+            if name not in failed and not files(out, name).result.exists()
+        ]
+
+    before = len(todo) - len(left())
+    with tqdm(total=len(todo), initial=before, unit="job", disable=not progress) as bar:
+        while remaining := left():
+            idle = True
+            for ended in tried(backend, work, remaining, out):
+                idle = idle and ended.how == "busy"
+                deaths[ended.key] += ended.how == "died"
+                if ended.how == "failed" or deaths[ended.key] == DEATHS:
+                    failed[ended.key] = ended.message
+                    bar.write(f"job {ended.key} failed: {ended.message}", file=sys.stderr)
+                bar.update(len(todo) - len(left()) - bar.n)
+            if idle:
+                time.sleep(POLL_SECONDS)
+    table.write(out)
+    return Outcome([name for name in todo if name not in failed], failed)
+
+
+def tried(
+    backend: backends.Backend, work: backends.Work, configs: Sequence[Any], out: Path
+) -> Iterator[Ended]:
+    """Every job attempted once; of those whose process died, as far as that is known."""
+    try:
+        for ended in backend(work, configs):
+            if isinstance(ended, backends.Lost):
+                yield given_up(files(out, key(ended.config)), ended.reason, "failed")
+            else:
+                yield ended
+    except backends.Died:
+        locks = [files(out, key(config)) for config in configs]
+        dead = [(job, holder) for job in locks if (holder := died(job.lock))]
+        if not dead:
+            raise
+        for job, holder in dead:
+            yield given_up(job, f"its process died ({holder})", "died")
+
+
+def given_up(job: Files, reason: str, how: Literal["failed", "died"]) -> Ended:
+    """Note a failure that the job itself could not note."""
+    atomic.write(job.error, reason + "\n")
+    return Ended(job.error.stem, how, reason)
+
+
+def attempt(job: Job, out: Path, config: Any) -> Ended:
+    """Do a job if it is free and not done; the result or the traceback is written."""
+    name = key(config)
+    job_files = files(out, name)
+    with claim(job_files.lock) as ours:
+        if not ours:
+            return Ended(name, "busy")
+        if job_files.result.exists():
+            return Ended(name, "finished")
+        try:
+            with processes.one_thread():
+                result = job(config, job_files.checkpoint)
+            whole = {"key": name, "config": asdict(config), "result": result}
+            table.flat(whole)
+            atomic.write(job_files.result, json.dumps(whole, allow_nan=False))
+        except Exception as error:
+            atomic.write(job_files.error, traceback.format_exc())
+            return Ended(name, "failed", traceback.format_exception_only(error)[-1].strip())
+        job_files.error.unlink(missing_ok=True)
+        return Ended(name, "finished")

@@ -1,0 +1,285 @@
+"""Fair twins of a spiking network: standard ones in int8, pruned, and at equal accuracy.
+
+The smallest weights of all connections together go (global magnitude), exactly as many as the
+density says; biases stay. While the mask is held a pruned weight has no gradient, so Adam, whose
+moments start at zero, leaves it at exactly zero, with weight decay or without.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikern._utils.errors import InputError
+from spikern.data.dataset import Dataset, Split
+from spikern.interop.onnx import Logits, int8_graph, logits_of
+from spikern.layers.baseline import BASELINES
+from spikern.layers.network import Answer, Network, build
+from spikern.studies.statistics import mean
+from spikern.train.loop import History, Training, evaluate, fit
+
+LEVELS = 127
+"""Largest int8 magnitude used; -128 is not, so that the range is symmetric."""
+
+
+class Int8(NamedTuple):
+    """Measured on one split: accuracy in int8 and in float32, and how often both answer alike."""
+
+    scheme: str
+    accuracy: float
+    float_accuracy: float
+    agreement: float
+
+
+def int8_weights(network: Network) -> Network:
+    """A copy whose weight matrices hold only multiples of their rows' int8 scale.
+
+    Raises InputError if a weight is not finite.
+
+    >>> from spikern import build
+    >>> weight = int8_weights(build("RNN", 3, 8, 2)).body.rnn.weight_hh_l0
+    >>> all(len(row.unique()) <= 8 for row in weight)
+    True
+    """
+    rounded = copy.deepcopy(network)
+    with torch.no_grad():
+        for name, parameter in rounded.named_parameters():
+            if "weight" in name:
+                if not bool(parameter.isfinite().all()):
+                    raise InputError(f"{name} holds NaN or infinite values; nothing to quantise")
+                parameter.copy_(round_rows(parameter))
+    return rounded
+
+
+def round_rows(weight: Tensor) -> Tensor:
+    """w -> s round(w / s) with s = max|row| / 127, a row (out) of weight (out, in) at a time.
+
+    >>> round_rows(torch.tensor([[1.27, 0.014], [0.0, 0.0]]))
+    tensor([[1.2700, 0.0100],
+            [0.0000, 0.0000]])
+    """
+    scale = weight.abs().amax(1, keepdim=True) / LEVELS
+    return torch.where(scale > 0, (weight / scale).round() * scale, 0.0)
+
+
+def predictions(logits: Logits, split: Split, batch_size: int = 256) -> Tensor:
+    """The answers to a split, (N,), or (T, N) with zeros past a sample's length."""
+    found = torch.zeros_like(split.y)
+    for indices in torch.split(torch.arange(len(split)), batch_size):
+        batch = split.batch(indices)
+        answers = logits(batch.x, batch.lengths).argmax(-1)
+        if answers.ndim == 2:
+            found[: len(answers), indices] = answers
+        else:
+            found[indices] = answers
+    return found
+
+
+def measured_graph(network: Network, split: Split) -> Int8:
+    """The accuracy of `int8_graph` on a split, run by ONNX Runtime."""
+    return beside("dynamic int8, ONNX Runtime", logits_of(int8_graph(network)), network, split)
+
+
+def measured_weights(network: Network, split: Split) -> Int8:
+    """The accuracy of `int8_weights` on a split, run by torch."""
+    rounded = int8_weights(network)
+
+    def logits(x: Tensor, lengths: Tensor) -> Tensor:
+        with torch.no_grad():
+            return rounded(x, lengths=lengths)[0]  # type: ignore[no-any-return]
+
+    return beside("weight-only int8, simulated in float32", logits, network, split)
+
+
+def beside(scheme: str, logits: Logits, network: Network, split: Split) -> Int8:
+    """Quantised logits measured beside the network that they came from, over labelled answers."""
+    in_float = evaluate(network, split)
+    answers = predictions(logits, split)
+    labelled = split.y >= 0
+
+    def share(same: Tensor) -> float:
+        return float(same[labelled].double().mean())
+
+    return Int8(
+        scheme,
+        share(answers == split.y),
+        in_float.accuracy,
+        share(answers == in_float.predictions),
+    )
+
+
+class Pruned(NamedTuple):
+    """A pruned network, its density, what fine-tuning did, and its accuracy on the test split."""
+
+    network: Network
+    density: float
+    history: History
+    test_accuracy: float
+
+
+def connections(network: Network) -> dict[str, Tensor]:
+    """The weight matrices of a network by name."""
+    return {
+        name: p for name, p in network.named_parameters() if p.ndim == 2 and "weight" in name
+    }  # fmt: skip
+
+
+def density(network: Network) -> float:
+    """The share of a network's connections that exist, that is, whose weight is not zero.
+
+    >>> from spikern import build
+    >>> density(build("LIF", 3, 8, 2))
+    1.0
+    """
+    weights = connections(network).values()
+    return sum(int(w.count_nonzero()) for w in weights) / sum(w.numel() for w in weights)
+
+
+def magnitude_masks(weights: Mapping[str, Tensor], kept: float) -> dict[str, Tensor]:
+    """Which weights stay: the `kept` share with the largest magnitude of all together.
+
+    >>> magnitude_masks({"a": torch.tensor([[3.0, -1.0]]), "b": torch.tensor([[0.5, -2.0]])}, 0.5)
+    {'a': tensor([[ True, False]]), 'b': tensor([[False,  True]])}
+    """
+    if not 0 < kept <= 1:
+        raise InputError(f"the density of a pruned network lies in 0..1, got {kept}")
+    flat = torch.cat([w.detach().abs().flatten() for w in weights.values()])
+    mask = torch.zeros_like(flat, dtype=torch.bool)
+    mask[flat.topk(round(kept * len(flat))).indices] = True
+    parts = torch.split(mask, [w.numel() for w in weights.values()])
+    return {name: part.view_as(w) for (name, w), part in zip(weights.items(), parts)}
+
+
+@contextmanager
+def held(network: Network, masks: Mapping[str, Tensor]) -> Iterator[None]:
+    """Inside, the weights outside of their masks are zero and stay it."""
+    hooks = []
+    for name, weight in connections(network).items():
+        mask = masks[name].to(weight.dtype)
+        with torch.no_grad():
+            weight.mul_(mask)
+        hooks.append(weight.register_hook(partial(torch.mul, mask)))  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def prune(
+    network: Network, kept: float, dataset: Dataset, training: Training, seed: int = 0
+) -> Pruned:
+    """A copy of a trained standard network, pruned to the density `kept` and fine-tuned.
+
+    `training` says for how many epochs; the epoch with the best validation accuracy is kept,
+    and the test split is looked at once.
+
+    Raises InputError for a spiking network, or a density outside 0..1.
+    """
+    if network.spiking:
+        raise InputError("the pruned twin is an RNN, GRU or LSTM; got a spiking network")
+    pruned = copy.deepcopy(network)
+    with held(pruned, magnitude_masks(connections(pruned), kept)):
+        history = fit(pruned, dataset, training, seed)
+    return Pruned(pruned, density(pruned), history, evaluate(pruned, dataset.test).accuracy)
+
+
+class Trained(NamedTuple):
+    """A trained network and the validation accuracy that its weights were kept for."""
+
+    network: Network
+    validation_accuracy: float
+
+
+class Rung(NamedTuple):
+    """One hidden size of a ladder, trained once a seed."""
+
+    hidden: int
+    trained: tuple[Trained, ...]
+
+    @property
+    def validation_accuracy(self) -> float:
+        """The mean over the seeds."""
+        return mean([one.validation_accuracy for one in self.trained])
+
+
+class Climb(NamedTuple):
+    """The rungs that were tried, smallest first, and the one that reached the target, if any.
+
+    `test_accuracies` are of the reached rung, a seed each: no other rung is ever tested.
+    """
+
+    target: float
+    rungs: tuple[Rung, ...]
+    reached: Rung | None
+    test_accuracies: tuple[float, ...]
+
+
+Train = Callable[[int, int], Trained]
+"""(hidden size, seed) -> a trained network."""
+
+
+def trainer(
+    model: str,
+    dataset: Dataset,
+    training: Training,
+    answer: Answer = "last",
+    folder: Path | None = None,
+) -> Train:
+    """How a model is trained at a size and seed; the seed decides every number in it.
+
+    With `folder`, every training has a checkpoint there, and one that is there is gone on with.
+    """
+
+    def train(hidden: int, seed: int) -> Trained:
+        torch.manual_seed(seed)
+        settings: dict[str, Any] = {} if model in BASELINES else {"dt": dataset.dt}
+        network = build(
+            model, dataset.input_size, hidden, dataset.classes,
+            "every_step" if dataset.every_step else answer, **settings,
+        )  # fmt: skip
+        stem = f"{dataset.name}-{model}-{hidden}-{seed}"
+        checkpoint = None if folder is None else folder / f"{stem}.safetensors"
+        history = fit(network, dataset, training, seed, checkpoint)
+        best = history.epochs[history.best_epoch - 1]
+        return Trained(network.eval(), best.validation_accuracy)
+
+    return train
+
+
+def climb(
+    train: Train, sizes: Sequence[int], seeds: Sequence[int], target: float, dataset: Dataset
+) -> Climb:
+    """Train upwards through `sizes` until the mean validation accuracy reaches `target`.
+
+    Selection looks at validation alone; the test split is looked at once, by the rung reached.
+    Raises InputError on sizes that do not rise, no seed, or a target outside 0..1.
+
+    >>> from spikern.data import load
+    >>> digits = load("digits")
+    >>> train = trainer("RNN", digits, Training(epochs=1, batch_size=1258))
+    >>> found = climb(train, (2, 4), seeds=(0,), target=0.0, dataset=digits)
+    >>> found.reached.hidden, len(found.rungs), len(found.test_accuracies)
+    (2, 1, 1)
+    """
+    if not sizes or sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
+        raise InputError(f"sizes of a ladder rise from at least 1, got {list(sizes)}")
+    if not seeds:
+        raise InputError("a ladder needs at least one seed, got none")
+    if not 0 <= target <= 1:
+        raise InputError(f"the target is an accuracy in 0..1, got {target}")
+    rungs: list[Rung] = []
+    for hidden in sizes:
+        rungs.append(Rung(hidden, tuple(train(hidden, seed) for seed in seeds)))
+        if rungs[-1].validation_accuracy >= target:
+            tested = [evaluate(one.network, dataset.test).accuracy for one in rungs[-1].trained]
+            return Climb(target, tuple(rungs), rungs[-1], tuple(tested))
+    return Climb(target, tuple(rungs), None, ())

@@ -1,0 +1,96 @@
+"""Times and memory: interleaved, warmed, medians."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from spikern.layers.network import Network
+from spikern.layers.streaming import compile_stream
+from spikern.timing.workloads import Work
+
+Key = TypeVar("Key", bound=Hashable)
+SAMPLE_SECONDS = 0.005
+"""A quicker call is repeated until a sample lasts this long."""
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Inside, torch and spikern compute on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def interleaved(calls: Mapping[Key, Callable[[], object]], repeats: int) -> dict[Key, list[float]]:
+    """Milliseconds of every call, `repeats` samples each.
+
+    Each is called twice to warm up. Then the rounds: every call once, and again, so that a slow
+    minute of the machine falls on all of them.
+    """
+    inner: dict[Key, int] = {}
+    for key, call in calls.items():
+        call()
+        inner[key] = max(1, math.ceil(SAMPLE_SECONDS / max(_seconds(call, 1), 1e-7)))
+    samples: dict[Key, list[float]] = {key: [] for key in calls}
+    for _ in range(repeats):
+        for key, call in calls.items():
+            samples[key].append(1e3 * _seconds(call, inner[key]))
+    return samples
+
+
+def _seconds(call: Callable[[], object], times: int) -> float:
+    started = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - started) / times
+
+
+def peak_memory(name: str, work: Work, rate: float, count: int) -> float | None:
+    """MiB that one training step adds to a fresh process at its peak; None without /proc."""
+    asked = json.dumps({"name": name, "work": asdict(work), "rate": rate, "threads": count})
+    done = subprocess.run(
+        [sys.executable, "-m", "spikern.timing.memory", asked],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: float | None = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def shares(network: Network, work: Work, repeats: int) -> dict[str, Any]:
+    """Where a training step of spikern goes: ms of its parts, and rows added a sample and step."""
+    x, y = work.batch_of()
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.0)
+    parts: dict[str, list[float]] = {"forward": [], "backward": [], "optimiser": []}
+    for _ in range(repeats + 1):
+        marks = [time.perf_counter()]
+        loss = nn.functional.cross_entropy(network(x)[0], y)
+        marks.append(time.perf_counter())
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        marks.append(time.perf_counter())
+        optimiser.step()
+        marks.append(time.perf_counter())
+        for name, start, end in zip(parts, marks, marks[1:]):
+            parts[name].append(1e3 * (end - start))
+    added = compile_stream(network).run(x.numpy()).additions
+    sizes = torch.tensor(work.layers * [work.hidden] + [work.classes])
+    rows = torch.from_numpy(added) / (sizes.unsqueeze(1) * work.steps * work.batch)
+    return {name: statistics.median(ms[1:]) for name, ms in parts.items()} | {
+        "input_rows": rows[:, 0].tolist(),
+        "recurrent_rows": rows[:, 1].tolist(),
+    }

@@ -1,0 +1,22 @@
+"""Training: one loop for every model, calibration, checkpoints, and the default recipes."""
+
+from spikern.train.calibration import calibrate, firing_rates
+from spikern.train.loop import Epoch, Evaluation, History, Training, evaluate, fit
+from spikern.train.recipes import Recipe, recipe
+from spikern.train.trial import count_split, fresh_network, train_and_test
+
+__all__ = [
+    "Epoch",
+    "Evaluation",
+    "History",
+    "Recipe",
+    "Training",
+    "calibrate",
+    "count_split",
+    "evaluate",
+    "firing_rates",
+    "fit",
+    "fresh_network",
+    "recipe",
+    "train_and_test",
+]

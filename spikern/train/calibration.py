@@ -1,0 +1,88 @@
+"""Calibration: one gain a layer, so that it fires at a chosen rate on one batch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from spikern._utils.errors import InputError
+from spikern.engines.population import Input
+
+if TYPE_CHECKING:
+    from spikern.layers.rnn import SpikingRNN
+
+
+def calibrate(
+    layers: SpikingRNN, x: Input, lengths: Tensor | None = None, rate: float = 0.05
+) -> list[float]:
+    """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
+
+    Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
+    64 times the present weights. Dropout rests meanwhile; learned delays are spread if the layers
+    are in training, as it begins with them. In a network with feedback a layer's rate may still
+    move while those above it are calibrated.
+
+    >>> from spikern.layers import SpikingRNN
+    >>> _ = torch.manual_seed(0)
+    >>> layers = SpikingRNN("LIF", 8, 32)
+    >>> 0.03 < calibrate(layers, torch.rand(50, 16, 8))[0] < 0.07
+    True
+    """
+    if not 0.0 < rate < 1.0:
+        raise InputError(f"the target rate must lie between 0 and 1, got {rate}")
+    dropout, layers.dropout = layers.dropout, 0.0
+    try:
+        return [_calibrated(layers, index, x, lengths, rate) for index in range(len(layers.names))]
+    finally:
+        layers.dropout = dropout
+
+
+def _calibrated(
+    layers: SpikingRNN, index: int, x: Input, lengths: Tensor | None, rate: float
+) -> float:
+    """The rate that a population reaches when its input weights are scaled to fire at `rate`."""
+    weight = getattr(layers, f"weight_ih_{layers.names[index]}")
+    original = weight.detach().clone()
+
+    def measure(log_gain: float) -> float:
+        with torch.no_grad():
+            weight.copy_(original * 2.0**log_gain)
+            made = layers.run(x, lengths=lengths)
+            return firing_rates(made.spikes, x, lengths)[index]
+
+    return _bisect(measure, rate)
+
+
+def _bisect(measure: Callable[[float], float], target: float, rounds: int = 10) -> float:
+    low, high = -6.0, 6.0
+    measured = 0.0
+    for _ in range(rounds):
+        middle = 0.5 * (low + high)
+        measured = measure(middle)
+        if measured < target:
+            low = middle
+        else:
+            high = middle
+    return measured
+
+
+def firing_rates(spikes: list[Tensor], x: Input, lengths: Tensor | None = None) -> list[float]:
+    """Spikes per neuron and step of each layer, from its spikes (H,) on x (T, B, F)."""
+    steps = x.shape[0] * x.shape[1] if lengths is None else int(lengths.sum())
+    return [float(n.detach().sum()) / (steps * len(n)) for n in spikes]
+
+
+def warn_of_extreme_rates(rates: list[float]) -> None:
+    """A warning for every layer that is silent or fires at more than half of all steps."""
+    for index, rate in enumerate(rates):
+        if rate == 0.0 or rate > 0.5:
+            what = "is silent" if rate == 0.0 else f"fires at {rate:.0%} of its steps"
+            warnings.warn(
+                f"layer {index} {what} on the first batch; scale the input, pass its power as "
+                f"input_power=, or call spikern.calibrate(layers, x)",
+                stacklevel=2,
+            )

@@ -1,0 +1,271 @@
+"""Training: one plain loop for every model.
+
+Cross-entropy by Adam(W) with gradient clipping and a cosine schedule; learned delays are narrowed
+until half of the training; the weights of the epoch with the best validation accuracy are kept;
+the test split is not looked at. All that is random follows from the seed, and the order of an
+epoch's batches from seed and epoch alone, so that a resumed run equals an unbroken one bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikern._utils.errors import DataError, DivergedError, InputError
+from spikern.data.dataset import Dataset, Split, valid_steps
+from spikern.layers.delays import narrow
+from spikern.layers.network import Network
+from spikern.layers.rnn import SpikingRNN
+from spikern.train import checkpoint
+from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
+from spikern.train.checkpoint import pack, pack_optimizer, write
+
+CALIBRATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained."""
+
+    epochs: int = 60
+    """Passes over the training split."""
+    batch_size: int = 32
+    learning_rate: float = 1e-2
+    """Adam's step at the start; it falls to zero along a half cosine."""
+    weight_decay: float = 0.0
+    """Of the weights; biases and time constants are not decayed."""
+    clip: float = 1.0
+    """Largest norm of the whole gradient."""
+    input_noise: float = 0.0
+    """Standard deviation of Gaussian noise on an analog input, drawn anew in every batch."""
+    rate: float = 0.05
+    """Firing rate that a spiking layer is calibrated to before training, on one batch."""
+    rate_limit: float = 0.1
+    """Firing rate above which the regulariser acts."""
+    rate_penalty: float = 0.0
+    """Weight of the mean over neurons of max(0, rate - rate_limit)^2 in the loss; 0: none."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not 0 < self.rate < 1:
+            raise InputError(f"rate must lie between 0 and 1, got {self.rate}")
+        for name in ("weight_decay", "rate_penalty", "input_noise"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+class Epoch(NamedTuple):
+    """What one pass over the training split came to."""
+
+    epoch: int
+    loss: float
+    validation_accuracy: float
+    rate: float | None
+    seconds: float
+
+
+class History(NamedTuple):
+    """The epochs of a run, and the number of the one whose weights were kept."""
+
+    epochs: list[Epoch]
+    best_epoch: int
+
+
+def fit(
+    network: Network,
+    dataset: Dataset,
+    training: Training,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> History:
+    """Train in place; leaves the network with the weights of the best epoch.
+
+    With `checkpoint`, every epoch is saved there, and a file that is there already is resumed.
+    Raises DivergedError when loss or gradient is no longer finite, DataError when the checkpoint
+    belongs to another run.
+    """
+    decayed = [p for name, p in network.named_parameters() if "weight" in name]
+    kept = [p for name, p in network.named_parameters() if "weight" not in name]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": training.weight_decay},
+            {"params": kept, "weight_decay": 0.0},
+        ],
+        training.learning_rate,
+    )
+    if training.input_noise and dataset.events:
+        raise InputError(f"{dataset.name} holds events, which take no input_noise; leave it at 0")
+    header = {"training": asdict(training), "seed": seed, "dataset": dataset.name}
+    epochs: list[Epoch] = []
+    best = _copy(network)
+    if checkpoint is not None and checkpoint.exists():
+        epochs, best = _resume(checkpoint, header, network, optimizer)
+        for epoch in epochs:
+            report(epoch)
+    elif isinstance(network.body, SpikingRNN):
+        order = torch.randperm(len(dataset.train), generator=_generator(seed, 0))
+        first = dataset.train.batch(order[:CALIBRATION_BATCH])
+        network.train()  # learned delays are spread then
+        calibrate(network.body, first.x, first.lengths, training.rate)
+    while len(epochs) < training.epochs:
+        started = time.perf_counter()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_generator(seed, len(epochs)).initial_seed())  # for dropout
+            loss, rate = _train_epoch(
+                network, dataset.train, training, optimizer, seed, len(epochs)
+            )
+        accuracy = evaluate(network, dataset.validation).accuracy
+        if all(accuracy > e.validation_accuracy for e in epochs):
+            best = _copy(network)
+        epochs.append(Epoch(len(epochs) + 1, loss, accuracy, rate, time.perf_counter() - started))
+        if checkpoint is not None:
+            tensors = (
+                pack("network", network.state_dict())
+                | pack("best", best)
+                | pack("optimizer", pack_optimizer(optimizer))
+            )
+            write(checkpoint, tensors, header | {"epochs": epochs})
+        report(epochs[-1])
+    network.load_state_dict(best)
+    return History(epochs, _best(epochs).epoch)
+
+
+def _best(epochs: list[Epoch]) -> Epoch:
+    return max(epochs, key=lambda e: (e.validation_accuracy, -e.epoch))
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    """All that is random in an epoch comes from here: its batches and its noise."""
+    return torch.Generator().manual_seed(1_000_003 * seed + epoch)
+
+
+def _resume(
+    path: Path, header: dict[str, Any], network: Network, optimizer: torch.optim.Optimizer
+) -> tuple[list[Epoch], dict[str, Tensor]]:
+    tensors, found = checkpoint.read(path)
+    for key, value in header.items():
+        if found[key] != value:
+            raise DataError(
+                f"{path} belongs to a run with {key} {found[key]}, this one has {value}; "
+                f"use the same settings or another place"
+            )
+    network.load_state_dict(checkpoint.unpack("network", tensors))
+    checkpoint.unpack_optimizer(optimizer, checkpoint.unpack("optimizer", tensors))
+    return [Epoch(*e) for e in found["epochs"]], checkpoint.unpack("best", tensors)
+
+
+def _train_epoch(
+    network: Network,
+    split: Split,
+    training: Training,
+    optimizer: torch.optim.Optimizer,
+    seed: int,
+    epoch: int,
+) -> tuple[float, float | None]:
+    network.train()
+    parameters = list(network.parameters())
+    generator = _generator(seed, epoch)
+    batches = torch.split(torch.randperm(len(split), generator=generator), training.batch_size)
+    total_steps = training.epochs * len(batches)
+    losses, rates = [], []
+    for k, indices in enumerate(batches):
+        progress = (epoch * len(batches) + k) / total_steps
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        narrow(network, progress)
+        batch = split.batch(indices)
+        x = batch.x
+        if training.input_noise:
+            valid = valid_steps(batch).unsqueeze(2)
+            x = x + training.input_noise * torch.randn(x.shape, generator=generator) * valid
+        activity, _ = network.run(x, lengths=batch.lengths)
+        loss = cross_entropy(activity.logits, batch.y)
+        if network.spiking:
+            layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
+            if epoch == 0 and k == 0:
+                warn_of_extreme_rates(layer_rates)
+            rates.append(sum(layer_rates) / len(layer_rates))
+            if training.rate_penalty:
+                loss = loss + training.rate_penalty * _excess(
+                    activity.spikes, batch.lengths, training.rate_limit
+                )
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(parameters, training.clip)
+        if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+            raise DivergedError(
+                f"training diverged in epoch {epoch + 1}, batch {k + 1}: loss {loss.item():.3g}, "
+                f"gradient norm {norm.item():.3g}; lower the learning rate "
+                f"(now {training.learning_rate:g}) or the clip (now {training.clip:g})"
+            )
+        optimizer.step()
+        losses.append(loss.item() * len(indices))
+    return sum(losses) / len(split), sum(rates) / len(rates) if rates else None
+
+
+def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """Over labelled answers, in nats; logits (B, C) with y (B,), or (T, B, C) with (T, B)."""
+    return functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction=reduction)
+
+
+def _excess(spikes: list[Tensor], lengths: Tensor, limit: float) -> Tensor:
+    steps = lengths.sum()
+    per_layer = [(n / steps - limit).relu().square().mean() for n in spikes]
+    return torch.stack(per_layer).sum()
+
+
+class Evaluation(NamedTuple):
+    """Accuracy and mean cross-entropy (nats) over labelled answers, what was answered, and rates.
+
+    `rates` are those of the hidden layers, none for standard models.
+    """
+
+    accuracy: float
+    loss: float
+    rates: list[float]
+    predictions: Tensor
+
+
+def evaluate(network: Network, split: Split, batch_size: int = 256) -> Evaluation:
+    """Run a split; predictions are (N,) or (T, N), zero past a sample's length."""
+    network.eval()
+    predictions = torch.zeros_like(split.y)
+    weighted: list[list[float]] = []
+    loss = 0.0
+    with torch.no_grad():
+        for indices in torch.split(torch.arange(len(split)), batch_size):
+            batch = split.batch(indices)
+            activity, _ = network.run(batch.x, lengths=batch.lengths)
+            loss += float(cross_entropy(activity.logits, batch.y, "sum"))
+            answer = activity.logits.argmax(-1)
+            if answer.ndim == 2:
+                predictions[: len(answer), indices] = answer
+            else:
+                predictions[indices] = answer
+            if network.spiking:
+                steps = int(batch.lengths.sum())
+                rates = firing_rates(activity.spikes, batch.x, batch.lengths)
+                weighted.append([rate * steps for rate in rates])
+    labelled = split.y >= 0
+    accuracy = float((predictions == split.y)[labelled].double().mean())
+    total = int(split.lengths.sum())
+    rates = [sum(layer) / total for layer in zip(*weighted)]
+    return Evaluation(accuracy, loss / int(labelled.sum()), rates, predictions)

@@ -1,0 +1,101 @@
+"""One trial: a fresh network is trained, tested once, and what it did is counted."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spikern import cost
+from spikern.cost.counts import Counts
+from spikern.data.dataset import Dataset
+from spikern.layers.baseline import BASELINES
+from spikern.layers.network import Answer, Network, build
+from spikern.train.loop import Epoch, Training, evaluate, fit
+
+COUNT_BATCH = 256
+
+
+def fresh_network(
+    model: str,
+    hidden: int,
+    dataset: Dataset,
+    seed: int,
+    answer: Answer = "last",
+    layers: int = 1,
+    **settings: Any,
+) -> Network:
+    """The untrained network of a model for a data set; the seed decides every number in it.
+
+    `settings` are those of a spiking body, as `spikern.build` takes them.
+
+    >>> from spikern.data import load
+    >>> fresh_network("LIF", 8, load("digits"), seed=0).parameter_count
+    188
+    """
+    torch.manual_seed(seed)
+    if model not in BASELINES:
+        settings = {"dt": dataset.dt} | settings
+    wanted: Answer = "every_step" if dataset.every_step else answer
+    return build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
+
+
+def train_and_test(
+    network: Network,
+    dataset: Dataset,
+    training: Training,
+    seed: int,
+    checkpoint: Path | None = None,
+    announce: Callable[[Epoch], None] = lambda epoch: None,
+    encoder: str | None = None,
+) -> dict[str, Any]:
+    """Train with selection on validation, look at the test split once, count.
+
+    The result can be written as JSON; see the description of a job in docs/studies.md. The loss is
+    the mean cross-entropy of an answer, in nats. Energies
+    are estimates in pJ per inference, by table; None where a table cannot price what was done.
+    `encoder` names what made the data set's events, which is counted too.
+    With `checkpoint`, a killed trial is resumed. Raises what `spikern.train.fit` raises.
+    """
+    history = fit(network, dataset, training, seed, checkpoint, announce)
+    test = evaluate(network, dataset.test)
+    counted = count_split(network, dataset, encoder)
+    inferences = len(dataset.test)
+    result = {
+        "kind": "spiking" if network.spiking else "standard",
+        "engine": network.body.engine,
+        "parameters": network.parameter_count,
+        "validation_accuracy": history.epochs[history.best_epoch - 1].validation_accuracy,
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "rates": test.rates,
+        "ops": {name: asdict(layer) for name, layer in counted.by_layer.items()},
+        "inferences": inferences,
+        "energy_pj": {
+            table.name: None if pj is None else pj / inferences
+            for table in cost.tables().values()
+            for pj in [cost.estimate(counted.ops, table)]
+        },
+        "best_epoch": history.best_epoch,
+        "epochs": [e._asdict() for e in history.epochs],
+        "seconds": sum(e.seconds for e in history.epochs),
+    }
+    if dataset.label_of_unlabelled is not None:
+        labels = torch.where(dataset.test.y < 0, dataset.label_of_unlabelled, dataset.test.y)
+        result["test_accuracy_all_steps"] = float((test.predictions == labels).double().mean())
+    return result
+
+
+def count_split(network: Network, dataset: Dataset, encoder: str | None = None) -> Counts:
+    """The counts of all test inferences together, the encoder of events among them."""
+    network.eval()
+    parts = []
+    for indices in torch.split(torch.arange(len(dataset.test)), COUNT_BATCH):
+        batch = dataset.test.batch(indices)
+        parts.append(cost.count(network, batch.x, batch.lengths, dataset.events, encoder))
+    return functools.reduce(operator.add, parts)
