@@ -23,6 +23,7 @@ from spikern.engines.codegen.kernels import show_kernel
 from spikern.engines.codegen.operations import update_ops
 from spikern.neurons import NEURONS
 from spikern.neurons.constants import UNITS
+from spikern.report import html
 from spikern.report.terminal import render, table, table_list
 from spikern.studies import comparison
 from spikern.studies.comparison import Comparison, Job
@@ -120,8 +121,9 @@ class Compare:
                 )
                 bar.update()
 
-            results = comparison.compare(asked, out, self.resume, announce, self.workers)
-        print(json.dumps(results, indent=1) if self.json else table(results))
+            found = comparison.compare(asked, out, self.resume, announce, self.workers)
+        html.write(found.results, found.sample, out / "report.html")
+        print(json.dumps(found.results, indent=1) if self.json else table(found.results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
 
 

@@ -224,7 +224,7 @@ def test_measured_times_and_the_words_for_no_joules(models, monkeypatch, tmp_pat
         one = [c for c in contestants if c.name != "RNN"]
         return real(one, split, sizes=(1,), repeats=1, root=tmp_path)
 
-    monkeypatch.setattr("spikern.timing.measure", measure)
+    monkeypatch.setattr("spikern.studies.finished.measure", measure)
     monkeypatch.setattr("spikern.timing.runtimes.COMPILERS", ())  # compiling takes half a minute
     made = times(run, [found["LIF"]], [found["RNN"], found["LSTM"]], [])
     assert seen["equal"] == ["", "width", "width"]

@@ -143,13 +143,11 @@ def test_lstm_of_equal_parameters():
 def test_onnx_runtime_computes_what_torch_does():
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    from spikern.timing import peers
-
     work = workloads.chosen(("1s",), smoke=True)[0]
     model = peers.Dense("LSTM", work)
     x = work.batch_of()[0]
     zero = torch.zeros(1, 1, work.hidden)
-    session = onnx_runtime.session(model.eval(), (x, zero, zero), 1)
+    session = peers.session(model.eval(), (x, zero, zero), 1)
     feed = dict(zip("xhc", (t.numpy() for t in (x, zero, zero))))
     assert torch.allclose(torch.from_numpy(session.run(None, feed)[0]), model(x)[0], atol=1e-5)
 

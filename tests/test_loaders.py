@@ -431,7 +431,7 @@ def test_a_file_of_the_archive_is_compared(tmp_path, capsys):
 
 
 def test_the_list_loads_nothing(folder, monkeypatch, capsys):
-    monkeypatch.setattr("spikern.data.load", lambda name: pytest.fail(f"loads {name}"))
+    monkeypatch.setattr("spikern.cli.load", lambda name: pytest.fail(f"loads {name}"))
     (folder / "fsdd" / "recordings").mkdir(parents=True)
     main(["datasets"])
     said = capsys.readouterr().out.splitlines()

@@ -491,7 +491,6 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
             raise DivergedError("on purpose")
         return train_and_test(network, dataset, training, seed, checkpoint)
 
-    train_and_test = train_and_test
     monkeypatch.setattr(protocol, "train_and_test", diverges_late)
     monkeypatch.setattr(protocol, "timed", lambda runs, out: [])
     accuracies = {0.005: 0.5, 0.01: 0.6, 0.03: 0.9}

@@ -16,7 +16,6 @@ from spikern.data import (
     archive,
     copying,
     digits,
-    files,
     fsdd,
     japanese_vowels,
     mnist,
@@ -25,7 +24,7 @@ from spikern.data import (
     ssc,
     tinyshakespeare,
 )
-from spikern.data.dataset import Dataset
+from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split, encoded
 from spikern.data.files import find
 
 ARCHIVE = "ts:"
@@ -68,7 +67,17 @@ DATASETS: dict[str, Entry] = {
     "tinyshakespeare": Entry(tinyshakespeare.TITLE, tinyshakespeare.FILES, tinyshakespeare.load),
 }
 
-__all__ = ["ARCHIVE", "DATASETS", "UNLABELLED", "Batch", "Dataset", "Entry", "Split", "load"]
+__all__ = [
+    "ARCHIVE",
+    "DATASETS",
+    "UNLABELLED",
+    "Batch",
+    "Dataset",
+    "Entry",
+    "Split",
+    "encoded",
+    "load",
+]
 
 
 def load(name: str) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -11,18 +11,21 @@ from torch.nn import functional
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.population import Population, is_linked, recurrence
 from spikern.engines.stream import Floats, LateStream, Steps, Stream, Streamed, Wires
+from spikern.layers.delays import Axons
+from spikern.layers.network import Network
+from spikern.layers.rnn import SpikingRNN
 
 
-def compile_stream(trained: Any) -> Stream | LateStream:
+def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
     """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout.
 
     Dropout does not act in it, and learned delays are whole steps. With delays or skip connections
     it is a `LateStream`, which is slower, else a `Stream`. Raises UnsupportedError on anything
     else, and on both directions.
     """
-    parts = [getattr(trained, name, None) for name in ("body", "readout")]
-    stacks: list[Any] = [trained] if hasattr(trained, "neuron") else parts
-    if not all(hasattr(stack, "neuron") for stack in stacks):
+    parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
+    stacks = [stack for stack in parts if isinstance(stack, SpikingRNN)]
+    if len(stacks) < len(parts):
         raise UnsupportedError(
             f"a {type(trained).__name__} cannot be streamed: only a spiking stack, alone or with a "
             f"spiking readout, can; use torch for RNN, GRU, LSTM"
@@ -43,7 +46,7 @@ def compile_stream(trained: Any) -> Stream | LateStream:
     return Stream([streamed(p) for p in populations], stacks[-1].hidden_size)
 
 
-def _late_stream(stacks: list[Any]) -> LateStream:
+def _late_stream(stacks: Sequence[SpikingRNN]) -> LateStream:
     """One population after the other, with the delays and skip connections between them."""
     populations: list[Streamed] = []
     wires: list[Wires] = []
@@ -59,7 +62,7 @@ def _late_stream(stacks: list[Any]) -> LateStream:
     return LateStream(populations, wires)
 
 
-def _steps(axons: Any) -> Steps | None:
+def _steps(axons: Axons | None) -> Steps | None:
     """The delays of axons, None if there are none."""
     return None if axons is None else np.asarray(axons.steps.cpu().numpy(), np.int64)
 

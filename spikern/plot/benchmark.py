@@ -8,16 +8,20 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from spikern.plot import comparison, style
-from spikern.timing import peers
-from spikern.timing.benchmark import HIDDEN, RATES
+from spikern.timing.benchmark import HIDDEN, RATES, SWEPT
 
-DRAWN = {
-    peers.FUSED: comparison.Look(style.COLOURS["blue"], "o", "-"),
-    peers.STREAM: comparison.Look(style.COLOURS["blue"], "o", "-"),
-    peers.SNNTORCH: comparison.Look(style.COLOURS["teal"], "o", "-"),
-    "nn.RNN": comparison.Look(style.COLOURS["ochre"], "s", "--"),
-    "nn.LSTM": comparison.Look(style.COLOURS["rust"], "s", "--"),
-}
+LOOKS = dict(
+    zip(
+        SWEPT,
+        (
+            comparison.Look(style.COLOURS["blue"], "o", "-"),
+            comparison.Look(style.COLOURS["blue"], "o", "-"),
+            comparison.Look(style.COLOURS["teal"], "o", "-"),
+            comparison.Look(style.COLOURS["ochre"], "s", "--"),
+            comparison.Look(style.COLOURS["rust"], "s", "--"),
+        ),
+    )
+)
 TITLES = {"train": "training step", "infer": "inference"}
 
 
@@ -36,7 +40,7 @@ def figure(records: Sequence[dict[str, Any]]) -> Figure:
 
 def draw(axis: Any, records: Sequence[dict[str, Any]], over: str, title: str) -> None:
     """Milliseconds over the rate or H, a line each, both scales logarithmic."""
-    for name, look in DRAWN.items():
+    for name, look in LOOKS.items():
         line = sorted((r[over], r["ms"]) for r in records if r["name"] == name)
         if line:
             x, y = zip(*line)

@@ -5,7 +5,7 @@ The folder of a comparison:
     settings.json            what was asked for; a resumed comparison must ask for the same
     jobs/LIF-0.json          the result of a finished job; it is not done again
     jobs/LIF-0.safetensors   the checkpoint of a job, resumed if it was killed
-    results.json, report.html
+    results.json             the whole comparison
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from typing import Any, NamedTuple
 import torch
 from numpy.typing import NDArray
 
-from spikern import cost, data
+from spikern import cost
 from spikern._utils import atomic, processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import estimates, statements
-from spikern.data import load
+from spikern.data import encoded, load
 from spikern.data.dataset import Dataset
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.layers.streaming import compile_stream
-from spikern.report import html
 from spikern.studies.results import compare_models, describe, summarise
 from spikern.train.loop import Epoch, fit
 from spikern.train.recipes import GENERAL, Recipe
@@ -125,14 +124,40 @@ def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
     atomic.write(path, json.dumps(settings, indent=1))
 
 
+class Sample(NamedTuple):
+    """A test sample and what the network named `model` made of it.
+
+    x        (T, F)
+    hidden   (T, H) spikes, one array a layer
+    readout  (T, C)
+    label    the class; or (T,) classes, negative where a step has none
+    steps    how many of the T steps the sample has
+    """
+
+    model: str
+    x: NDArray[Any]
+    hidden: Sequence[NDArray[Any]]
+    readout: NDArray[Any]
+    label: int | NDArray[Any]
+    class_names: Sequence[str]
+    steps: int
+
+
+class Compared(NamedTuple):
+    """The content of results.json, and a sample for the report; none without a spiking model."""
+
+    results: dict[str, Any]
+    sample: Sample | None
+
+
 def compare(
     comparison: Comparison,
     out: Path,
     resume: bool = False,
     announce: Announce = lambda job, epoch: None,
     workers: int = 1,
-) -> dict[str, Any]:
-    """Do what is left of a comparison, write its files, return the content of results.json.
+) -> Compared:
+    """Do what is left of a comparison and write results.json.
 
     Jobs run in `workers` processes of one thread each, which for small networks is faster than
     one process of many threads and gives the same numbers for any number of workers.
@@ -140,7 +165,7 @@ def compare(
     started = time.perf_counter()
     dataset = load(comparison.dataset)
     if comparison.delta is not None:
-        dataset = data.encoded(dataset, comparison.delta)
+        dataset = encoded(dataset, comparison.delta)
     jobs = [Job(m, s) for m in comparison.models for s in range(comparison.seeds)]
     hidden = {m: comparison.hidden_size(m, dataset) for m in comparison.models}
     open_folder(out, comparison, resume)
@@ -178,10 +203,8 @@ def compare(
         "provenance": provenance(time.perf_counter() - started, workers),
     }
     whole = dict(json.loads(json.dumps(whole)))
-    sample = draw_sample(whole, trained, dataset)
     atomic.write(out / "results.json", json.dumps(whole, indent=1))
-    html.write(whole, sample, out / "report.html")
-    return whole
+    return Compared(whole, draw_sample(whole, trained, dataset))
 
 
 def make_network(job: Job, hidden: int, dataset: Dataset, comparison: Comparison) -> Network:
@@ -289,22 +312,3 @@ def draw_sample(
         steps=int(batch.lengths[0]),
     )
     return sample
-
-
-class Sample(NamedTuple):
-    """A test sample and what the network named `model` made of it.
-
-    x        (T, F)
-    hidden   (T, H) spikes, one array a layer
-    readout  (T, C)
-    label    the class; or (T,) classes, negative where a step has none
-    steps    how many of the T steps the sample has
-    """
-
-    model: str
-    x: NDArray[Any]
-    hidden: Sequence[NDArray[Any]]
-    readout: NDArray[Any]
-    label: int | NDArray[Any]
-    class_names: Sequence[str]
-    steps: int

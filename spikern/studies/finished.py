@@ -296,9 +296,9 @@ def in_int8(models: Sequence[Model], run: Run, tables: Mapping[str, EnergyTable]
     for model in models:
         measures: list[Measure] = [measured_weights]
         measures += [] if model.network.spiking else [measured_graph]
-        for measure in measures:
+        for in_eight in measures:
             try:
-                found = measure(model.network, run.dataset.test)
+                found = in_eight(model.network, run.dataset.test)
             except UnsupportedError as error:
                 missing[model.name] = str(error)
                 continue

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, TypedDict
 
 from spikern._utils.errors import InputError
 from spikern._utils.provenance import provenance
-from spikern.plot.benchmark import DRAWN
 from spikern.timing import measurement, peers
 from spikern.timing.peers import FUSED, STREAM, spiking
 from spikern.timing.workloads import WORKS, Work, chosen
@@ -200,6 +199,8 @@ def _version(package: str) -> str | None:
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5)
 HIDDEN = (64, 128, 256, 512, 1024, 2048)
+SWEPT = (peers.FUSED, peers.STREAM, peers.SNNTORCH, "nn.RNN", "nn.LSTM")
+"""Who is swept."""
 BASE = Work("sweep", "a shorter work S", 100, 32, 140, 256, whats=("train", "infer"))
 
 
@@ -220,7 +221,7 @@ def sweep(
 
 def point(work: Work, rate: float, repeats: int, threads: int) -> list[dict[str, Any]]:
     """All that is drawn, at one size and rate."""
-    found = [p for p in peers.contestants(work, (rate,), threads) if p.name in DRAWN]
+    found = [p for p in peers.contestants(work, (rate,), threads) if p.name in SWEPT]
     records = []
     for what in work.whats:
         times = measurement.interleaved(

@@ -364,5 +364,5 @@ def contestants(work: Work, rates: tuple[float, ...], threads: int) -> Iterator[
     if RUNTIME not in missing:
         equal = lstm_of(parameters(network), work)
         for name, hidden in ((RUNTIME, work.hidden), (RUNTIME_EQUAL, equal)):
-            calls = calls(Dense("LSTM", work, hidden), work, threads)
-            yield Peer(name, None, (), calls)
+            made = calls(Dense("LSTM", work, hidden), work, threads)
+            yield Peer(name, None, (), made)

@@ -1,0 +1,151 @@
+"""The rooms of the package: what is at its root, and who may import whom."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "spikern"
+LARGEST = 17
+"""Entries at the root of the package."""
+
+
+def floors():
+    """The rooms in the order of the table in docs/architecture.md, lowest first."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    section = page.split("## Rooms")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+
+
+def entries():
+    """The modules and rooms at the root of the package."""
+    return {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+
+
+def module_of(path):
+    """The dotted name of a file of the package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(text, module, modules):
+    """Every module of the package that a module's text names in an import, wherever it stands.
+
+    Those under TYPE_CHECKING, those inside functions and those imported by a string count too.
+    """
+    for node in ast.walk(ast.parse(text)):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            package = module.split(".")[: -node.level] if node.level else []
+            base = ".".join([*package, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and "import" in ast.unparse(node.func):
+            names = [
+                a.value
+                for a in node.args
+                if isinstance(a, ast.Constant) and isinstance(a.value, str)
+            ]
+        for name in names:
+            while name and name not in modules:
+                name = name.rpartition(".")[0]
+            if name.startswith("spikern.") and name != module:
+                yield name
+
+
+def room(module):
+    return module.split(".")[1]
+
+
+def arrows_up(texts, order):
+    """The imports from a room on a lower floor to one on a higher."""
+    return {
+        f"{module} imports {other}"
+        for module, text in texts.items()
+        if module != "spikern"
+        for other in imported(text, module, texts)
+        if order.index(room(other)) > order.index(room(module))
+    }
+
+
+def circles(texts):
+    """The circles of modules that import each other; a room's `__init__` only gathers its files."""
+    graph = {
+        module: {other for other in imported(text, module, texts) if other.count(".") > 1}
+        for module, text in texts.items()
+    }
+    found, finished = set(), set()
+
+    def visit(module, path):
+        if module in path:
+            found.add(" -> ".join([*path[path.index(module) :], module]))
+        elif module not in finished:
+            for other in sorted(graph.get(module, ())):
+                visit(other, [*path, module])
+            finished.add(module)
+
+    for module in texts:
+        visit(module, [])
+    return found
+
+
+TEXTS = {module: path.read_text() for module, path in MODULES.items()}
+
+
+def test_the_root_is_seen_at_a_glance():
+    assert len(entries()) <= LARGEST
+    assert entries() == {*floors(), "__init__"}
+
+
+def test_rooms_import_only_from_floors_below():
+    assert arrows_up(TEXTS, floors()) == set()
+
+
+def test_no_modules_import_each_other():
+    assert circles(TEXTS) == set()
+
+
+IMPORTS = {
+    "at the top": "from spikern.cli import main",
+    "of a room": "from spikern import cli",
+    "inside a function": "def f():\n    import spikern.cli",
+    "for annotations": "if TYPE_CHECKING:\n    from spikern.cli import main",
+    "relative": "from ..cli import main",
+    "by its name": "importlib.import_module('spikern.cli')",
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTS)
+def test_an_arrow_up_is_seen(kind):
+    planted = TEXTS | {"spikern.neurons.lif": IMPORTS[kind]}
+    assert arrows_up(planted, floors()) == {"spikern.neurons.lif imports spikern.cli"}
+
+
+def test_a_circle_is_seen():
+    planted = TEXTS | {
+        "spikern.neurons.lif": "from spikern.neurons import alif",
+        "spikern.neurons.alif": "def f():\n    from spikern.neurons.lif import LIF",
+    }
+    assert circles(planted) == {
+        "spikern.neurons.alif -> spikern.neurons.lif -> spikern.neurons.alif"
+    }
+
+
+def test_no_module_has_the_name_of_what_its_room_exports():
+    for module, path in MODULES.items():
+        if path.name == "__init__.py" or module.count(".") < 2:
+            continue
+        gathered = ast.parse((path.parent / "__init__.py").read_text())
+        exported = {
+            alias.asname or alias.name
+            for node in ast.walk(gathered)
+            if isinstance(node, ast.ImportFrom) and node.module.count(".") > 1
+            for alias in node.names
+        }
+        assert path.stem not in exported, f"{module} hides what its room exports"
