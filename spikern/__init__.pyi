@@ -55,7 +55,7 @@ from .neurons import (
     steps,
 )
 from .testing import check_neuron
-from .train import Training, calibrate, evaluate, fit
+from .train import Training, calibrate, evaluate, fit, load_network
 
 __all__ = [
     "ALIF",
@@ -105,6 +105,7 @@ __all__ = [
     "interop",
     "layers",
     "load",
+    "load_network",
     "load_stream",
     "narrow",
     "neurons",

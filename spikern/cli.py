@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tqdm import tqdm
 
 from spikern import cost, timing
 from spikern._utils import atomic
@@ -25,14 +24,9 @@ from spikern.neurons import NEURONS
 from spikern.neurons.constants import UNITS
 from spikern.report import html
 from spikern.report.terminal import render, table, table_list
-from spikern.studies import comparison
-from spikern.studies.comparison import Comparison, Job
+from spikern.studies.comparison import Comparison, compare
 from spikern.studies.finished import count_run, open_run
-from spikern.train.loop import Epoch
 from spikern.train.recipes import recipe
-
-BAR_DELAY = 1.0
-"""Seconds before a progress bar shows: what is wrong with the request is told by then."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +104,7 @@ class Compare:
             answer=self.answer,
         )
         out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
-        total = self.seeds * sum(chosen.of(model).epochs for model in self.models)
-        with tqdm(total=total, unit="epoch", file=sys.stderr, delay=BAR_DELAY) as bar:
-
-            def announce(job: Job, epoch: Epoch) -> None:
-                bar.set_description(f"{job.model} seed {job.seed}")
-                rate = "" if epoch.rate is None else f", rate {epoch.rate:.1%}"
-                bar.set_postfix_str(
-                    f"loss {epoch.loss:.3f}, validation {epoch.validation_accuracy:.1%}{rate}"
-                )
-                bar.update()
-
-            found = comparison.compare(asked, out, self.resume, announce, self.workers)
+        found = compare(asked, out, self.resume, self.workers, bar=True)
         html.write(found.results, found.sample, out / "report.html")
         print(json.dumps(found.results, indent=1) if self.json else table(found.results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)

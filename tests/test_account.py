@@ -155,11 +155,11 @@ def test_equal_accuracy_names_who_is_as_good(models):
 
 
 @pytest.mark.parametrize(("target", "reached"), [(0.0, 3), (1.0, None)])
-def test_the_ladder_of_sizes(models, target, reached):
+def test_the_search_for_a_size(models, target, reached):
     run, found = models
     wanted = found["LIF"]._replace(result=found["LIF"].result | {"validation_accuracy": target})
-    climb = finished.climbed(wanted, found["LSTM"], run)
-    row = finished.climb_entry(climb, wanted, found["LSTM"], run, tables())
+    search = finished.as_small(wanted, found["LSTM"], run)
+    row = finished.size_entry(search, wanted, found["LSTM"], run, tables())
     assert [rung["hidden"] for rung in row["rungs"]] == ([3] if reached else [3, 6])
     assert row["reached"] == reached
     assert (row["statement"] is None) == (reached is None)

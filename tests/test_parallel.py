@@ -1,6 +1,4 @@
-"""Where tasks compute: on one thread, on which what vanishes is zero."""
-
-from queue import Queue
+"""Jobs compute on one thread, on which a vanishing number is zero."""
 
 import torch
 
@@ -24,15 +22,3 @@ def test_one_thread_flushes_and_leaves_all_as_it_was():
             pass
         assert settings() == (1, True)
     assert settings() == before
-
-
-def report_settings(announce):
-    announce(*settings())
-
-
-def test_a_task_computes_alike_here_and_in_a_worker():
-    told = []
-    processes.run_all([report_settings], lambda *what: told.append(what), workers=1)
-    queue = Queue()
-    processes.call(report_settings, queue)
-    assert [*told, queue.get_nowait()] == [(1, True)] * 2

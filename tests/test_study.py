@@ -1,6 +1,5 @@
 """Studies: jobs that are skipped, resumed, shared, failed and killed; tables, tuning, figures."""
 
-import importlib.util
 import json
 import os
 import runpy
@@ -12,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import heidelberg_files
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -25,13 +25,13 @@ from spikern.data.dataset import encoded
 from spikern.data.files import FOLDER
 from spikern.plot import study
 from spikern.plot.comparison import Look
-from spikern.report import markdown, study_page
+from spikern.report import markdown
 from spikern.report.markdown import filled
-from spikern.studies import protocol, robustness, runner, scaling, table
+from spikern.studies import protocol, robustness, runner, scaling, table, trainings
 from spikern.studies.jobs import canonical, files, key
 from spikern.studies.lock import claim, died
 from spikern.studies.results import grown, laws
-from spikern.studies.tuning import Choice, Interval, search
+from spikern.studies.trainings import TrainingJob, prepare, train_and_disturb, validate
 from spikern.train.loop import Training, fit
 from spikern.train.trial import fresh_network, train_and_test
 
@@ -167,9 +167,9 @@ def test_two_runners_share_a_folder(tmp_path):
     jobs = [Job(n, str(log), seconds=0.3) for n in range(8)]
     code = (
         "import sys; from pathlib import Path; from study_jobs import Job, square\n"
-        "from spikern import study\n"
+        "from spikern import studies\n"
         "jobs = [Job(n, sys.argv[2], seconds=0.3) for n in reversed(range(8))]\n"
-        "print(len(study.run(square, jobs, Path(sys.argv[1]), progress=False).finished))"
+        "print(len(studies.run(square, jobs, Path(sys.argv[1]), progress=False).finished))"
     )
     path = os.pathsep.join([str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
     other = subprocess.Popen(
@@ -232,50 +232,6 @@ def test_a_foreign_file_among_the_jobs_is_named(tmp_path):
     (tmp_path / "jobs" / "x.json").write_text("{}")
     with pytest.raises(DataError, match=r"x\.json"):
         studies.rows(tmp_path)
-
-
-SPACE = {"x": Interval(-1.0, 1.0), "n": Interval(1, 4), "kind": Choice(("a", "b"))}
-
-
-def bowl(settings):
-    return 1 - settings["x"] ** 2 + 0.1 * (settings["kind"] == "b")
-
-
-def test_a_broken_search_goes_on_as_if_unbroken(tmp_path):
-    whole = search(bowl, SPACE, 12, tmp_path / "whole")
-    search(bowl, SPACE, 4, tmp_path / "broken")
-
-    def killed(settings):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        search(killed, SPACE, 12, tmp_path / "broken")
-    assert search(bowl, SPACE, 12, tmp_path / "broken") == whole
-    assert len(whole["trials"]) == 12
-    best = max(whole["trials"], key=lambda t: t["accuracy"])
-    assert whole["best"] == best["settings"]
-    assert isinstance(best["settings"]["n"], int)
-
-
-def test_a_search_keeps_to_its_budget_and_space(tmp_path):
-    calls = []
-
-    def diverges(settings):
-        calls.append(settings)
-        raise DivergedError("too far")
-
-    found = search(diverges, SPACE, 3, tmp_path / "journal")
-    assert len(calls) == 3
-    assert [t["accuracy"] for t in found["trials"]] == [0.0] * 3
-    with pytest.raises(DataError, match="another place"):
-        search(bowl, SPACE, 4, tmp_path / "journal", seed=1)
-    with pytest.raises(DataError, match="another place"):
-        search(bowl, {"x": Interval(0.0, 1.0)}, 4, tmp_path / "journal")
-    for make in (lambda: Interval(1, 1), lambda: Interval(0, 1, log=True), lambda: Choice(())):
-        with pytest.raises(InputError):
-            make()
-    with pytest.raises(InputError, match="trials"):
-        search(bowl, SPACE, 0, tmp_path / "none")
 
 
 @pytest.fixture(scope="module")
@@ -361,9 +317,9 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
         nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
         code = (
             "import sys; from pathlib import Path; from study_jobs import Job, square\n"
-            "from spikern import study\n"
+            "from spikern import studies\n"
             "jobs = [Job(n, sys.argv[2], seconds=3.0) for n in range(6)]\n"
-            "print(len(study.run(square, jobs, Path(sys.argv[1]), ray=sys.argv[3]).finished))"
+            "print(len(studies.run(square, jobs, Path(sys.argv[1]), ray=sys.argv[3]).finished))"
         )
         study = [sys.executable, "-c", code, tmp_path / "ray", log, cluster.address]
         with subprocess.Popen(study, stdout=subprocess.PIPE, text=True) as driver:
@@ -391,50 +347,65 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
         )
 
 
-MADE = ("noise.write", '"copy_')
-"""What is in the script of a study whose data are made, and not of original files."""
-STUDIES = [
-    pytest.param(
-        path,
-        id=path.parent.name,
-        marks=[pytest.mark.data]
-        if "Plan(" in text and not any(one in text for one in MADE)
-        else [],
-    )
-    for path in sorted(ROOT.glob("experiments/*/run.py"))
-    if "--smoke" in (text := path.read_text())
+STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/plan.py"))
+"""All that have a plan for the command of the studies."""
+OWN_DATA = {"heidelberg": heidelberg_files.write, "memory": lambda folder: None}
+"""Studies whose smoke run needs no original files: theirs are written here, or made by spikern."""
+SMOKES = [
+    *(["run.py", name, "--smoke"] for name in STUDIES),
+    ["article/run.py", "--smoke"],
+    ["bench/run.py", "--smoke"],
 ]
-"""All with a smoke run; a plan of the protocol is of original files, or of data that are made."""
-PLANNED = [
-    path
-    for path in sorted(ROOT.glob("experiments/*/run.py"))
-    if "Plan(" in path.read_text() and path.with_name("results.json").exists()
-]
-"""All of the protocol that were run."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", STUDIES)
-def test_smoke_run(path, tmp_path):
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(
+            command,
+            id=" ".join(command[:-1]),
+            marks=[pytest.mark.data] if command[1] in set(STUDIES) - set(OWN_DATA) else [],
+        )
+        for command in SMOKES
+    ],
+)
+def test_smoke_run(command, tmp_path):
     """Every study runs, small, and writes only where it is started."""
-    before = {p: p.stat().st_mtime_ns for p in path.parent.iterdir()}
+    script, *arguments = command
+    home = ROOT / "experiments"
+    before = {p: p.stat().st_mtime_ns for p in home.rglob("*") if "__pycache__" not in p.parts}
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     if FOLDER in environment:
         environment[FOLDER] = str(Path(environment[FOLDER]).resolve())
+    if command[1] in OWN_DATA:
+        environment[FOLDER] = str(tmp_path / "data")
+        OWN_DATA[command[1]](tmp_path / "data")
     done = subprocess.run(
-        [sys.executable, path, "--smoke"],
+        [sys.executable, home / script, *arguments],
         cwd=tmp_path, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert {p: p.stat().st_mtime_ns for p in path.parent.iterdir()} == before
+    after = {p: p.stat().st_mtime_ns for p in home.rglob("*") if "__pycache__" not in p.parts}
+    assert after == before
     assert list(tmp_path.glob("runs/*/results.json")) or "| --- |" in done.stdout
 
 
-@pytest.mark.parametrize("path", PLANNED, ids=lambda path: path.parent.name)
-def test_a_planned_study_holds_what_its_page_says(path):
-    results = json.loads((path.parent / "results.json").read_text())
-    page = (path.parent / "README.md").read_text()
-    assert filled(page, study_page.made(results)) == page
-    plans = runpy.run_path(str(path))["PLANS"]
+CARRIED_OUT = [name for name in STUDIES if (ROOT / "experiments" / name / "results.json").exists()]
+
+
+def test_studies_are_found():
+    """Otherwise the tests of all studies would prove nothing."""
+    assert len(STUDIES) >= 8
+    assert len(CARRIED_OUT) >= 7
+
+
+@pytest.mark.parametrize("name", CARRIED_OUT)
+def test_a_planned_study_holds_what_its_page_says(name):
+    home = ROOT / "experiments" / name
+    results = json.loads((home / "results.json").read_text())
+    page = (home / "README.md").read_text()
+    assert filled(page, markdown.study(results)) == page
+    plans = runpy.run_path(str(home / "plan.py"))["PLANS"]
     assert json.loads(json.dumps([asdict(plan) for plan in plans])) == [
         part["plan"] for part in results["parts"]
     ]
@@ -443,15 +414,15 @@ def test_a_planned_study_holds_what_its_page_says(path):
 def small(run, **changes):
     """A run of 8 digits for two epochs."""
     training = Training(epochs=2, batch_size=4)
-    base = protocol.Run("digits", run, 0, 500, training, "last", 1, 8)
+    base = TrainingJob("digits", run, 0, training, budget=500, sequences=8)
     return replace(base, **changes)
 
 
 def test_a_run_changes_just_what_is_ablated():
-    whole, _ = protocol.prepared(small("ALIF"))
-    alone, _ = protocol.prepared(small("ALIF", recurrent=False))
-    fixed, _ = protocol.prepared(small("ALIF", trained_constants=False))
-    other, _ = protocol.prepared(small("ALIF", surrogate="fast_sigmoid"))
+    whole, _ = prepare(small("ALIF"))
+    alone, _ = prepare(small("ALIF", recurrent=False))
+    fixed, _ = prepare(small("ALIF", trained_constants=False))
+    other, _ = prepare(small("ALIF", surrogate="fast_sigmoid"))
     assert {n.body.hidden_size for n in (whole, alone, fixed, other)} == {whole.body.hidden_size}
     assert "weight_hh_l0" not in dict(alone.body.named_parameters())
     raw = [name for name, p in fixed.body.named_parameters() if not p.requires_grad]
@@ -465,12 +436,12 @@ def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
 ):
     rates = (1e-3, 3e-2, 1e30)
     tried = studies.grid(small("LIF"), {"model": ("LIF", "RNN"), "training.learning_rate": rates})
-    monkeypatch.setattr(protocol, "train_and_test", None)
-    found = [protocol.validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
-    network, data = protocol.prepared(tried[1])
+    monkeypatch.setattr(trainings, "train_and_test", None)
+    found = [validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
+    network, data = prepare(tried[1])
     best = max(e.validation_accuracy for e in fit(network, data, tried[1].training).epochs)
     assert found[1] == {"validation_accuracy": best}
-    tuned = protocol.searched(tried, found)
+    tuned = protocol.rank(tried, found)
     for k, model in enumerate(("LIF", "RNN")):
         reached = [one["validation_accuracy"] for one in found[3 * k : 3 * k + 3]]
         assert [trial["accuracy"] for trial in tuned[model]["trials"]] == reached
@@ -481,18 +452,18 @@ def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
     def diverges(*_):
         raise DivergedError("on purpose")
 
-    monkeypatch.setattr(protocol, "fit", diverges)
-    assert protocol.validate(small("LIF"), tmp_path / "x") == {"validation_accuracy": 0.0}
+    monkeypatch.setattr(trainings, "fit", diverges)
+    assert validate(small("LIF"), tmp_path / "x") == {"validation_accuracy": 0.0}
 
 
 def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, monkeypatch):
-    def diverges_late(network, dataset, training, seed, checkpoint):
+    def diverges_late(network, dataset, training, seed, *rest):
         if training.learning_rate > 0.02 and seed == 1:
             raise DivergedError("on purpose")
-        return train_and_test(network, dataset, training, seed, checkpoint)
+        return train_and_test(network, dataset, training, seed, *rest)
 
-    monkeypatch.setattr(protocol, "train_and_test", diverges_late)
-    monkeypatch.setattr(protocol, "timed", lambda runs, out: [])
+    monkeypatch.setattr(trainings, "train_and_test", diverges_late)
+    monkeypatch.setattr(protocol, "time_networks", lambda jobs, out: [])
     accuracies = {0.005: 0.5, 0.01: 0.6, 0.03: 0.9}
     monkeypatch.setattr(
         protocol,
@@ -503,7 +474,7 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
         protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief(),
         learning_rates=tuple(accuracies),
     )
-    part = protocol.carried_out(plan, tmp_path, workers=1)
+    part = protocol.carry_out(plan, tmp_path, workers=1)
     for model in plan.models:
         assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
         assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]
@@ -512,15 +483,16 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
 
 
 def test_variants_that_diverge_are_an_error(tmp_path, monkeypatch):
-    train = protocol.train
     monkeypatch.setattr(
         protocol,
-        "train",
-        lambda run, path: train(run, path) if run.recurrent else {"diverged": "on purpose"},
+        "train_and_disturb",
+        lambda job, path: (
+            train_and_disturb(job, path) if job.recurrent else {"diverged": "on purpose"}
+        ),
     )
     plan = protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief()
     with pytest.raises(DataError, match="state lower rates"):
-        protocol.carried_out(plan, tmp_path, workers=1)
+        protocol.carry_out(plan, tmp_path, workers=1)
 
 
 def test_growth_is_fitted_against_parameters_and_operations():
@@ -549,13 +521,13 @@ def test_growth_is_fitted_against_parameters_and_operations():
 
 
 def test_a_trial_by_hand_is_what_the_search_does(tmp_path):
-    asked = "--dataset digits --model LIF --seed 0 --budget 500 --answer last --layers 1"
+    asked = "--dataset digits --model LIF --seed 0 --budget 500"
     brief = "--sequences 8 --training.epochs 2 --training.batch-size 4"
     done = subprocess.run(
         [sys.executable, ROOT / "experiments" / "trial.py", *asked.split(), *brief.split()],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found = protocol.validate(small("LIF"), tmp_path / "run.safetensors")
+    found = validate(small("LIF"), tmp_path / "run.safetensors")
     assert done.stdout.endswith(f"{found}\n")
 
 
@@ -570,19 +542,16 @@ def test_claims_of_a_study_are_about_bits_where_fewer_win():
 
 
 def test_a_run_as_a_job(tmp_path):
-    found = protocol.train(small("LIF"), tmp_path / "run.safetensors")
+    found = train_and_disturb(small("LIF"), tmp_path / "run.safetensors")
     assert found["robustness"]["input noise"][0] == [0.0, found["test_accuracy"]]
     assert found["robustness"]["weights"][0] == [0.0, found["test_accuracy"]]
     assert found["bits"] == pytest.approx(found["test_loss"] / 0.6931471805599453)
     assert found["test_loss"] > 0
 
 
-def test_the_memory_study_holds_what_its_page_says(monkeypatch):
-    path = ROOT / "experiments" / "memory" / "run.py"
-    spec = importlib.util.spec_from_file_location("memory_run", path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "memory_run", module)
-    spec.loader.exec_module(module)
-    results = json.loads((path.parent / "results.json").read_text())
-    page = (path.parent / "README.md").read_text()
-    assert filled(page, {"among spiking": module.among_spiking(results["parts"])}) == page
+def test_the_memory_study_holds_what_its_page_says():
+    home = ROOT / "experiments" / "memory"
+    among_spiking = runpy.run_path(str(home / "page.py"))["among_spiking"]
+    results = json.loads((home / "results.json").read_text())
+    page = (home / "README.md").read_text()
+    assert filled(page, {"among spiking": among_spiking(results["parts"])}) == page

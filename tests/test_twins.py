@@ -10,9 +10,9 @@ from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.interop import onnx
 from spikern.interop.onnx import int8_graph, logits_of, onnx_graph
 from spikern.layers.network import ANSWERS, build
+from spikern.studies import trainings, twins
+from spikern.studies.trainings import TrainingJob, load_dataset
 from spikern.studies.twins import (
-    Trained,
-    climb,
     connections,
     density,
     held,
@@ -23,9 +23,10 @@ from spikern.studies.twins import (
     predictions,
     prune,
     round_rows,
-    trainer,
+    search_size,
 )
 from spikern.train.loop import Training, evaluate, fit
+from spikern.train.trial import fresh_network
 
 KINDS = ("RNN", "GRU", "LSTM")
 pytest.importorskip("onnx")
@@ -59,10 +60,17 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def fitted(kind, data, epochs):
+    """A network of 8 units, trained."""
+    network = fresh_network(kind, 8, data, seed=0)
+    fit(network, data, Training(epochs=epochs))
+    return network.eval()
+
+
 @pytest.fixture(scope="module")
 def trained(one_thread):
     return {
-        (kind, every_step): trainer(kind, dataset(every_step), Training(epochs=8))(8, 0).network
+        (kind, every_step): fitted(kind, dataset(every_step), epochs=8)
         for kind, every_step in [*((kind, False) for kind in KINDS), ("LSTM", True), ("GRU", True)]
     }
 
@@ -173,7 +181,7 @@ def test_pruning_keeps_the_density_exactly_while_it_trains(trained):
 
 def test_a_mask_that_is_not_held_is_seen(trained):
     """The gate above can fail: without the mask the pruned weights come back."""
-    network = trainer("LSTM", dataset(), Training(epochs=1))(8, 0).network
+    network = fitted("LSTM", dataset(), epochs=1)
     with held(network, magnitude_masks(connections(network), 0.25)):
         pass
     assert density(network) == pytest.approx(0.25, abs=0.01)
@@ -197,47 +205,51 @@ def test_a_spiking_network_is_not_its_own_twin():
         prune(build("LIF", 2, 4, 2), 0.5, dataset(), Training(epochs=1))
 
 
-def test_the_climb_stops_at_the_first_rung_that_reaches():
-    data, asked = dataset(), []
-    accuracies = {2: (0.7, 0.8), 4: (0.9, 0.7), 8: (0.85, 0.75), 16: (1.0, 1.0)}
-
-    def train(hidden, seed):
-        asked.append((hidden, seed))
-        return Trained(build("RNN", 2, hidden, 2), accuracies[hidden][seed])
-
-    found = climb(train, (2, 4, 8, 16), (0, 1), 0.8, data)
-    assert asked == [(2, 0), (2, 1), (4, 0), (4, 1)]
-    assert found.reached is found.rungs[-1]
-    assert found.reached.hidden == 4
-    assert found.test_accuracies == tuple(
-        evaluate(one.network, data.test).accuracy for one in found.reached.trained
-    )
-    unreached = climb(train, (2,), (0, 1), 0.8, data)
-    assert (unreached.reached, unreached.test_accuracies, len(unreached.rungs)) == (None, (), 1)
+@pytest.fixture
+def easy(monkeypatch):
+    """The data set of the jobs below."""
+    load_dataset.cache_clear()
+    monkeypatch.setattr(trainings.data, "load", lambda name: dataset())
+    yield TrainingJob("easy", "GRU", 0, Training(epochs=2))
+    load_dataset.cache_clear()
 
 
-def test_the_test_split_does_not_choose():
-    """Another test split, the same rung."""
-    data = dataset()
-    other = replace(data, test=split(40, False, seed=9))
-    training = Training(epochs=2)
-    found = [climb(trainer("GRU", d, training), (2, 4, 8), (0,), 0.9, d) for d in (data, other)]
-    one, two = ([(r.hidden, r.validation_accuracy) for r in climbed.rungs] for climbed in found)
-    assert one == two
+def test_a_search_stops_at_the_first_size_that_reaches_the_target(easy, tmp_path, monkeypatch):
+    accuracies = {2: 0.75, 4: 0.8, 8: 1.0}
+
+    def validate(job, checkpoint):
+        trainings.validate(job, checkpoint)
+        return {"validation_accuracy": accuracies[job.hidden_size]}
+
+    monkeypatch.setattr(twins, "validate", validate)
+    search = search_size(easy, (2, 4, 8), 0.8, tmp_path)
+    assert search.trials == {2: 0.75, 4: 0.8}
+    assert search.network.body.hidden_size == 4
+    assert search.test_accuracy == evaluate(search.network, dataset().test).accuracy
+    unreached = search_size(easy, (2,), 0.8, tmp_path)
+    assert unreached[1:] == ({2: 0.75}, None, None)
 
 
-def test_a_trainer_goes_on_from_its_checkpoint(tmp_path):
-    train = trainer("GRU", dataset(), Training(epochs=2), folder=tmp_path)
-    first, again = train(4, 1), train(4, 1)
-    assert [p.name for p in tmp_path.iterdir()] == ["easy-GRU-4-1.safetensors"]
-    assert all(torch.equal(a, b) for a, b in zip(first[0].parameters(), again[0].parameters()))
-    assert first.validation_accuracy == evaluate(again.network, dataset().validation).accuracy
+def test_the_test_split_does_not_choose(easy, tmp_path, monkeypatch):
+    """Another test split, the same size."""
+    first = search_size(easy, (2, 4, 8), 0.9, tmp_path / "first")
+    load_dataset.cache_clear()
+    other = replace(dataset(), test=split(40, False, seed=9))
+    monkeypatch.setattr(trainings.data, "load", lambda name: other)
+    assert search_size(easy, (2, 4, 8), 0.9, tmp_path / "second").trials == first.trials
+
+
+def test_a_finished_training_is_not_done_again(easy, tmp_path, monkeypatch):
+    first = search_size(easy, (4,), 0.0, tmp_path)
+    monkeypatch.setattr(trainings, "fit", None)
+    again = search_size(easy, (4,), 0.0, tmp_path)
+    assert again.trials == first.trials
+    assert all(map(torch.equal, first.network.parameters(), again.network.parameters()))
 
 
 @pytest.mark.parametrize(
-    ("sizes", "seeds", "target"), [((), (0,), 0.5), ((4, 2), (0,), 0.5), ((2,), (), 0.5),
-                                   ((2,), (0,), 1.5)],
-)  # fmt: skip
-def test_a_bad_ladder_is_refused(sizes, seeds, target):
+    ("sizes", "target"), [((), 0.5), ((4, 2), 0.5), ((0, 2), 0.5), ((2,), 1.5)]
+)
+def test_a_bad_search_is_refused(sizes, target, tmp_path):
     with pytest.raises(InputError):
-        climb(trainer("RNN", dataset(), Training()), sizes, seeds, target, dataset())
+        search_size(TrainingJob("easy", "RNN", 0, Training()), sizes, target, tmp_path)

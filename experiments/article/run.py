@@ -24,12 +24,13 @@ from tables import tables
 from spikern._utils import atomic
 from spikern._utils.processes import one_thread
 from spikern._utils.provenance import provenance
-from spikern.data import load
-from spikern.data.dataset import Dataset, Split
+from spikern.data import Dataset
 from spikern.layers.network import Network, hidden_for_budget
 from spikern.report.markdown import filled
+from spikern.studies import runner
 from spikern.studies.statistics import mean
-from spikern.studies.twins import climb, density, measured_graph, measured_weights, prune, trainer
+from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
+from spikern.studies.twins import density, measured_graph, measured_weights, prune, search_size
 from spikern.timing.inference import Contestant, Measured, measure
 from spikern.train.loop import evaluate
 from spikern.train.recipes import Recipe, recipe
@@ -37,7 +38,8 @@ from spikern.train.recipes import Recipe, recipe
 HERE = Path(__file__).parent
 SPIKING, STANDARD = ("ALIF", "LIF"), ("LSTM", "GRU")
 TIMED = 0
-"""The seed of the networks that are timed, pruned, and that the ladder climbs with."""
+"""The seed of the networks that are timed and pruned, and of the searches for a size."""
+SMOKE_SEQUENCES = 32
 LADDERS = {
     "digits": {"LSTM": (8, 12, 16, 24, 32, 48, 68), "GRU": (8, 12, 16, 24, 32, 48, 79)},
     "japanese_vowels": {"LSTM": (6, 12, 24, 43, 89), "GRU": (6, 12, 24, 50, 89)},
@@ -58,6 +60,8 @@ class Config:
     batches: tuple[int, ...] = (1, 64)
     repeats: int = 7
     threads: int = 1
+    workers: int = 1
+    """Processes that train side by side, one thread each."""
     folder: Path = Path("runs/article")
     """Where trainings have their checkpoints; what is there is not trained again."""
     measure: bool = True
@@ -92,12 +96,12 @@ def study(cfg: Config) -> dict[str, Any]:
     """The content of results.json."""
     started = time.perf_counter()
     found = {}
-    with one_thread():
-        for name in cfg.datasets:
-            data, how, ladders = load(name), recipe(name), LADDERS[name]
-            if cfg.smoke:
-                data, how, ladders = small(data, how)
-            found[name] = one_dataset(data, how, ladders, cfg)
+    for name in cfg.datasets:
+        how, ladders = recipe(name), LADDERS[name]
+        if cfg.smoke:
+            how = replace(how.changed(epochs=1), match_parameters=1_000)
+            ladders = {model: (4,) for model in STANDARD}
+        found[name] = one_dataset(name, how, ladders, cfg)
     settings = json.loads(json.dumps(asdict(cfg), default=str))
     return {
         "schema": 1,
@@ -108,73 +112,69 @@ def study(cfg: Config) -> dict[str, Any]:
     }
 
 
-def small(data: Dataset, how: Recipe) -> tuple[Dataset, Recipe, dict[str, tuple[int, ...]]]:
-    """A few digits, cut short, and a training that only shows that it runs."""
-
-    def cut(split: Split) -> Split:
-        few = split.batch(range(64))
-        return Split(few.x[24:32], few.y, few.lengths.clamp(max=8))
-
-    cutout = replace(data, train=cut(data.train), validation=cut(data.validation),
-                     test=cut(data.test))  # fmt: skip
-    brief = replace(how.changed(epochs=1), match_parameters=1_000)
-    return cutout, brief, {model: (4,) for model in STANDARD}
-
-
 def one_dataset(
-    data: Dataset, how: Recipe, ladders: dict[str, tuple[int, ...]], cfg: Config
+    name: str, how: Recipe, ladders: dict[str, tuple[int, ...]], cfg: Config
 ) -> dict[str, Any]:
     """Accuracies over the seeds, the twins, and the times of one data set."""
+    data = load_dataset(name, SMOKE_SEQUENCES if cfg.smoke else None)
 
-    def train(model: str, hidden: int, seed: int) -> Network:
-        return trainer(model, data, how.of(model), folder=cfg.folder)(hidden, seed).network
+    def job(model: str, hidden: int, seed: int = TIMED) -> TrainingJob:
+        sequences = SMOKE_SEQUENCES if cfg.smoke else None
+        return TrainingJob(
+            name, model, seed, how.of(model), hidden_size=hidden, sequences=sequences
+        )
+
+    def networks(jobs: list[TrainingJob]) -> list[Network]:
+        runner.run_all(validate, jobs, cfg.folder, cfg.workers)
+        return [trained_network(one, cfg.folder) for one in jobs]
 
     budget = {
         model: hidden_for_budget(model, data.input_size, data.classes, how.match_parameters)
         for model in (*SPIKING, *cfg.models)
     }
-    nets: dict[str, list[Network]] = {}
-    for model, hidden in budget.items():
-        say(f"{data.name}: {model}, {hidden} hidden, seeds {cfg.seeds}")
-        nets[model] = [train(model, hidden, seed) for seed in cfg.seeds]
+    nets = {
+        model: networks([job(model, hidden, seed) for seed in cfg.seeds])
+        for model, hidden in budget.items()
+    }
     leader = SPIKING[0]
     own = nets[leader][TIMED]
     contestants = [Contestant(model, "itself", nets[model][TIMED]) for model in SPIKING]
-    climbed = []
+    searches = []
     for model in cfg.models:
-        wide = train(model, budget[leader], TIMED)
+        (wide,) = networks([job(model, budget[leader])])
         contestants.append(Contestant(model, "width", wide))
         contestants.append(Contestant(model, "parameters", nets[model][TIMED]))
-        say(f"{data.name}: the ladder of {model}")
         target = evaluate(own, data.validation).accuracy
-        step = trainer(model, data, how.of(model), folder=cfg.folder)
-        found = climb(step, ladders[model], (TIMED,), target, data)
-        climbed.append(
+        search = search_size(job(model, 1), ladders[model], target, cfg.folder)
+        reached = None if search.network is None else search.network.body.hidden_size
+        searches.append(
             {
                 "model": model,
                 "target": target,
-                "rungs": [[r.hidden, r.validation_accuracy] for r in found.rungs],
-                "reached": None if found.reached is None else found.reached.hidden,
-                "test_accuracies": found.test_accuracies,
+                "rungs": list(map(list, search.trials.items())),
+                "reached": reached,
+                "test_accuracies": [] if reached is None else [search.test_accuracy],
             }
         )
-        if found.reached is not None:
-            contestants.append(Contestant(model, "accuracy", found.reached.trained[0].network))
-    say(f"{data.name}: int8 and pruned")
-    accuracies = [accuracy_row(model, nets[model], data) for model in nets]
-    pruned = [
-        row
-        for model in cfg.models
-        for row in pruned_rows(model, nets[model][TIMED], density(own), data, how)
-    ]
-    say(f"{data.name}: times")
-    load_before = os.getloadavg()[0]
-    timed = measure(contestants, data.test, cfg.batches, cfg.repeats, cfg.threads)
+        if search.network is not None:
+            contestants.append(Contestant(model, "accuracy", search.network))
+    say(f"{name}: int8 and pruned")
+    with one_thread():
+        accuracies = [accuracy_row(model, nets[model], data) for model in nets]
+        pruned = [
+            row
+            for model in cfg.models
+            for row in pruned_rows(model, nets[model][TIMED], density(own), data, how)
+        ]
+        say(f"{name}: times")
+        load_before = os.getloadavg()[0]
+        timed = measure(contestants, data.test, cfg.batches, cfg.repeats, cfg.threads)
+        rows = [contestant_row(one, data) for one in contestants]
     return {
         "accuracies": accuracies,
         "pruned": pruned,
-        "ladders": climbed,
-        "contestants": [contestant_row(one, data) for one in contestants],
+        "ladders": searches,
+        "contestants": rows,
         "load": [load_before, os.getloadavg()[0]],
         **as_json(timed),
     }

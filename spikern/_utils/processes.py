@@ -1,51 +1,16 @@
-"""Tasks side by side in processes of one thread each, with their progress told to the parent."""
+"""Processes of one thread each, which end with the process that started them."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import connection
-from multiprocessing.managers import SyncManager
-from queue import Empty, Queue
-from typing import Any
 
 import torch
 
-Announce = Callable[..., None]
-Task = Callable[[Announce], None]
-
-
-def run_all(tasks: Sequence[Task], announce: Announce, workers: int) -> None:
-    """Run every task; the first error stops the rest and is raised.
-
-    A task is called with a function that hands its arguments to `announce` in this process.
-    With one worker the tasks run here, one after another.
-    """
-    if workers == 1 or len(tasks) <= 1:
-        with one_thread():
-            for task in tasks:
-                task(announce)
-        return
-    context = multiprocessing.get_context("spawn")
-    manager = SyncManager(ctx=context)
-    manager.start(end_with_parent)
-    with manager:
-        told: Queue[tuple[Any, ...]] = manager.Queue()
-        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, end_with_parent)
-        try:
-            pending: set[Future[None]] = {pool.submit(call, task, told) for task in tasks}
-            while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                drain(told, announce)
-                for future in done:
-                    future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-        drain(told, announce)
+POLL_SECONDS = 0.5
 
 
 @contextmanager
@@ -66,29 +31,12 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def end_with_parent() -> None:
+def end_with(parent: int) -> None:
     """From now on, end this process when its parent has ended, even if that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
 
-def end_with(sentinel: int) -> None:
-    """End this process once the sentinel of another says that it has ended."""
-    connection.wait([sentinel])
-    os._exit(1)
-
-
-def call(task: Task, told: Queue[tuple[Any, ...]]) -> None:
-    """Run a task in a worker; what it announces goes into the queue."""
-    with one_thread():
-        task(lambda *what: told.put(what))
-
-
-def drain(told: Queue[tuple[Any, ...]], announce: Announce) -> None:
-    """Announce all that has been told so far."""
-    while True:
-        try:
-            announce(*told.get_nowait())
-        except Empty:
-            return
+    threading.Thread(target=watch, daemon=True).start()

@@ -282,3 +282,10 @@ def seconds(part: Part) -> float:
     return math.fsum(
         run["seconds"] for run in (*part["runs"], *variants, *part["frontier"], *part["growth"])
     )
+
+
+def study(results: Part) -> dict[str, str]:
+    """All that a study's page has from its results.json, by the name of its place."""
+    places = {name: text for part in results["parts"] for name, text in made(part).items()}
+    trained = sum(map(seconds, results["parts"]))
+    return places | {"machine": machine(results["provenance"], trained)}

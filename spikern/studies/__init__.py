@@ -1,19 +1,23 @@
 """Many trainings that survive what happens to them, and what is concluded from them."""
 
-from spikern.studies.comparison import Comparison, Sample, compare
-from spikern.studies.finished import count_run, open_run
+from spikern.studies.comparison import Compared, Comparison, Sample, compare
+from spikern.studies.finished import FinishedRun, count_run, open_run
 from spikern.studies.jobs import grid, key, read_results
-from spikern.studies.protocol import Plan
-from spikern.studies.runner import Job, Outcome
-from spikern.studies.statistics import claims, interval
+from spikern.studies.protocol import Plan, carry_out
+from spikern.studies.runner import Outcome, run
+from spikern.studies.statistics import claims, interval, mean
 from spikern.studies.table import gathered, rows
+from spikern.studies.trainings import TrainingJob
 
 __all__ = [
+    "Compared",
     "Comparison",
-    "Job",
+    "FinishedRun",
     "Outcome",
     "Plan",
     "Sample",
+    "TrainingJob",
+    "carry_out",
     "claims",
     "compare",
     "count_run",
@@ -21,7 +25,9 @@ __all__ = [
     "grid",
     "interval",
     "key",
+    "mean",
     "open_run",
     "read_results",
     "rows",
+    "run",
 ]

@@ -6,6 +6,7 @@ ended. Where processes died, it yields `Lost` if it knows which job it was, else
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import joblib
 
 from spikern._utils.errors import InputError
+from spikern._utils.processes import end_with
 
 Work = Callable[[Any], Any]
 Backend = Callable[[Work, Sequence[Any]], Iterator[Any]]
@@ -40,7 +42,9 @@ def local(workers: int) -> Backend:
 
 
 def _local(workers: int, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
+    with joblib.parallel_config(
+        "loky", inner_max_num_threads=1, initializer=end_with, initargs=(os.getpid(),)
+    ):
         pool = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1)
         try:
             yield from pool(joblib.delayed(work)(config) for config in configs)

@@ -1,10 +1,10 @@
-"""Compare models on a data set: train every model with every seed, test, count, write.
+"""Compare models on a data set: a study whose jobs are all its models with all its seeds.
 
 The folder of a comparison:
 
-    settings.json            what was asked for; a resumed comparison must ask for the same
-    jobs/LIF-0.json          the result of a finished job; it is not done again
-    jobs/LIF-0.safetensors   the checkpoint of a job, resumed if it was killed
+    settings.json            the comparison; one that is resumed must be the same
+    jobs/LIF-0.json          config and result of a finished job, which is not done again
+    jobs/LIF-0.safetensors   the checkpoint of a job, resumed if the job was killed
     results.json             the whole comparison
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import statistics as python_statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,15 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import estimates, statements
-from spikern.data import encoded, load
 from spikern.data.dataset import Dataset
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.layers.streaming import compile_stream
+from spikern.studies import progress, runner
+from spikern.studies.jobs import files
 from spikern.studies.results import compare_models, describe, summarise
-from spikern.train.loop import Epoch, fit
+from spikern.studies.trainings import TrainingJob, load_dataset, train, trained_network
 from spikern.train.recipes import GENERAL, Recipe
-from spikern.train.trial import count_split, fresh_network, train_and_test
+from spikern.train.trial import count_split
 
 
 @dataclass(frozen=True)
@@ -66,41 +67,66 @@ class Comparison:
 
     @property
     def encoder(self) -> str | None:
-        """What makes events of the input, if something does."""
+        """The name of the encoder that makes events of the input, if there is one."""
         return None if self.delta is None else "delta"
 
-    def hidden_size(self, model: str, dataset: Dataset) -> int:
-        """The hidden size asked for, or the one that meets the parameter budget."""
-        if self.hidden is not None:
-            return self.hidden
-        return hidden_for_budget(
-            model, dataset.input_size, dataset.classes, self.recipe.match_parameters, self.layers
-        )
+    def jobs(self) -> list[TrainingJob]:
+        """A training of every model with every seed, at the hidden size that meets the budget."""
+        dataset = load_dataset(self.dataset, delta=self.delta)
+        sizes = {
+            model: self.hidden
+            or hidden_for_budget(
+                model,
+                dataset.input_size,
+                dataset.classes,
+                self.recipe.match_parameters,
+                self.layers,
+            )
+            for model in self.models
+        }
+        return [
+            TrainingJob(
+                self.dataset,
+                model,
+                seed,
+                self.recipe.of(model),
+                hidden_size=sizes[model],
+                answer=self.answer,
+                layers=self.layers,
+                delta=self.delta,
+            )
+            for model in self.models
+            for seed in range(self.seeds)
+        ]
 
 
-class Job(NamedTuple):
-    """One training: a model and a seed."""
-
-    model: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The stem of its files."""
-        return f"{self.model}-{self.seed}"
+def job_name(job: TrainingJob) -> str:
+    """The name of a job's files: its model and seed."""
+    return f"{job.model}-{job.seed}"
 
 
-Announce = Callable[[Job, Epoch], None]
+def job_result(out: Path, name: str) -> dict[str, Any]:
+    """The result of a finished job; DataError if there is none.
+
+    Version 0.1.0 wrote it without the config around it.
+    """
+    path = files(out, name).result
+    content = read_object(path)
+    return dict(content.get("result", content))
 
 
-def result_path(out: Path, job: Job) -> Path:
-    """Where the result of a finished job is."""
-    return out / "jobs" / f"{job.name}.json"
-
-
-def checkpoint_path(out: Path, job: Job) -> Path:
-    """Where a job's checkpoint is."""
-    return out / "jobs" / f"{job.name}.safetensors"
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of a run; DataError if there is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"no finished run in {path.parent}: cannot read {path.name} ({error}); "
+            f"give the folder that spikern compare wrote"
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no object; it is not a file of spikern compare")
+    return content
 
 
 def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
@@ -144,114 +170,61 @@ class Sample(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """The content of results.json, and a sample for the report; none without a spiking model."""
+    """The content of results.json, and a sample for the report; None without a spiking model."""
 
     results: dict[str, Any]
     sample: Sample | None
 
 
 def compare(
-    comparison: Comparison,
-    out: Path,
-    resume: bool = False,
-    announce: Announce = lambda job, epoch: None,
-    workers: int = 1,
+    comparison: Comparison, out: Path, resume: bool = False, workers: int = 1, bar: bool = False
 ) -> Compared:
     """Do what is left of a comparison and write results.json.
 
     Jobs run in `workers` processes of one thread each, which for small networks is faster than
-    one process of many threads and gives the same numbers for any number of workers.
+    one process of many threads and gives the same numbers for any number of workers. `bar` shows
+    a progress bar of epochs on stderr. Raises DataError if a job fails, and if `out` is in use.
     """
     started = time.perf_counter()
-    dataset = load(comparison.dataset)
-    if comparison.delta is not None:
-        dataset = encoded(dataset, comparison.delta)
-    jobs = [Job(m, s) for m in comparison.models for s in range(comparison.seeds)]
-    hidden = {m: comparison.hidden_size(m, dataset) for m in comparison.models}
+    jobs = comparison.jobs()
     open_folder(out, comparison, resume)
-    tasks = [
-        partial(run_job, job, hidden[job.model], dataset, comparison, out)
-        for job in jobs
-        if not result_path(out, job).exists()
-    ]
+    with progress.epochs(jobs, out, job_name, bar):
+        runner.run_all(train, jobs, out, workers, progress=False, name=job_name)
+    by_model: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
-        if result_path(out, job).exists():
-            for epoch in json.loads(result_path(out, job).read_text())["epochs"]:
-                announce(job, Epoch(**epoch))
-    processes.run_all(tasks, announce, workers)
-    results = {job: json.loads(result_path(out, job).read_text()) for job in jobs}
-    trained = {
-        model: reload(Job(model, 0), hidden[model], dataset, comparison, out)
-        for model in comparison.models
-    }
+        seed = {"name": job.model, "seed": job.seed} | job_result(out, job_name(job))
+        by_model.setdefault(job.model, []).append(seed)
+    networks = {job.model: trained_network(job, out, job_name) for job in jobs if job.seed == 0}
+    dataset = load_dataset(comparison.dataset, delta=comparison.delta)
     models = [
-        summarise([results[j] for j in jobs if j.model == model])
-        | time_inference(trained[model], dataset)
-        for model in comparison.models
+        summarise(results) | time_inference(networks[model], dataset)
+        for model, results in by_model.items()
     ]
-    whole = {
+    counts = {
+        model: count_split(network, dataset, comparison.encoder)
+        for model, network in networks.items()
+    }
+    tables = cost.tables()
+    results = {
         "schema": 1,
         "dataset": describe(dataset),
         "settings": settings_of(comparison),
         "models": models,
         "comparisons": compare_models(models),
-        "energy": energy_of_seed_0(trained, dataset, comparison),
+        "energy": {
+            "seed": 0,
+            "estimates": estimates(counts, tables),
+            "statements": statements(counts, tables),
+        },
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
-            for t in cost.tables().values()
+            for t in tables.values()
         },
         "provenance": provenance(time.perf_counter() - started, workers),
     }
-    whole = dict(json.loads(json.dumps(whole)))
-    atomic.write(out / "results.json", json.dumps(whole, indent=1))
-    return Compared(whole, draw_sample(whole, trained, dataset))
-
-
-def make_network(job: Job, hidden: int, dataset: Dataset, comparison: Comparison) -> Network:
-    """The untrained network of a job."""
-    return fresh_network(job.model, hidden, dataset, job.seed, comparison.answer, comparison.layers)
-
-
-def reload(job: Job, hidden: int, dataset: Dataset, comparison: Comparison, out: Path) -> Network:
-    """The trained network of a finished job, from its checkpoint."""
-    network = make_network(job, hidden, dataset, comparison)
-    training = comparison.recipe.of(job.model)
-    fit(network, dataset, training, job.seed, checkpoint_path(out, job))
-    return network.eval()
-
-
-def run_job(
-    job: Job,
-    hidden: int,
-    dataset: Dataset,
-    comparison: Comparison,
-    out: Path,
-    announce: Announce,
-) -> None:
-    """Train, test once, count; write the result."""
-    result = train_and_test(
-        make_network(job, hidden, dataset, comparison),
-        dataset,
-        comparison.recipe.of(job.model),
-        job.seed,
-        checkpoint_path(out, job),
-        lambda epoch: announce(job, epoch),
-        comparison.encoder,
-    )
-    named = {"name": job.model, "seed": job.seed, "hidden": hidden}
-    atomic.write(result_path(out, job), json.dumps(named | result))
-
-
-def energy_of_seed_0(
-    trained: dict[str, Network], dataset: Dataset, comparison: Comparison
-) -> dict[str, Any]:
-    """The networks of seed 0 counted on the test split, and what they are estimated to need."""
-    counts = {name: count_split(n, dataset, comparison.encoder) for name, n in trained.items()}
-    return {
-        "seed": 0,
-        "estimates": estimates(counts, cost.tables()),
-        "statements": statements(counts, cost.tables()),
-    }
+    results = dict(json.loads(json.dumps(results)))
+    atomic.write(out / "results.json", json.dumps(results, indent=1))
+    return Compared(results, draw_sample(results, networks, dataset))
 
 
 def time_inference(network: Network, dataset: Dataset, repeats: int = 21) -> dict[str, Any]:

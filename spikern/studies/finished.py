@@ -1,20 +1,17 @@
-"""A finished comparison, opened again: its settings, its data, its trained networks.
+"""A finished comparison: opened again, counted and priced, beside fair twins of its networks.
 
-The whole account of a run as plain data: counts, estimates, statements, twins, times, ladder.
-
-The fair twins of an account: in int8, pruned as the spiking network is, as accurate as it is.
+The twins are standard networks in int8, pruned to the spiking network's density, and as accurate
+as the spiking network at the smallest size.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikern import data
 from spikern._utils import processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
@@ -25,32 +22,31 @@ from spikern.cost.estimates import energy
 from spikern.cost.memory import BOUNDS
 from spikern.cost.prices import EnergyTable
 from spikern.cost.summary import counted, estimates, moved, one_table, statements
-from spikern.data import load
 from spikern.data.dataset import Dataset, Split
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network
-from spikern.studies.comparison import Comparison, Job, checkpoint_path, reload, result_path
+from spikern.studies.comparison import Comparison, job_result, read_object
+from spikern.studies.jobs import files
 from spikern.studies.ladder import ladder
+from spikern.studies.trainings import TrainingJob, load_dataset
 from spikern.studies.twins import (
-    Climb,
     Int8,
-    climb,
+    SizeSearch,
     density,
     int8_weights,
     measured_graph,
     measured_weights,
     prune,
-    trainer,
+    search_size,
 )
 from spikern.timing.inference import Contestant, measure
+from spikern.train.loading import SUFFIX, load_network
 from spikern.train.loop import Training
 from spikern.train.recipes import Recipe
 from spikern.train.trial import count_split
 
-SUFFIX = ".safetensors"
 
-
-class Run(NamedTuple):
+class FinishedRun(NamedTuple):
     """A folder's comparison with its data, one seed of it, and the models that are asked about."""
 
     folder: Path
@@ -69,7 +65,7 @@ class Model(NamedTuple):
     counts: Counts
 
 
-def open_run(path: Path, seed: int | None = None) -> Run:
+def open_run(path: Path, seed: int | None = None) -> FinishedRun:
     """The run in a folder of `spikern compare`, or in one checkpoint jobs/NAME-SEED.safetensors.
 
     A folder is asked about one seed, None being its first; a checkpoint about its own model and
@@ -92,26 +88,27 @@ def open_run(path: Path, seed: int | None = None) -> Run:
     if not 0 <= seed < comparison.seeds:
         raise InputError(f"{path} has the seeds 0 to {comparison.seeds - 1}, got {seed}")
     for model in comparison.models:
-        for file in (result_path, checkpoint_path):
-            needed = file(path, Job(model, seed))
+        job = files(path, f"{model}-{seed}")
+        for needed in (job.result, job.checkpoint):
             if not needed.is_file():
                 raise DataError(
                     f"the run in {path} is not finished, {needed.name} is missing; "
                     f"finish it with spikern compare --resume"
                 )
-    dataset = load(comparison.dataset)
-    if comparison.delta is not None:
-        dataset = data.encoded(dataset, comparison.delta)
-    return Run(path, comparison, dataset, seed, comparison.models)
+    dataset = load_dataset(comparison.dataset, delta=comparison.delta)
+    return FinishedRun(path, comparison, dataset, seed, comparison.models)
 
 
 def read_settings(folder: Path) -> Comparison:
-    """The comparison that a folder's settings.json asks for."""
-    found = read_json(folder / "settings.json")
+    """The comparison of a folder's settings.json; version 0.1.0 called oscillating "swinging"."""
+    found = read_object(folder / "settings.json")
     try:
         recipe = dict(found.pop("recipe"))
         budget = recipe.pop("match_parameters")
-        trainings = {kind: Training(**values) for kind, values in recipe.items()}
+        trainings = {
+            "oscillating" if kind == "swinging" else kind: Training(**values)
+            for kind, values in recipe.items()
+        }
         made = Recipe(**trainings, match_parameters=budget)
         return Comparison(**found | {"models": tuple(found["models"]), "recipe": made})
     except (KeyError, TypeError, ValueError) as error:
@@ -120,25 +117,11 @@ def read_settings(folder: Path) -> Comparison:
         ) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """An object from a file of a run."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"no finished run in {path.parent}: cannot read {path.name} ({error}); "
-            f"give the folder that spikern compare wrote"
-        ) from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} holds no object; it is not a file of spikern compare")
-    return found
-
-
-def trained(run: Run, name: str) -> Model:
+def trained(run: FinishedRun, name: str) -> Model:
     """A model of the run, from its checkpoint, counted on the test split."""
-    job = Job(name, run.seed)
-    result = read_json(result_path(run.folder, job))
-    network = reload(job, result["hidden"], run.dataset, run.comparison, run.folder)
+    stem = f"{name}-{run.seed}"
+    result = job_result(run.folder, stem)
+    network = load_network(files(run.folder, stem).checkpoint)
     return Model(name, network, result, count_split(network, run.dataset, run.comparison.encoder))
 
 
@@ -149,7 +132,7 @@ BATCHES = (1, 64)
 
 @processes.one_thread()
 def count_run(
-    run: Run,
+    run: FinishedRun,
     tables: Mapping[str, EnergyTable],
     against: Sequence[str] = (),
     climb: bool = False,
@@ -167,7 +150,7 @@ def count_run(
     standards = [m for m in models if m.name in names]
     counts = {m.name: m.counts for m in models}
     pairs = [(a, b) for a in spiking for b in standards]
-    climbs = [(a, b, climbed(a, b, run)) for a, b in pairs if climb]
+    searches = [(a, b, as_small(a, b, run)) for a, b in pairs if climb]
     return {
         "schema": 1,
         "dataset": run.dataset.name,
@@ -189,14 +172,14 @@ def count_run(
         "int8": in_int8(models, run, tables),
         "pruned": [as_sparse(a, b, run, tables) for a, b in pairs],
         "equal_accuracy": [as_accurate(a, standards) for a in spiking],
-        "climbs": [climb_entry(found, a, b, run, tables) for a, b, found in climbs],
-        "measured": times(run, spiking, standards, climbs) if measured else None,
+        "climbs": [size_entry(search, a, b, run, tables) for a, b, search in searches],
+        "measured": times(run, spiking, standards, searches) if measured else None,
         "ladder": rungs(run, spiking, tables),
         "provenance": provenance(time.perf_counter() - started, 1),
     }
 
 
-def wanted(run: Run, against: Sequence[str]) -> tuple[list[str], list[str]]:
+def wanted(run: FinishedRun, against: Sequence[str]) -> tuple[list[str], list[str]]:
     """The models to reload, and which of them are the standard ones to compare with."""
     for name in against:
         check_choice("model of the run", name, run.comparison.models)
@@ -218,7 +201,7 @@ def described(model: Model, tables: Mapping[str, EnergyTable]) -> dict[str, Any]
     }
 
 
-def equal(run: Run) -> str:
+def equal(run: FinishedRun) -> str:
     """In what the models of the run are brought together."""
     return "parameters" if run.comparison.hidden is None else "width"
 
@@ -229,7 +212,7 @@ def best(models: Sequence[Model]) -> Model:
 
 
 def rungs(
-    run: Run, spiking: Sequence[Model], tables: Mapping[str, EnergyTable]
+    run: FinishedRun, spiking: Sequence[Model], tables: Mapping[str, EnergyTable]
 ) -> dict[str, Any] | None:
     """The ladder to reality of the most accurate spiking network; None if nothing prices it.
 
@@ -254,10 +237,10 @@ def rungs(
 
 
 def times(
-    run: Run,
+    run: FinishedRun,
     spiking: Sequence[Model],
     standards: Sequence[Model],
-    climbs: Sequence[tuple[Model, Model, Climb]],
+    searches: Sequence[tuple[Model, Model, SizeSearch]],
 ) -> dict[str, Any]:
     """The most accurate spiking network timed beside its twins, interleaved, on one thread."""
     if not spiking:
@@ -266,9 +249,9 @@ def times(
     entered = [Contestant(model.name, "", model.network)]
     entered += [Contestant(m.name, equal(run), m.network) for m in standards]
     entered += [
-        Contestant(b.name, "accuracy", found.reached.trained[0].network)
-        for a, b, found in climbs
-        if a is model and found.reached is not None
+        Contestant(b.name, "accuracy", search.network)
+        for a, b, search in searches
+        if a is model and search.network is not None
     ]
     test = run.dataset.test
     made = measure(entered, test, tuple(dict.fromkeys(min(n, len(test)) for n in BATCHES)))
@@ -286,7 +269,9 @@ FINE_TUNING = 4
 Measure = Callable[[Network, Split], Int8]
 
 
-def in_int8(models: Sequence[Model], run: Run, tables: Mapping[str, EnergyTable]) -> dict[str, Any]:
+def in_int8(
+    models: Sequence[Model], run: FinishedRun, tables: Mapping[str, EnergyTable]
+) -> dict[str, Any]:
     """Every network with its weights in int8: accuracy on the test split, estimates, statements.
 
     Estimates are by the tables whose weights have 8 bits. The standard ones are also run by ONNX
@@ -317,7 +302,7 @@ def in_int8(models: Sequence[Model], run: Run, tables: Mapping[str, EnergyTable]
 
 
 def as_sparse(
-    spiking: Model, standard: Model, run: Run, tables: Mapping[str, EnergyTable]
+    spiking: Model, standard: Model, run: FinishedRun, tables: Mapping[str, EnergyTable]
 ) -> dict[str, Any]:
     """The standard network pruned to the spiking one's connection density, and the statement.
 
@@ -349,53 +334,58 @@ def as_accurate(spiking: Model, standards: Sequence[Model]) -> dict[str, Any]:
     }
 
 
-def climbed(spiking: Model, standard: Model, run: Run) -> Climb:
-    """The smallest standard model, by halves of this one's size, as good on validation.
+def as_small(spiking: Model, standard: Model, run: FinishedRun) -> SizeSearch:
+    """The search for the smallest standard model, by halves of this one's size, as accurate.
 
-    Checkpoints are kept in the run's folder, so that an interrupted climb is gone on with.
+    Its trainings are kept in the run's folder, so an interrupted search is resumed.
     """
-    train = trainer(
+    job = TrainingJob(
+        run.comparison.dataset,
         standard.name,
-        run.dataset,
+        run.seed,
         run.comparison.recipe.of(standard.name),
-        run.comparison.answer,
-        Path(run.folder) / "twins",
+        answer=run.comparison.answer,
+        delta=run.comparison.delta,
     )
     target = spiking.result["validation_accuracy"]
-    return climb(train, sizes(standard.result["hidden"]), (run.seed,), target, run.dataset)
+    return search_size(job, halves(standard.result["hidden"]), target, run.folder / "twins")
 
 
-def sizes(largest: int) -> list[int]:
+def halves(largest: int) -> list[int]:
     """A size, and its halves down to 2, smallest first.
 
-    >>> sizes(44)
+    >>> halves(44)
     [2, 5, 11, 22, 44]
     """
-    found = [largest]
-    while found[-1] // 2 >= 2:
-        found.append(found[-1] // 2)
-    return found[::-1]
+    sizes = [largest]
+    while sizes[-1] // 2 >= 2:
+        sizes.append(sizes[-1] // 2)
+    return sizes[::-1]
 
 
-def climb_entry(
-    found: Climb, spiking: Model, standard: Model, run: Run, tables: Mapping[str, EnergyTable]
+def size_entry(
+    search: SizeSearch,
+    spiking: Model,
+    standard: Model,
+    run: FinishedRun,
+    tables: Mapping[str, EnergyTable],
 ) -> dict[str, Any]:
-    """A climb as plain data, with the statement against the model that it reached."""
-    reached = found.reached
-    said = None
-    if reached is not None:
-        counts = count_split(reached.trained[0].network, run.dataset, run.comparison.encoder)
-        names = (spiking.name, f"{standard.name} of {reached.hidden} units")
+    """A search for a size as plain data, with the statement against the network it ended with."""
+    said = reached = None
+    if search.network is not None:
+        reached = search.network.body.hidden_size
+        counts = count_split(search.network, run.dataset, run.comparison.encoder)
+        names = (spiking.name, f"{standard.name} of {reached} units")
         said = statement(spiking.counts, counts, tables, names=names).as_dict()
     return {
         "spiking": spiking.name,
         "twin": standard.name,
-        "target": found.target,
+        "target": search.target,
         "rungs": [
-            {"hidden": rung.hidden, "validation_accuracy": rung.validation_accuracy}
-            for rung in found.rungs
+            {"hidden": hidden, "validation_accuracy": accuracy}
+            for hidden, accuracy in search.trials.items()
         ],
-        "reached": None if reached is None else reached.hidden,
-        "test_accuracy": found.test_accuracies[0] if found.test_accuracies else None,
+        "reached": reached,
+        "test_accuracy": search.test_accuracy,
         "statement": said,
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar
 from spikern._utils.errors import DataError, InputError
 
 Config = TypeVar("Config")
+Name = Callable[[Any], str]
+"""The name of a job's files, from its config."""
 KEY_LENGTH = 16
 """Hexadecimal digits of a key: 64 bits, enough to tell millions of jobs apart."""
 
@@ -104,29 +106,29 @@ def changed(config: Any, path: Sequence[str], value: Any) -> Any:
     )
 
 
-def keyed(configs: Sequence[Any]) -> dict[str, Any]:
-    """The configs by key; InputError if there is none or one is there twice."""
+def named(configs: Sequence[Any], name: Name = key) -> dict[str, Any]:
+    """The configs by name; InputError if there is none or two have one name."""
     if not configs:
         raise InputError("a study needs at least one job")
-    named: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for config in configs:
-        if (name := key(config)) in named:
+        if name(config) in by_name:
             raise InputError(f"a job is asked for twice: {config}")
-        named[name] = config
-    return named
+        by_name[name(config)] = config
+    return by_name
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """A finished job's file: its key, config and result."""
     try:
-        found = json.loads(path.read_text())
-        if not {"key", "config", "result"} <= found.keys():
+        content = json.loads(path.read_text())
+        if not {"key", "config", "result"} <= content.keys():
             raise ValueError("key, config or result is missing")
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"cannot read {path}: {error}; delete it to do the job again") from error
-    return dict(found)
+    return dict(content)
 
 
-def read_results(configs: Sequence[Any], out: Path) -> list[dict[str, Any]]:
+def read_results(configs: Sequence[Any], out: Path, name: Name = key) -> list[dict[str, Any]]:
     """The results of finished jobs, in the order of their configs; DataError if one is missing."""
-    return [read_result(files(out, key(config)).result)["result"] for config in configs]
+    return [read_result(files(out, name(config)).result)["result"] for config in configs]

@@ -16,12 +16,14 @@ from typing import Any, Literal, NamedTuple
 from tqdm import tqdm
 
 from spikern._utils import atomic, processes
+from spikern._utils.errors import DataError
 from spikern.studies import backends, table
-from spikern.studies.jobs import Files, files, key, keyed
+from spikern.studies.jobs import Files, Name, files, key, named, read_results
 from spikern.studies.lock import claim, died
 
 Job = Callable[[Any, Path], dict[str, Any]]
 """(config, checkpoint) -> result. What it returns can be written as JSON."""
+
 POLL_SECONDS = 1.0
 """Between looks at jobs that other runners have."""
 DEATHS = 3
@@ -50,6 +52,7 @@ def run(
     workers: int = 1,
     ray: str | None = None,
     progress: bool = True,
+    name: Name = key,
 ) -> Outcome:
     """Do what is left of a study, then gather all its results in OUT/results.sqlite.
 
@@ -63,25 +66,25 @@ def run(
 
     Raises InputError for configs that are not frozen dataclasses or are there twice.
     """
-    todo = keyed(configs)
+    todo = named(configs, name)
     out = out.absolute()  # the processes of a cluster start elsewhere
     backend = backends.cluster(ray) if ray is not None else backends.local(workers)
-    work = partial(attempt, job, out)
+    work = partial(attempt, job, out, name)
     failed: dict[str, str] = {}
     deaths: Counter[str] = Counter()
 
     def left() -> list[Any]:
         return [
             config
-            for name, config in todo.items()
-            if name not in failed and not files(out, name).result.exists()
+            for stem, config in todo.items()
+            if stem not in failed and not files(out, stem).result.exists()
         ]
 
     before = len(todo) - len(left())
     with tqdm(total=len(todo), initial=before, unit="job", disable=not progress) as bar:
         while remaining := left():
             idle = True
-            for ended in tried(backend, work, remaining, out):
+            for ended in tried(backend, work, remaining, out, name):
                 idle = idle and ended.how == "busy"
                 deaths[ended.key] += ended.how == "died"
                 if ended.how == "failed" or deaths[ended.key] == DEATHS:
@@ -91,21 +94,48 @@ def run(
             if idle:
                 time.sleep(POLL_SECONDS)
     table.write(out)
-    return Outcome([name for name in todo if name not in failed], failed)
+    return Outcome([stem for stem in todo if stem not in failed], failed)
+
+
+def run_all(
+    job: Job,
+    configs: Sequence[Any],
+    out: Path,
+    workers: int = 1,
+    ray: str | None = None,
+    progress: bool = True,
+    name: Name = key,
+) -> list[dict[str, Any]]:
+    """Run a study whose jobs must all succeed; their results, in the order of the configs.
+
+    Raises DataError, which names a failed job and its error, when the others have ended.
+    """
+    failed = run(job, configs, out, workers, ray, progress, name).failed
+    if failed:
+        stem, message = next(iter(failed.items()))
+        raise DataError(
+            f"{len(failed)} of {len(configs)} jobs failed, {stem}: {message}; "
+            f"see {out / 'jobs'}/*.error"
+        )
+    return read_results(configs, out, name)
 
 
 def tried(
-    backend: backends.Backend, work: backends.Work, configs: Sequence[Any], out: Path
+    backend: backends.Backend,
+    work: backends.Work,
+    configs: Sequence[Any],
+    out: Path,
+    name: Name,
 ) -> Iterator[Ended]:
     """Every job attempted once; of those whose process died, as far as that is known."""
     try:
         for ended in backend(work, configs):
             if isinstance(ended, backends.Lost):
-                yield given_up(files(out, key(ended.config)), ended.reason, "failed")
+                yield given_up(files(out, name(ended.config)), ended.reason, "failed")
             else:
                 yield ended
     except backends.Died:
-        locks = [files(out, key(config)) for config in configs]
+        locks = [files(out, name(config)) for config in configs]
         dead = [(job, holder) for job in locks if (holder := died(job.lock))]
         if not dead:
             raise
@@ -119,23 +149,23 @@ def given_up(job: Files, reason: str, how: Literal["failed", "died"]) -> Ended:
     return Ended(job.error.stem, how, reason)
 
 
-def attempt(job: Job, out: Path, config: Any) -> Ended:
+def attempt(job: Job, out: Path, name: Name, config: Any) -> Ended:
     """Do a job if it is free and not done; the result or the traceback is written."""
-    name = key(config)
-    job_files = files(out, name)
+    stem = name(config)
+    job_files = files(out, stem)
     with claim(job_files.lock) as ours:
         if not ours:
-            return Ended(name, "busy")
+            return Ended(stem, "busy")
         if job_files.result.exists():
-            return Ended(name, "finished")
+            return Ended(stem, "finished")
         try:
             with processes.one_thread():
                 result = job(config, job_files.checkpoint)
-            whole = {"key": name, "config": asdict(config), "result": result}
+            whole = {"key": stem, "config": asdict(config), "result": result}
             table.flat(whole)
             atomic.write(job_files.result, json.dumps(whole, allow_nan=False))
         except Exception as error:
             atomic.write(job_files.error, traceback.format_exc())
-            return Ended(name, "failed", traceback.format_exception_only(error)[-1].strip())
+            return Ended(stem, "failed", traceback.format_exception_only(error)[-1].strip())
         job_files.error.unlink(missing_ok=True)
-        return Ended(name, "finished")
+        return Ended(stem, "finished")

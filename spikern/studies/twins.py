@@ -8,12 +8,13 @@ moments start at zero, leaves it at exactly zero, with weight decay or without.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,9 +22,9 @@ from torch import Tensor
 from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.interop.onnx import Logits, int8_graph, logits_of
-from spikern.layers.baseline import BASELINES
-from spikern.layers.network import Answer, Network, build
-from spikern.studies.statistics import mean
+from spikern.layers.network import Network
+from spikern.studies import runner
+from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
 from spikern.train.loop import History, Training, evaluate, fit
 
 LEVELS = 127
@@ -192,94 +193,43 @@ def prune(
     return Pruned(pruned, density(pruned), history, evaluate(pruned, dataset.test).accuracy)
 
 
-class Trained(NamedTuple):
-    """A trained network and the validation accuracy that its weights were kept for."""
+class SizeSearch(NamedTuple):
+    """The search for the smallest standard model that is as accurate on validation as a target.
 
-    network: Network
-    validation_accuracy: float
-
-
-class Rung(NamedTuple):
-    """One hidden size of a ladder, trained once a seed."""
-
-    hidden: int
-    trained: tuple[Trained, ...]
-
-    @property
-    def validation_accuracy(self) -> float:
-        """The mean over the seeds."""
-        return mean([one.validation_accuracy for one in self.trained])
-
-
-class Climb(NamedTuple):
-    """The rungs that were tried, smallest first, and the one that reached the target, if any.
-
-    `test_accuracies` are of the reached rung, a seed each: no other rung is ever tested.
+    trials         validation accuracy by hidden size, smallest first, up to the one that reached it
+    network        the network that reached the target; None if none did
+    test_accuracy  of that network; no other one is ever tested
     """
 
     target: float
-    rungs: tuple[Rung, ...]
-    reached: Rung | None
-    test_accuracies: tuple[float, ...]
+    trials: dict[int, float]
+    network: Network | None
+    test_accuracy: float | None
 
 
-Train = Callable[[int, int], Trained]
-"""(hidden size, seed) -> a trained network."""
+def search_size(job: TrainingJob, sizes: Sequence[int], target: float, out: Path) -> SizeSearch:
+    """Train a job at growing hidden sizes until its validation accuracy reaches `target`.
 
+    The trainings are jobs of a study in `out`, so a search that was killed is resumed. Raises
+    InputError for sizes that do not grow or a target outside 0..1.
 
-def trainer(
-    model: str,
-    dataset: Dataset,
-    training: Training,
-    answer: Answer = "last",
-    folder: Path | None = None,
-) -> Train:
-    """How a model is trained at a size and seed; the seed decides every number in it.
-
-    With `folder`, every training has a checkpoint there, and one that is there is gone on with.
-    """
-
-    def train(hidden: int, seed: int) -> Trained:
-        torch.manual_seed(seed)
-        settings: dict[str, Any] = {} if model in BASELINES else {"dt": dataset.dt}
-        network = build(
-            model, dataset.input_size, hidden, dataset.classes,
-            "every_step" if dataset.every_step else answer, **settings,
-        )  # fmt: skip
-        stem = f"{dataset.name}-{model}-{hidden}-{seed}"
-        checkpoint = None if folder is None else folder / f"{stem}.safetensors"
-        history = fit(network, dataset, training, seed, checkpoint)
-        best = history.epochs[history.best_epoch - 1]
-        return Trained(network.eval(), best.validation_accuracy)
-
-    return train
-
-
-def climb(
-    train: Train, sizes: Sequence[int], seeds: Sequence[int], target: float, dataset: Dataset
-) -> Climb:
-    """Train upwards through `sizes` until the mean validation accuracy reaches `target`.
-
-    Selection looks at validation alone; the test split is looked at once, by the rung reached.
-    Raises InputError on sizes that do not rise, no seed, or a target outside 0..1.
-
-    >>> from spikern.data import load
-    >>> digits = load("digits")
-    >>> train = trainer("RNN", digits, Training(epochs=1, batch_size=1258))
-    >>> found = climb(train, (2, 4), seeds=(0,), target=0.0, dataset=digits)
-    >>> found.reached.hidden, len(found.rungs), len(found.test_accuracies)
-    (2, 1, 1)
+    >>> from tempfile import mkdtemp
+    >>> job = TrainingJob("digits", "RNN", 0, Training(epochs=1, batch_size=1258))
+    >>> search = search_size(job, (2, 4), target=0.0, out=Path(mkdtemp()))
+    >>> list(search.trials), search.network.body.hidden_size
+    ([2], 2)
     """
     if not sizes or sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
-        raise InputError(f"sizes of a ladder rise from at least 1, got {list(sizes)}")
-    if not seeds:
-        raise InputError("a ladder needs at least one seed, got none")
+        raise InputError(f"hidden sizes must grow from at least 1, got {list(sizes)}")
     if not 0 <= target <= 1:
         raise InputError(f"the target is an accuracy in 0..1, got {target}")
-    rungs: list[Rung] = []
+    trials: dict[int, float] = {}
     for hidden in sizes:
-        rungs.append(Rung(hidden, tuple(train(hidden, seed) for seed in seeds)))
-        if rungs[-1].validation_accuracy >= target:
-            tested = [evaluate(one.network, dataset.test).accuracy for one in rungs[-1].trained]
-            return Climb(target, tuple(rungs), rungs[-1], tuple(tested))
-    return Climb(target, tuple(rungs), None, ())
+        sized = replace(job, hidden_size=hidden)
+        (result,) = runner.run_all(validate, [sized], out, progress=False)
+        trials[hidden] = result["validation_accuracy"]
+        if trials[hidden] >= target:
+            network = trained_network(sized, out)
+            test = load_dataset(job.dataset, job.sequences, job.delta).test
+            return SizeSearch(target, trials, network, evaluate(network, test).accuracy)
+    return SizeSearch(target, trials, None, None)

@@ -1,6 +1,7 @@
 """Training: one loop for every model, calibration, checkpoints, and the default recipes."""
 
 from spikern.train.calibration import calibrate, firing_rates
+from spikern.train.loading import load_network
 from spikern.train.loop import Epoch, Evaluation, History, Training, evaluate, fit
 from spikern.train.recipes import Recipe, recipe
 from spikern.train.trial import count_split, fresh_network, train_and_test
@@ -17,6 +18,7 @@ __all__ = [
     "firing_rates",
     "fit",
     "fresh_network",
+    "load_network",
     "recipe",
     "train_and_test",
 ]

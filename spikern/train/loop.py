@@ -22,6 +22,7 @@ from torch.nn import functional
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data.dataset import Dataset, Split, valid_steps
 from spikern.layers.delays import narrow
+from spikern.layers.description import describe
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.train import checkpoint
@@ -109,7 +110,12 @@ def fit(
     )
     if training.input_noise and dataset.events:
         raise InputError(f"{dataset.name} holds events, which take no input_noise; leave it at 0")
-    header = {"training": asdict(training), "seed": seed, "dataset": dataset.name}
+    header = {
+        "training": asdict(training),
+        "seed": seed,
+        "dataset": dataset.name,
+        "network": describe(network),
+    }
     epochs: list[Epoch] = []
     best = _copy(network)
     if checkpoint is not None and checkpoint.exists():
@@ -162,7 +168,7 @@ def _resume(
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     tensors, found = checkpoint.read(path)
     for key, value in header.items():
-        if found[key] != value:
+        if found.get(key, value) != value:
             raise DataError(
                 f"{path} belongs to a run with {key} {found[key]}, this one has {value}; "
                 f"use the same settings or another place"

@@ -1,8 +1,8 @@
 """How each data set is trained by default.
 
 The digits' recipe was found by trials on the validation split; the others use the general one,
-untuned. Spiking weights are larger, so their steps are; a neuron of two coupled variables, which
-can swing, needs smaller ones, and a plain RNN the smallest. Gated networks have converged after
+untuned. Spiking weights are larger, so their learning rates are; a neuron of two coupled variables,
+which can oscillate, needs a smaller one, and a plain RNN the smallest. Gated networks converge in
 two thirds of the epochs that spiking ones take.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 from spikern.layers.baseline import BASELINES
 from spikern.train.loop import Training
 
-SWINGING = ("AdLIF", "SEAdLIF", "RF", "BRF")
-"""Neurons whose membrane is driven back by a second variable that it drives."""
+OSCILLATING = ("AdLIF", "SEAdLIF", "RF", "BRF")
+"""Neurons whose membrane drives a second variable that drives it back."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Recipe:
     """Trainings of each kind of model, and the parameter budget they fit.
 
     spiking   neurons that integrate
-    swinging  neurons of SWINGING
+    oscillating  neurons of OSCILLATING
     gated     GRU, LSTM
     plain     RNN
     """
 
     spiking: Training
-    swinging: Training
+    oscillating: Training
     gated: Training
     plain: Training
     match_parameters: int
@@ -41,19 +41,19 @@ class Recipe:
         3
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        kinds = ("spiking", "swinging", "gated", "plain")
+        kinds = ("spiking", "oscillating", "gated", "plain")
         return replace(self, **{kind: replace(getattr(self, kind), **given) for kind in kinds})
 
     def of(self, model: str) -> Training:
         """The training of a model, by its kind."""
         if model not in BASELINES:
-            return self.swinging if model in SWINGING else self.spiking
+            return self.oscillating if model in OSCILLATING else self.spiking
         return self.plain if model == "RNN" else self.gated
 
 
 GENERAL = Recipe(
     spiking=Training(epochs=60, batch_size=32, learning_rate=2e-2, rate=0.05),
-    swinging=Training(epochs=60, batch_size=32, learning_rate=1e-2, rate=0.05),
+    oscillating=Training(epochs=60, batch_size=32, learning_rate=1e-2, rate=0.05),
     gated=Training(epochs=60, batch_size=32, learning_rate=5e-3),
     plain=Training(epochs=60, batch_size=32, learning_rate=1e-3),
     match_parameters=10_000,
@@ -61,7 +61,7 @@ GENERAL = Recipe(
 RECIPES: dict[str, Recipe] = {
     "digits": Recipe(
         spiking=Training(epochs=60, batch_size=32, learning_rate=2e-2, input_noise=0.08, rate=0.05),
-        swinging=Training(
+        oscillating=Training(
             epochs=60, batch_size=32, learning_rate=1e-2, input_noise=0.08, rate=0.05
         ),
         gated=Training(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from spikern.cost.counts import Counts
 from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Answer, Network, build
-from spikern.train.loop import Epoch, Training, evaluate, fit
+from spikern.train.loop import Training, evaluate, fit
 
 COUNT_BATCH = 256
 
@@ -51,7 +50,6 @@ def train_and_test(
     training: Training,
     seed: int,
     checkpoint: Path | None = None,
-    announce: Callable[[Epoch], None] = lambda epoch: None,
     encoder: str | None = None,
 ) -> dict[str, Any]:
     """Train with selection on validation, look at the test split once, count.
@@ -62,7 +60,7 @@ def train_and_test(
     `encoder` names what made the data set's events, which is counted too.
     With `checkpoint`, a killed trial is resumed. Raises what `spikern.train.fit` raises.
     """
-    history = fit(network, dataset, training, seed, checkpoint, announce)
+    history = fit(network, dataset, training, seed, checkpoint)
     test = evaluate(network, dataset.test)
     counted = count_split(network, dataset, encoder)
     inferences = len(dataset.test)

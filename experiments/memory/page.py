@@ -1,44 +1,23 @@
-"""Two symbols over growing delays: spiking networks beside standard ones.
+"""What the page of this study has beside those of others: one figure and claims over all delays.
 
-python experiments/memory/run.py              # tune, train, write results, page, figures
-python experiments/memory/run.py --no-train   # only page and figures again
-python experiments/memory/run.py --smoke      # seconds; writes in runs/ only
+python experiments/memory/page.py   # from results.json
 """
 
 import json
 from pathlib import Path
 
-import tyro
 from matplotlib.figure import Figure
 
 from spikern._utils import atomic
 from spikern.data.copying import DELAYS, SYMBOLS
 from spikern.plot import study
 from spikern.plot.style import MUTED, save
-from spikern.report import markdown, study_page
-from spikern.studies import results
-from spikern.studies.protocol import Plan
-from spikern.studies.statistics import claims
-from spikern.train.loop import Training
+from spikern.report import markdown
+from spikern.studies import claims, results
 
 HERE = Path(__file__).parent
 PLAIN = "LIF"
 """The spiking neuron that neither adapts nor resonates."""
-PLANS = tuple(
-    Plan(
-        f"copy_{delay}",
-        3_000,
-        Training(epochs=60, batch_size=20),
-        spiking=(PLAIN, "ALIF", "BRF"),
-        standard=("GRU", "LSTM"),
-        learning_rates=(3e-3, 1e-2, 3e-2, 1e-1),
-        trial_epochs=20,
-        ablations=("no recurrence",),
-        penalties=(10.0,),
-        answer="every_step",
-    )
-    for delay in DELAYS
-)
 
 
 def among_spiking(studied: list[results.Part]) -> str:
@@ -74,11 +53,8 @@ def drawn(studied: list[results.Part]) -> Figure:
 
 
 if __name__ == "__main__":
-    cfg = tyro.cli(study_page.Config)
-    study_page.main(HERE, PLANS, cfg)
-    if not cfg.smoke:
-        studied = json.loads((HERE / "results.json").read_text())["parts"]
-        save(drawn(studied), HERE / "memory.svg")
-        readme = HERE / "README.md"
-        text = markdown.filled(readme.read_text(), {"among spiking": among_spiking(studied)})
-        atomic.write(readme, text)
+    studied = json.loads((HERE / "results.json").read_text())["parts"]
+    save(drawn(studied), HERE / "memory.svg")
+    readme = HERE / "README.md"
+    text = markdown.filled(readme.read_text(), {"among spiking": among_spiking(studied)})
+    atomic.write(readme, text)

@@ -1,17 +1,7 @@
-"""Which wave of a heartbeat it is, at every step: spiking networks beside standard ones.
+"""Which wave of a heartbeat it is, at every step: spiking networks beside standard ones."""
 
-python experiments/ecg/run.py              # tune, train, write results, page, figure
-python experiments/ecg/run.py --no-train   # only page and figure again
-python experiments/ecg/run.py --smoke      # seconds; writes in runs/ only
-"""
-
-from pathlib import Path
-
-import tyro
-
-from spikern.report import study_page
-from spikern.studies.protocol import Plan
-from spikern.train.loop import Training
+from spikern.studies import Plan
+from spikern.train import Training
 
 PLANS = (
     Plan(
@@ -37,6 +27,3 @@ PLANS = (
         answer="every_step",
     ),
 )
-
-if __name__ == "__main__":
-    study_page.main(Path(__file__).parent, PLANS, tyro.cli(study_page.Config))

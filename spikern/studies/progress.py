@@ -1,0 +1,68 @@
+"""The progress of trainings in other processes, read from their checkpoints."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spikern.studies.jobs import Name, files
+from spikern.studies.trainings import TrainingJob
+from spikern.train.checkpoint import read_header
+from spikern.train.loop import Epoch
+
+DELAY = 1.0
+"""Seconds before a progress bar shows: an error in the request is reported by then."""
+POLL_SECONDS = 0.3
+
+
+@contextmanager
+def epochs(jobs: Sequence[TrainingJob], out: Path, name: Name, visible: bool) -> Iterator[None]:
+    """While inside, show on stderr how many epochs of all jobs are done, and the latest of them."""
+    if not visible:
+        yield
+        return
+    ended = threading.Event()
+    total = sum(job.training.epochs for job in jobs)
+    with tqdm(total=total, unit="epoch", file=sys.stderr, delay=DELAY) as bar:
+
+        def watch() -> None:
+            while not ended.wait(POLL_SECONDS):
+                show(bar, jobs, out, name)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            show(bar, jobs, out, name)
+
+
+def show(bar: tqdm[None], jobs: Sequence[TrainingJob], out: Path, name: Name) -> None:
+    """Bring the bar to the epochs that all checkpoints together have."""
+    by_job = {job: epochs_of(files(out, name(job)).checkpoint) for job in jobs}
+    started = [job for job, done in by_job.items() if done]
+    if not started:
+        return
+    latest = max(started, key=lambda job: files(out, name(job)).checkpoint.stat().st_mtime_ns)
+    epoch = by_job[latest][-1]
+    bar.set_description(f"{latest.model} seed {latest.seed}", refresh=False)
+    rate = "" if epoch.rate is None else f", rate {epoch.rate:.1%}"
+    bar.set_postfix_str(
+        f"loss {epoch.loss:.3f}, validation {epoch.validation_accuracy:.1%}{rate}", refresh=False
+    )
+    bar.n = sum(map(len, by_job.values()))
+    bar.refresh()
+
+
+def epochs_of(checkpoint: Path) -> list[Epoch]:
+    """The epochs that a checkpoint has behind it; none if there is no file."""
+    if not checkpoint.is_file():
+        return []
+    return [Epoch(*epoch) for epoch in read_header(checkpoint)["epochs"]]

@@ -1,0 +1,84 @@
+"""Trained networks from the files of a run, without training and, for new files, without data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import DataError, InputError
+from spikern.data import encoded, load
+from spikern.layers.baseline import BASELINES
+from spikern.layers.description import rebuild
+from spikern.layers.network import Network
+from spikern.neurons.model import NeuronModel
+from spikern.train import checkpoint
+from spikern.train.trial import fresh_network
+
+SUFFIX = ".safetensors"
+
+
+def load_network(
+    path: str | Path,
+    model: str | None = None,
+    seed: int = 0,
+    neurons: Sequence[NeuronModel] = (),
+) -> Network:
+    """The trained network of a checkpoint, or of a model and seed in a run's folder.
+
+    It has the weights of the epoch that was best on validation. Neurons that are not in `NEURONS`
+    are passed as `neurons`. A checkpoint of version 0.1.0 does not say how its network is built;
+    it is loaded where it lies, in the folder of its run, whose data set must be available.
+
+    Raises DataError where there is no such file or it is corrupt, InputError for an unknown model
+    or neuron.
+    """
+    path = Path(path)
+    file = path if path.suffix == SUFFIX else _checkpoint_of(path, model, seed)
+    if not file.is_file():
+        raise DataError(f"no checkpoint {file}; give a checkpoint, or the folder of a run")
+    tensors, header = checkpoint.read(file)
+    best = checkpoint.unpack("best", tensors)
+    if "network" in header:
+        return rebuild(header["network"], best, neurons).eval()
+    network = _built_by_run(file, best)
+    network.load_state_dict(best)
+    return network.eval()
+
+
+def _checkpoint_of(folder: Path, model: str | None, seed: int) -> Path:
+    """The checkpoint of a model and seed in a run's folder; without a name, of its only model."""
+    stems = [p.stem.rpartition("-") for p in sorted((folder / "jobs").glob(f"*-*{SUFFIX}"))]
+    names = list(dict.fromkeys(name for name, _, number in stems if number == str(seed)))
+    if not names:
+        raise DataError(f"no trained network of seed {seed} in {folder}; give a run's folder")
+    if model is None:
+        if len(names) > 1:
+            raise InputError(f"{folder} has several models, name one: {', '.join(names)}")
+        (model,) = names
+    check_choice("model of the run", model, names)
+    return folder / "jobs" / f"{model}-{seed}{SUFFIX}"
+
+
+def _built_by_run(file: Path, tensors: dict[str, Tensor]) -> Network:
+    """The network of a checkpoint of version 0.1.0, from settings.json and the weights' shapes."""
+    try:
+        settings: dict[str, Any] = json.loads((file.parent.parent / "settings.json").read_text())
+        dataset = load(settings["dataset"])
+        if settings["delta"] is not None:
+            dataset = encoded(dataset, settings["delta"])
+        answer, layers = settings["answer"], settings["layers"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file} does not say how its network is built, and it lies in no folder of a "
+            f"comparison ({error}); build the network and load the tensors named 'best' into it"
+        ) from error
+    model, _, seed = file.stem.rpartition("-")
+    weight = "rnn.weight_hh_l0" if model in BASELINES else "weight_ih_l0"
+    shape = tensors[f"body.{weight}"].shape
+    hidden = shape[1] if model in BASELINES else shape[0]
+    return fresh_network(model, hidden, dataset, int(seed), answer, layers)
