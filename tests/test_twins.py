@@ -228,16 +228,25 @@ def test_the_test_split_does_not_choose():
 
 def test_a_trainer_goes_on_from_its_checkpoint(tmp_path):
     train = trainer("GRU", dataset(), Training(epochs=2), folder=tmp_path)
-    first, again = train(4, 1), train(4, 1)
-    assert [p.name for p in tmp_path.iterdir()] == ["easy-GRU-4-1.safetensors"]
+    first = train(4, 1)
+    (path,) = tmp_path.iterdir()
+    assert path.name == "easy-GRU-4-1.safetensors"
+    written = path.stat().st_mtime_ns
+    again = train(4, 1)
+    assert path.stat().st_mtime_ns == written  # by an epoch that was trained again
     assert all(torch.equal(a, b) for a, b in zip(first[0].parameters(), again[0].parameters()))
     assert first.validation_accuracy == evaluate(again.network, dataset().validation).accuracy
 
 
 @pytest.mark.parametrize(
-    ("sizes", "seeds", "target"), [((), (0,), 0.5), ((4, 2), (0,), 0.5), ((2,), (), 0.5),
-                                   ((2,), (0,), 1.5)],
-)  # fmt: skip
-def test_a_bad_ladder_is_refused(sizes, seeds, target):
-    with pytest.raises(InputError):
+    ("sizes", "seeds", "target", "message"),
+    [
+        ((), (0,), 0.5, "sizes of a ladder rise"),
+        ((4, 2), (0,), 0.5, "sizes of a ladder rise"),
+        ((2,), (), 0.5, "at least one seed"),
+        ((2,), (0,), 1.5, "an accuracy in 0..1, got 1.5"),
+    ],
+)
+def test_a_bad_ladder_is_refused(sizes, seeds, target, message):
+    with pytest.raises(InputError, match=message):
         climb(trainer("RNN", dataset(), Training()), sizes, seeds, target, dataset())
