@@ -28,12 +28,16 @@ def plain_python(monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "_ready", set())
     monkeypatch.setattr(fused, "_sources", {})
 
-    def plant(where, right, wrong):
+    def plant(where, right, wrong, name=None):
+        """Have `where` write another text, for the neuron of one name alone if one is given."""
         original = where.source
 
-        def planted(*args, **settings):
-            text = original(*args, **settings)
-            assert right in text
+        def planted(neuron, *args, **settings):
+            text = original(neuron, *args, **settings)
+            if name is not None and neuron.name != name:
+                return text
+            if right not in text:
+                raise LookupError(f"{where.__name__}.source does not write {right!r}")
             return text.replace(right, wrong)
 
         monkeypatch.setattr(where, "source", planted)

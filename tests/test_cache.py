@@ -53,9 +53,12 @@ def test_processes_at_the_same_time_and_after_each_other(tmp_path):
 
 def test_what_a_crash_or_another_numba_left_costs_a_compilation(tmp_path):
     finish(start(tmp_path))
-    for index in tmp_path.glob("__pycache__/*.nbi"):
+    indices = list(tmp_path.glob("__pycache__/*.nbi"))
+    assert indices
+    for index in indices:
         index.write_bytes(index.read_bytes()[:7])
     finish(start(tmp_path))
+    assert all(len(index.read_bytes()) > 7 for index in indices)
     _, said = finish(start(tmp_path))
     assert said == ""
     module = next(tmp_path.glob("*.py"))
@@ -82,12 +85,16 @@ def test_a_disk_that_fills_up_while_numba_saves(tmp_path, monkeypatch):
     )
     module = cache.load(text)
 
+    tried = []
+
     def full(*_):
+        tried.append(True)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(module.twice._cache), "save_overload", full)
     twice = cache.function(cache.name_of(text), "twice", "float64(float64)", "")
     assert twice(3.0) == 6.0
+    assert tried
 
 
 def test_the_kernels_can_be_read():

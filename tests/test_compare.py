@@ -53,6 +53,7 @@ def test_report_is_self_contained(finished):
 
 def test_finished_jobs_are_not_done_again(finished, capsys):
     before = {p: p.stat().st_mtime_ns for p in (finished / "jobs").iterdir()}
+    assert len([path for path in before if path.suffix == ".json"]) == 4
     models = ["--models", "ALIF", "LSTM", *QUICK, "--out", str(finished), "--resume"]
     main(["compare", "digits", *models])
     assert {p: p.stat().st_mtime_ns for p in (finished / "jobs").iterdir()} == before

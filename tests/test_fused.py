@@ -187,9 +187,10 @@ def test_a_network_as_one_stack_is_its_layers_one_after_the_other():
 def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
     layer = SpikingRNN("LIF", 40, 17, engine="fused")
     x = torch.randn(30, 4, 40, generator=torch.Generator().manual_seed(0))
-    assert arrays.listed(x) is None
     found, out, _ = gradients(layer, x)
+    assert arrays.listed(x) is None
     expected, reference, _ = gradients(with_engine(layer, "reference"), x)
+    assert out.any()
     assert torch.equal(out, reference)
     assert_close_by_name(found, expected, 1e-4)
 
@@ -200,6 +201,7 @@ def test_random_weights_part_from_the_reference_only_at_threshold():
     x = events(100, 8, 20)
     out, _ = layer(x)
     reference, _ = with_engine(layer, "reference")(x)
+    assert 0.005 < out.mean() < 0.5
     differing = (out != reference).any(2)
     for sample in range(8):
         steps = differing[:, sample].nonzero()
@@ -252,13 +254,16 @@ def test_what_buffers_held_before_never_shows(monkeypatch):
     layer = dyadic_layer("ALIF", 6, 17, layers=2)
     x, lengths = events(20, 5, 6), torch.tensor([20, 3, 16, 17, 1])
     expected, out, after = gradients(layer, x, lengths)
+    kinds = set()
 
     def poisoned(*shape, dtype=torch.float32):
+        kinds.add(dtype)
         fill = float("nan") if dtype.is_floating_point else -1
         return torch.full(shape, fill, dtype=dtype)
 
     monkeypatch.setattr(checks, "allocate", poisoned)
     found, again, after_again = gradients(layer, x, lengths)
+    assert kinds == {torch.float32, torch.int32, torch.int64}
     assert torch.equal(out, again)
     assert all(torch.equal(a, b) for a, b in zip(after, after_again))
     assert all(torch.equal(v, found[k]) for k, v in expected.items())

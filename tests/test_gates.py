@@ -43,7 +43,7 @@ FAULTS = {
     "fires at threshold": ("z = truth(u > f32(0.0))", "z = truth(u >= f32(0.0))"),
     "state leaks between samples": ("S_v[q, h] = start[0, low + q, h]", "S_v[q, h] = S_v[0, h]"),
     "recurrence forgotten": ("add_rows(acc, w_rec, rows, 0, n)", "pass"),
-    "recurrent gradient forgotten": ("add_dots(G_z, q, w_rec, rows, 0, n, di)", "pass"),
+    "recurrent gradient forgotten": ("add_dots(G_z, q, w_rec, rows, 0, n, di, q)", "pass"),
     "padding runs on": ("if t >= lengths[b]:", "if t > lengths[b]:"),
     "bias gradient twice": ("db[h] += y", "db[h] += f32(2.0) * y"),
     "initial spikes forgotten": ("add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)", "pass"),
@@ -86,7 +86,7 @@ STACK_FAULTS = {
 
 @pytest.mark.parametrize("fault", STACK_FAULTS)
 def test_a_fault_between_populations_is_rejected(fault, plain_python):
-    plain_python(kernels, *STACK_FAULTS[fault])
+    plain_python(kernels, *STACK_FAULTS[fault], "ALIF")  # a readout has most of these not
     with pytest.raises(AssertionError):
         stack_is_its_layers()
 
@@ -113,8 +113,24 @@ def test_without_the_compiler_the_kernels_say_the_same(name, plain_python):
     agree(dyadic_layer(name, 4, 5))
 
 
-def test_a_neuron_exactly_at_threshold_does_not_fire(plain_python):
-    silent_at_threshold(dyadic_layer("LIF", 4, 5))
+@pytest.mark.parametrize("name", ["LIF", "ALIF"])
+def test_a_neuron_exactly_at_threshold_does_not_fire(name, plain_python):
+    silent_at_threshold(dyadic_layer(name, 4, 5))
+
+
+def test_without_a_fault_every_gate_passes(plain_python):
+    stack_is_its_layers()
+    sparse_recurrence(0.03)
+    for model in (ALIF, EIF):
+        fused_agrees(model)
+        stream_agrees(model)
+
+
+@pytest.mark.parametrize("where", [kernels, stream_kernels], ids=lambda where: where.__name__)
+def test_a_fault_that_is_not_planted_is_no_answer_of_a_gate(where, plain_python):
+    plain_python(where, "a line of before", "pass")
+    with pytest.raises(LookupError, match=rf"{where.__name__}\.source .*'a line of before'"):
+        (fused_agrees if where is kernels else stream_agrees)(ALIF)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -132,22 +148,24 @@ def test_a_count_that_is_doubled_is_rejected(plain_python):
     assert right[0, 0] == int(x.sum()) * 5
     plain_python(stream_kernels, "a0 += n", "a0 += 2 * n")
     wrong = streaming.compile_stream(layer).run(x).additions
-    assert wrong[0, 0] != int(x.sum()) * 5
+    assert wrong[0, 0] == 2 * right[0, 0]
 
 
 def test_poisoned_scratch_never_shows(plain_python, monkeypatch):
     layer = dyadic_layer("ALIF", 4, 5)
     x = events(7, 3, 4)
     expected, out, _ = gradients(layer, x)
-    empty = np.empty
+    empty, kinds = np.empty, set()
 
     def poisoned(shape, dtype=float):
         made = empty(shape, dtype)
         made.fill(np.nan if np.issubdtype(dtype, np.floating) else 10**6)
+        kinds.add(made.dtype.kind)
         return made
 
     monkeypatch.setattr(np, "empty", poisoned)
     found, again, _ = gradients(layer, x)
+    assert kinds == {"f", "i"}
     assert torch.equal(out, again)
     assert all(torch.equal(v, found[k]) for k, v in expected.items())
 
@@ -323,6 +341,13 @@ def test_a_last_place_of_an_exponential_is_no_fault(plain_python):
     """Two units in the last place more than the exponential of the other engine."""
     plain_python(kernels, "return y * POWERS", "return y * f32(1.00000024) * POWERS")
     fused_agrees(EIF)
+
+
+def test_an_exponential_that_is_further_off_is_a_fault(plain_python):
+    """Else the test above would prove nothing."""
+    plain_python(kernels, "return y * POWERS", "return y * f32(1.01) * POWERS")
+    with pytest.raises(ContractError, match="agrees with the reference"):
+        fused_agrees(EIF)
 
 
 # Counts: each fault makes the count differ from brute force

@@ -58,7 +58,7 @@ def test_beyond_the_range_it_is_a_prediction():
     true = evaluate("power", POWER, [16 * SIZES[-1]])[0]
     assert outside.low < true < outside.high
     assert (outside.high - outside.low) / outside.y > (inside.high - inside.low) / inside.y
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="sizes are positive numbers"):
         predict(found, [-1.0])
 
 

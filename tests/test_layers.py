@@ -20,8 +20,9 @@ from spikern.train.calibration import calibrate, firing_rates
 def test_layouts_agree():
     torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 3, 8, num_layers=2)
-    x = torch.randn(20, 4, 3)
+    x = 20 * torch.randn(20, 4, 3)
     out, state = layer(x)
+    assert out[:, 0].any()
     twin = SpikingRNN("ALIF", 3, 8, num_layers=2, batch_first=True)
     twin.load_state_dict(layer.state_dict())
     assert torch.equal(twin(x.transpose(0, 1))[0], out.transpose(0, 1))
@@ -43,9 +44,11 @@ def test_names_are_torch_s():
 
 
 def test_deepcopy_and_pickle():
-    layer, x = SpikingRNN("LIF", 3, 8), torch.randn(9, 2, 3)
+    layer, x = SpikingRNN("LIF", 3, 8), 20 * torch.randn(9, 2, 3)
+    expected, _ = layer(x)
+    assert expected.any()
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert torch.equal(twin(x)[0], layer(x)[0])
+        assert torch.equal(twin(x)[0], expected)
 
 
 @pytest.mark.parametrize("enforce_sorted", [True, False])
@@ -118,14 +121,18 @@ def test_device_and_dtype():
     other = SpikingRNN("LIF", 3, 8, 2, recurrent=0.5, feedback=0.5)
     empty.to_empty(device="cpu").load_state_dict(other.state_dict())
     x = 20 * torch.randn(9, 2, 3)
-    assert torch.equal(empty(x)[0], other(x)[0])
+    expected, _ = other(x)
+    assert expected.any()
+    assert torch.equal(empty(x)[0], expected)
 
 
 def test_compile_before_the_first_call(monkeypatch):
     monkeypatch.setattr(fused, "_sources", {})  # as in a fresh process
     layer, x = SpikingRNN("LIF", 3, 8, 2, feedback=0.5), 20 * torch.randn(9, 2, 3)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
-    assert torch.equal(compiled(x)[0], layer(x)[0])
+    expected, _ = layer(x)
+    assert expected.any()
+    assert torch.equal(compiled(x)[0], expected)
 
 
 def learn(rnn):
@@ -177,16 +184,16 @@ def test_a_fresh_network_fires_at_a_few_per_cent(neuron, features, power):
         if power == 1
         else (torch.rand(200, 8, features) < power) + 0.0
     )
-    for rate in firing_rates(layer.run(x).spikes, x):
-        assert 0.005 < rate < 0.15
+    low, high = sorted(firing_rates(layer.run(x).spikes, x))
+    assert 0.005 < low <= high < 0.15
 
 
 def test_calibration_meets_its_rate():
     torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 1, 64, num_layers=2)
     x = 5 + torch.rand(100, 16, 1)
-    for rate in calibrate(layer, x, rate=0.05):
-        assert 0.04 < rate < 0.06
+    low, high = sorted(calibrate(layer, x, rate=0.05))
+    assert 0.04 < low <= high < 0.06
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

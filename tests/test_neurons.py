@@ -132,6 +132,7 @@ def test_against_an_independent_simulation(name):
             else:
                 # each step rounds at 1e-16; resets and leaks keep that from growing 1e6 times
                 np.testing.assert_allclose(value[0].numpy(), expected, rtol=1e-10, atol=1e-10)
+                assert np.isfinite(expected).all()  # NaN would be equal to NaN here
         fired += float(out.mean()) / steps
     assert not model.spikes or 0.02 < fired < 0.5
 

@@ -45,6 +45,7 @@ def test_layers_come_back_bit_for_bit(tmp_path, model, recurrent, bias):
     again = from_nir(read_nir(tmp_path / "layer.nir"), engine="reference")
     x = drive()
     expected, _ = layer.unroll(x)
+    assert len(again) == 2
     for k, one in enumerate(again):
         x, _ = one(x)
         assert 0.001 < x.mean() < 0.9

@@ -277,8 +277,10 @@ def test_the_schema_rejects_a_broken_one(path: tuple[Any, ...], value: object) -
     for key in path[:-1]:
         where = where[key]
     where[path[-1]] = value
-    with pytest.raises(jsonschema.ValidationError):
+    with pytest.raises(jsonschema.ValidationError) as refused:
         jsonschema.validate(broken, SCHEMA)
+    at = tuple(refused.value.absolute_path)
+    assert at == (path[:-1] if path[-1] == "extra" else path)
 
 
 def test_every_field_of_the_schema_is_described() -> None:

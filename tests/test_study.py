@@ -23,7 +23,6 @@ from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
 from spikern.data.dataset import encoded
 from spikern.data.files import FOLDER
-from spikern.plot import study
 from spikern.plot.comparison import Look
 from spikern.report import markdown
 from spikern.report.markdown import filled
@@ -32,6 +31,7 @@ from spikern.studies.jobs import canonical, files, key
 from spikern.studies.lock import claim, died
 from spikern.studies.results import grown, laws
 from spikern.studies.trainings import TrainingJob, prepare, train_and_disturb, validate
+from spikern.train.checkpoint import read
 from spikern.train.loop import Training, fit
 from spikern.train.trial import fresh_network, train_and_test
 
@@ -59,10 +59,18 @@ class Loose:
 
 
 @pytest.mark.parametrize(
-    "config", [Loose(1), {"n": 1}, Job, Job(float("nan")), Job(1, does=HERE), Job(1, does={1})]
+    ("config", "message"),
+    [
+        (Loose(1), "an instance of a frozen dataclass"),
+        ({"n": 1}, "an instance of a frozen dataclass"),
+        (Job, "an instance of a frozen dataclass"),
+        (Job(float("nan")), "not JSON compliant"),
+        (Job(1, does=HERE), "Path is not JSON serializable"),
+        (Job(1, does={1}), "set is not JSON serializable"),
+    ],
 )
-def test_only_frozen_and_plain_configs(config):
-    with pytest.raises(InputError):
+def test_only_frozen_and_plain_configs(config, message):
+    with pytest.raises(InputError, match=message):
         key(config)
 
 
@@ -196,7 +204,10 @@ def test_a_killed_training_resumes_to_the_same(tmp_path):
     class Killed(BaseException):
         pass
 
+    seen = []
+
     def kill(epoch):
+        seen.append(epoch)
         raise Killed
 
     dataset = load("digits")
@@ -204,6 +215,9 @@ def test_a_killed_training_resumes_to_the_same(tmp_path):
     with pytest.raises(Killed):
         fit(fresh_network("LIF", 8, dataset, 0), dataset, job.training, 0, checkpoint, kill)
     runner.run(digits, [job], tmp_path / "broken", **quiet)
+    epochs = read(checkpoint)[1]["epochs"]
+    assert len(epochs) == 2
+    assert epochs[0] == list(*seen)  # with its seconds: it was not trained again
     assert studies.read_results([job], tmp_path / "broken") == studies.read_results(
         [job], tmp_path / "whole"
     )
@@ -267,20 +281,23 @@ def test_disturbances_by_the_number(trained):
     assert abs(int(kept.x.count_nonzero()) - 0.75 * count) < 4 * (count * 0.75 * 0.25) ** 0.5
     difference = robustness.noisy(dataset.test, 0.5, seed=0).x - dataset.test.x
     assert float(difference.std()) == pytest.approx(0.5, rel=0.02)  # 23,000 draws: 0.5 %
-    for disturb, level in ((robustness.dropped, 1.5), (robustness.noisy, -1.0)):
-        with pytest.raises(InputError):
+    for disturb, level, message in (
+        (robustness.dropped, 1.5, "the share of dropped events lies in"),
+        (robustness.noisy, -1.0, "noise must be 0 or more"),
+    ):
+        with pytest.raises(InputError, match=message):
             disturb(events, level, 0)
 
 
 def test_figures_take_an_axis_and_return_it():
     looks = {"LIF": Look("#0b62a8", "o", "-")}
     axis = Figure().add_subplot()
-    drawn = study.frontier(axis, {"LIF": [(1e3, 0.8), (2e3, 0.9), (3e3, 0.85)]}, looks)
+    drawn = frontier(axis, {"LIF": [(1e3, 0.8), (2e3, 0.9), (3e3, 0.85)]}, looks)
     assert drawn is axis
     assert list(axis.lines[1].get_xdata()) == [1e3, 2e3]
     sizes = [1e3, 2e3, 4e3, 8e3]
     found = scaling.fit(sizes, [[0.1 + 9 / n] * 3 for n in sizes], refits=3)
-    axis = study.growth(Figure().add_subplot(), "LIF", found, looks["LIF"])
+    axis = growth(Figure().add_subplot(), "LIF", found, looks["LIF"])
     assert [text.get_text() for text in axis.texts] == ["prediction"]
     assert axis.lines[-1].get_linestyle() == ":"
 

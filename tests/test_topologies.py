@@ -238,8 +238,8 @@ def test_feedback_is_recorded_by_layer():
 def test_a_fresh_network_with_feedback_is_calibrated():
     torch.manual_seed(0)
     layer = SpikingRNN("LIF", 4, 64, 2, feedback=0.2)
-    for rate in calibrate(layer, torch.rand(100, 8, 4)):
-        assert 0.04 < rate < 0.06
+    low, high = sorted(calibrate(layer, torch.rand(100, 8, 4)))
+    assert 0.04 < low <= high < 0.06
 
 
 def test_a_share_is_exact():
@@ -325,6 +325,7 @@ def test_training_with_dropout_resumes_bit_for_bit(tmp_path):
             fit(network, digits, settings, 0, tmp_path / name, stop_after(epochs))
         except KeyboardInterrupt:
             return trained(2, name)
+        assert epochs == 2  # one epoch is broken off
         return network.state_dict()
 
     def stop_after(epochs):

@@ -79,7 +79,10 @@ def test_interrupted_and_resumed_equals_unbroken(tmp_path, model, stop_after):
     class Killed(Exception):
         pass
 
+    seen = []
+
     def kill(epoch):
+        seen.append(epoch)
         if epoch.epoch == stop_after:
             raise Killed
 
@@ -87,6 +90,7 @@ def test_interrupted_and_resumed_equals_unbroken(tmp_path, model, stop_after):
     with pytest.raises(Killed):
         trained(model, checkpoint=path, report=kill)
     resumed, history = trained(model, checkpoint=path)
+    assert history.epochs[:stop_after] == seen  # with their seconds: these were not trained again
     unbroken, whole = trained(model)
     assert same(resumed, unbroken)
     assert without_time(history) == without_time(whole)
@@ -107,6 +111,7 @@ def test_killed_process_resumes_bit_for_bit(tmp_path):
         time.sleep(0.05)
     process.kill()
     process.wait()
+    assert checkpoint.exists()
     assert not (broken / "results.json").exists()
     subprocess.run([*command, str(broken), "--resume"], check=True, capture_output=True)
     subprocess.run([*command, str(whole)], check=True, capture_output=True)

@@ -248,8 +248,14 @@ def test_a_finished_training_is_not_done_again(easy, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "target"), [((), 0.5), ((4, 2), 0.5), ((0, 2), 0.5), ((2,), 1.5)]
+    ("sizes", "target", "message"),
+    [
+        ((), 0.5, "must grow"),
+        ((4, 2), 0.5, "must grow"),
+        ((0, 2), 0.5, "must grow"),
+        ((2,), 1.5, "an accuracy in 0..1, got 1.5"),
+    ],
 )
-def test_a_bad_search_is_refused(sizes, target, tmp_path):
-    with pytest.raises(InputError):
+def test_a_bad_search_is_refused(sizes, target, message, tmp_path):
+    with pytest.raises(InputError, match=message):
         search_size(TrainingJob("easy", "RNN", 0, Training()), sizes, target, tmp_path)
