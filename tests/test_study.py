@@ -24,6 +24,7 @@ from spikern.data import load
 from spikern.data.dataset import encoded
 from spikern.data.files import FOLDER
 from spikern.plot.comparison import Look
+from spikern.plot.study import frontier, growth
 from spikern.report import markdown
 from spikern.report.markdown import filled
 from spikern.studies import protocol, robustness, runner, scaling, table, trainings
