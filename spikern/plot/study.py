@@ -179,7 +179,7 @@ def _robust(axis: Axes, part: dict[str, Any], look: dict[str, Look], name: str) 
 
 def _growth(axis: Axes, part: dict[str, Any], look: dict[str, Look], against: results.Axis) -> Axes:
     """What is missed against size, with the fitted power law and its prediction."""
-    for model, (sizes, missed) in results.grown(part, against).items():
+    for model, (sizes, missed) in results.errors_by_size(part, against).items():
         growth(axis, model, fit(sizes, missed), look[model], results.BEYOND)
     bits = part["plan"]["measure"] == "bits"
     axis.set(xlabel=SIZES[against], ylabel="bits per answer" if bits else "1 - test accuracy")

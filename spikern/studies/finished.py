@@ -47,7 +47,7 @@ from spikern.train.trial import count_split
 
 
 class FinishedRun(NamedTuple):
-    """A folder's comparison with its data, one seed of it, and the models that are asked about."""
+    """The comparison in a folder, its data, one of its seeds, and the models to count."""
 
     folder: Path
     comparison: Comparison
@@ -68,8 +68,8 @@ class Model(NamedTuple):
 def open_run(path: Path, seed: int | None = None) -> FinishedRun:
     """The run in a folder of `spikern compare`, or in one checkpoint jobs/NAME-SEED.safetensors.
 
-    A folder is asked about one seed, None being its first; a checkpoint about its own model and
-    seed. Raises DataError if there is no finished run, InputError if it has no such seed.
+    `seed` selects one of a folder's seeds, None the first; a checkpoint has its own. Raises
+    DataError if there is no finished run, InputError if it has no such seed.
     """
     path = Path(path)
     if path.suffix == SUFFIX:
@@ -127,7 +127,7 @@ def trained(run: FinishedRun, name: str) -> Model:
 
 MILLISECONDS = 1e3
 BATCHES = (1, 64)
-"""Samples at a time, where times are measured."""
+"""Batch sizes at which times are measured."""
 
 
 @processes.one_thread()
@@ -138,9 +138,9 @@ def count_run(
     climb: bool = False,
     measured: bool = False,
 ) -> dict[str, Any]:
-    """Everything of count.json; `against` names the standard models to compare with, none: all.
+    """The content of count.json; `against` names the standard models to compare with, none: all.
 
-    `climb` trains standard models of other sizes, `measured` times all on this machine.
+    `climb` also trains standard models of smaller sizes, `measured` times all on this machine.
     Raises InputError on a model that is not in the run or not a standard one.
     """
     started = time.perf_counter()
@@ -180,7 +180,7 @@ def count_run(
 
 
 def wanted(run: FinishedRun, against: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The models to reload, and which of them are the standard ones to compare with."""
+    """The models to load, and the standard ones among them to compare with."""
     for name in against:
         check_choice("model of the run", name, run.comparison.models)
         if name not in BASELINES:
@@ -202,7 +202,7 @@ def described(model: Model, tables: Mapping[str, EnergyTable]) -> dict[str, Any]
 
 
 def equal(run: FinishedRun) -> str:
-    """In what the models of the run are brought together."""
+    """What the models of the run have in common: their parameters or their width."""
     return "parameters" if run.comparison.hidden is None else "width"
 
 
@@ -244,7 +244,7 @@ def times(
 ) -> dict[str, Any]:
     """The most accurate spiking network timed beside its twins, interleaved, on one thread."""
     if not spiking:
-        raise InputError("times are measured beside a spiking network; none was asked about")
+        raise InputError("times are measured beside a spiking network; name one")
     model = best(spiking)
     entered = [Contestant(model.name, "", model.network)]
     entered += [Contestant(m.name, equal(run), m.network) for m in standards]
@@ -265,7 +265,7 @@ def times(
 
 BITS = 8
 FINE_TUNING = 4
-"""A pruned twin is trained on for a quarter of the epochs that it had."""
+"""A pruned twin is fine-tuned for the epochs of its training divided by this."""
 Measure = Callable[[Network, Split], Int8]
 
 
@@ -306,7 +306,7 @@ def as_sparse(
 ) -> dict[str, Any]:
     """The standard network pruned to the spiking one's connection density, and the statement.
 
-    A spiking network that is fully connected leaves nothing to prune, and says so.
+    For a fully connected spiking network nothing is pruned, and "why" says so.
     """
     kept = density(spiking.network)
     pair = {"spiking": spiking.name, "twin": standard.name, "density": kept}
@@ -323,7 +323,7 @@ def as_sparse(
 
 
 def as_accurate(spiking: Model, standards: Sequence[Model]) -> dict[str, Any]:
-    """Which standard networks of the run answer the test split at least as well."""
+    """The standard networks of the run that are at least as accurate on the test split."""
     target = spiking.result["test_accuracy"]
     others = {m.name: m.result["test_accuracy"] for m in standards}
     return {

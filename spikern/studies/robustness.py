@@ -1,4 +1,4 @@
-"""How much a trained network bears: noise on its input, events dropped, weights disturbed.
+"""Robustness of a trained network to input noise, dropped events and disturbed weights.
 
 Every disturbance is a pure function of what it disturbs, a level and a seed; level 0 changes
 nothing.
