@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
 
 Answer = Literal["every_step", "mean", "last"]
+Form = Callable[[Tensor, Tensor | None], Tensor]
+"""(steps (T, B, C), lengths (B,)) -> the answer."""
 TOLERANCE = 0.05
 SETTINGS = (
     *("dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional", "skip"),
@@ -74,10 +77,17 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def run(
-        self, x: Input, state: Any = None, lengths: Tensor | None = None
+        self,
+        x: Input,
+        state: Any = None,
+        lengths: Tensor | None = None,
+        answer: Answer | None = None,
     ) -> tuple[Activity, Any]:
-        """One forward pass with what it did, and the state of body and readout."""
-        body, readout = self.body, self.readout
+        """One forward pass with what it did, and the state of body and readout.
+
+        `answer` is the form of the logits, by default the network's own.
+        """
+        body, readout, form = self.body, self.readout, ANSWERS[answer or self.answer]
         inner, outer = (None, None) if state is None else state
         spikes: list[Tensor] = []
         if not isinstance(body, SpikingRNN):
@@ -88,17 +98,23 @@ class Network(nn.Module):
             and body.chains
             and readout.chains
         ):
-            return self._as_one(body, readout, x, (inner, outer), lengths)
+            return self._as_one(body, readout, x, (inner, outer), lengths, form)
         else:
             made = body.run(x, inner, lengths)
             out, inner, spikes = made.out, body.after(made), made.spikes
         if isinstance(readout, Readout):
             steps, outer = readout(out, outer, lengths)
-            return Activity(ANSWERS[self.answer](steps, lengths), spikes), (inner, outer)
-        return Activity(readout(ANSWERS[self.answer](out, lengths)), spikes), (inner, outer)
+            return Activity(form(steps, lengths), spikes), (inner, outer)
+        return Activity(readout(form(out, lengths)), spikes), (inner, outer)
 
     def _as_one(
-        self, body: SpikingRNN, readout: Readout, x: Input, state: Any, lengths: Tensor | None
+        self,
+        body: SpikingRNN,
+        readout: Readout,
+        x: Input,
+        state: Any,
+        lengths: Tensor | None,
+        form: Form,
     ) -> tuple[Activity, Any]:
         """Body and readout as one stack, so that no spike train between them is made dense."""
         inner, outer = state
@@ -117,7 +133,7 @@ class Network(nn.Module):
             body.stacked(made.states[: body.num_layers]),
             readout.stacked(made.states[body.num_layers :]),
         )
-        return Activity(ANSWERS[self.answer](made.out, lengths), made.spikes), after
+        return Activity(form(made.out, lengths), made.spikes), after
 
     def hidden(self, x: Input, lengths: Tensor | None = None) -> list[Tensor]:
         """The output of every hidden layer (T, B, H); of a standard network that of the last."""
