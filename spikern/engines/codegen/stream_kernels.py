@@ -151,8 +151,8 @@ elif plan[{k}, RECURRENT] > 0:
 
 def source(models: Sequence[NeuronModel]) -> str:
     """The text of a module that advances this stack of neurons."""
-    columns = ", ".join(column.name for column in Column)
-    body = f'\n{columns} = range({len(Column)})\n"""Columns of the plan."""\n'
+    columns = "".join(f"{column.name} = {column.value}\n" for column in Column)
+    body = f"\n# Columns of the plan\n{columns}"
     carve: list[str] = []
     populations: list[str] = []
     begin: list[str] = []
