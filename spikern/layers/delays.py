@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from spikern._utils.errors import InputError
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Outcome, Population
+from spikern.engines.population import Population, RunResult
 from spikern.events.trains import Events
 from spikern.layers import layout
 from spikern.layers.checks import check_input, check_lengths
@@ -290,7 +290,7 @@ def run_late(
     line: Tensor,
     below: Axons | None,
     own: Axons | None,
-) -> Outcome:
+) -> RunResult:
     """Run a population on x (T, B, F) that arrives by `below` and hears itself by `own`.
 
     line (D, B, A) holds the last D values of x where `below` is one, then of its own spikes where
@@ -305,7 +305,7 @@ def run_late(
     else:
         made = _by_steps(engine, population, state, x, lengths, inside, own)
         sent.append(made.out)
-    return made._replace(line=under_way(line, torch.cat(sent, 2), lengths))
+    return made._replace(delay_buffer=under_way(line, torch.cat(sent, 2), lengths))
 
 
 def _by_steps(
@@ -316,7 +316,7 @@ def _by_steps(
     lengths: Tensor | None,
     line: Tensor,
     own: Axons,
-) -> Outcome:
+) -> RunResult:
     """As many steps at a time as the shortest axon is long."""
     outs: list[Tensor] = []
     spikes: list[Tensor] = []
@@ -331,4 +331,4 @@ def _by_steps(
         outs.append(made.out)
         spikes.append(made.spikes[0])
         line = torch.cat([line, made.out])[len(part) :]
-    return Outcome(torch.cat(outs), [state], [torch.stack(spikes).sum(0)])
+    return RunResult(torch.cat(outs), [state], [torch.stack(spikes).sum(0)])

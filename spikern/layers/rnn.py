@@ -16,13 +16,13 @@ from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.population import (
     Bundle,
     Input,
-    Outcome,
     Population,
-    apart,
+    RunResult,
     dense,
-    existing,
-    merged,
-    together,
+    existing_weights,
+    merge,
+    merge_states,
+    split_result,
 )
 from spikern.layers import connectivity, init, layout
 from spikern.layers.checks import check_input, check_lengths, check_state
@@ -253,7 +253,7 @@ class Weights(nn.Module):
             Bundle(getattr(self, f"weight_fb_{name}"), getattr(self, f"links_fb_{name}"))
             for name in self.names[:-1]
         ]
-        return [merged(single, bundles)]
+        return [merge(single, bundles)]
 
     def _population(self, index: int, name: str) -> Population:
         """One population; a recurrence that takes several steps is an input like others."""
@@ -261,7 +261,7 @@ class Weights(nn.Module):
         weight = getattr(self, f"weight_hh_{name}") if self.recurrent else None
         links = getattr(self, f"links_hh_{name}") if self.recurrent else None
         if weight is not None and self.recurrent_delay > 1:
-            heard, weight, links = [*heard, existing(weight, links)], None, None
+            heard, weight, links = [*heard, existing_weights(weight, links)], None, None
         return Population(
             self.neuron,
             self.surrogate,
@@ -406,10 +406,10 @@ class SpikingRNN(Weights):
         """The states of all populations as one, each field (L, B, H)."""
         return self.neuron.state(*(torch.stack(fields) for fields in zip(*states)))
 
-    def after(self, made: Outcome) -> State:
+    def after(self, made: RunResult) -> State:
         """The state of the layers after a run: that of all populations, and what is under way."""
         state, kind = self.stacked(made.states), self._form()[0]
-        return state if made.line is None else kind(*state, made.line)
+        return state if made.delay_buffer is None else kind(*state, made.delay_buffer)
 
     def unroll(
         self, x: Input, state: State = None, lengths: Tensor | None = None
@@ -418,7 +418,7 @@ class SpikingRNN(Weights):
         outputs, made = self._each(x, *self._start(x, state, lengths), lengths)
         return outputs, self.after(made)
 
-    def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> Outcome:
+    def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> RunResult:
         """All layers at once on x (T, B, F): the last one's output, states, spikes by neuron."""
         states, line = self._start(x, state, lengths)
         if self.chains:
@@ -427,7 +427,7 @@ class SpikingRNN(Weights):
 
     def _each(
         self, x: Input, states: list[State], line: Tensor | None, lengths: Tensor | None
-    ) -> tuple[list[Tensor], Outcome]:
+    ) -> tuple[list[Tensor], RunResult]:
         """The output of every layer, and what all of them did."""
         if self.feedback:
             return self._together(x, states, lengths)
@@ -435,18 +435,18 @@ class SpikingRNN(Weights):
 
     def _together(
         self, x: Input, states: list[State], lengths: Tensor | None
-    ) -> tuple[list[Tensor], Outcome]:
+    ) -> tuple[list[Tensor], RunResult]:
         """The output of every layer of a network with feedback, and what it did."""
-        whole = [together(states)]
+        whole = [merge_states(states)]
         made = run_stack(self.engine, self.populations(), whole, x, lengths)
-        return apart(made, self.num_layers)
+        return split_result(made, self.num_layers)
 
     def _one_by_one(
         self, x: Input, states: list[State], line: Tensor | None, lengths: Tensor | None
-    ) -> tuple[list[Tensor], Outcome]:
+    ) -> tuple[list[Tensor], RunResult]:
         """The output of every layer, run for itself, and what all of them did."""
         outputs: list[Tensor] = []
-        mades: list[Outcome] = []
+        mades: list[RunResult] = []
         heard = [x]
         lines = [None] * len(states) if line is None else torch.split(line, self.lines, 2)
         each = iter(zip(self.names, self.populations(), states, lines))
@@ -466,8 +466,8 @@ class SpikingRNN(Weights):
             heard.append(outputs[-1])
             if self.drops and layer < self.num_layers - 1:
                 heard[-1] = functional.dropout(outputs[-1], self.dropout)
-        ends = [made.line for made in mades if made.line is not None]
-        return outputs, Outcome(
+        ends = [made.delay_buffer for made in mades if made.delay_buffer is not None]
+        return outputs, RunResult(
             outputs[-1],
             [state for made in mades for state in made.states],
             [total for made in mades for total in made.spikes],
@@ -482,7 +482,7 @@ class SpikingRNN(Weights):
         x: Input,
         lengths: Tensor | None,
         line: Tensor | None,
-    ) -> Outcome:
+    ) -> RunResult:
         """One population, with what is under way on its axons if they take time."""
         if line is None:
             return run_stack(self.engine, [population], [state], x, lengths)

@@ -9,18 +9,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.population import Population, is_linked, recurrence
-from spikern.engines.stream import Floats, LateStream, Steps, Stream, Streamed, Wires
+from spikern.engines.population import Population, is_sparse, recurrent_weights
+from spikern.engines.stream import (
+    Connections,
+    DelayedStream,
+    Floats,
+    Steps,
+    Stream,
+    StreamPopulation,
+)
 from spikern.layers.delays import Axons
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 
 
-def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
+def compile_stream(trained: SpikingRNN | Network) -> Stream | DelayedStream:
     """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout.
 
     Dropout does not act in it, and learned delays are whole steps. With delays or skip connections
-    it is a `LateStream`, which is slower, else a `Stream`. Raises UnsupportedError on anything
+    it is a `DelayedStream`, which is slower, else a `Stream`. Raises UnsupportedError on anything
     else, and on both directions.
     """
     parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
@@ -36,7 +43,7 @@ def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
             "be streamed; train with bidirectional=False"
         )
     if any(stack.late or (stack.skip and not stack.feedback) for stack in stacks):
-        return _late_stream(stacks)
+        return _delayed_stream(stacks)
     populations: list[Population] = []
     for stack in stacks:
         own = stack.populations()
@@ -46,20 +53,19 @@ def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
     return Stream([streamed(p) for p in populations], stacks[-1].hidden_size)
 
 
-def _late_stream(stacks: Sequence[SpikingRNN]) -> LateStream:
+def _delayed_stream(stacks: Sequence[SpikingRNN]) -> DelayedStream:
     """One population after the other, with the delays and skip connections between them."""
-    populations: list[Streamed] = []
-    wires: list[Wires] = []
+    populations: list[StreamPopulation] = []
+    connections: list[Connections] = []
     for stack in stacks:
-        base = len(wires)
+        base = len(connections)
         for name, p in zip(stack.names, stack.populations()):
-            hears = (
-                [len(wires), len(wires) - 1] if stack.skip and len(wires) > base else [len(wires)]
-            )
-            below, own = (_steps(getattr(stack, f"delay_{k}_{name}", None)) for k in ("ih", "hh"))
+            k = len(connections)
+            inputs = (k, k - 1) if stack.skip and k > base else (k,)
+            delays = (getattr(stack, f"delay_{kind}_{name}", None) for kind in ("ih", "hh"))
             populations.append(streamed(p))
-            wires.append(Wires(tuple(hears), stack.hidden_size, below, own))
-    return LateStream(populations, wires)
+            connections.append(Connections(inputs, stack.hidden_size, *map(_steps, delays)))
+    return DelayedStream(populations, connections)
 
 
 def _steps(axons: Axons | None) -> Steps | None:
@@ -72,16 +78,16 @@ def _reading_the_last(p: Population, width: int) -> Population:
     return p._replace(w_in=functional.pad(p.w_in, (width - p.w_in.shape[1], 0)))
 
 
-def streamed(p: Population) -> Streamed:
+def streamed(p: Population) -> StreamPopulation:
     """A population of tensors as one of arrays."""
-    w_rec = recurrence(p)
-    return Streamed(
+    w_rec = recurrent_weights(p)
+    return StreamPopulation(
         p.model,
         np.stack([_floats(c) for c in p.params]),
         _floats(p.w_in),
         None if w_rec is None else _floats(w_rec),
         np.zeros(len(p.w_in), np.float32) if p.bias is None else _floats(p.bias),
-        p.links.cpu().numpy() if p.links is not None and is_linked(p) else None,
+        p.synapses.cpu().numpy() if p.synapses is not None and is_sparse(p) else None,
     )
 
 
