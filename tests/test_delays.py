@@ -87,7 +87,7 @@ def loop(layer, x, lengths=None, more=0):
             out.append(torch.where(runs, z, torch.zeros_like(z)))
         heard.append(torch.stack(out))
         states.append(state)
-    return heard[1:], layer.stacked(states)
+    return heard[1:], layer.final_state(states)
 
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
@@ -118,7 +118,7 @@ def test_gradients_are_those_of_the_loop(settings):
     generator = torch.Generator().manual_seed(3)
     weigh = [torch.randn(v.shape, generator=generator) for v in (outputs[-1], *after)]
     loss = sum((v * w).sum() for v, w in zip((outputs[-1], *final), weigh))
-    if layer.late:
+    if layer.delayed:
         # the line is the last inputs and outputs, whose gradient is not in the loop above
         state = type(after)(*(torch.zeros_like(f) for f in after))
         loss = loss + (layer(x, state)[1].line * weigh[-1]).sum()
@@ -325,7 +325,7 @@ def test_build_gives_every_layer_its_axons():
         "body.delay_ih_l0.raw", "body.delay_hh_l0.raw", "body.delay_ih_l1.raw",
         "body.delay_hh_l1.raw", "readout.delay_ih_l0.raw",
     ]  # fmt: skip
-    assert not isinstance(build("LIF", 5, 9, 2, recurrent_delay=3).readout.late, Delay)
+    assert not build("LIF", 5, 9, 2, recurrent_delay=3).readout.delayed
     assert "delay=6, recurrent_delay=3, learn_delays=True" in repr(network.body)
 
 
@@ -486,7 +486,7 @@ def test_a_value_is_spread_by_the_triangle_and_kept_whole(sigma):
     if sigma == 0:
         delays = torch.arange(1, 7, dtype=torch.float64).unsqueeze(1)
         torch.testing.assert_close((kernel * delays).sum(0), position)
-    assert delay.nearest == 1 + int(kernel.detach().any(1).nonzero()[0])
+    assert delay.earliest == 1 + int(kernel.detach().any(1).nonzero()[0])
 
 
 def test_after_eval_a_learned_delay_is_a_fixed_one():
@@ -494,7 +494,7 @@ def test_after_eval_a_learned_delay_is_a_fixed_one():
     assert torch.equal(delay.steps, delay.position.round().long())
     assert torch.equal(delay(x, lengths=LENGTHS)[0], delay.fixed()(x, lengths=LENGTHS)[0])
     assert isinstance(delay.fixed(), Delay)
-    assert delay.nearest == int(delay.steps.min())
+    assert delay.earliest == int(delay.steps.min())
     spread, line = delay.train()(x)
     assert not torch.equal(spread, delay.eval()(x)[0])
     assert line.shape == (5, 3, 4)

@@ -68,7 +68,7 @@ def loop(layer, x, lengths=None):
                 runs = (t < lengths).unsqueeze(1)
             states[k] = model.state(*(torch.where(runs, n, s) for n, s in zip(after, states[k])))
             outputs[k].append(torch.where(runs, z, torch.zeros_like(z)))
-    return [torch.stack(out) for out in outputs], layer.stacked(states)
+    return [torch.stack(out) for out in outputs], layer.final_state(states)
 
 
 SHAPES = [
@@ -481,7 +481,7 @@ def test_merging_can_fail():
     layer, x = layer_with(2, feedback=True), events(25, 3, 5)
     population = layer.populations()[0]
     swapped = population._replace(w_rec=population.w_rec.roll(9, 1))
-    states = [together(layer.start(x, None, None))]
+    states = [together(layer.initial_states(None, x.shape[1])[0])]
     wrong = run_stack("reference", [swapped], states, x).out
     right = torch.cat(loop(layer, x)[0], -1)
     assert not torch.equal(wrong, right)

@@ -29,7 +29,7 @@ from spikern.cost.spiking import spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps, steps_in_play
 from spikern.layers.baseline import Baseline
-from spikern.layers.checks import check_input, check_lengths
+from spikern.layers.arguments import check_input, check_lengths
 from spikern.layers.delays import Axons, Delay, LearnedDelay
 from spikern.layers.network import ANSWERS, Network
 from spikern.layers.rnn import Readout, SpikingRNN

@@ -45,12 +45,12 @@ def spiking_layers(
         made = re.fullmatch(MADE_OF, name)
         if "weight" in name and (made is None or made[2] not in known):
             raise UnsupportedError(f"no count is known for what crosses {name} of a SpikingRNN")
-    if module.drops:
+    if module.drops_out:
         raise UnsupportedError(
             "dropout scales what reaches the next layer, so that it is no spike any more; "
             "count the network as it is used, after eval()"
         )
-    if module.spreads:
+    if module.spreads_delays:
         raise UnsupportedError(
             "while delays are learned a spike is spread over steps, so that it is no spike any "
             "more; count the network as it is used, after eval()"

@@ -386,3 +386,12 @@ def check_layout(events: Events) -> None:
             raise InputError(
                 f"expected {name} on {events.offsets.device} like offsets, got {found.device}"
             )
+
+
+def valid_steps(lengths: Tensor, steps: int) -> Tensor:
+    """Return which of `steps` steps belong to each sample: (T, B) bool, for lengths (B,).
+
+    >>> valid_steps(torch.tensor([1, 3]), 3).tolist()
+    [[True, True], [False, True], [False, True]]
+    """
+    return torch.arange(steps, device=lengths.device)[:, None] < lengths

@@ -58,7 +58,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
             ("feedback between layers", part.feedback),
             ("a layer backward in time", part.bidirectional),
             ("a skip connection", part.skip),
-            ("an axon that takes several steps", part.late),
+            ("an axon that takes several steps", part.delayed),
         ]:
             if has:
                 raise UnsupportedError(f"{what} is not written to NIR; only a chain of layers is")

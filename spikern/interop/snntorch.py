@@ -141,7 +141,7 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
         ("feedback", layer.feedback),
         ("bidirectional layers", layer.bidirectional),
         ("skip connections", layer.skip),
-        ("delays", layer.late),
+        ("delays", layer.delayed),
     ]:
         if has:
             raise UnsupportedError(f"snnTorch has no {what}: its cells run one after the other")
