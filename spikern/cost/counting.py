@@ -27,9 +27,10 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counts import Counts, Layer, Storage
 from spikern.cost.spiking import spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
-from spikern.cost.synapses import Signal, check_events, counted, last_steps, steps_in_play
-from spikern.layers.baseline import Baseline
+from spikern.cost.synapses import Signal, check_events, counted, last_steps
+from spikern.events import valid_steps
 from spikern.layers.arguments import check_input, check_lengths
+from spikern.layers.baseline import Baseline
 from spikern.layers.delays import Axons, Delay, LearnedDelay
 from spikern.layers.network import ANSWERS, Network
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -83,7 +84,7 @@ def count(
     if lengths is None:
         lengths = torch.full((batch,), steps)
     check_lengths(lengths, steps, batch)
-    in_play = steps_in_play(steps, lengths)
+    in_play = valid_steps(lengths.cpu(), steps)
     layers = []
     if events:
         check_events(x)
@@ -104,7 +105,7 @@ def walk(
     `last` says that nothing follows, so that a linear map is a readout.
     """
     lengths = given.lengths
-    in_play = steps_in_play(len(x.values), lengths)
+    in_play = valid_steps(lengths.cpu(), len(x.values))
     if isinstance(module, Network) and not prefix:
         return network(module, x, given)
     if isinstance(module, Baseline):
@@ -163,7 +164,7 @@ def network(model: Network, x: Signal, given: Given) -> tuple[list[Layer], Signa
         answered = averaging(model, model.readout.output_size, steps, lengths)
         return [*layers, *made, *answered], out
     once = model.answer != "every_step"
-    times = last_steps(steps, lengths) if once else steps_in_play(steps, lengths)
+    times = last_steps(steps, lengths) if once else valid_steps(lengths.cpu(), steps)
     answered = averaging(model, model.readout.in_features, steps, lengths)
     if answered:
         hidden = Signal(hidden.values, False, answered[0].name)
@@ -176,7 +177,7 @@ def averaging(model: Network, width: int, steps: int, lengths: Tensor) -> list[L
     """The mean over steps, if that is the answer: it adds from the second step on, then scales."""
     if model.answer != "mean":
         return []
-    uses = counted(steps_in_play(steps, lengths))
+    uses = counted(valid_steps(lengths.cpu(), steps))
     return [
         Layer(
             "mean",

@@ -20,15 +20,6 @@ class Signal(NamedTuple):
     source: str
 
 
-def steps_in_play(steps: int, lengths: Tensor) -> Tensor:
-    """Which samples still run at which step, (T, B).
-
-    >>> steps_in_play(3, torch.tensor([1, 3])).tolist()
-    [[True, True], [False, True], [False, True]]
-    """
-    return torch.arange(steps)[:, None] < lengths.cpu()
-
-
 def last_steps(steps: int, lengths: Tensor) -> Tensor:
     """Which samples have their last step when, (T, B)."""
     return torch.arange(steps)[:, None] == lengths.cpu() - 1

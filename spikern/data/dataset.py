@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spikern._utils.errors import InputError
 from spikern.events.encoders import delta
-from spikern.events.trains import Events
+from spikern.events.trains import Events, valid_steps
 
 UNLABELLED = -100
 """The label of a step that has none: the `ignore_index` of torch's cross entropy."""
@@ -127,7 +127,7 @@ class Dataset:
         def changed(part: Split) -> Split:
             if isinstance(part.x, Events):
                 raise InputError(f"{self.name} holds Events; encode tensors")
-            padding = ~valid_steps(part).unsqueeze(2)
+            padding = ~valid_steps(part.lengths, len(part.x)).unsqueeze(2)
             return replace(part, x=encode(part.x).masked_fill(padding, 0.0))
 
         return replace(
@@ -201,7 +201,7 @@ def check_shapes(where: str, split: Split, every_step: bool) -> None:
 def check_values(where: str, split: Split, classes: int, events: bool) -> None:
     """Finite input, zero padding, events where declared, labels within the classes."""
     y = split.y
-    padding = ~valid_steps(split)
+    padding = ~valid_steps(split.lengths, len(split.x))
     if isinstance(split.x, Events):
         values = split.x.values
         silent = bool((split.x.lengths <= split.lengths).all())
@@ -224,15 +224,6 @@ def check_values(where: str, split: Split, classes: int, events: bool) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise InputError(f"{where}: labels must lie in 0..{classes - 1}, got {low}..{high}")
-
-
-def valid_steps(split: Split) -> Tensor:
-    """Which steps belong to a sequence: (T, N) bool.
-
-    >>> valid_steps(Split(torch.zeros(3, 2, 1), torch.zeros(2), torch.tensor([3, 1]))).sum(0)
-    tensor([3, 1])
-    """
-    return torch.arange(split.x.shape[0])[:, None] < split.lengths
 
 
 def encoded(dataset: Dataset, threshold: float) -> Dataset:

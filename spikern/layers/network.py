@@ -130,7 +130,7 @@ class Network(nn.Module):
         return Activity(ANSWERS[self.answer](outcome.out, lengths), outcome.spikes), after
 
     def hidden(self, x: Input, lengths: Tensor | None = None) -> list[Tensor]:
-        """Return the output of every hidden layer (T, B, H); of a standard network, the last one."""
+        """Return the output of every hidden layer (T, B, H); of a standard one, the last."""
         if isinstance(self.body, SpikingRNN):
             return self.body.unroll(x, lengths=lengths)[0]
         return [self.body(x, None, lengths)[0]]

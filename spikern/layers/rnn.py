@@ -502,11 +502,12 @@ class SpikingRNN(nn.Module):
         return states, state.line if buffer_shape else None
 
     def final_state(self, states: Sequence[State], buffer: Tensor | None = None) -> State:
-        """Return the states of all populations, each field (B, H), and the buffer as one state."""
+        """Join the states of all populations, each field (B, H), and the buffer to one state."""
+        kind: Any = self.neuron.state
         fields = (torch.stack(values) for values in zip(*states))
         if buffer is None:
-            return self.neuron.state(*fields)
-        return delayed_state(self.neuron.state)(*fields, buffer)
+            return kind(*fields)
+        return delayed_state(kind)(*fields, buffer)
 
     def extra_repr(self) -> str:
         """The settings, the chosen engine among them."""

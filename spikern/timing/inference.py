@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError, SpikernError, UnsupportedError
 from spikern.data.dataset import Batch, Split
+from spikern.events import valid_steps
 from spikern.layers.network import Network
 from spikern.timing import energy_counters
 from spikern.timing.measurement import interleaved, threads
@@ -198,4 +199,4 @@ def valid(logits: NDArray[Any], batch: Batch) -> NDArray[np.bool_]:
     """Which answers count: all (B,), or of (T, B) those within the lengths."""
     if logits.ndim == 2:
         return np.ones(len(logits), np.bool_)
-    return np.arange(len(logits))[:, None] < batch.lengths.numpy()
+    return valid_steps(batch.lengths, len(logits)).numpy()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
-from spikern._utils.packages import package
+from spikern._utils.packages import require
 from spikern.data.dataset import Batch
 from spikern.interop.onnx import Logits, int8_graph, onnx_graph, session
 from spikern.layers.baseline import Baseline
@@ -139,7 +139,7 @@ def in_torch(logits: Logits, batches: Sequence[Batch]) -> list[Call]:
 
 def bound(graph: Any, network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """Calls of an ONNX graph with their buffers bound, which is faster than passing arrays."""
-    value = package("onnxruntime").OrtValue.ortvalue_from_numpy
+    value = require("onnxruntime", "bench").OrtValue.ortvalue_from_numpy
     made = session(graph, threads)
     readout: Any = network.readout
 

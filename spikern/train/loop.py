@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikern._utils.errors import DataError, DivergedError, InputError
-from spikern.data.dataset import Dataset, Split, valid_steps
+from spikern.data.dataset import Dataset, Split
+from spikern.events import valid_steps
 from spikern.layers.delays import narrow
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
@@ -194,7 +195,7 @@ def _train_epoch(
         batch = split.batch(indices)
         x = batch.x
         if training.input_noise:
-            valid = valid_steps(batch).unsqueeze(2)
+            valid = valid_steps(batch.lengths, len(x)).unsqueeze(2)
             x = x + training.input_noise * torch.randn(x.shape, generator=generator) * valid
         activity, _ = network.run(x, lengths=batch.lengths)
         loss = cross_entropy(activity.logits, batch.y)
