@@ -21,7 +21,6 @@ from spikern.engines import arrays, fused
 from spikern.engines.population import Population
 from spikern.engines.reference import run
 from spikern.events.trains import Events
-from spikern.layers import checks
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons import NEURONS
@@ -257,7 +256,8 @@ def test_what_buffers_held_before_never_shows(monkeypatch):
         fill = float("nan") if dtype.is_floating_point else -1
         return torch.full(shape, fill, dtype=dtype)
 
-    monkeypatch.setattr(checks, "allocate", poisoned)
+    monkeypatch.setattr(arrays, "allocate", poisoned)
+    monkeypatch.setattr(fused, "allocate", poisoned)
     found, again, after_again = gradients(layer, x, lengths)
     assert torch.equal(out, again)
     assert all(torch.equal(a, b) for a, b in zip(after, after_again))
