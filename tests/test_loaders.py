@@ -280,7 +280,7 @@ def spoken(folder, speakers=("ann", "ben", "cid", "dot")):
 def test_the_two_splits_of_the_spoken_digits(folder, monkeypatch):
     path = spoken(folder / "fsdd" / "recordings")
     recordings = fsdd.read(path)
-    own, held_out = fsdd.own_split(recordings), fsdd.speaker_split(recordings)
+    own, held_out = fsdd.official_split(recordings), fsdd.speaker_split(recordings)
     for parts in (own, held_out):
         assert sorted(np.concatenate(parts).tolist()) == list(range(560))
     assert {recordings.numbers[n] for n in own[2]} == set(range(5))

@@ -240,9 +240,3 @@ def snntorch_neuron(
         constants={field: CONSTANTS[field] for field in params._fields},
         source="snntorch 1.0.0",
     )
-
-
-SNNTORCH_LEAKY = snntorch_neuron("Leaky")
-SNNTORCH_RLEAKY = snntorch_neuron("RLeaky")
-SNNTORCH_RSYNAPTIC = snntorch_neuron("RSynaptic")
-"""The three cells with snnTorch's default reset: subtract, at the update after the spike."""

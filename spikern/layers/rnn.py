@@ -301,12 +301,12 @@ class SpikingRNN(nn.Module):
                 drive = BIAS_DRIVE if self.neuron.spikes else 0.0
                 init.draw_bias(getattr(self, f"bias_{name}"), response, drive)
             for kind in ("hh", "fb"):
-                weight = getattr(self, f"weight_{kind}_{name}", None)
-                if weight is not None:
-                    init.draw_weight(weight, response, TYPICAL_RATE, RECURRENT_DRIVE)
+                w_rec = getattr(self, f"weight_{kind}_{name}", None)
+                if w_rec is not None:
+                    init.draw_weight(w_rec, response, TYPICAL_RATE, RECURRENT_DRIVE)
                     synapses = getattr(self, f"links_{kind}_{name}")
                     if synapses is not None:
-                        keep_synapses(weight, synapses)
+                        keep_synapses(w_rec, synapses)
 
     def params(self, index: int) -> Params:
         """Return the constants in the equation of population `index`, each (H,), with gradients."""
