@@ -15,7 +15,7 @@ from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import reference
 from spikern.engines.population import existing
-from spikern.engines.stream_file import load_stream
+from spikern.engines.stream import load_stream
 from spikern.events.trains import Events
 from spikern.layers.delays import Delay, LearnedDelay, narrow
 from spikern.layers.network import Network, build

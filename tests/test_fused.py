@@ -186,7 +186,7 @@ def test_a_network_as_one_stack_is_its_layers_one_after_the_other():
 def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
     layer = SpikingRNN("LIF", 40, 17, engine="fused")
     x = torch.randn(30, 4, 40, generator=torch.Generator().manual_seed(0))
-    assert arrays.listed(x) is None
+    assert arrays.list_events(x) is None
     found, out, _ = gradients(layer, x)
     expected, reference, _ = gradients(with_engine(layer, "reference"), x)
     assert torch.equal(out, reference)
@@ -225,7 +225,7 @@ def test_random_weights_part_from_the_reference_only_at_threshold():
     ],
 )
 def test_blocks_are_few_where_weights_are_many_but_two_threads_have_work(batch, weights, blocks):
-    edges = arrays.edges_of(batch, weights)
+    edges = arrays.block_edges(batch, weights)
     assert (len(edges), edges[0], edges[-1]) == (blocks + 1, 0, batch)
 
 
@@ -271,7 +271,7 @@ def test_the_operator_keeps_torchs_contract():
     layer(x)
     (population,) = layer.populations()
     state = layer.neuron.state(*torch.zeros(2, 3, 17))
-    tensors = [t.detach() for t in fused._tensors(population, state)]
+    tensors = [t.detach() for t in fused.population_tensors(population, state)]
     tensors = [t.requires_grad_() if t.is_floating_point() else t for t in tensors]
     none = torch.empty(0)
     given = (x, none.long(), none.int(), none, torch.full((3,), 9), tensors)

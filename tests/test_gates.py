@@ -35,10 +35,10 @@ from spikern.testing import ContractError, check_neuron, fused_agrees, stays_fin
 FAULTS = {
     "reset gradient dropped": ("G_z[q, h] = bx_add_8", "G_z[q, h] = f32(0.0)"),
     "recurrence off by one": (
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)\n                        if linked:\n"
-        "                            add_to_links",
-        "n = list_kept(bits, t * batch + b, rows, 0)\n                        if linked:\n"
-        "                            add_to_links",
+        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)\n                        if sparse:\n"
+        "                            add_to_synapses",
+        "n = list_kept(bits, t * batch + b, rows, 0)\n                        if sparse:\n"
+        "                            add_to_synapses",
     ),
     "fires at threshold": ("z = truth(u > f32(0.0))", "z = truth(u >= f32(0.0))"),
     "state leaks between samples": ("S_v[q, h] = start[0, low + q, h]", "S_v[q, h] = S_v[0, h]"),
@@ -92,12 +92,16 @@ def test_a_fault_between_populations_is_rejected(fault, plain_python):
 
 
 LINK_FAULTS = {
-    "links forgotten": ("add_links(acc, at, to, links, rows, 0, n)", "pass"),
-    "first links forgotten": ("add_scaled_links(acc, at, to, links, rows, 0, n, S_z, q)", "pass"),
-    "gradient through links forgotten": (
-        "add_link_dots(G_z, q, at, to, links, rows, 0, n, di, q)", "pass",
+    "links forgotten": ("add_synapses(acc, begin, target, synapses, rows, 0, n)", "pass"),
+    "first links forgotten": (
+        "add_scaled_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)", "pass",
     ),
-    "gradient of links forgotten": ("add_to_links(d_link, at, to, rows, n, di, q)", "pass"),
+    "gradient through links forgotten": (
+        "add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)", "pass",
+    ),
+    "gradient of links forgotten": (
+        "add_to_synapses(d_synapse, begin, target, rows, n, di, q)", "pass",
+    ),
 }  # fmt: skip
 
 
@@ -321,7 +325,7 @@ def test_an_engine_that_disagrees_breaks_a_law(fault, model, plain_python):
 
 def test_a_last_place_of_an_exponential_is_no_fault(plain_python):
     """Two units in the last place more than the exponential of the other engine."""
-    plain_python(kernels, "return y * POWERS", "return y * f32(1.00000024) * POWERS")
+    plain_python(kernels, "= exponential(", "= f32(1.00000024) * exponential(")
     fused_agrees(EIF)
 
 

@@ -13,8 +13,8 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import existing, together
-from spikern.engines.stream_file import load_stream
+from spikern.engines.population import existing_weights, merge_states
+from spikern.engines.stream import load_stream
 from spikern.events.trains import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
@@ -57,10 +57,14 @@ def loop(layer, x, lengths=None):
                 beyond = x[t] if k == 1 else before[k - 2]
                 i = i + beyond @ getattr(layer, f"weight_sk_l{k}").T
             if layer.recurrent:
-                w = existing(getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}"))
+                w = existing_weights(
+                    getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}")
+                )
                 i = i + before[k] @ w.T
             if k < count - 1:
-                w = existing(getattr(layer, f"weight_fb_l{k}"), getattr(layer, f"links_fb_l{k}"))
+                w = existing_weights(
+                    getattr(layer, f"weight_fb_l{k}"), getattr(layer, f"links_fb_l{k}")
+                )
                 i = i + before[k + 1] @ w.T
             after, z = model.step(layer.params(k), states[k], i, spike(layer.surrogate))
             runs = torch.ones(x.shape[1], 1, dtype=torch.bool)
@@ -115,10 +119,10 @@ def test_feedback_has_the_gradients_of_the_loop(settings):
 
 def test_few_links_stay_few():
     """Only a sparse block matrix is kept as links; they are its synapses, in order."""
-    assert layer_with(4, 40, feedback=0.01, recurrent=0.01).populations()[0].links is None
+    assert layer_with(4, 40, feedback=0.01, recurrent=0.01).populations()[0].synapses is None
     small = layer_with(40, 3, recurrent="diagonal", feedback="diagonal").populations()[0]
-    assert len(small.links) == 40 * 3 + 39 * (3 + 9)
-    source, target = small.links.unbind(1)
+    assert len(small.synapses) == 40 * 3 + 39 * (3 + 9)
+    source, target = small.synapses.unbind(1)
     assert ((source * 120 + target).diff() > 0).all()
     rest = small.w_rec.detach().clone()
     rest[target, source] = 0.0
@@ -481,7 +485,7 @@ def test_merging_can_fail():
     layer, x = layer_with(2, feedback=True), events(25, 3, 5)
     population = layer.populations()[0]
     swapped = population._replace(w_rec=population.w_rec.roll(9, 1))
-    states = [together(layer.initial_states(None, x.shape[1])[0])]
+    states = [merge_states(layer.initial_states(None, x.shape[1])[0])]
     wrong = run_stack("reference", [swapped], states, x).out
     right = torch.cat(loop(layer, x)[0], -1)
     assert not torch.equal(wrong, right)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spikern.engines import fused, reference
-from spikern.engines.population import Input, Outcome, Population
+from spikern.engines.population import Input, Population, RunResult
 from spikern.neurons.model import State
 
 ENGINES = {"fused": fused.run_stack, "reference": reference.run_stack}
@@ -17,10 +17,10 @@ def run_stack(
     states: list[State],
     x: Input,
     lengths: Tensor | None = None,
-) -> Outcome:
+) -> RunResult:
     """Populations one above the other on an engine; those that do not fire are run by themselves.
 
-    x (T, B, F), lengths (B,); see `Population` and `Outcome`.
+    x (T, B, F), lengths (B,); see `Population` and `RunResult`.
     """
     first, arriving = 0, x
     finals: list[State] = []
@@ -34,4 +34,4 @@ def run_stack(
         finals += made.states
         spikes += made.spikes
         first = last + 1
-    return Outcome(made.out, finals, spikes)
+    return RunResult(made.out, finals, spikes)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Outcome, Population, dense
+from spikern.engines.population import Population, RunResult, dense
 from spikern.events.trains import valid_steps
 from spikern.layers.arguments import (
     LayerInput,
@@ -326,11 +326,11 @@ def run_delayed(
     buffer: Tensor,
     input_axons: Axons | None,
     recurrent_axons: Axons | None,
-) -> Outcome:
+) -> RunResult:
     """Run a population on x (T, B, F) with delays of its input, of its recurrence, or of both.
 
     buffer (D, B, A) holds the last D values of x if there are input axons, then those of the
-    population's spikes if there are recurrent axons. The outcome's `line` is the buffer after
+    population's spikes if there are recurrent axons. The result's `delay_buffer` is that after
     each sample's last step.
     """
     width = x.shape[2] if input_axons is not None else 0
@@ -339,13 +339,13 @@ def run_delayed(
     if input_axons is not None:
         x = input_axons.arrivals(torch.cat([input_buffer, x]), len(buffer), len(x))
     if recurrent_axons is None:
-        outcome = run_stack(engine, [population], [state], x, lengths)
+        result = run_stack(engine, [population], [state], x, lengths)
     else:
-        outcome = _run_in_blocks(
+        result = _run_in_blocks(
             engine, population, state, x, lengths, recurrent_buffer, recurrent_axons
         )
-        sent.append(outcome.out)
-    return outcome._replace(line=next_buffer(buffer, torch.cat(sent, 2), lengths))
+        sent.append(result.out)
+    return result._replace(delay_buffer=next_buffer(buffer, torch.cat(sent, 2), lengths))
 
 
 def _run_in_blocks(
@@ -356,7 +356,7 @@ def _run_in_blocks(
     lengths: Tensor | None,
     buffer: Tensor,
     axons: Axons,
-) -> Outcome:
+) -> RunResult:
     """Run a population with delayed recurrence, as many steps at a time as its shortest delay."""
     outs: list[Tensor] = []
     spikes: list[Tensor] = []
@@ -366,9 +366,9 @@ def _run_in_blocks(
         recurrent = axons.arrivals(buffer, len(buffer), len(part))
         left = None if lengths is None else (lengths - begin).clamp(0, len(part))
         both = torch.cat([part, recurrent], 2)
-        outcome = run_stack(engine, [population], [state], both, left)
-        (state,) = outcome.states
-        outs.append(outcome.out)
-        spikes.append(outcome.spikes[0])
-        buffer = torch.cat([buffer, outcome.out])[len(part) :]
-    return Outcome(torch.cat(outs), [state], [torch.stack(spikes).sum(0)])
+        result = run_stack(engine, [population], [state], both, left)
+        (state,) = result.states
+        outs.append(result.out)
+        spikes.append(result.spikes[0])
+        buffer = torch.cat([buffer, result.out])[len(part) :]
+    return RunResult(torch.cat(outs), [state], [torch.stack(spikes).sum(0)])

@@ -101,9 +101,9 @@ class Network(nn.Module):
         ):
             return self._run_as_one_stack(body, readout, x, (body_state, readout_state), lengths)
         else:
-            outcome = body.run(x, body_state, lengths)
-            out, spikes = outcome.out, outcome.spikes
-            body_state = body.final_state(outcome.states, outcome.line)
+            result = body.run(x, body_state, lengths)
+            out, spikes = result.out, result.spikes
+            body_state = body.final_state(result.states, result.delay_buffer)
         if isinstance(readout, Readout):
             steps, readout_state = readout(out, readout_state, lengths)
             return Activity(answer(steps, lengths), spikes), (body_state, readout_state)
@@ -122,12 +122,12 @@ class Network(nn.Module):
         below, _ = body.initial_states(state[0], x.shape[1])
         above, _ = readout.initial_states(state[1], x.shape[1])
         populations = [*body.populations(), *readout.populations()]
-        outcome = run_stack(body.engine, populations, [*below, *above], x, lengths)
+        result = run_stack(body.engine, populations, [*below, *above], x, lengths)
         after = (
-            body.final_state(outcome.states[: body.num_layers]),
-            readout.final_state(outcome.states[body.num_layers :]),
+            body.final_state(result.states[: body.num_layers]),
+            readout.final_state(result.states[body.num_layers :]),
         )
-        return Activity(ANSWERS[self.answer](outcome.out, lengths), outcome.spikes), after
+        return Activity(ANSWERS[self.answer](result.out, lengths), result.spikes), after
 
     def hidden(self, x: Input, lengths: Tensor | None = None) -> list[Tensor]:
         """Return the output of every hidden layer (T, B, H); of a standard one, the last."""

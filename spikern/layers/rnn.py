@@ -17,13 +17,13 @@ from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.population import (
     Bundle,
     Input,
-    Outcome,
     Population,
-    apart,
+    RunResult,
     dense,
-    existing,
-    merged,
-    together,
+    existing_weights,
+    merge,
+    merge_states,
+    split_result,
 )
 from spikern.layers import init
 from spikern.layers.arguments import (
@@ -327,7 +327,7 @@ class SpikingRNN(nn.Module):
             Bundle(getattr(self, f"weight_fb_{name}"), getattr(self, f"links_fb_{name}"))
             for name in self.names[:-1]
         ]
-        return [merged(populations, bundles)]
+        return [merge(populations, bundles)]
 
     def _population(self, index: int, name: str) -> Population:
         """Return one population; a recurrence with delays is an input like the others."""
@@ -335,7 +335,7 @@ class SpikingRNN(nn.Module):
         w_rec = getattr(self, f"weight_hh_{name}") if self.recurrent else None
         synapses = getattr(self, f"links_hh_{name}") if self.recurrent else None
         if w_rec is not None and self.recurrent_delay > 1:
-            inputs, w_rec, synapses = [*inputs, existing(w_rec, synapses)], None, None
+            inputs, w_rec, synapses = [*inputs, existing_weights(w_rec, synapses)], None, None
         return Population(
             self.neuron,
             self.surrogate,
@@ -390,11 +390,11 @@ class SpikingRNN(nn.Module):
             kind, shape, buffer_shape = self._state_layout()
             state = check_state(state, kind, shape, self.weight_ih_l0.dtype, **buffer_shape)
             state = kind(*(field.unsqueeze(1) for field in state))
-        outcome = self.run(batched, state, lengths)
-        after = self.final_state(outcome.states, outcome.line)
+        result = self.run(batched, state, lengths)
+        after = self.final_state(result.states, result.delay_buffer)
         if single:
             after = type(after)(*(field.squeeze(1) for field in after))
-        return to_layout_of(x, outcome.out, self.batch_first), after
+        return to_layout_of(x, result.out, self.batch_first), after
 
     def check_call(self, x: Input, lengths: Tensor | None) -> None:
         """Raise InputError on a wrong x (T, B, F) or lengths (B,)."""
@@ -402,7 +402,7 @@ class SpikingRNN(nn.Module):
         if lengths is not None:
             check_lengths(lengths, x.shape[0], x.shape[1])
 
-    def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> Outcome:
+    def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> RunResult:
         """Run all layers on x (T, B, F): the last one's output, states, spikes per neuron."""
         self.check_call(x, lengths)
         states, buffer = self.initial_states(state, x.shape[1])
@@ -416,18 +416,18 @@ class SpikingRNN(nn.Module):
         """Return the outputs of every layer, each (T, B, H), and the final state."""
         self.check_call(x, lengths)
         states, buffer = self.initial_states(state, x.shape[1])
-        outputs, outcome = self._run_layers(x, states, buffer, lengths)
-        return outputs, self.final_state(outcome.states, outcome.line)
+        outputs, result = self._run_layers(x, states, buffer, lengths)
+        return outputs, self.final_state(result.states, result.delay_buffer)
 
     def _run_layers(
         self, x: Input, states: list[State], buffer: Tensor | None, lengths: Tensor | None
-    ) -> tuple[list[Tensor], Outcome]:
-        """Return the output of every layer, and the outcome of all of them."""
+    ) -> tuple[list[Tensor], RunResult]:
+        """Return the output of every layer, and the result of all of them."""
         if self.feedback:
-            outcome = run_stack(self.engine, self.populations(), [together(states)], x, lengths)
-            return apart(outcome, self.num_layers)
+            result = run_stack(self.engine, self.populations(), [merge_states(states)], x, lengths)
+            return split_result(result, self.num_layers)
         outputs: list[Tensor] = []
-        outcomes: list[Outcome] = []
+        results: list[RunResult] = []
         inputs = [x]
         buffers: Sequence[Tensor | None] = [None] * len(states)
         if buffer is not None:
@@ -440,19 +440,19 @@ class SpikingRNN(nn.Module):
             sides = []
             for direction in range(self.directions):
                 arriving = reversed_in_time(dense(x), lengths) if direction else x
-                outcome = self._run_population(*next(populations), arriving, lengths)
-                out = outcome.out
+                result = self._run_population(*next(populations), arriving, lengths)
+                out = result.out
                 sides.append(reversed_in_time(out, lengths) if direction else out)
-                outcomes.append(outcome)
+                results.append(result)
             outputs.append(torch.cat(sides, -1) if self.bidirectional else sides[0])
             inputs.append(outputs[-1])
             if self.drops_out and layer < self.num_layers - 1:
                 inputs[-1] = functional.dropout(outputs[-1], self.dropout)
-        after = [outcome.line for outcome in outcomes if outcome.line is not None]
-        return outputs, Outcome(
+        after = [result.delay_buffer for result in results if result.delay_buffer is not None]
+        return outputs, RunResult(
             outputs[-1],
-            [state for outcome in outcomes for state in outcome.states],
-            [spikes for outcome in outcomes for spikes in outcome.spikes],
+            [state for result in results for state in result.states],
+            [spikes for result in results for spikes in result.spikes],
             torch.cat(after, 2) if after else None,
         )
 
@@ -464,7 +464,7 @@ class SpikingRNN(nn.Module):
         buffer: Tensor | None,
         x: Input,
         lengths: Tensor | None,
-    ) -> Outcome:
+    ) -> RunResult:
         """Run one population, with its buffer if it has delayed axons."""
         if buffer is None:
             return run_stack(self.engine, [population], [state], x, lengths)

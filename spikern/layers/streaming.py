@@ -9,19 +9,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.population import Population, is_linked, recurrence
-from spikern.engines.stream import Floats, LateStream, Steps, Stream, Streamed, Wires
+from spikern.engines.population import Population, is_sparse, recurrent_weights
+from spikern.engines.stream import (
+    Connections,
+    DelayedStream,
+    Floats,
+    Steps,
+    Stream,
+    StreamPopulation,
+)
 from spikern.layers.delays import Axons
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 
 
-def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
+def compile_stream(trained: SpikingRNN | Network) -> Stream | DelayedStream:
     """Compile a SpikingRNN, or a Network of a SpikingRNN and a Readout, for inference.
 
     The stream has no dropout, and learned delays are rounded to whole steps. With delays or skip
-    connections it is a `LateStream`, which is slower, else a `Stream`. Raises UnsupportedError on
-    bidirectional layers and on any other module.
+    connections it is a `DelayedStream`, which is slower, else a `Stream`. Raises UnsupportedError
+    on bidirectional layers and on any other module.
     """
     parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
     stacks = [stack for stack in parts if isinstance(stack, SpikingRNN)]
@@ -46,21 +53,23 @@ def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
     return Stream([_to_arrays(p) for p in populations], stacks[-1].hidden_size)
 
 
-def _delayed_stream(stacks: Sequence[SpikingRNN]) -> LateStream:
+def _delayed_stream(stacks: Sequence[SpikingRNN]) -> DelayedStream:
     """Compile one population after the other, with their delays and skip connections."""
-    populations: list[Streamed] = []
-    wires: list[Wires] = []
+    populations: list[StreamPopulation] = []
+    connections: list[Connections] = []
     for stack in stacks:
-        base = len(wires)
+        base = len(connections)
         for name, p in zip(stack.names, stack.populations()):
-            below = len(wires)
+            below = len(connections)
             sources = (below, below - 1) if stack.skip and below > base else (below,)
             input_delays, recurrent_delays = (
                 _delays(getattr(stack, f"delay_{kind}_{name}", None)) for kind in ("ih", "hh")
             )
             populations.append(_to_arrays(p))
-            wires.append(Wires(sources, stack.hidden_size, input_delays, recurrent_delays))
-    return LateStream(populations, wires)
+            connections.append(
+                Connections(sources, stack.hidden_size, input_delays, recurrent_delays)
+            )
+    return DelayedStream(populations, connections)
 
 
 def _delays(axons: Axons | None) -> Steps | None:
@@ -73,16 +82,16 @@ def _reads_last(p: Population, width: int) -> Population:
     return p._replace(w_in=functional.pad(p.w_in, (width - p.w_in.shape[1], 0)))
 
 
-def _to_arrays(p: Population) -> Streamed:
+def _to_arrays(p: Population) -> StreamPopulation:
     """Return the population with arrays in place of tensors."""
-    w_rec = recurrence(p)
-    return Streamed(
+    w_rec = recurrent_weights(p)
+    return StreamPopulation(
         p.model,
         np.stack([_floats(c) for c in p.params]),
         _floats(p.w_in),
         None if w_rec is None else _floats(w_rec),
         np.zeros(len(p.w_in), np.float32) if p.bias is None else _floats(p.bias),
-        p.links.cpu().numpy() if p.links is not None and is_linked(p) else None,
+        p.synapses.cpu().numpy() if p.synapses is not None and is_sparse(p) else None,
     )
 
 

@@ -65,14 +65,14 @@ def function(name: str, entry: str, signature: str, title: str) -> Any:
     with _LOCK:
         if (name, entry) not in _ready:
             _compile(name, entry, signature, title)
-            if not config.DISABLE_JIT:  # type: ignore[attr-defined]
+            if not config.DISABLE_JIT:
                 getattr(_modules[name], entry).disable_compile()  # other types are an error
             _ready.add((name, entry))
         return getattr(_modules[name], entry)
 
 
 def _compile(name: str, entry: str, signature: str, title: str) -> None:
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if config.DISABLE_JIT:
         return
     kept = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
     loud = bool(title) and not any(kept.glob(f"{name}.{entry}-*.nbi"))

@@ -1,17 +1,20 @@
-"""The text of a neuron's kernels: its programs put into the time loops.
+"""The text of a neuron's training kernels: its programs put into the time loops.
 
-The text of the time loops, with a line `@name` where the neuron's own arithmetic goes.
+The templates are Python with a line `@name` where the neuron's own arithmetic goes. What all
+kernels have in common, they import from `runtime`.
 
-A kernel runs one block of samples over all steps, t outside and the block's samples inside, so
+A kernel runs one block of samples over all steps, t outside and the samples of the block inside, so
 that their state stays in the cache. Threads take blocks; every block has its own sums of
 gradients, which are added up in order, so the result does not depend on the number of threads.
 
-What arrives has one of three forms, the others being empty: `current` (T, B, H), an analog input
-already multiplied; lists of events; or `below`, the kept bits of the population underneath.
+The input of a population has one of three forms, and the other two are empty: `current` (T, B, H),
+an analog input already multiplied by the weights; lists of events; or `below`, the spikes of the
+population underneath as bits.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -19,6 +22,273 @@ from spikern.engines.codegen import emit, runtime, trace
 from spikern.engines.codegen.trace import Op, Program
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate, triangular
+
+HEAD = '''"""@purpose."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from spikern.engines.codegen.runtime import (
+    @imports
+)
+
+RUNTIME = "@hash"
+"""The hash of the module that is imported above: another runtime is another file."""
+'''
+CONSTANTS = '''
+
+@njit(cache=True)
+def constants(P, C):
+    """What depends on the neuron's constants alone."""
+    for h in range(P.shape[1]):
+        @load_params
+        @compute_constants
+        @store_constants
+'''
+FORWARD = '''
+
+@njit(cache=True, nogil=True)
+def forward(
+    block, edges, steps, every, lengths, offsets, indices, values, current, below,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start,
+    out, final, bits, checkpoints, totals,
+):
+    """One block of samples over time; see the reference engine for the meaning."""
+    current, w_in = distinct(current), distinct(w_in)
+    w_rec, synapses = distinct(w_rec), distinct(synapses)
+    bias, P, C, out, bits = distinct(bias), distinct(P), distinct(C), distinct(out), distinct(bits)
+    final, checkpoints, sums = distinct(final), distinct(checkpoints), distinct(totals[block])
+    batch, hidden = lengths.shape[0], bias.shape[0]
+    projected, stacked, wanted = current.shape[0] > 0, below.shape[0] > 0, out.shape[0] > 0
+    recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
+    low, size = edges[block], edges[block + 1] - edges[block]
+    acc = distinct(np.empty(hidden, np.float32))
+    columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
+    rows = distinct(np.empty((1, hidden), np.int32))
+    @make_state
+    sums[:] = f32(0.0)
+    for q in range(size):
+        for h in range(hidden):
+            @begin_state
+    for t in range(steps):
+        if t % every == 0:
+            for q in range(size):
+                for h in range(hidden):
+                    @check_state
+        for q in range(size):
+            b = low + q
+            if t >= lengths[b]:
+                if wanted:
+                    for h in range(hidden):
+                        out[t, b, h] = f32(0.0)
+                @no_spikes
+                continue
+            @current
+            @recur
+            for h in range(hidden):
+                @load
+                @update
+                @store
+                @count
+            if wanted:
+                for h in range(hidden):
+                    @hand_on
+            @keep
+    for q in range(size):
+        for h in range(hidden):
+            @end_state
+'''
+CURRENT = """
+if projected:
+    for h in range(hidden):
+        acc[h] = current[t, b, h]
+else:
+    for h in range(hidden):
+        acc[h] = bias[h]
+    if stacked:
+        n = list_kept(below, t * batch + b, columns, 0)
+        add_rows(acc, w_in, columns, 0, n)
+    else:
+        first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
+        add_events(acc, w_in, indices, values, first, last)
+"""
+BACKWARD = '''
+
+@njit(cache=True, nogil=True)
+def backward(
+    block, edges, steps, every, lengths, offsets, indices, values, current, below,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start,
+    d_out, d_final, d_totals, d_above, w_above, bits, z_all, checkpoints,
+    d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_start,
+):
+    """The gradients of one block; segments of `every` steps are run again from their state.
+
+    d_out (T, B, H) or nothing is the gradient of the output; d_above (T, B, U) or nothing that of
+    the currents of the population above, which reached it through w_above (H, U).
+    """
+    current, w_in = distinct(current), distinct(w_in)
+    w_rec, synapses = distinct(w_rec), distinct(synapses)
+    bias, P, C, bits = distinct(bias), distinct(P), distinct(C), distinct(bits)
+    d_out, checkpoints, z_all = distinct(d_out), distinct(checkpoints), distinct(z_all)
+    d_above, w_above = distinct(d_above), distinct(w_above)
+    d_current, d_start = distinct(d_current), distinct(d_start)
+    dw_in, dw_rec = distinct(d_w_in[block]), distinct(d_w_rec[block])
+    db, dP, d_synapse = distinct(d_bias[block]), distinct(d_P[block]), distinct(d_synapses[block])
+    batch, hidden = lengths.shape[0], bias.shape[0]
+    projected, stacked = current.shape[0] > 0, below.shape[0] > 0
+    recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
+    passed, given, fed = d_current.shape[0] > 0, d_out.shape[0] > 0, d_above.shape[0] > 0
+    low, size = edges[block], edges[block + 1] - edges[block]
+    acc = distinct(np.empty(hidden, np.float32))
+    columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
+    rows = distinct(np.empty((1, hidden), np.int32))
+    di = distinct(np.zeros((size, hidden), np.float32))
+    go = distinct(np.zeros(hidden, np.float32))
+    @make_state
+    @make_tape
+    @make_gradients
+    dw_in[:, :] = f32(0.0)
+    dw_rec[:, :] = f32(0.0)
+    d_synapse[:] = f32(0.0)
+    dP[:, :] = f32(0.0)
+    db[:] = f32(0.0)
+    for q in range(size):
+        for h in range(hidden):
+            @begin_gradients
+    for segment in range((steps - 1) // every, -1, -1):
+        first_step = segment * every
+        last_step = min(steps, first_step + every)
+        for q in range(size):
+            b = low + q
+            for h in range(hidden):
+                @restore_state
+            for t in range(first_step, min(last_step, lengths[b])):
+                e = (t - first_step) * size + q
+                @current
+                @recur
+                for h in range(hidden):
+                    @load
+                    @update
+                    @surrogate
+                    @tape
+                    @store
+        for t in range(last_step - 1, first_step - 1, -1):
+            for q in range(size):
+                b = low + q
+                e = (t - first_step) * size + q
+                if t >= lengths[b]:
+                    continue
+                @pull_spikes
+            for q in range(size):
+                b = low + q
+                e = (t - first_step) * size + q
+                if t >= lengths[b]:
+                    if passed:
+                        for h in range(hidden):
+                            d_current[t, b, h] = f32(0.0)
+                    continue
+                if given:
+                    for h in range(hidden):
+                        go[h] = d_out[t, b, h]
+                for h in range(hidden):
+                    @load_adjoint
+                    @adjoint
+                    @store_adjoint
+                if passed:
+                    for h in range(hidden):
+                        d_current[t, b, h] = di[q, h]
+            for q in range(size):
+                b = low + q
+                if t >= lengths[b]:
+                    continue
+                if stacked:
+                    n = list_kept(below, t * batch + b, columns, 0)
+                    add_to_rows(dw_in, columns, n, di, q)
+                elif not projected:
+                    first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
+                    add_to_events(dw_in, indices, values, first, last, di, q)
+                @push_rows
+    @pull_start
+    for q in range(size):
+        for h in range(hidden):
+            @end_gradients
+'''
+
+
+PULL_SPIKES = """\
+more = t + 1 < min(steps, lengths[b])
+if fed or (more and (recurrent or sparse)):
+    n = list_nonzero(T_slope, e, rows, 0)
+    if fed:
+        add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)
+    if more and sparse:
+        add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)
+    elif more and recurrent:
+        add_dots(G_z, q, w_rec, rows, 0, n, di, q)"""
+"""What the currents that a spike caused say of it, where the surrogate's support reaches."""
+PULL_START = """\
+if recurrent or sparse:
+    for j in range(hidden):
+        rows[0, j] = j
+    for q in range(size):
+        if sparse:
+            add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, hidden, di, q)
+        else:
+            add_dots(G_z, q, w_rec, rows, 0, hidden, di, q)"""
+
+
+_LISTING = '''
+
+@njit(cache=True, nogil=True)
+def count_events(x, low, high, counts):
+    """How many entries of each row low..high - 1 of x (R, F) are not zero."""
+    count_rows(x, low, high, counts)
+
+
+@njit(cache=True, nogil=True)
+def list_events(x, low, high, offsets, indices, values):
+    """The entries of rows low..high - 1 of x (R, F) that are not zero, from offsets[row] on."""
+    list_rows(x, low, high, offsets, indices, values)
+'''
+
+
+def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
+    """The text of the training kernels that are derived from a neuron, triangular by default."""
+    return source(model, triangular() if surrogate is None else surrogate)
+
+
+def source(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
+    """The text of a module with the training kernels of a neuron.
+
+    smooth: the spike is the surrogate's primitive, for tests against true derivatives.
+    """
+    parts = Parts(model, surrogate, smooth)
+    adjoint = _prefixed(trace.adjoint(model))
+    parts.hoist(adjoint)
+    filled = _forward_parts(parts) | _backward_parts(parts, adjoint)
+    filled |= constant_parts(parts)
+    body = emit.fill(emit.fill(CONSTANTS + FORWARD + BACKWARD, filled), filled)
+    title = f"{model.name} with the {surrogate.name} surrogate"
+    facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
+    return module_text(f"Kernels of {title}, derived from its step", f"{body}\n\n{facts}")
+
+
+def module_text(purpose: str, body: str) -> str:
+    """A module with these kernels, which imports what they use of the runtime.
+
+    It names the hash of the runtime, because numba's cache on disk looks at this file alone, while
+    the machine code in it contains the functions of the runtime too.
+    """
+    words = set(re.findall(r"\w+", body))
+    names = [name for name in runtime.__all__ if name in words]
+    text = emit.fill(HEAD, {"imports": [f"{name}," for name in names]})
+    return text.replace("@purpose", purpose).replace("@hash", runtime.HASH) + body
+
+
+LISTING = module_text("Lists of the events of a dense input", _LISTING)
+"""The text of a module with the kernels that turn a dense input into lists of events."""
 
 
 @dataclass
@@ -95,23 +365,6 @@ def load(
     return loads + [f"{name} = {source}" for name, source in sources.items() if name in used]
 
 
-def source(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
-    """A self-contained module with the training kernels of a neuron.
-
-    smooth: the spike is the surrogate's primitive, for tests against true derivatives.
-    """
-    parts = Parts(model, surrogate, smooth)
-    adjoint = _prefixed(trace.adjoint(model))
-    parts.hoist(adjoint)
-    filled = _forward_parts(parts) | _backward_parts(parts, adjoint)
-    filled |= constant_parts(parts)
-    text = runtime.HEAD + CONSTANTS + FORWARD + BACKWARD
-    text = emit.fill(emit.fill(text, filled), filled)
-    title = f"{model.name} with the {surrogate.name} surrogate"
-    facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
-    return text.replace("@title", title) + "\n\n" + facts
-
-
 def _prefixed(program: Program) -> Program:
     """The adjoint's results under names that the step's do not use."""
     names = {op.name: f"b{op.name}" for op in program.ops}
@@ -152,7 +405,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in fields],
         "begin_state": [f"S_{f}[q, h] = start[{k}, low + q, h]" for k, f in enumerate(state)],
         "check_state": [
-            f"checks[t // every, {k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)
+            f"checkpoints[t // every, {k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)
         ],
         "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
         "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
@@ -170,22 +423,22 @@ def _recur(exact: bool) -> list[str]:
     """What the last spikes bring; they are any numbers in the state that a run starts from."""
     values = [
         "n = list_nonzero(S_z, q, rows, 0)",
-        "if linked:",
-        "    add_scaled_links(acc, at, to, links, rows, 0, n, S_z, q)",
+        "if sparse:",
+        "    add_scaled_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)",
         "else:",
         "    add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)",
     ]
     spikes = [
         "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if linked:",
-        "    add_links(acc, at, to, links, rows, 0, n)",
+        "if sparse:",
+        "    add_synapses(acc, begin, target, synapses, rows, 0, n)",
         "else:",
         "    add_rows(acc, w_rec, rows, 0, n)",
     ]
     if not exact:
-        return ["if recurrent or linked:", *_indent(values)]
+        return ["if recurrent or sparse:", *_indent(values)]
     return [
-        "if recurrent or linked:",
+        "if recurrent or sparse:",
         "    if t == 0:",
         *_indent(values, 2),
         "    else:",
@@ -225,7 +478,9 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
             f"G_{f} = distinct(np.empty((size, hidden), np.float32))" for f in state
         ],
         "begin_gradients": [f"G_{f}[q, h] = d_final[{k}, low + q, h]" for k, f in enumerate(state)],
-        "restore_state": [f"S_{f}[q, h] = checks[segment, {k}, b, h]" for k, f in enumerate(state)],
+        "restore_state": [
+            f"S_{f}[q, h] = checkpoints[segment, {k}, b, h]" for k, f in enumerate(state)
+        ],
         "surrogate": parts.of_u(trace.derivative(parts.surrogate), "d") if spikes else [],
         "tape": [f"T_{n}[e, h] = {taped[n]}" for n in kept],
         "pull_spikes": PULL_SPIKES.split("\n") if spikes else [],
@@ -238,34 +493,12 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
     }
 
 
-PULL_SPIKES = """\
-more = t + 1 < min(steps, lengths[b])
-if fed or (more and (recurrent or linked)):
-    n = list_nonzero(T_slope, e, rows, 0)
-    if fed:
-        add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)
-    if more and linked:
-        add_link_dots(G_z, q, at, to, links, rows, 0, n, di, q)
-    elif more and recurrent:
-        add_dots(G_z, q, w_rec, rows, 0, n, di, q)"""
-"""What the currents that a spike caused say of it, where the surrogate's support reaches."""
-PULL_START = """\
-if recurrent or linked:
-    for j in range(hidden):
-        rows[0, j] = j
-    for q in range(size):
-        if linked:
-            add_link_dots(G_z, q, at, to, links, rows, 0, hidden, di, q)
-        else:
-            add_dots(G_z, q, w_rec, rows, 0, hidden, di, q)"""
-
-
 def _push_rows(smooth: bool, z_field: int) -> list[str]:
     def scaled(values: str, v: str) -> list[str]:
         return [
             f"n = list_nonzero({values}, {v}, rows, 0)",
-            "if linked:",
-            f"    add_scaled_to_links(d_link, at, to, rows, n, di, q, {values}, {v})",
+            "if sparse:",
+            f"    add_scaled_to_synapses(d_synapse, begin, target, rows, n, di, q, {values}, {v})",
             "else:",
             f"    add_scaled_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
         ]
@@ -273,15 +506,15 @@ def _push_rows(smooth: bool, z_field: int) -> list[str]:
     begin = ["for h in range(hidden):", f"    S_z[q, h] = start[{z_field}, b, h]"]
     later = [
         "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if linked:",
-        "    add_to_links(d_link, at, to, rows, n, di, q)",
+        "if sparse:",
+        "    add_to_synapses(d_synapse, begin, target, rows, n, di, q)",
         "else:",
         "    add_to_rows(dw_rec, rows, n, di, q)",
     ]
     if smooth:
         later = scaled("z_all", "(t - 1) * batch + b")
     return [
-        "if recurrent or linked:",
+        "if recurrent or sparse:",
         "    if t == 0:",
         *_indent([*begin, *scaled("S_z", "q")], 2),
         "    else:",
@@ -291,273 +524,3 @@ def _push_rows(smooth: bool, z_field: int) -> list[str]:
 
 def _indent(lines: list[str], levels: int = 1) -> list[str]:
     return ["    " * levels + line for line in lines]
-
-
-CONSTANTS = '''
-
-@njit(cache=True)
-def constants(P, C):
-    """What depends on the neuron's constants alone."""
-    for h in range(P.shape[1]):
-        @load_params
-        @compute_constants
-        @store_constants
-'''
-FORWARD = '''
-
-@njit(cache=True, nogil=True)
-def forward(
-    block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, at, to, links, bias, P, C, start,
-    out, final, bits, checks, totals,
-):
-    """One block of samples over time; see the reference engine for the meaning."""
-    current, w_in = distinct(current), distinct(w_in)
-    w_rec, links = distinct(w_rec), distinct(links)
-    bias, P, C, out, bits = distinct(bias), distinct(P), distinct(C), distinct(out), distinct(bits)
-    final, checks, sums = distinct(final), distinct(checks), distinct(totals[block])
-    batch, hidden = lengths.shape[0], bias.shape[0]
-    projected, stacked, wanted = current.shape[0] > 0, below.shape[0] > 0, out.shape[0] > 0
-    recurrent, linked = w_rec.shape[0] > 0, links.shape[0] > 0
-    low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.empty(hidden, np.float32))
-    columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
-    rows = distinct(np.empty((1, hidden), np.int32))
-    @make_state
-    sums[:] = f32(0.0)
-    for q in range(size):
-        for h in range(hidden):
-            @begin_state
-    for t in range(steps):
-        if t % every == 0:
-            for q in range(size):
-                for h in range(hidden):
-                    @check_state
-        for q in range(size):
-            b = low + q
-            if t >= lengths[b]:
-                if wanted:
-                    for h in range(hidden):
-                        out[t, b, h] = f32(0.0)
-                @no_spikes
-                continue
-            @current
-            @recur
-            for h in range(hidden):
-                @load
-                @update
-                @store
-                @count
-            if wanted:
-                for h in range(hidden):
-                    @hand_on
-            @keep
-    for q in range(size):
-        for h in range(hidden):
-            @end_state
-'''
-CURRENT = """
-if projected:
-    for h in range(hidden):
-        acc[h] = current[t, b, h]
-else:
-    for h in range(hidden):
-        acc[h] = bias[h]
-    if stacked:
-        n = list_kept(below, t * batch + b, columns, 0)
-        add_rows(acc, w_in, columns, 0, n)
-    else:
-        first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
-        add_events(acc, w_in, indices, values, first, last)
-"""
-BACKWARD = '''
-
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def add_dots(sums, v, w, rows, q, n, g, u):
-    """sums[v, j] += w[j] . g[u] for the n rows j that rows[q] lists."""
-    k = 0
-    while k + 4 <= n:
-        j0, j1, j2, j3 = rows[q, k], rows[q, k + 1], rows[q, k + 2], rows[q, k + 3]
-        y0 = y1 = y2 = y3 = f32(0.0)
-        for h in range(w.shape[1]):
-            y = g[u, h]
-            y0 += w[j0, h] * y
-            y1 += w[j1, h] * y
-            y2 += w[j2, h] * y
-            y3 += w[j3, h] * y
-        sums[v, j0] += y0
-        sums[v, j1] += y1
-        sums[v, j2] += y2
-        sums[v, j3] += y3
-        k += 4
-    while k < n:
-        j0 = rows[q, k]
-        y0 = f32(0.0)
-        for h in range(w.shape[1]):
-            y0 += w[j0, h] * g[u, h]
-        sums[v, j0] += y0
-        k += 1
-
-
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def add_link_dots(sums, v, at, to, links, rows, q, n, g, u):
-    """sums[v, j] += the links from j . g[u] where they lead, for the n units that rows[q] lists."""
-    for k in range(n):
-        j = rows[q, k]
-        y = f32(0.0)
-        for e in range(at[j], at[j + 1]):
-            y += links[e] * g[u, to[e]]
-        sums[v, j] += y
-
-
-@njit(cache=True)
-def add_to_rows(w, rows, n, g, q):
-    """The n rows of w that rows[0] lists each get g[q] added."""
-    for k in range(n):
-        j = rows[0, k]
-        for h in range(w.shape[1]):
-            w[j, h] += g[q, h]
-
-
-@njit(cache=True)
-def add_scaled_to_rows(w, rows, n, g, q, values, v):
-    """The n rows of w that rows[0] lists each get g[q], times their value in values[v], added."""
-    for k in range(n):
-        j = rows[0, k]
-        y = values[v, j]
-        for h in range(w.shape[1]):
-            w[j, h] += y * g[q, h]
-
-
-@njit(cache=True)
-def add_to_events(w, indices, values, first, last, g, q):
-    """The rows of w of the events first to last - 1 get g[q], times the event's value, added."""
-    for k in range(first, last):
-        j, y = indices[k], values[k]
-        for h in range(w.shape[1]):
-            w[j, h] += y * g[q, h]
-
-
-@njit(cache=True)
-def add_to_links(links, at, to, rows, n, g, q):
-    """The links from the n units that rows[0] lists get g[q], where they lead, added."""
-    for k in range(n):
-        j = rows[0, k]
-        for e in range(at[j], at[j + 1]):
-            links[e] += g[q, to[e]]
-
-
-@njit(cache=True)
-def add_scaled_to_links(links, at, to, rows, n, g, q, values, v):
-    """The same, times the unit's value in values[v]."""
-    for k in range(n):
-        j = rows[0, k]
-        y = values[v, j]
-        for e in range(at[j], at[j + 1]):
-            links[e] += y * g[q, to[e]]
-
-
-@njit(cache=True, nogil=True)
-def backward(
-    block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, at, to, links, bias, P, C, start,
-    d_out, d_final, d_totals, d_above, w_above, bits, z_all, checks,
-    d_current, d_w_in, d_w_rec, d_links, d_bias, d_P, d_start,
-):
-    """The gradients of one block; segments of `every` steps are run again from their state.
-
-    d_out (T, B, H) or nothing is the gradient of the output; d_above (T, B, U) or nothing that of
-    the currents of the population above, which reached it through w_above (H, U).
-    """
-    current, w_in = distinct(current), distinct(w_in)
-    w_rec, links = distinct(w_rec), distinct(links)
-    bias, P, C, bits = distinct(bias), distinct(P), distinct(C), distinct(bits)
-    d_out, checks, z_all = distinct(d_out), distinct(checks), distinct(z_all)
-    d_above, w_above = distinct(d_above), distinct(w_above)
-    d_current, d_start = distinct(d_current), distinct(d_start)
-    dw_in, dw_rec = distinct(d_w_in[block]), distinct(d_w_rec[block])
-    db, dP, d_link = distinct(d_bias[block]), distinct(d_P[block]), distinct(d_links[block])
-    batch, hidden = lengths.shape[0], bias.shape[0]
-    projected, stacked = current.shape[0] > 0, below.shape[0] > 0
-    recurrent, linked = w_rec.shape[0] > 0, links.shape[0] > 0
-    passed, given, fed = d_current.shape[0] > 0, d_out.shape[0] > 0, d_above.shape[0] > 0
-    low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.empty(hidden, np.float32))
-    columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
-    rows = distinct(np.empty((1, hidden), np.int32))
-    di = distinct(np.zeros((size, hidden), np.float32))
-    go = distinct(np.zeros(hidden, np.float32))
-    @make_state
-    @make_tape
-    @make_gradients
-    dw_in[:, :] = f32(0.0)
-    dw_rec[:, :] = f32(0.0)
-    d_link[:] = f32(0.0)
-    dP[:, :] = f32(0.0)
-    db[:] = f32(0.0)
-    for q in range(size):
-        for h in range(hidden):
-            @begin_gradients
-    for segment in range((steps - 1) // every, -1, -1):
-        first_step = segment * every
-        last_step = min(steps, first_step + every)
-        for q in range(size):
-            b = low + q
-            for h in range(hidden):
-                @restore_state
-            for t in range(first_step, min(last_step, lengths[b])):
-                e = (t - first_step) * size + q
-                @current
-                @recur
-                for h in range(hidden):
-                    @load
-                    @update
-                    @surrogate
-                    @tape
-                    @store
-        for t in range(last_step - 1, first_step - 1, -1):
-            for q in range(size):
-                b = low + q
-                e = (t - first_step) * size + q
-                if t >= lengths[b]:
-                    continue
-                @pull_spikes
-            for q in range(size):
-                b = low + q
-                e = (t - first_step) * size + q
-                if t >= lengths[b]:
-                    if passed:
-                        for h in range(hidden):
-                            d_current[t, b, h] = f32(0.0)
-                    continue
-                if given:
-                    for h in range(hidden):
-                        go[h] = d_out[t, b, h]
-                for h in range(hidden):
-                    @load_adjoint
-                    @adjoint
-                    @store_adjoint
-                if passed:
-                    for h in range(hidden):
-                        d_current[t, b, h] = di[q, h]
-            for q in range(size):
-                b = low + q
-                if t >= lengths[b]:
-                    continue
-                if stacked:
-                    n = list_kept(below, t * batch + b, columns, 0)
-                    add_to_rows(dw_in, columns, n, di, q)
-                elif not projected:
-                    first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
-                    add_to_events(dw_in, indices, values, first, last, di, q)
-                @push_rows
-    @pull_start
-    for q in range(size):
-        for h in range(hidden):
-            @end_gradients
-'''
-
-
-def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
-    """The text of the training kernels that are derived from a neuron, triangular by default."""
-    return source(model, triangular() if surrogate is None else surrogate)
