@@ -83,7 +83,7 @@ def run_stack(
 
 
 def population_tensors(p: Population, state: State) -> PopulationTensors:
-    """What the operator is given of a population."""
+    """The tensors that the operator takes of a population."""
     hidden = len(p.w_in)
     w_rec = p.w_rec if is_sparse(p) else recurrent_weights(p)
     begin, target = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)

@@ -32,7 +32,7 @@ def run(
 
     current (T, B, H), w_rec (H, H) as (to, from) or None, state fields (B, H), lengths (B,).
     Returns the outputs (T, B, H) and the state after each sample's last step. Past a sample's
-    length the state stands still and the output is zero.
+    length the state does not change and the output is zero.
     """
     outputs = []
     for t, i in enumerate(current.unbind()):

@@ -230,7 +230,7 @@ class Stream:
 
 
 def _description(x: Any) -> str:
-    """What was given in place of an array that a step takes."""
+    """The type, shape and layout of an argument, for an error message."""
     if not isinstance(x, np.ndarray):
         return type(x).__name__
     return f"{x.dtype} {x.shape}{'' if x.flags.c_contiguous else ', not contiguous'}"

@@ -347,14 +347,14 @@ def _check_layout(events: Events) -> None:
         ("indices", (count,), torch.int32),
         ("values", (count,), torch.float32),
     ):
-        found = getattr(events, name)
-        if tuple(found.shape) != shape or found.dtype != dtype:
+        tensor = getattr(events, name)
+        if tuple(tensor.shape) != shape or tensor.dtype != dtype:
             raise InputError(
-                f"expected {name} as {shape} {dtype}, got {tuple(found.shape)} {found.dtype}"
+                f"expected {name} as {shape} {dtype}, got {tuple(tensor.shape)} {tensor.dtype}"
             )
-        if found.device != events.offsets.device:
+        if tensor.device != events.offsets.device:
             raise InputError(
-                f"expected {name} on {events.offsets.device} like offsets, got {found.device}"
+                f"expected {name} on {events.offsets.device} like offsets, got {tensor.device}"
             )
 
 

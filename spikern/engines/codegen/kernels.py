@@ -139,7 +139,7 @@ def backward(
     batch, hidden = lengths.shape[0], bias.shape[0]
     projected, stacked = current.shape[0] > 0, below.shape[0] > 0
     recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
-    passed, given, fed = d_current.shape[0] > 0, d_out.shape[0] > 0, d_above.shape[0] > 0
+    passed, is_output, fed = d_current.shape[0] > 0, d_out.shape[0] > 0, d_above.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
     acc = distinct(np.empty(hidden, np.float32))
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
@@ -189,7 +189,7 @@ def backward(
                         for h in range(hidden):
                             d_current[t, b, h] = f32(0.0)
                     continue
-                if given:
+                if is_output:
                     for h in range(hidden):
                         go[h] = d_out[t, b, h]
                 for h in range(hidden):
@@ -227,7 +227,7 @@ if fed or (more and (recurrent or sparse)):
         add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)
     elif more and recurrent:
         add_dots(G_z, q, w_rec, rows, 0, n, di, q)"""
-"""What the currents that a spike caused say of it, where the surrogate's support reaches."""
+"""The gradient of a spike through the currents it caused, where the surrogate's support reaches."""
 PULL_START = """\
 if recurrent or sparse:
     for j in range(hidden):
@@ -237,6 +237,7 @@ if recurrent or sparse:
             add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, hidden, di, q)
         else:
             add_dots(G_z, q, w_rec, rows, 0, hidden, di, q)"""
+"""The gradient of the spikes in the initial state."""
 
 
 _LISTING = '''
@@ -255,7 +256,7 @@ def list_events(x, low, high, offsets, indices, values):
 
 
 def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
-    """The text of the training kernels that are derived from a neuron, triangular by default."""
+    """The text of a neuron's training kernels; the surrogate is triangular by default."""
     return source(model, triangular() if surrogate is None else surrogate)
 
 
@@ -310,7 +311,7 @@ class Parts:
         self.hoist(self.forward)
 
     def hoist(self, program: Program) -> None:
-        """Give every operation on constants alone a row of C, the same one to equals."""
+        """Give every operation on constants alone a row of C, and equal operations the same row."""
         for op in trace.constant_ops(program):
             args = tuple(self.names.get(a, a) if isinstance(a, str) else a for a in op.args)
             key = (op.kind, args)
@@ -347,17 +348,17 @@ class Parts:
         return [*lines, *self.of_u(trace.primitive(self.surrogate), "z"), *self.lines(rest)]
 
     def of_u(self, program: Program, output: str) -> list[str]:
-        """A function of u alone, its results renamed lest they hide those of the step."""
+        """A function of u alone; its results get names that the step does not use."""
         names = {op.name: f"u{op.name}" for op in program.ops}
         truths = {op.name for op in program.ops if op.truth}
         lines = emit.statements(trace.needed(program, [output]), names, truths)
         return [*lines, f"{output} = {emit.value(program.outputs[output], names, truths)}"]
 
 
-def load(
+def load_lines(
     parts: Parts, lines: list[str], sources: dict[str, str], P: str = "P", C: str = "C"
 ) -> list[str]:
-    """Loads of whatever the lines read: constants, hoisted constants and the given sources."""
+    """Loads of what the lines read: constants, hoisted constants and the given sources."""
     text = " ".join(lines).replace("(", " ").replace(")", " ").replace("-", " ").split()
     used = set(text)
     loads = [f"p_{f} = {P}[{k}, h]" for k, f in enumerate(parts.params) if f"p_{f}" in used]
@@ -410,7 +411,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
         "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
         "recur": _recur(exact) if spikes else [],
-        "load": load(parts, [*update, *stores, *out], sources),
+        "load": load_lines(parts, [*update, *stores, *out], sources),
         "update": update,
         "store": [*stores, *out],
         "count": counted,
@@ -420,7 +421,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
 
 
 def _recur(exact: bool) -> list[str]:
-    """What the last spikes bring; they are any numbers in the state that a run starts from."""
+    """Add the rows of the last spikes; z of the initial state may be any number, not just 0 or 1."""
     values = [
         "n = list_nonzero(S_z, q, rows, 0)",
         "if sparse:",
@@ -468,7 +469,7 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
     sources |= {f"g_n_{f}": f"G_{f}[q, h]" for f in state} | {"g_out": "go[h]"}
     if spikes:
         sources["g_n_z"] += " + d_totals[h]"
-    loads = load(parts, [*lines, *stores], sources)
+    loads = load_lines(parts, [*lines, *stores], sources)
     kept = [n for n in taped if any(load.startswith(f"{n} = T_") for load in loads)]
     return {
         "make_tape": [

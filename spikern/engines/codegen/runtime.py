@@ -94,7 +94,7 @@ def exponential(x: Any) -> Any:
 
 def _compile_as(function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
     """Let numba compile another function in the place of one."""
-    overload(function, inline="always", strict=False)(lambda *args, **kwargs: compiled)
+    overload(function, strict=False)(lambda *args, **kwargs: compiled)
 
 
 # Arrays and addresses: each function in Python, and what numba compiles in its place

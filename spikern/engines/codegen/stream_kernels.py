@@ -151,8 +151,8 @@ elif plan[{k}, RECURRENT] > 0:
 
 def source(models: Sequence[NeuronModel]) -> str:
     """The text of a module that advances this stack of neurons."""
-    columns = ", ".join(column.name for column in Column)
-    body = f'\n{columns} = range({len(Column)})\n"""Columns of the plan."""\n'
+    columns = "".join(f"{column.name} = {column.value}\n" for column in Column)
+    body = f"\n# Columns of the plan\n{columns}"
     carve: list[str] = []
     populations: list[str] = []
     begin: list[str] = []
@@ -191,7 +191,7 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
     if last:
         stores.append(f"out[at, h] = {parts.value(parts.forward, 'out')}")
     sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {"i": f"acc{k}[h]"}
-    loads = kernels.load(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
+    loads = kernels.load_lines(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
     recur: list[str] = []
     spikes: list[str] = []
     if model.spikes:
