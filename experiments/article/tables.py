@@ -146,6 +146,7 @@ def machine(results: dict[str, Any]) -> str:
     )
     return (
         f"{provenance['processor']}, {settings['threads']} thread; "
-        f"medians of {settings['repeats']}, interleaved; load of the machine: {loads}; python {provenance['python']}, {versions}; "
+        f"medians of {settings['repeats']}, interleaved; load of the machine: {loads}; "
+        f"python {provenance['python']}, {versions}; "
         f"commit {provenance['commit']}."
     )

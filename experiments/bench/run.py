@@ -158,7 +158,8 @@ def machine(provenance: dict[str, Any], settings: dict[str, Any]) -> str:
     loads = ", ".join(f"{work} {load:.1f}" for work, load in provenance["loads"].items())
     return (
         f"{provenance['processor']}, {provenance['threads']} threads; "
-        f"load of the machine during each work: {loads}; python {provenance['python']}, {versions}; commit {provenance['commit']}; "
+        f"load of the machine during each work: {loads}; "
+        f"python {provenance['python']}, {versions}; commit {provenance['commit']}; "
         f"medians of {settings['repeats']}."
     )
 

@@ -66,22 +66,6 @@ def spiking(theta_in: float, theta_out: float, n_in: int, n_out: int, steps: flo
     )
 
 
-def spiking_as_printed(
-    theta_in: float, theta_out: float, n_in: int, n_out: int, steps: float
-) -> Lemaire:
-    """The counts as the article prints them, to show the errors; nothing else uses it.
-
-    >>> spiking_as_printed(theta_in=10, theta_out=4, n_in=20, n_out=5, steps=8).accumulates
-    1040
-    """
-    right = spiking(theta_in, theta_out, n_in, n_out, steps)
-    return right._replace(
-        accumulates=theta_in * n_in * n_out + steps * n_out,
-        biases=n_out,
-        potentials=theta_in * n_out + n_out,
-    )
-
-
 def standard(n_in: int, n_out: int, steps: float) -> Lemaire:
     """A fully connected standard layer: weights once a step, no potentials, sequential addresses.
 

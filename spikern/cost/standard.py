@@ -20,25 +20,8 @@ RNN   tanh(s), or with nonlinearity="relu" one comparison
 LSTM  c' = f*c + i*g (2 mul, 1 add); h' = o*tanh(c') (1 mul)
 GRU   n = tanh(s_x + r*s_h) (1 mul, 1 add); h' = (1-z)*n + z*h (2 mul, 2 add)
 """
-GATE_COUNT = {"RNN": 1, "GRU": 3, "LSTM": 4}
 BIASES = {"RNN": 1, "GRU": 4, "LSTM": 4}
 """Accumulators of one unit that start from a bias; torch's two vectors are one where they meet."""
-
-
-def dense_synaptic_ops(kind: str, inputs: int, units: int) -> int:
-    """Multiply-accumulates of one dense step of a layer, products of gates included.
-
-    spiking   units * inputs            recurrent spiking layers: twice with inputs = units
-    RNN       units * (inputs + units)
-    GRU       3 units * (inputs + units) + 3 units
-    LSTM      4 units * (inputs + units) + 3 units
-
-    >>> [dense_synaptic_ops(k, 25, 5) for k in ("LSTM", "GRU", "RNN")]
-    [615, 465, 150]
-    """
-    if kind == "spiking":
-        return units * inputs
-    return GATE_COUNT[kind] * units * (inputs + units) + GATES[kind].get("mul", 0) * units
 
 
 def gates(module: nn.RNNBase) -> Mapping[str, int]:
