@@ -134,8 +134,8 @@ class Layer:
 
     def synaptic(self, spiking: bool, *kinds: str) -> Steps:
         """Accumulates (spiking) or multiply-accumulates per step, of some kinds or all."""
-        wanted = kinds or KINDS
-        chosen = [c.ops for c in self.connections if c.spiking == spiking and c.kind in wanted]
+        included = kinds or KINDS
+        chosen = [c.ops for c in self.connections if c.spiking == spiking and c.kind in included]
         return tuple(sum(at) for at in zip(*chosen)) if chosen else (0,) * len(self.uses)
 
     @property

@@ -180,9 +180,9 @@ class _Check(NamedTuple):
                 raise self.refuse(name, key, f"[{name}] lacks '{key}'")
         for key, value in section.items():
             numbers = value if isinstance(value, list) else [value]
-            whole = name == "bits" or key in ("access_bits", "bytes")
-            if not numbers or not all(_is_price(n, whole) for n in numbers):
-                least = "a whole number > 0" if whole else "a number >= 0"
+            integer = name == "bits" or key in ("access_bits", "bytes")
+            if not numbers or not all(_is_price(n, integer) for n in numbers):
+                least = "a whole number > 0" if integer else "a number >= 0"
                 raise self.refuse(name, key, f"{key} must be {least}, got {value!r}")
         if name == "sram":
             sizes, costs = section["bytes"], section["pj"]
@@ -206,10 +206,12 @@ class _Check(NamedTuple):
         return prices
 
 
-def _is_price(value: Any, whole: bool) -> bool:
+def _is_price(value: Any, integer: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and (value > 0 and isinstance(value, int) if whole else value >= 0)
+    return math.isfinite(value) and (
+        value > 0 and isinstance(value, int) if integer else value >= 0
+    )
 
 
 def line_of(text: str, section: str, key: str) -> int:

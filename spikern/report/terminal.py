@@ -145,8 +145,8 @@ def _model(m: Mapping[str, Any]) -> Iterator[str]:
     yield from columns(layers)
     if counts["rate"] is not None:
         yield (
-            f"A neuron fires in {percent(counts['rate'])} of its steps; a spike or event crosses a "
-            f"synapse {significant(counts['spikes_per_synapse'])} times per inference."
+            f"Firing rate {percent(counts['rate'])} of all neurons and steps; "
+            f"{significant(counts['spikes_per_synapse'])} spikes per synapse and inference."
         )
     yield ""
     yield from _memory(m["memory"])
@@ -214,25 +214,35 @@ def energy_comparison(comparison: Mapping[str, Any]) -> str:
         f"The energy estimate of {own} is {lower_or_higher(ratios)} than that of {twin}."
         if ratios
         else f"No table prices both {own} and {twin}.",
-        f"{own} fires at {percent(comparison['rate'])} of its steps: "
+        f"Firing rate of {own} {percent(comparison['rate'])}; "
         f"{significant(comparison['spikes_per_synapse'])} spikes per synapse and inference.",
     ]
-    unpriced: dict[str, list[str]] = {}
+    rows = [("table, view", own, twin, "ratio", "cap", "break-even rate", "of its own")]
+    without: dict[str, dict[str, list[str]]] = {}
     for x in comparison["lines"]:
-        if x["ratio"] is None:
-            unpriced.setdefault(x["table"], []).append(x["view"])
-            continue
         even = x["break_even"]
-        where = even["why"]
-        if even["rate"] is not None:
-            where = f"at a rate of {percent(even['rate'])}, {ratio(x['room'], 3)} its own"
-        cap = "no cap" if x["cap"] is None else f"cap {ratio(x['cap'], 3)}"
-        lines.append(
-            f"  {x['table']}, {x['view']}: {energy(x['spiking_pj'])} against "
-            f"{energy(x['twin_pj'])}, ratio {ratio(x['ratio'], 3)} ({cap}); breaks even {where}"
-        )
-    for name, views in unpriced.items():
-        lines.append(f"  {name}: no estimate for {', '.join(views)}")
+        if even["rate"] is None:
+            views = without.setdefault(even["why"], {}).setdefault(x["table"], [])
+            views.append(x["view"])
+        if x["ratio"] is not None:
+            rows.append(
+                (
+                    f"{x['table']}, {x['view']}",
+                    energy(x["spiking_pj"]),
+                    energy(x["twin_pj"]),
+                    ratio(x["ratio"], 3),
+                    "-" if x["cap"] is None else ratio(x["cap"], 3),
+                    "-" if even["rate"] is None else percent(even["rate"]),
+                    "-" if x["room"] is None else ratio(x["room"], 3),
+                )
+            )
+    if ratios:
+        lines += columns(rows)
+    if without:
+        lines.append("Without a break-even rate:")
+    for why, by_table in without.items():
+        names = ", ".join(f"{name} ({', '.join(views)})" for name, views in by_table.items())
+        lines.append(f"  {why} – {names}")
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
     spikern stream       the event-driven engine, for a spiking network
     torch eager          a standard network as torch runs it
-    torch.compile        the same traced whole, the recurrence too, and compiled by inductor
+    torch.compile        the same compiled by inductor as one graph, which includes the recurrence
     ONNX Runtime fp32    its ONNX graph, input and output bound once
     ONNX Runtime int8    the same, quantised; where ONNX Runtime can
 
@@ -44,12 +44,12 @@ def stream(network: Network, batches: Sequence[Batch], threads: int) -> list[Cal
 
     def bind(batch: Batch) -> Call:
         x, lengths = batch.x.numpy(), batch.lengths.numpy()
-        everyone = np.arange(len(lengths))
+        samples = np.arange(len(lengths))
 
         def call() -> NDArray[Any]:
             out: NDArray[Any] = engine.run(x, lengths=lengths).out
             if network.answer == "last":
-                out = out[lengths - 1, everyone]
+                out = out[lengths - 1, samples]
             elif network.answer == "mean":
                 out = out.sum(0) / lengths[:, None]
             return out
