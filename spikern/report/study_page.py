@@ -58,6 +58,8 @@ def main(home: Path, plans: Sequence[Plan], cfg: Config) -> None:
 
 def made(results: dict[str, Any]) -> dict[str, str]:
     """What the page has from the results."""
-    places = {name: text for part in results["parts"] for name, text in markdown.made(part).items()}
+    places = {
+        name: text for part in results["parts"] for name, text in markdown.tables(part).items()
+    }
     seconds = sum(map(markdown.seconds, results["parts"]))
     return places | {"machine": markdown.machine(results["provenance"], seconds)}

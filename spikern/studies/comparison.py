@@ -27,7 +27,7 @@ from spikern._utils import atomic, processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
-from spikern.cost.summary import estimates, statements
+from spikern.cost.summary import comparisons, estimates
 from spikern.data import encoded, load
 from spikern.data.dataset import Dataset
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
@@ -250,7 +250,7 @@ def energy_of_seed_0(
     return {
         "seed": 0,
         "estimates": estimates(counts, cost.tables()),
-        "statements": statements(counts, cost.tables()),
+        "statements": comparisons(counts, cost.tables()),
     }
 
 
