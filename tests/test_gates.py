@@ -442,11 +442,11 @@ def forgotten(kind, what):
 
 
 MEMORY_FAULTS = {
-    "states are not written back": ("own", forgotten("states", "writes")),
-    "biases are free": ("own", forgotten("biases", "reads")),
-    "spikes are not queued": ("own", forgotten("queue", "writes")),
-    "the queue is not read": ("crossed", forgotten("queue", "reads")),
-    "indices are free": ("crossed", forgotten("indices", "reads")),
+    "states are not written back": ("layer_arrays", forgotten("states", "writes")),
+    "biases are free": ("layer_arrays", forgotten("biases", "reads")),
+    "spikes are not queued": ("layer_arrays", forgotten("queue", "writes")),
+    "the queue is not read": ("connection_arrays", forgotten("queue", "reads")),
+    "indices are free": ("connection_arrays", forgotten("indices", "reads")),
     "zeros cost nothing to pass over": ("row_reads", lambda right: lambda c, bits: sum(c.ops)),
     "nothing is read and modified": ("row_reads", lambda right: lambda c, bits: 0),
 }

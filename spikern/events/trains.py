@@ -382,3 +382,12 @@ def _check_rows(offsets: Tensor, indices: Tensor, values: Tensor, features: int)
         )
     if not bool(torch.isfinite(values).all()) or not bool(values.all()):
         raise InputError("values must be finite and not 0; an event of 0 is none")
+
+
+def valid_steps(lengths: Tensor, steps: int) -> Tensor:
+    """Return which of `steps` steps belong to each sample: (T, B) bool, for lengths (B,).
+
+    >>> valid_steps(torch.tensor([1, 3]), 3).tolist()
+    [[True, True], [False, True], [False, True]]
+    """
+    return torch.arange(steps, device=lengths.device)[:, None] < lengths

@@ -16,18 +16,15 @@ from spikern._utils import processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.provenance import provenance
-from spikern.cost.break_even import statement
+from spikern.cost.break_even import compare_energy
 from spikern.cost.counts import Counts
-from spikern.cost.estimates import energy
-from spikern.cost.memory import BOUNDS
 from spikern.cost.prices import EnergyTable
-from spikern.cost.summary import counted, estimates, moved, one_table, statements
+from spikern.cost.summary import comparisons, count_summary, estimates, memory_summary
 from spikern.data.dataset import Dataset, Split
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network
 from spikern.studies.comparison import Comparison, job_result, read_object
 from spikern.studies.jobs import files
-from spikern.studies.ladder import ladder
 from spikern.studies.trainings import TrainingJob, load_dataset
 from spikern.studies.twins import (
     Int8,
@@ -125,7 +122,6 @@ def trained(run: FinishedRun, name: str) -> Model:
     return Model(name, network, result, count_split(network, run.dataset, run.comparison.encoder))
 
 
-MILLISECONDS = 1e3
 BATCHES = (1, 64)
 """Batch sizes at which times are measured."""
 
@@ -168,13 +164,12 @@ def count_run(
         },
         "models": [described(m, tables) for m in models],
         "estimates": estimates(counts, tables),
-        "statements": statements(counts, tables, names),
+        "statements": comparisons(counts, tables, names),
         "int8": in_int8(models, run, tables),
         "pruned": [as_sparse(a, b, run, tables) for a, b in pairs],
         "equal_accuracy": [as_accurate(a, standards) for a in spiking],
         "climbs": [size_entry(search, a, b, run, tables) for a, b, search in searches],
         "measured": times(run, spiking, standards, searches) if measured else None,
-        "ladder": rungs(run, spiking, tables),
         "provenance": provenance(time.perf_counter() - started, 1),
     }
 
@@ -196,8 +191,8 @@ def described(model: Model, tables: Mapping[str, EnergyTable]) -> dict[str, Any]
     return {
         "name": model.name,
         **{key: model.result[key] for key in kept},
-        "counts": counted(model.counts),
-        "memory": moved(model.counts, tables),
+        "counts": count_summary(model.counts),
+        "memory": memory_summary(model.counts, tables),
     }
 
 
@@ -209,31 +204,6 @@ def equal(run: FinishedRun) -> str:
 def best(models: Sequence[Model]) -> Model:
     """The most accurate on the test split."""
     return max(models, key=lambda m: float(m.result["test_accuracy"]))
-
-
-def rungs(
-    run: FinishedRun, spiking: Sequence[Model], tables: Mapping[str, EnergyTable]
-) -> dict[str, Any] | None:
-    """The ladder to reality of the most accurate spiking network; None if nothing prices it.
-
-    One inference lasts as long as its sequence does: the mean over the test split.
-    """
-    if not spiking:
-        return None
-    model = best(spiking)
-    name = one_table(estimates({model.name: model.counts}, tables), BOUNDS[0])
-    found = None if name is None else energy(model.counts, tables[name], BOUNDS[0])
-    if found is None:
-        return None
-    steps = float(run.dataset.test.lengths.double().mean())
-    seconds = steps * run.dataset.dt / MILLISECONDS
-    return {
-        "model": model.name,
-        "table": found.table,
-        "view": found.view,
-        "seconds": seconds,
-        "rungs": [rung._asdict() for rung in ladder(found, model.counts, seconds)],
-    }
 
 
 def times(
@@ -297,7 +267,7 @@ def in_int8(
         "measured": measured,
         "missing": missing,
         "estimates": estimates(counts, eight),
-        "statements": statements(counts, eight),
+        "statements": comparisons(counts, eight),
     }
 
 
@@ -318,7 +288,7 @@ def as_sparse(
     pruned = prune(standard.network, kept, run.dataset, shorter, run.seed)
     counts = count_split(pruned.network, run.dataset, run.comparison.encoder)
     names = (spiking.name, f"{standard.name}, pruned")
-    said = statement(spiking.counts, counts, tables, names=names)
+    said = compare_energy(spiking.counts, counts, tables, names=names)
     return pair | {"why": "", "test_accuracy": pruned.test_accuracy, "statement": said.as_dict()}
 
 
@@ -370,13 +340,13 @@ def size_entry(
     run: FinishedRun,
     tables: Mapping[str, EnergyTable],
 ) -> dict[str, Any]:
-    """A search for a size as plain data, with the statement against the network it ended with."""
+    """A search for a size as plain data, with the comparison against the network it ended with."""
     said = reached = None
     if search.network is not None:
         reached = search.network.body.hidden_size
         counts = count_split(search.network, run.dataset, run.comparison.encoder)
         names = (spiking.name, f"{standard.name} of {reached} units")
-        said = statement(spiking.counts, counts, tables, names=names).as_dict()
+        said = compare_energy(spiking.counts, counts, tables, names=names).as_dict()
     return {
         "spiking": spiking.name,
         "twin": standard.name,

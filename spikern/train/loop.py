@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, DivergedError, InputError
-from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split, valid_steps
+from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
+from spikern.events import valid_steps
 from spikern.layers.delays import narrow
 from spikern.layers.description import describe
 from spikern.layers.network import Answer, Network
@@ -301,7 +302,7 @@ def _augmented(batch: Batch, training: Training, generator: torch.Generator) -> 
     if training.channel_shift:
         x = shift_channels(x, training.channel_shift, generator)
     if training.input_noise:
-        valid = valid_steps(replace(batch, lengths=lengths))
+        valid = valid_steps(lengths, len(x))
         x = add_noise(x, valid, training.input_noise, generator)
     return replace(batch, x=x, lengths=lengths)
 
@@ -315,7 +316,7 @@ def _labels(batch: Batch, logits: Tensor) -> Tensor:
     """The labels of a batch in the form of its logits: a sequence's own at each of its steps."""
     if logits.ndim == 2 or batch.y.ndim == 2:
         return batch.y
-    return torch.where(valid_steps(batch), batch.y, UNLABELLED)
+    return torch.where(valid_steps(batch.lengths, len(logits)), batch.y, UNLABELLED)
 
 
 def streams(number: int, count: int) -> list[Tensor]:
