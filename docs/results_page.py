@@ -15,7 +15,7 @@ from spikern._utils import atomic
 from spikern.plot import study
 from spikern.plot.style import save
 from spikern.report import markdown
-from spikern.report.numbers import count, extent, percent, ratio, signed, significant
+from spikern.report.numbers import count, extent, percent, ratio, significant
 from spikern.studies import results
 from spikern.studies.statistics import mean
 
@@ -93,19 +93,11 @@ def ratios() -> str:
 
 def verdicts() -> str:
     """Every claim: the best spiking model against each standard one; points, or bits."""
-    lines = []
-    for part in studies():
-        for name, found in part["claims"].items():
-            unit, digits = (100, 1) if part["plan"]["measure"] == "accuracy" else (1, 3)
-            lines.append(
-                [
-                    part["dataset"]["name"],
-                    name,
-                    signed(unit * found["difference"], digits),
-                    " to ".join(signed(unit * found[end], digits) for end in ("low", "high")),
-                    found["verdict"],
-                ]
-            )
+    lines = [
+        [part["dataset"]["name"], name, *markdown.effect(part, claim), claim["verdict"]]
+        for part in studies()
+        for name, claim in part["claims"].items()
+    ]
     return markdown.table(["data set", "claim", "ahead by", "interval", "verdict"], lines)
 
 

@@ -47,8 +47,8 @@ def spiking_layers(
             raise UnsupportedError(f"cannot count the connection {name} of a SpikingRNN")
     if module.drops_out:
         raise UnsupportedError(
-            "dropout scales the spikes of the next layer, which cannot be counted as spikes; "
-            "count the network as it is used, after eval()"
+            "dropout scales the spikes that the next layer gets, which cannot be counted as "
+            "spikes; count the network as it is used, after eval()"
         )
     if module.spreads_delays:
         raise UnsupportedError(

@@ -23,6 +23,7 @@ from spikern.plot.style import (
     GRID,
     INK,
     LINES,
+    MARKERS,
     MUTED,
     PERCENT,
     name_at_right,
@@ -38,7 +39,6 @@ PARTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "addresses": (("addressing",), COLOURS["magenta"], "xxxx"),
 }
 """The groups of an estimate's parts, with colour and hatch; memory traffic is hatched."""
-MARKERS = "osD^vP"
 TIMES = FuncFormatter(lambda ratio, _: f"{ratio:g}×")
 RATES = (1e-3, 1.0)
 """Firing rates on the axis of `break_even`: a spike in a thousand steps to one in every step."""

@@ -17,12 +17,20 @@ from torch import Tensor
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.neurons.surrogate import SURROGATES, Surrogate
-from spikern.plot.style import CLASSES, COLOURS, GRID, INK, MUTED, array, legend_above, tidy
+from spikern.plot.style import (
+    CLASSES,
+    COLOURS,
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    array,
+    legend_above,
+    tidy,
+)
 
 POINTS = 801
 """Points of a surrogate's curve."""
-MARKERS = "osD^vP"
-"""A marker for each of CLASSES, so that several surrogates differ in more than colour."""
 BEYOND = 1.5
 """The end of the axis of a surrogate over the widest support; 2 if no support is finite."""
 

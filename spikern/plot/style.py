@@ -36,6 +36,8 @@ STANDARD = [COLOURS[name] for name in ("ochre", "magenta", "rust")]
 CLASSES = [COLOURS[name] for name in ("blue", "rust", "teal", "violet", "ochre", "magenta")]
 LINES = ["-", "-", "--", "--", "-.", "-."]
 """A line style for each of CLASSES; colours that are easily confused have different ones."""
+MARKERS = "osD^vP"
+"""A marker for each of CLASSES."""
 PERCENT = FuncFormatter(lambda fraction, _: f"{round(100 * fraction, 3):g}%")
 
 

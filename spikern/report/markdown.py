@@ -136,19 +136,21 @@ def accuracy(part: Part) -> str:
 
 def claims(part: Part) -> str:
     """Every claim with its verdict."""
-    scale, unit = (100.0, "points") if part["plan"]["measure"] == "accuracy" else (1.0, "bits")
-    digits = 1 if unit == "points" else 3
     lines = [
-        [
-            name,
-            signed(scale * claim["difference"], digits),
-            " to ".join(signed(scale * claim[end], digits) for end in ("low", "high")),
-            significant(claim["p_holm"], 2),
-            f"**{claim['verdict']}**",
-        ]
+        [name, *effect(part, claim), significant(claim["p_holm"], 2), f"**{claim['verdict']}**"]
         for name, claim in part["claims"].items()
     ]
+    unit = "points" if part["plan"]["measure"] == "accuracy" else "bits"
     return table(["claim", f"ahead by, {unit}", "interval", "p (Holm)", "verdict"], lines)
+
+
+def effect(part: Part, claim: Mapping[str, Any]) -> list[str]:
+    """The difference of a claim and its interval, in percentage points or bits."""
+    scale, decimals = (100.0, 1) if part["plan"]["measure"] == "accuracy" else (1.0, 3)
+    difference, low, high = (
+        signed(scale * claim[key], decimals) for key in ("difference", "low", "high")
+    )
+    return [difference, f"{low} to {high}"]
 
 
 def tuning(part: Part) -> str:

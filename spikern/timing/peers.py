@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikern._utils.packages import package
+from spikern.interop.onnx import session
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
@@ -315,20 +317,18 @@ def onnx_calls(model: Dense, work: Workload, threads: int) -> dict[str, Callable
     Inputs, state and outputs are bound, which is faster than passing arrays: every step reads the
     state from one pair of buffers and writes it to the other.
     """
-    import onnxruntime
-
-    value = onnxruntime.OrtValue.ortvalue_from_numpy
+    value = package("onnxruntime").OrtValue.ortvalue_from_numpy
     x, _ = work.data()
     stepwise = "step" in work.kinds
     first = x[:1] if stepwise else x
     hidden = torch.zeros(work.layers, work.batch, model.rnn.hidden_size)
-    session = onnx_session(model.eval(), (first, hidden, hidden), threads)
+    runtime = onnx_session(model.eval(), (first, hidden, hidden), threads)
     input_buffer = value(first.numpy().copy())
     y = value(torch.zeros(work.batch, work.classes).numpy())
     one, other = ([value(hidden.numpy().copy()) for _ in "hc"] for _ in range(2))
 
     def bind(before: list[Any], after: list[Any]) -> Any:
-        binding = session.io_binding()
+        binding = runtime.io_binding()
         for name, buffer in zip(("x", "h", "c"), (input_buffer, *before)):
             binding.bind_ortvalue_input(name, buffer)
         for name, buffer in zip(("y", "h_after", "c_after"), (y, *after)):
@@ -341,18 +341,16 @@ def onnx_calls(model: Dense, work: Workload, threads: int) -> dict[str, Callable
     def steps() -> None:
         for k, piece in enumerate(pieces):
             input_buffer.update_inplace(piece)
-            session.run_with_iobinding(back if k % 2 else forth)
+            runtime.run_with_iobinding(back if k % 2 else forth)
 
     def whole() -> None:
-        session.run_with_iobinding(forth)
+        runtime.run_with_iobinding(forth)
 
     return {"step": steps} if stepwise else {"infer": whole}
 
 
 def onnx_session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) -> Any:
     """An ONNX Runtime session of a torch LSTM with its state as inputs and outputs."""
-    import onnxruntime
-
     file: Any = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -360,9 +358,4 @@ def onnx_session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) 
             model, example, file, dynamo=False,
             input_names=["x", "h", "c"], output_names=["y", "h_after", "c_after"],
         )  # fmt: skip
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        file.getvalue(), options, providers=["CPUExecutionProvider"]
-    )
+    return session(package("onnx").load_model_from_string(file.getvalue()), threads)
