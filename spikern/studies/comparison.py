@@ -27,7 +27,7 @@ from spikern._utils import atomic, processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
-from spikern.cost.summary import estimates
+from spikern.cost.summary import comparisons, estimates
 from spikern.data.dataset import Dataset
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.layers.streaming import compile_stream
