@@ -14,7 +14,7 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import reference
-from spikern.engines.population import existing
+from spikern.engines.population import existing_weights
 from spikern.engines.stream import load_stream
 from spikern.events.trains import Events
 from spikern.layers.delays import Delay, LearnedDelay, narrow
@@ -76,7 +76,9 @@ def loop(layer, x, lengths=None, more=0):
             late = [given[t - n, :, f] if t >= n else silent for f, n in enumerate(below)]
             i = functional.linear(torch.stack(late, 1), w_in, getattr(layer, f"bias_l{k}"))
             if layer.recurrent:
-                w = existing(getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}"))
+                w = existing_weights(
+                    getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}")
+                )
                 z = [out[t - n][:, j] if t >= n else silent for j, n in enumerate(own)]
                 i = i + torch.stack(z, 1) @ w.T
             after, z = layer.neuron.step(layer.params(k), state, i, spike(layer.surrogate))
