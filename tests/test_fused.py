@@ -102,7 +102,7 @@ def test_every_surrogate_has_the_references_gradients(surrogate):
 
 
 def sparse(recurrent, hidden=33):
-    """A dyadic layer whose neurons do not all hear each other."""
+    """A dyadic layer with sparse recurrence."""
     torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 6, hidden, recurrent=recurrent, engine="fused")
     with torch.no_grad():
@@ -132,7 +132,7 @@ def test_sparse_recurrence_is_the_references_and_stays_sparse(recurrent):
     assert found["weight_hh_l0"][~absent].any()
 
 
-def test_neurons_that_do_not_hear_each_other():
+def test_neurons_without_recurrence():
     out = assert_as_reference(sparse(False), events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33]))
     assert out.any()
 

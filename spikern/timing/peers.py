@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikern._utils.packages import package
+from spikern._utils.packages import require
 from spikern.interop.onnx import session
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -317,7 +317,7 @@ def onnx_calls(model: Dense, work: Workload, threads: int) -> dict[str, Callable
     Inputs, state and outputs are bound, which is faster than passing arrays: every step reads the
     state from one pair of buffers and writes it to the other.
     """
-    value = package("onnxruntime").OrtValue.ortvalue_from_numpy
+    value = require("onnxruntime", "bench").OrtValue.ortvalue_from_numpy
     x, _ = work.data()
     stepwise = "step" in work.kinds
     first = x[:1] if stepwise else x
@@ -358,4 +358,4 @@ def onnx_session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) 
             model, example, file, dynamo=False,
             input_names=["x", "h", "c"], output_names=["y", "h_after", "c_after"],
         )  # fmt: skip
-    return session(package("onnx").load_model_from_string(file.getvalue()), threads)
+    return session(require("onnx", "bench").load_model_from_string(file.getvalue()), threads)

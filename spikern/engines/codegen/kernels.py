@@ -421,7 +421,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
 
 
 def _recur(exact: bool) -> list[str]:
-    """Add the rows of the last spikes; z of the initial state may be any number."""
+    """Add the rows of the last spikes; z of the initial state need not be 0 or 1."""
     values = [
         "n = list_nonzero(S_z, q, rows, 0)",
         "if sparse:",
