@@ -121,6 +121,17 @@ def test_the_readmes_table_is_that_of_a_real_run():
     assert f"```text\n{table(results)}\n```" in (ROOT / "README.md").read_text()
 
 
+def test_the_readmes_picture_is_the_same_in_light_and_dark(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    readme_picture = importlib.import_module("readme_picture")
+    light, dark = (
+        (readme_picture.STATIC / f"readme_{page}.svg").read_text() for page in ("light", "dark")
+    )
+    assert dark == readme_picture.in_dark(light) != light
+    models = json.loads(readme_picture.RESULTS.read_text())["models"]
+    assert all(f">{model['name']}</text>" in light for model in models)
+
+
 def test_the_results_page_is_made_of_the_studies_results(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     results_page = importlib.import_module("results_page")
