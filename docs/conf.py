@@ -8,6 +8,7 @@ reStructuredText.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 
 import spikern
-from spikern.cost.prices import EnergyTable, tables
+from spikern.cost import EnergyTable, tables
 
 sys.path.insert(0, str(Path(__file__).parent))
 import neuron_pages
@@ -57,6 +58,12 @@ def surrogate_table() -> str:
         support = "-" if made.support == float("inf") else f"±{made.support:g}"
         rows.append(f"| `{name}` | {support} | {made.source} |")
     return "\n".join(rows)
+
+
+def flat_names() -> str:
+    """The names of `import spikern`, rooms left out."""
+    names = [name for name in spikern.__all__ if not inspect.ismodule(getattr(spikern, name))]
+    return ", ".join(f"`{name}`" for name in names) + "."
 
 
 def energy_tables() -> str:
@@ -134,6 +141,7 @@ MADE = {
     "equations": neuron_pages.all_equations,
     "surrogates": surrogate_table,
     "energy": energy_tables,
+    "flat": flat_names,
     "results": result_fields,
 }
 

@@ -1,4 +1,4 @@
-"""The command line: compare models, count what they did, list what there is."""
+"""The command line: compare models, count their operations, list data sets, neurons and tables."""
 
 from __future__ import annotations
 
@@ -32,54 +32,54 @@ from spikern.train.recipes import recipe
 class Compare:
     """Train spiking and standard recurrent networks on a data set and compare them.
 
-    Prints a table and writes OUT/results.json and OUT/report.html. All models are brought to one
-    parameter budget unless --hidden is given. Energies are estimates from the tables named with
-    them.
+    It prints a table and writes OUT/results.json and OUT/report.html. All models are brought to one
+    parameter budget unless --hidden is given. Energies are estimates; each names its table.
     """
 
     dataset: tyro.conf.Positional[str]
-    """A name of `spikern datasets`, or ts:PATH, a .ts or .tsv file of the UCR/UEA archive."""
+    """Name of a data set (see `spikern datasets`), or ts:PATH, a .ts or .tsv file of the UCR/UEA
+    archive."""
     models: tuple[str, ...] = ("LIF", "ALIF", "BRF", "RNN", "GRU", "LSTM")
-    """Spiking neurons (see `spikern neurons`) and RNN, GRU, LSTM."""
+    """Models to train: spiking neurons (see `spikern neurons`), and RNN, GRU, LSTM."""
     match_parameters: int | None = None
-    """Parameter budget that every model is brought to."""
+    """Parameter budget of every model, met within 5 %; the default depends on DATASET."""
     hidden: int | None = None
-    """Hidden units of every model, instead of a budget."""
+    """Number of hidden units of every model, instead of a budget."""
     layers: int = 1
-    """Recurrent layers."""
+    """Number of recurrent layers."""
     seeds: int = 3
-    """Trainings of each model; intervals are over seeds."""
+    """Number of trainings of each model; intervals are over seeds."""
     delta: float | None = None
-    """Encode an analog input as events, one for every move of this size."""
+    """Threshold that encodes an analog input as events, one for every change of this size."""
     answer: Literal["last", "mean"] = "last"
-    """How a sequence is answered: the readout's last step, or its mean over all steps."""
+    """What classifies a sequence: the readout's last step, or its mean over all steps."""
     epochs: int | None = None
-    """Passes over the training split. This and the next: by default what was tuned for DATASET,
-    for spiking and standard models each; see `spikern.train.recipes`."""
+    """Number of passes over the training split. By default this option and the six below it have
+    the values of DATASET's recipe, one for each kind of model; see `spikern.train.recipe`."""
     batch_size: int | None = None
-    """Sequences of one step."""
+    """Number of sequences per training step."""
     learning_rate: float | None = None
-    """Adam's step at the start; it falls to zero along a half cosine."""
+    """Initial learning rate of Adam; it falls to zero along a half cosine."""
     weight_decay: float | None = None
-    """Of the weights; biases and time constants are not decayed."""
+    """Weight decay; not applied to biases and time constants."""
     input_noise: float | None = None
-    """Standard deviation of the noise on an analog input in training."""
+    """Standard deviation of the noise that is added to an analog input in training."""
     rate_limit: float | None = None
     """Firing rate above which the regulariser acts."""
     rate_penalty: float | None = None
-    """Weight of the firing-rate regulariser; 0: none."""
+    """Weight of the firing-rate regulariser in the loss; 0 turns it off."""
     out: Path | None = None
-    """Folder for everything written; by default runs/DATASET."""
+    """Folder of all output files; by default runs/DATASET."""
     resume: bool = False
-    """Go on with what is in OUT."""
+    """Resume the comparison in OUT."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Processes that train side by side, one thread each."""
+    """Number of processes that train side by side, one thread each."""
     json: bool = False
     """Print results.json instead of the table."""
 
     def run(self) -> None:
         """Run the comparison and print it."""
-        chosen = recipe(self.dataset).changed(
+        training = recipe(self.dataset).changed(
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -91,11 +91,11 @@ class Compare:
         if self.match_parameters is not None:
             if self.hidden is not None:
                 raise InputError("give --hidden or --match-parameters, not both")
-            chosen = replace(chosen, match_parameters=self.match_parameters)
-        asked = Comparison(
+            training = replace(training, match_parameters=self.match_parameters)
+        comparison = Comparison(
             dataset=self.dataset,
             models=self.models,
-            recipe=chosen,
+            recipe=training,
             hidden=self.hidden,
             layers=self.layers,
             seeds=self.seeds,
@@ -103,42 +103,43 @@ class Compare:
             answer=self.answer,
         )
         out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
-        found = compare(asked, out, self.resume, self.workers, bar=True)
-        write_html(found.results, found.sample, out / "report.html")
-        print(json.dumps(found.results, indent=1) if self.json else table(found.results))
+        compared = compare(comparison, out, self.resume, self.workers, bar=True)
+        write_html(compared.results, compared.sample, out / "report.html")
+        print(json.dumps(compared.results, indent=1) if self.json else table(compared.results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
 class Count:
-    """Count a finished comparison on its test split: operations, memory, energy, fair twins.
+    """Count the networks of a finished comparison on its test split, and estimate their energies.
 
-    Prints the account and writes it to count.txt and count.json in the run's folder; of one
-    checkpoint to count-NAME-SEED.txt and .json. Energies are estimates under the tables named.
+    The report has operations, memory traffic, energy estimates, and fair twins of the networks. It
+    is printed, and written to count.txt and count.json in the run's folder; that of one checkpoint
+    to count-NAME-SEED.txt and .json. Energies are estimates; each names its table.
     """
 
     run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
     """Folder of a finished `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
     seed: int | None = None
-    """Which of the run's trainings; none: the first, or the checkpoint's own."""
+    """Seed of the networks that are counted; by default 0, or the seed of the checkpoint."""
     tables: Path | None = None
-    """Folder with energy tables of your own, beside those that come with spikern."""
+    """Folder with your own energy tables, used beside those of spikern."""
     against: tuple[str, ...] = ()
-    """Standard models of the run to compare with; none: all."""
+    """Standard models of the run to compare with; by default all."""
     climb: bool = False
-    """Train the standard models in halves of their size up to the spiking accuracy."""
+    """Train smaller standard models, to find the smallest that reach the spiking accuracy."""
     measure: bool = False
-    """Time every network on this machine, and take its joules where it tells them."""
+    """Measure the time of every network on this machine, and its joules if it counts them."""
     json: bool = False
     """Print count.json instead of the text."""
 
     def run(self) -> None:
-        """Make the account, write it, print it."""
+        """Count, write the report, print it."""
         prices = cost.tables(self.tables)
         run = open_run(self.run_path, self.seed)
-        found = count_run(run, prices, self.against, self.climb, self.measure)
+        counted = count_run(run, prices, self.against, self.climb, self.measure)
         stem = "count" if self.run_path.is_dir() else f"count-{self.run_path.stem}"
-        as_json, text = json.dumps(found, indent=1), count_report(found)
+        as_json, text = json.dumps(counted, indent=1), count_report(counted)
         atomic.write(run.folder / f"{stem}.json", as_json)
         atomic.write(run.folder / f"{stem}.txt", text)
         print(as_json if self.json else text, end="")
@@ -147,39 +148,39 @@ class Count:
 
 @dataclass(frozen=True)
 class Tables:
-    """List the energy tables: what they price, where it is from, what they leave out."""
+    """List the energy tables with their prices, their sources, and what they leave out."""
 
     folder: Path | None = None
-    """Folder with energy tables of your own, beside those that come with spikern."""
+    """Folder with your own energy tables, used beside those of spikern."""
 
     def run(self) -> None:
-        """Print a few lines each."""
+        """Print a few lines per table."""
         print(table_list(cost.tables(self.folder)))
 
 
 @dataclass(frozen=True)
 class Datasets:
-    """List the data sets, and whether their files are at hand; or load some and describe them."""
+    """List the data sets and whether their files are available, or load and describe some."""
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Data sets to load; none: only list them all."""
+    """Data sets to load and describe; by default all are listed without loading."""
 
     def run(self) -> None:
-        """Print one line each."""
+        """Print one line per data set."""
         for name in self.names:
-            print(described(load(name)))
+            print(describe(load(name)))
         if not self.names:
             for name, entry in DATASETS.items():
                 missing = entry.missing()
-                at_hand = f"not at hand: {', '.join(missing)}" if missing else "at hand"
-                print(f"{name:20} {entry.title} ({at_hand})")
+                state = f"missing: {', '.join(missing)}" if missing else "available"
+                print(f"{name:20} {entry.title} ({state})")
             print(f"{ARCHIVE + 'PATH':20} Any task of the UCR/UEA archive, .ts or .tsv")
 
 
-def described(d: Dataset) -> str:
-    """One line on a data set that is loaded."""
+def describe(d: Dataset) -> str:
+    """Describe a loaded data set in one line."""
     parts = "/".join(str(len(part)) for part in (d.train, d.validation, d.test))
-    answer = "a label every step" if d.every_step else "a label a sequence"
+    answer = "one label per step" if d.every_step else "one label per sequence"
     kind = "events" if d.events else "analog"
     return (
         f"{d.name:20} {d.title}: {parts} train/validation/test, up to {d.train.x.shape[0]} steps "
@@ -189,10 +190,10 @@ def described(d: Dataset) -> str:
 
 @dataclass(frozen=True)
 class Neurons:
-    """List the neurons with their constants, the cost of an update and their source."""
+    """List the neurons with their constants, the cost of an update, and their source."""
 
     def run(self) -> None:
-        """Print a few lines each."""
+        """Print a few lines per neuron."""
         for name, model in NEURONS.items():
             constants = ", ".join(
                 f"{c.symbol} {c.mean:g} {UNITS.get(c.kind, '')}".rstrip()
@@ -209,7 +210,7 @@ class ShowKernel:
     """Print the fused kernels that are derived from a neuron's equation."""
 
     neuron: tyro.conf.Positional[str]
-    """A name of `spikern neurons`."""
+    """Name of a neuron; see `spikern neurons`."""
 
     def run(self) -> None:
         """Print the module's text."""
@@ -219,26 +220,26 @@ class ShowKernel:
 
 @dataclass(frozen=True)
 class Bench:
-    """Time spikern beside snnTorch, torch's RNN, GRU and LSTM, and ONNX Runtime.
+    """Measure spikern beside snnTorch, torch's RNN, GRU and LSTM, and ONNX Runtime.
 
-    Training step, inference and peak memory at equal firing rates, in one process, interleaved;
-    prints ratios, above 1 where spikern takes less. `--rates` are spikes per neuron and step.
+    It measures a training step, an inference and the peak memory, at equal firing rates,
+    interleaved in one process, and prints ratios, which are above 1 where spikern takes less.
     """
 
     works: tuple[Literal["S", "H", "M", "L", "1", "1s"], ...] = ("S", "H", "M", "L", "1", "1s")
-    """Shapes of data and network; docs/performance.md describes them."""
+    """Workloads, which are shapes of data and network; docs/performance.md describes them."""
     rates: tuple[float, ...] = (0.05, 0.10)
-    """Firing rates that the spiking networks are set to."""
+    """Firing rates of the spiking networks, in spikes per neuron and step."""
     repeats: int = 7
-    """Timings of each; the median counts."""
+    """Number of timings of each workload; the median is reported."""
     threads: int = 2
-    """Threads of everyone; batch 1 always has one."""
+    """Number of threads of every library; batch 1 always runs on one."""
     json: bool = False
     """Print the rows as JSON instead of the table."""
     out: Path | None = None
-    """Folder for results.json."""
+    """Folder that results.json is written to."""
     smoke: bool = False
-    """Tiny sizes that show only that everything runs."""
+    """Use tiny sizes, which only show that everything runs."""
 
     def run(self) -> None:
         """Run the benchmark and print it."""
@@ -258,7 +259,7 @@ class Bench:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: an error of the user's is one line and exit status 2."""
+    """Entry point; a SpikernError is printed as one line, with exit status 2."""
     warnings.showwarning = _one_line_warning
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(
@@ -273,7 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
             },
             args=arguments,
             prog="spikern",
-            description="Spiking recurrent networks beside standard ones, honestly compared.",
+            description="Train, compare, count and time spiking and standard recurrent networks.",
         )
         command.run()
     except SpikernError as error:

@@ -437,9 +437,9 @@ def test_the_list_loads_nothing(folder, monkeypatch, capsys):
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(DATASETS) + 1
     lines = {line.split()[0]: line for line in said}
-    assert lines["digits"].endswith("(at hand)")
-    assert lines["fsdd"].endswith("(at hand)")
-    assert "not at hand: shd/shd_train.h5, shd/shd_test.h5" in lines["shd"]
+    assert lines["digits"].endswith("(available)")
+    assert lines["fsdd"].endswith("(available)")
+    assert "missing: shd/shd_train.h5, shd/shd_test.h5" in lines["shd"]
 
 
 def test_named_data_sets_are_described(capsys):
