@@ -30,8 +30,16 @@ from spikern.report.markdown import filled
 from spikern.studies import protocol, robustness, runner, scaling, table, trainings
 from spikern.studies.jobs import canonical, files, key
 from spikern.studies.lock import claim, died
+from spikern.studies.protocol import ABLATIONS, Axis, Plan, Search
 from spikern.studies.results import errors_by_size, laws
-from spikern.studies.trainings import TrainingJob, prepare, train_and_disturb, validate
+from spikern.studies.trainings import (
+    Architecture,
+    ConstantDraw,
+    TrainingJob,
+    prepare,
+    train_and_disturb,
+    validate,
+)
 from spikern.train.checkpoint import read
 from spikern.train.loop import Training, fit
 from spikern.train.trial import fresh_network, train_and_test
@@ -438,9 +446,10 @@ def small(run, **changes):
 
 def test_a_run_changes_just_what_is_ablated():
     whole, _ = prepare(small("ALIF"))
-    alone, _ = prepare(small("ALIF", recurrent=False))
-    fixed, _ = prepare(small("ALIF", trained_constants=False))
-    other, _ = prepare(small("ALIF", surrogate="fast_sigmoid"))
+    alone, fixed, other = (
+        prepare(small("ALIF", architecture=Architecture(**ABLATIONS[name])))[0]
+        for name in ("no recurrence", "constants not trained", "surrogate: fast sigmoid")
+    )
     assert {n.body.hidden_size for n in (whole, alone, fixed, other)} == {whole.body.hidden_size}
     assert "weight_hh_l0" not in dict(alone.body.named_parameters())
     raw = [name for name, p in fixed.body.named_parameters() if not p.requires_grad]
@@ -458,12 +467,69 @@ def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
     found = [validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
     network, data = prepare(tried[1])
     best = max(e.validation_accuracy for e in fit(network, data, tried[1].training).epochs)
-    assert found[1] == {"validation_accuracy": best}
-    tuned = protocol.rank(tried, found)
+    assert found[1]["validation_accuracy"] == best
+    plan = Plan("digits", 500, Training(), ("LIF",), ("RNN",), learning_rates=rates)
+    tuned = protocol.rank(plan, tried, found)
     for k, model in enumerate(("LIF", "RNN")):
         reached = [one["validation_accuracy"] for one in found[3 * k : 3 * k + 3]]
         assert [trial["accuracy"] for trial in tuned[model]["trials"]] == reached
         assert tuned[model]["best"] == {"learning_rate": rates[reached.index(max(reached))]}
+
+
+def test_a_plan_says_how_a_network_is_built():
+    structure = Architecture(
+        layers=2,
+        delay=3,
+        surrogate="triangular",
+        surrogate_settings=(0.5,),
+        constants=(ConstantDraw("omega", span=(0.015, 0.05)), ConstantDraw("v_th", mean=0.9)),
+        readout_constants=(ConstantDraw("tau_mem", mean=5.0, spread=0.0, trainable=False),),
+    )
+    network, dataset = prepare(small("BRF", hidden_size=40, architecture=structure))
+    body = network.body
+    assert (body.num_layers, body.delay, body.surrogate.support) == (2, 3, 0.5)
+    constants = {c.symbol: c for c in body.neuron.constants.values()}
+    omega = constants["omega"].value(body.raw_omega_l1.detach())
+    assert 0.015 <= float(omega.min()) < 0.025 < 0.04 < float(omega.max()) <= 0.05
+    assert constants["v_th"].mean == 0.9
+    assert not network.readout.raw_tau_mem_l0.requires_grad
+    assert torch.allclose(network.readout.raw_tau_mem_l0.exp(), torch.tensor(5.0))
+    assert body.dt == dataset.dt
+
+
+def test_gates_that_remember_are_drawn():
+    """b_forget = -b_input = log t with t in 1..longest - 1."""
+    network, _ = prepare(small("LSTM", hidden_size=50, architecture=Architecture(chrono=100)))
+    bias = network.body.rnn.bias_ih_l0.detach().view(4, 50)
+    assert torch.equal(bias[0], -bias[1])
+    times = bias[1].exp()
+    assert 1 <= float(times.min()) < 30 < 70 < float(times.max()) <= 99
+    with pytest.raises(InputError, match="needs gates"):
+        prepare(small("RNN", architecture=Architecture(chrono=100)))
+
+
+def test_a_search_may_vary_more_than_the_rate_with_as_many_trials():
+    axes = (
+        Axis("learning_rate", (1e-3, 1e-2)),
+        Axis("architecture.dropout", (0.0, 0.2)),
+    )
+    rates = (1e-3, 3e-3, 1e-2, 3e-2)
+    plan = Plan("digits", 500, Training(epochs=7), ("LIF",), ("RNN",), rates,
+                trial_epochs=2, searches=(Search("LIF", axes),))  # fmt: skip
+    trials = protocol.trials_of(plan)
+    assert [t.model for t in trials] == ["LIF"] * 4 + ["RNN"] * 4
+    assert {t.training.epochs for t in trials} == {2}
+    varied = [(t.training.learning_rate, t.architecture.dropout) for t in trials[:4]]
+    assert varied == [(1e-3, 0.0), (1e-3, 0.2), (1e-2, 0.0), (1e-2, 0.2)]
+    results = [{"validation_accuracy": k / 8, "seconds": 2.0} for k in range(8)]
+    ranked = protocol.rank(plan, trials, results)
+    assert ranked["LIF"]["best"] == {"learning_rate": 1e-2, "architecture.dropout": 0.2}
+    assert ranked["LIF"]["seconds"] == 8.0
+    job = protocol.tuned_job(plan, "LIF", ranked["LIF"]["best"])
+    assert (job.training.learning_rate, job.architecture.dropout) == (1e-2, 0.2)
+    assert job.training.epochs == 7
+    with pytest.raises(InputError, match="3 by the learning rates, 4 by the search of LIF"):
+        replace(plan, learning_rates=rates[:3])
 
 
 def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
@@ -471,7 +537,7 @@ def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
         raise DivergedError("on purpose")
 
     monkeypatch.setattr(trainings, "fit", diverges)
-    assert validate(small("LIF"), tmp_path / "x") == {"validation_accuracy": 0.0}
+    assert validate(small("LIF"), tmp_path / "x")["validation_accuracy"] == 0.0
 
 
 def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, monkeypatch):
@@ -486,7 +552,10 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     monkeypatch.setattr(
         protocol,
         "validate",
-        lambda run, checkpoint: {"validation_accuracy": accuracies[run.training.learning_rate]},
+        lambda job, checkpoint: {
+            "validation_accuracy": accuracies[job.training.learning_rate],
+            "seconds": 1.0,
+        },
     )
     plan = replace(
         protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief(),
@@ -505,7 +574,9 @@ def test_variants_that_diverge_are_an_error(tmp_path, monkeypatch):
         protocol,
         "train_and_disturb",
         lambda job, path: (
-            train_and_disturb(job, path) if job.recurrent else {"diverged": "on purpose"}
+            train_and_disturb(job, path)
+            if job.architecture.recurrent
+            else {"diverged": "on purpose"}
         ),
     )
     plan = protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief()
@@ -546,7 +617,7 @@ def test_a_trial_by_hand_is_what_the_search_does(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = validate(small("LIF"), tmp_path / "run.safetensors")
-    assert done.stdout.endswith(f"{found}\n")
+    assert f"'validation_accuracy': {found['validation_accuracy']}," in done.stdout
 
 
 def test_claims_of_a_study_are_about_bits_where_fewer_win():

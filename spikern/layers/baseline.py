@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern._utils.choices import check_choice
+from spikern._utils.errors import InputError
 from spikern.layers.arguments import check_input, check_lengths
 
 BASELINES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
@@ -40,6 +41,35 @@ class Baseline(nn.Module):
             for k in range(num_layers):
                 with torch.no_grad():
                     getattr(self.rnn, f"bias_ih_l{k}")[hidden_size : 2 * hidden_size] = 1.0
+
+    def remember(self, longest: int) -> None:
+        """Draw the gates' biases for memories of up to `longest` steps (chrono initialisation).
+
+            LSTM  b_forget = log t,  b_input = -b_forget;   GRU  b_update = log t
+            t ~ U(1, longest - 1)
+
+        Raises InputError for an RNN, which has no gates, and for fewer than 3 steps. Source: Tallec
+        and Ollivier 2018, arXiv 1804.11188.
+
+        >>> lstm = Baseline("LSTM", 3, 8)
+        >>> lstm.remember(100)
+        >>> bool((lstm.rnn.bias_ih_l0[8:16] == -lstm.rnn.bias_ih_l0[:8]).all())
+        True
+        """
+        if self.kind == "RNN" or longest < 3:
+            raise InputError(
+                f"chrono initialisation needs gates and 3 steps or more, got {self.kind}, {longest}"
+            )
+        hidden = self.hidden_size
+        for k in range(self.num_layers):
+            inner, outer = (getattr(self.rnn, f"bias_{kind}_l{k}") for kind in ("ih", "hh"))
+            kept = torch.empty(hidden).uniform_(1, longest - 1).log()
+            with torch.no_grad():
+                inner[: 2 * hidden] = 0.0
+                outer[: 2 * hidden] = 0.0
+                inner[hidden : 2 * hidden] = kept
+                if self.kind == "LSTM":
+                    inner[:hidden] = -kept
 
     def forward(
         self,

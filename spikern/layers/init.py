@@ -71,8 +71,9 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
         rest = trace(0.0)
         if not bool(torch.isfinite(rest).all()):
             raise InputError(
-                f"{model.name} does not stay finite without any current; the state starts at "
-                "zero, so write it as deviations from rest"
+                f"{model.name} does not stay finite without any current: its constants may have "
+                "left the stable region (for an oscillator omega * dt must stay below 1), or its "
+                "state, which starts at zero, must be written as deviations from rest"
             )
         for impulse in IMPULSES:
             moved = (trace(impulse) - rest) / impulse

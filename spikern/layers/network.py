@@ -16,7 +16,7 @@ from spikern.engines.population import Input, dense
 from spikern.events.trains import valid_steps
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.rnn import Readout, SpikingRNN
-from spikern.neurons import NEURONS
+from spikern.neurons import LI, NEURONS, NeuronModel
 
 Answer = Literal["every_step", "mean", "last"]
 Form = Callable[[Tensor, Tensor | None], Tensor]
@@ -178,55 +178,70 @@ ANSWERS = {"every_step": every_step, "mean": mean_step, "last": last_step}
 
 
 def build(
-    model: str,
+    model: str | NeuronModel,
     input_size: int,
     hidden_size: int,
     classes: int,
     answer: Answer = "last",
     num_layers: int = 1,
+    readout: NeuronModel = LI,
     **settings: Any,
 ) -> Network:
-    """Build a network by the name of a spiking neuron, or RNN, GRU, LSTM.
+    """Build a network of a spiking neuron, by its name or itself, or of RNN, GRU, LSTM by name.
 
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
     recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `delay` also
-    applies to the axons to the readout.
+    applies to the axons to the readout, whose neuron is `readout`.
+
+    >>> build("GRU", 1, 8, 10).parameter_count
+    354
     """
-    if not isinstance(model, str):
-        raise InputError(
-            f"expected a name, got {type(model).__name__}; for a neuron of your own give "
-            "Network(SpikingRNN(NEURON, ...), Readout(...))"
-        )
-    check_choice("model", model, MODELS)
-    allowed = () if model in BASELINES else SETTINGS
+    if isinstance(model, str):
+        check_choice("model", model, MODELS)
+    name = model if isinstance(model, str) else model.name
+    standard = isinstance(model, str) and model in BASELINES
+    allowed = () if standard else SETTINGS
     unknown = [name for name in settings if name not in allowed]
     if unknown:
         raise InputError(
-            f"{model} takes no {', '.join(unknown)}; "
+            f"{name} takes no {', '.join(unknown)}; "
             f"it takes {', '.join(allowed) or 'no settings'} here"
         )
-    if model in BASELINES:
-        body = Baseline(model, input_size, hidden_size, num_layers)
+    if standard:
+        body = Baseline(name, input_size, hidden_size, num_layers)
         return Network(body, nn.Linear(hidden_size, classes), answer)
     spiking = SpikingRNN(model, input_size, hidden_size, num_layers, **settings)
     learned = spiking.delay > 0 and spiking.learn_delays
-    readout = Readout(
-        spiking.output_size, classes, dt=spiking.dt, delay=spiking.delay, learn_delays=learned
+    integrators = Readout(
+        spiking.output_size,
+        classes,
+        readout,
+        dt=spiking.dt,
+        delay=spiking.delay,
+        learn_delays=learned,
     )
-    return Network(spiking, readout, answer)
+    return Network(spiking, integrators, answer)
 
 
 def hidden_for_budget(
-    model: str, input_size: int, classes: int, parameters: int, num_layers: int = 1
+    model: str | NeuronModel,
+    input_size: int,
+    classes: int,
+    parameters: int,
+    num_layers: int = 1,
+    **settings: Any,
 ) -> int:
     """Return the hidden size whose parameter count is nearest to a budget, within 5 %.
+
+    `settings` are those of `build`.
 
     >>> hidden_for_budget("LSTM", 1, 10, 20_000)
     68
     """
 
     def count(hidden: int) -> int:
-        return build(model, input_size, hidden, classes, num_layers=num_layers).parameter_count
+        network = build(model, input_size, hidden, classes, num_layers=num_layers, **settings)
+        return network.parameter_count
 
     # The count is c + b h + a h^2, so three small networks determine it for every h.
     one, two, three = (count(h) for h in (1, 2, 3))

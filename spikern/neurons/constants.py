@@ -34,7 +34,8 @@ class Constant:
 
     logit value is log((value - low) / (high - value)). raw is drawn from a normal distribution
     around the raw form of the mean, with standard deviation `spread`, which is relative where raw
-    is a logarithm. With a spread of 1.5 a value between bounds is almost uniform.
+    is a logarithm. With a spread of 1.5 a value between bounds is almost uniform. With a `span` the
+    value itself is drawn uniformly between its two ends instead.
     """
 
     symbol: str
@@ -44,6 +45,7 @@ class Constant:
     kind: Kind = "decay"
     low: float = 0.0
     high: float = math.inf
+    span: tuple[float, float] | None = None
 
     def permits(self, value: float) -> str:
         """The condition that a value violates, in words; empty if it violates none.
@@ -65,13 +67,19 @@ class Constant:
         >>> Constant("tau_mem", 20.0).draw(2).exp().round()
         tensor([20., 20.])
         """
-        if self.kind == "real":
-            centre = self.mean
-        elif self.kind == "between":
-            centre = math.log((self.mean - self.low) / (self.high - self.mean))
-        else:
-            centre = math.log(self.mean)
+        if self.span is not None:
+            low, high = self.span
+            return self.raw(low + (high - low) * torch.rand(size, generator=generator))
+        centre = self.raw(torch.tensor(self.mean, dtype=torch.float64)).item()
         return centre + self.spread * torch.randn(size, generator=generator)
+
+    def raw(self, value: Tensor) -> Tensor:
+        """The raw form of a value: the inverse of `value`."""
+        if self.kind == "real":
+            return value
+        if self.kind == "between":
+            return ((value - self.low) / (self.high - value)).log()
+        return value.log()
 
     def value(self, raw: Tensor) -> Tensor:
         """What the user reads: tau in ms, or the value itself."""

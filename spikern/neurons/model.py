@@ -62,9 +62,9 @@ class NeuronModel:
                     f"{self.name}: '{field}' needs a constant such as positive('{field}', 1.0), "
                     f"got {constant!r}"
                 )
-            wanted = constant.permits(constant.mean)
-            if wanted:
-                raise InputError(f"{constant.symbol} must be {wanted}, got {constant.mean}")
+            for value in (constant.mean, *(constant.span or ())):
+                if condition := constant.permits(value):
+                    raise InputError(f"{constant.symbol} must be {condition}, got {value}")
             symbols.append(constant.symbol)
         if len(set(symbols)) < len(symbols):
             raise InputError(
@@ -78,16 +78,23 @@ class NeuronModel:
         >>> LIF.with_constants(tau_mem=5.0).constants["alpha_mem"].mean
         5.0
         """
-        symbols = {c.symbol: field for field, c in self.constants.items()}
-        changed = dict(self.constants)
+        model = self
         for symbol, value in mean.items():
-            if symbol not in symbols:
-                raise InputError(
-                    f"{self.name} has no constant '{symbol}'; it has {', '.join(symbols)}"
-                )
-            field = symbols[symbol]
-            changed[field] = replace(changed[field], mean=value)
-        return replace(self, constants=changed)
+            model = model.with_constant(symbol, mean=value)
+        return model
+
+    def with_constant(self, symbol: str, **changes: Any) -> NeuronModel:
+        """The same neuron with another `mean`, `spread`, `span` or `trainable` of one constant.
+
+        >>> from spikern.neurons import BRF
+        >>> BRF.with_constant("omega", span=(0.15, 0.5)).constants["omega"].span
+        (0.15, 0.5)
+        """
+        fields = {c.symbol: field for field, c in self.constants.items()}
+        if symbol not in fields:
+            raise InputError(f"{self.name} has no constant '{symbol}'; it has {', '.join(fields)}")
+        changed = replace(self.constants[fields[symbol]], **changes)
+        return replace(self, constants={**self.constants, fields[symbol]: changed})
 
     def frozen(self) -> NeuronModel:
         """The same neuron with no trainable constant.

@@ -34,7 +34,13 @@ from spikern.layers.streaming import compile_stream
 from spikern.studies import progress, runner
 from spikern.studies.jobs import files
 from spikern.studies.results import compare_models, describe, summarise
-from spikern.studies.trainings import TrainingJob, load_dataset, train, trained_network
+from spikern.studies.trainings import (
+    Architecture,
+    TrainingJob,
+    load_dataset,
+    train,
+    trained_network,
+)
 from spikern.train.recipes import GENERAL, Recipe
 from spikern.train.trial import count_split
 
@@ -92,7 +98,7 @@ class Comparison:
                 self.recipe.of(model),
                 hidden_size=sizes[model],
                 answer=self.answer,
-                layers=self.layers,
+                architecture=Architecture(layers=self.layers),
                 delta=self.delta,
             )
             for model in self.models

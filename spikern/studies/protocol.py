@@ -14,18 +14,23 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from spikern._utils.errors import DataError
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import DataError, InputError
 from spikern.layers.network import Answer
 from spikern.studies import runner, table
-from spikern.studies.jobs import grid
+from spikern.studies.jobs import changed, grid
 from spikern.studies.results import describe, laws
 from spikern.studies.statistics import claims, mean
 from spikern.studies.trainings import (
+    AS_BUILT,
+    Architecture,
     TrainingJob,
     load_dataset,
     train_and_disturb,
@@ -41,13 +46,34 @@ TUNING_SEED = 1000
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no recurrence": {"recurrent": False},
     "constants not trained": {"trained_constants": False},
-    "surrogate: fast sigmoid": {"surrogate": "fast_sigmoid"},
-    "surrogate: multi-Gaussian": {"surrogate": "multi_gaussian"},
+    "surrogate: fast sigmoid": {"surrogate": "fast_sigmoid", "surrogate_settings": ()},
+    "surrogate: multi-Gaussian": {"surrogate": "multi_gaussian", "surrogate_settings": ()},
 }
-"""What each ablation changes of a training; the width stays."""
+"""What each ablation changes of the architecture; the width stays."""
 RATE_LIMIT = 0.01
 """Firing rate above which the frontier penalises."""
 Measure = Literal["accuracy", "bits"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting of a search: a dotted name in a TrainingJob, and the values to try."""
+
+    name: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Search:
+    """All combinations of the values of some settings, for one model."""
+
+    model: str
+    axes: tuple[Axis, ...]
+
+    @property
+    def trials(self) -> int:
+        """The number of combinations."""
+        return math.prod(len(axis.values) for axis in self.axes)
 
 
 @dataclass(frozen=True)
@@ -76,9 +102,21 @@ class Plan:
     measure: Measure = "accuracy"
     """The reported figure: test accuracy, or bits per answer (test loss / ln 2; less is better)."""
     answer: Answer = "last"
-    layers: int = 1
+    architecture: Architecture = AS_BUILT
+    """Structure of every network, as far as it applies to the model."""
     sequences: int | None = None
     """Sequences of every split, evenly spread; None: all."""
+    searches: tuple[Search, ...] = ()
+    """Searches of models that vary more than the learning rate, with as many trials as all."""
+
+    def __post_init__(self) -> None:
+        for search in self.searches:
+            check_choice("model of the plan", search.model, self.models)
+            if search.trials != len(self.learning_rates):
+                raise InputError(
+                    f"every model of a plan has as many trials: {len(self.learning_rates)} by "
+                    f"the learning rates, {search.trials} by the search of {search.model}"
+                )
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -99,6 +137,7 @@ class Plan:
             ablations=self.ablations[:1],
             penalties=self.penalties[:1],
             budgets=(),
+            searches=(),
             sequences=16,
         )
 
@@ -117,7 +156,7 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
         return runs
 
     trials = trials_of(plan)
-    tuning = rank(trials, runner.run_all(validate, trials, out, workers, ray))
+    tuning = rank(plan, trials, runner.run_all(validate, trials, out, workers, ray))
     while True:
         tuned = {model: tuned_job(plan, model, found["best"]) for model, found in tuning.items()}
         runs = train([job for base in tuned.values() for job in seeded(base, plan.seeds)])
@@ -137,7 +176,11 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
         "best": best,
         "claims": claims(pairs(runs, best["spiking"], plan)),
         "ablations": {
-            name: train_variants(grid(replace(base, **ABLATIONS[name]), seeds))
+            name: train_variants(
+                grid(
+                    replace(base, architecture=replace(base.architecture, **ABLATIONS[name])), seeds
+                )
+            )
             for name in plan.ablations
         },
         "frontier": train_variants(
@@ -154,28 +197,49 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
     return part | {"laws": laws(part)}
 
 
-def tuned_job(plan: Plan, model: str, settings: dict[str, Any]) -> TrainingJob:
-    """The training of a model by a plan, with the settings that a search chose."""
+def untuned_job(plan: Plan, model: str) -> TrainingJob:
+    """The training of a model as a plan states it, before its search."""
     return TrainingJob(
         plan.dataset,
         model,
         TUNING_SEED,
-        replace(plan.training, **settings),
+        plan.training,
         budget=plan.parameters,
         answer=plan.answer,
-        layers=plan.layers,
+        architecture=plan.architecture,
         sequences=plan.sequences,
     )
+
+
+def tuned_job(plan: Plan, model: str, settings: dict[str, Any]) -> TrainingJob:
+    """The training of a model by a plan, with the settings that a search chose."""
+    job = untuned_job(plan, model)
+    for name, value in settings.items():
+        job = changed(job, _path(name), value)
+    return job
+
+
+def _path(name: str) -> list[str]:
+    """Where a setting is in a job; a name without a dot is of the training."""
+    return name.split(".") if "." in name else ["training", name]
+
+
+def axes_of(plan: Plan, model: str) -> dict[str, Sequence[Any]]:
+    """The settings that the search of a model varies."""
+    for search in plan.searches:
+        if search.model == model:
+            return {axis.name: axis.values for axis in search.axes}
+    return {"learning_rate": plan.learning_rates}
 
 
 def trials_of(plan: Plan) -> list[TrainingJob]:
     """The trainings of a plan's search."""
     epochs = plan.trial_epochs or plan.training.epochs
-    return [
-        tuned_job(plan, model, {"learning_rate": rate, "epochs": epochs})
-        for model in plan.models
-        for rate in plan.learning_rates
-    ]
+    trials = []
+    for model in plan.models:
+        axes = {".".join(_path(name)): values for name, values in axes_of(plan, model).items()}
+        trials += grid(tuned_job(plan, model, {"epochs": epochs}), axes)
+    return trials
 
 
 def seeded(job: TrainingJob, seeds: int) -> list[TrainingJob]:
@@ -185,23 +249,32 @@ def seeded(job: TrainingJob, seeds: int) -> list[TrainingJob]:
 
 def settings_of(job: TrainingJob) -> Result:
     """What results.json says of a training's settings."""
-    names = ("model", "seed", "budget", "recurrent", "trained_constants", "surrogate")
-    return {name: getattr(job, name) for name in names} | {
-        "learning_rate": job.training.learning_rate,
-        "rate_penalty": job.training.rate_penalty,
-    }
+    of_job = {name: getattr(job, name) for name in ("model", "seed", "budget")}
+    names = ("recurrent", "trained_constants", "surrogate")
+    return (
+        of_job
+        | {name: getattr(job.architecture, name) for name in names}
+        | {name: getattr(job.training, name) for name in ("learning_rate", "rate_penalty")}
+    )
 
 
-def rank(trials: Sequence[TrainingJob], results: Sequence[Result]) -> dict[str, Result]:
-    """The trials of every model, and the settings of its best."""
+def rank(plan: Plan, trials: Sequence[TrainingJob], results: Sequence[Result]) -> dict[str, Result]:
+    """The trials of every model with their seconds in sum, and the settings of its best."""
     by_model: dict[str, Result] = {}
     for job, result in zip(trials, results):
-        settings = {"learning_rate": job.training.learning_rate}
+        settings = {name: value_at(job, _path(name)) for name in axes_of(plan, job.model)}
         trial = {"settings": settings, "accuracy": result["validation_accuracy"]}
-        by_model.setdefault(job.model, {"trials": []})["trials"].append(trial)
+        search = by_model.setdefault(job.model, {"trials": [], "seconds": 0.0})
+        search["trials"].append(trial)
+        search["seconds"] += result["seconds"]
     for search in by_model.values():
         search["best"] = best_settings(search["trials"])
     return by_model
+
+
+def value_at(config: Any, path: Sequence[str]) -> Any:
+    """The value at the end of a path of field names."""
+    return functools.reduce(getattr, path, config)
 
 
 def best_settings(trials: Sequence[Result]) -> Result:

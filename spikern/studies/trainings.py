@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from spikern import data
+from spikern._utils.choices import check_choice
 from spikern._utils.errors import DivergedError, InputError
 from spikern.data.dataset import Dataset, encoded
-from spikern.layers.baseline import BASELINES
-from spikern.layers.network import Answer, Network, hidden_for_budget
+from spikern.layers.baseline import BASELINES, Baseline
+from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
+from spikern.neurons import LI, NEURONS, SURROGATES, NeuronModel
 from spikern.studies.jobs import Name, files, key
 from spikern.studies.robustness import robustness
 from spikern.train.loading import load_network
@@ -30,6 +33,58 @@ DISTURBED = 2_000
 
 
 @dataclass(frozen=True)
+class ConstantDraw:
+    """How a constant of a neuron is drawn, where it differs from the neuron's own; None: as there.
+
+    Values are drawn around `mean` with a `spread`, or uniformly within `span`.
+    """
+
+    symbol: str
+    mean: float | None = None
+    spread: float | None = None
+    span: tuple[float, float] | None = None
+    trainable: bool | None = None
+
+    def of(self, neuron: NeuronModel) -> NeuronModel:
+        """The neuron with its constant drawn so."""
+        changes = {name: value for name, value in asdict(self).items() if value is not None}
+        return neuron.with_constant(changes.pop("symbol"), **changes)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The structure of a network; all but `layers` and `chrono` are of spiking networks."""
+
+    layers: int = 1
+    recurrent: bool | str | float = True
+    """Recurrence: all neurons, none, "diagonal", or a share of the synapses."""
+    trained_constants: bool = True
+    """Train the constants of the neurons of the body."""
+    surrogate: str = "triangular"
+    surrogate_settings: tuple[float, ...] = ()
+    """Settings of the surrogate, its width first; none: its defaults."""
+    dropout: float = 0.0
+    delay: int = 0
+    recurrent_delay: int = 1
+    learn_delays: bool = False
+    constants: tuple[ConstantDraw, ...] = ()
+    readout_constants: tuple[ConstantDraw, ...] = ()
+    chrono: int | None = None
+    """Longest memory, in steps, that the gates of LSTM and GRU start with; None: as they are."""
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of a spiking body, as `spikern.build` takes them."""
+        names = ("recurrent", "dropout", "delay", "recurrent_delay", "learn_delays")
+        check_choice("surrogate", self.surrogate, SURROGATES)
+        surrogate = SURROGATES[self.surrogate](*self.surrogate_settings)
+        return {name: getattr(self, name) for name in names} | {"surrogate": surrogate}
+
+
+AS_BUILT = Architecture()
+"""The structure that `spikern.build` gives a network by default."""
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """One training of one model with one seed."""
 
@@ -42,14 +97,11 @@ class TrainingJob:
     hidden_size: int | None = None
     """Hidden units, instead of a budget."""
     answer: Answer = "last"
-    layers: int = 1
+    architecture: Architecture = AS_BUILT
     sequences: int | None = None
     """Sequences of every split, evenly spread; None: all."""
     delta: float | None = None
     """Threshold that encodes an analog input as events; None: no encoding."""
-    recurrent: bool = True
-    trained_constants: bool = True
-    surrogate: str = "triangular"
 
 
 @functools.lru_cache(maxsize=2)
@@ -64,23 +116,39 @@ def load_dataset(name: str, sequences: int | None = None, delta: float | None = 
 def prepare(job: TrainingJob) -> tuple[Network, Dataset]:
     """The fresh network of a job, and its data."""
     dataset = load_dataset(job.dataset, job.sequences, job.delta)
+    model, settings, structure = model_of(job)
     hidden = job.hidden_size
     if hidden is None:
         if job.budget is None:
             raise InputError(f"a training needs hidden_size= or budget=, got neither: {job}")
+        # An ablation keeps its width, so recurrence and dropout do not count here.
+        sizes = {name: settings[name] for name in ("delay", "learn_delays") if name in settings}
         hidden = hidden_for_budget(
-            job.model, dataset.input_size, dataset.classes, job.budget, job.layers
+            model, dataset.input_size, dataset.classes, job.budget, structure.layers, **sizes
         )
-    settings: dict[str, Any] = {}
-    if job.model not in BASELINES:
-        settings = {"recurrent": job.recurrent, "surrogate": job.surrogate}
     network = fresh_network(
-        job.model, hidden, dataset, job.seed, job.answer, job.layers, **settings
+        model, hidden, dataset, job.seed, job.answer, structure.layers, **settings
     )
-    if not job.trained_constants:
+    if not structure.trained_constants:
         for name, parameter in network.body.named_parameters():
             parameter.requires_grad_(not name.startswith("raw_"))
+    if structure.chrono is not None and isinstance(network.body, Baseline):
+        network.body.remember(structure.chrono)
     return network, dataset
+
+
+def model_of(job: TrainingJob) -> tuple[str | NeuronModel, dict[str, Any], Architecture]:
+    """The model of a job with the settings that `fresh_network` takes, and its architecture."""
+    structure = job.architecture
+    if job.model in BASELINES:
+        return job.model, {}, structure
+    check_choice("model", job.model, MODELS)
+    neuron, readout = NEURONS[job.model], LI
+    for draw in structure.constants:
+        neuron = draw.of(neuron)
+    for draw in structure.readout_constants:
+        readout = draw.of(readout)
+    return neuron, structure.settings() | {"readout": readout}, structure
 
 
 def train(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
@@ -97,8 +165,8 @@ def train_and_disturb(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
         result, network, dataset = _trained(job, checkpoint)
     except DivergedError as error:
         return {"diverged": str(error)}
-    del result["epochs"]
-    return result | {"robustness": disturb(network, dataset)}
+    curve = [epoch["validation_accuracy"] for epoch in result.pop("epochs")]
+    return result | {"curve": curve, "robustness": disturb(network, dataset)}
 
 
 def _trained(job: TrainingJob, checkpoint: Path) -> tuple[dict[str, Any], Network, Dataset]:
@@ -129,13 +197,14 @@ def validate(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
 
     A training that diverges has accuracy 0.
     """
+    started = time.perf_counter()
     network, dataset = prepare(job)
     try:
         history = fit(network, dataset, job.training, job.seed, checkpoint)
+        accuracy = history.epochs[history.best_epoch - 1].validation_accuracy
     except DivergedError:
-        return {"validation_accuracy": 0.0}
-    best = history.epochs[history.best_epoch - 1]
-    return {"validation_accuracy": best.validation_accuracy}
+        accuracy = 0.0
+    return {"validation_accuracy": accuracy, "seconds": time.perf_counter() - started}
 
 
 def trained_network(job: TrainingJob, out: Path, name: Name = key) -> Network:

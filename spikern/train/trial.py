@@ -15,13 +15,14 @@ from spikern.cost.counts import Counts
 from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Answer, Network, build
+from spikern.neurons.model import NeuronModel
 from spikern.train.loop import Training, evaluate, fit
 
 COUNT_BATCH = 256
 
 
 def fresh_network(
-    model: str,
+    model: str | NeuronModel,
     hidden: int,
     dataset: Dataset,
     seed: int,
@@ -38,7 +39,7 @@ def fresh_network(
     188
     """
     torch.manual_seed(seed)
-    if model not in BASELINES:
+    if isinstance(model, NeuronModel) or model not in BASELINES:
         settings = {"dt": dataset.dt} | settings
     wanted: Answer = "every_step" if dataset.every_step else answer
     return build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
