@@ -15,6 +15,7 @@ from spikern._utils import atomic
 from spikern.plot import study
 from spikern.plot.style import save
 from spikern.report import markdown
+from spikern.report.numbers import count, extent, percent, ratio, significant
 from spikern.studies import results
 from spikern.studies.statistics import mean
 
@@ -43,18 +44,17 @@ def overall() -> str:
         verdict = part["claims"][f"{part['best']['spiking']} > {part['best']['standard']}"]
         for runs, said in ((spiking, verdict["verdict"]), (standard, "")):
             fired = results.rate(runs)
-            estimates = results.energies(runs)
             lines.append(
                 [
                     part["dataset"]["name"],
                     runs[0]["model"],
                     f"{runs[0]['parameters']:,}",
                     markdown.score(part, runs),
-                    "-" if fired is None else f"{100 * fired:.1f} %",
-                    markdown.short(results.per_inference(runs, "ac")),
-                    markdown.short(results.per_inference(runs, "mac")),
-                    f"{markdown.joules(estimates[0])} to {markdown.joules(estimates[-1])}",
-                    f"{fastest(part, runs[0]['model']):.3g}",
+                    "-" if fired is None else percent(fired, gap=" "),
+                    count(results.per_inference(runs, "ac")),
+                    count(results.per_inference(runs, "mac")),
+                    markdown.energy_extent(runs),
+                    significant(fastest(part, runs[0]["model"])),
                     said,
                 ]
             )
@@ -83,7 +83,7 @@ def ratios() -> str:
         lines.append(
             [
                 f"{part['dataset']['name']}: {names[1]} against {names[0]}",
-                f"{min(per_table):.3g}x to {max(per_table):.3g}x",
+                extent(per_table, lambda value: ratio(value, 3), " to "),
                 f"{time:.2f}x",
             ]
         )
@@ -93,19 +93,11 @@ def ratios() -> str:
 
 def verdicts() -> str:
     """Every claim: the best spiking model against each standard one; points, or bits."""
-    lines = []
-    for part in studies():
-        for name, found in part["claims"].items():
-            unit, digits = (100, 1) if part["plan"]["measure"] == "accuracy" else (1, 3)
-            lines.append(
-                [
-                    part["dataset"]["name"],
-                    name,
-                    f"{unit * found['difference']:+.{digits}f}",
-                    f"{unit * found['low']:+.{digits}f} to {unit * found['high']:+.{digits}f}",
-                    found["verdict"],
-                ]
-            )
+    lines = [
+        [part["dataset"]["name"], name, *markdown.effect(part, claim), claim["verdict"]]
+        for part in studies()
+        for name, claim in part["claims"].items()
+    ]
     return markdown.table(["data set", "claim", "ahead by", "interval", "verdict"], lines)
 
 

@@ -22,8 +22,7 @@ from spikern.engines.codegen.kernels import show_kernel
 from spikern.engines.codegen.operations import update_ops
 from spikern.neurons import NEURONS
 from spikern.neurons.constants import UNITS
-from spikern.report import html
-from spikern.report.terminal import render, table, table_list
+from spikern.report import benchmark_table, count_report, table, table_list, write_html
 from spikern.studies.comparison import Comparison, compare
 from spikern.studies.finished import count_run, open_run
 from spikern.train.recipes import recipe
@@ -105,7 +104,7 @@ class Compare:
         )
         out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
         compared = compare(comparison, out, self.resume, self.workers, bar=True)
-        html.write(compared.results, compared.sample, out / "report.html")
+        write_html(compared.results, compared.sample, out / "report.html")
         print(json.dumps(compared.results, indent=1) if self.json else table(compared.results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
 
@@ -140,7 +139,7 @@ class Count:
         run = open_run(self.run_path, self.seed)
         counted = count_run(run, prices, self.against, self.climb, self.measure)
         stem = "count" if self.run_path.is_dir() else f"count-{self.run_path.stem}"
-        as_json, text = json.dumps(counted, indent=1), render(counted)
+        as_json, text = json.dumps(counted, indent=1), count_report(counted)
         atomic.write(run.folder / f"{stem}.json", as_json)
         atomic.write(run.folder / f"{stem}.txt", text)
         print(as_json if self.json else text, end="")
@@ -245,15 +244,17 @@ class Bench:
     def run(self) -> None:
         """Run the benchmark and print it."""
         settings = timing.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
+
+        def progress(line: str) -> None:
+            print(line, file=sys.stderr, flush=True)
+
         results = timing.run_benchmark(
-            settings, lambda line: print(line, file=sys.stderr, flush=True)
+            settings, progress, lambda rows: progress(benchmark_table(rows))
         )
         if self.out:
             atomic.write(self.out / "results.json", json.dumps(results, indent=1))
         print(
-            json.dumps(results["rows"], indent=1)
-            if self.json
-            else timing.benchmark_table(results["rows"])
+            json.dumps(results["rows"], indent=1) if self.json else benchmark_table(results["rows"])
         )
 
 

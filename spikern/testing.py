@@ -1,20 +1,19 @@
-"""The contract suite: laws that every neuron must keep, and the agreement of the engines.
+"""The contract of a neuron: the laws that `check_neuron` checks, and how far engines must agree.
 
-Weights that are multiples of 1/256 make the sums of a layer exact in any order. Then the engines
-differ only in how they round the operations of the neuron's own step. If each of those has one
-right result, everything must be equal, bit for bit. If the step has an exponential, a root or the
-like, which torch and a kernel may round differently in the last place, spikes may part, but a
-sample's first differing spike only where |u| < NEAR, and states only by ROUNDING until then.
+Weights that are multiples of 1/256 make the sums of a layer exact in any order. Then engines differ
+only in how they round the operations of the neuron's own step. If each operation has one right
+result, everything must be equal, bit for bit. If the step has an exponential, a root or the like,
+which torch and a kernel may round differently in the last place, spikes may diverge, but the first
+differing spike of a sample must have |u| < NEAR, and until then states may differ by ROUNDING.
 
 `check_neuron(model)` raises ContractError naming the first law that is broken and the smallest
-case that shows it. The same suite runs in the tests for every neuron of the table.
+case that shows it. The same laws are tested for every neuron in NEURONS.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,158 +23,26 @@ from spikern._utils.errors import InputError, SpikernError
 from spikern.engines import fused, reference
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
+from spikern.layers.recording import record
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons.model import NeuronModel, Params, State, check_step, zero_state
 from spikern.neurons.surrogate import triangular
 
-NEAR = 1e-4
-"""How near to threshold a neuron must be for engines to disagree on its spike."""
-ROUNDING = 1e-4
-"""What last places (6e-8 each) may add up to, relative to the largest value, before spikes part."""
-SUMS = 1e-4
-"""How far float32 sums of some hundred terms, taken in another order, may lie apart, relatively."""
-
-
-def dyadic(layer: SpikingRNN) -> SpikingRNN:
-    """The layer with its weights and biases rounded to multiples of 1/256, in place.
-
-    >>> _ = torch.manual_seed(0)
-    >>> weight = 256 * dyadic(SpikingRNN("LIF", 3, 8)).weight_ih_l0
-    >>> torch.equal(weight, weight.round())
-    True
-    """
-    with torch.no_grad():
-        for name, value in layer.named_parameters():
-            if name.startswith(("weight", "bias")):
-                value.copy_((value * 256).round() / 256)
-    return layer
-
-
-def with_engine(layer: SpikingRNN, engine: str) -> SpikingRNN:
-    """The same layer on another engine."""
-    twin = copy.deepcopy(layer)
-    twin.engine_asked = engine
-    return twin
-
-
-def difference(
-    layer: SpikingRNN,
-    x: Tensor,
-    outputs: Sequence[Tensor],
-    after: State,
-    lengths: Tensor | None = None,
-    state: State = None,
-) -> str:
-    """How an engine's outputs, one (T, B, H) a layer, and final state are wrong; empty if not.
-
-    What is right is what the reference engine makes of the layer, x, lengths and state.
-    """
-    expected, distances, final = watch(layer, x, lengths, state)
-    found = torch.stack([o.detach() for o in outputs])
-    if trace.rounds_alike(layer.neuron):
-        return _unequal("output", found, expected) or _unequal_state(after, final)
-    if not layer.neuron.spikes:
-        return _far("output", found, expected) or _far_state(after, final)
-    parted = found != expected
-    for b in range(x.shape[1]):
-        steps = parted[:, :, b].any(0).any(1).nonzero()
-        if len(steps):
-            t = int(steps[0])
-            k = int(parted[:, t, b].any(1).nonzero()[0])
-            u = float(distances[k, t, b][parted[k, t, b]].abs().max())
-            if u >= NEAR:
-                return f"sample {b} parts at step {t}, where u = {u:.2g}"
-    return "" if parted.any() else _far_state(after, final)
-
-
-def gradient_difference(
-    layer: SpikingRNN,
-    twin: SpikingRNN,
-    x: Tensor,
-    lengths: Tensor | None = None,
-    state: State = None,
-) -> str:
-    """Which parameter's gradient differs between two engines of one layer; empty if none does.
-
-    Every value of outputs and final state has its own weight in the loss. Where spikes have
-    legally parted, these are two networks, and their gradients have no reason to agree.
-    """
-    results = []
-    for each in (layer, twin):
-        outputs, after = each.unroll(x, state, lengths)
-        values = (outputs[-1], *after)
-        generator = torch.Generator().manual_seed(2)
-        weights = [torch.randn(v.shape, generator=generator) for v in values]
-        loss = sum(((v * w).sum() for v, w in zip(values, weights)), torch.zeros(()))
-        named = dict(each.named_parameters())
-        gradients = torch.autograd.grad(loss, list(named.values()))
-        results.append((torch.stack(outputs), dict(zip(named, gradients))))
-    (ours, right), (theirs, found) = results
-    if not torch.equal(ours, theirs):
-        return ""
-    for name, value in right.items():
-        far = float((value - found[name]).abs().max())
-        if far > SUMS * float(value.abs().max().clamp(min=1e-6)):
-            return f"the gradient of {name} differs by {far:.2g}"
-    return ""
-
-
-def watch(
-    layer: SpikingRNN, x: Tensor, lengths: Tensor | None = None, state: State = None
-) -> tuple[Tensor, Tensor, State]:
-    """The reference engine's outputs and distances to threshold, (L, T, B, H), and its state."""
-    asked: list[Tensor] = []
-    twin = with_engine(layer, "reference")
-    own = layer.neuron
-
-    def step(p: Any, s: Any, i: Tensor, fire: Any) -> tuple[Any, Tensor]:
-        def seen(u: Tensor) -> Tensor:
-            asked.append(u)
-            return fire(u)  # type: ignore[no-any-return]
-
-        return own.step(p, s, i, seen)
-
-    twin.neuron = replace(own, step=step)
-    with torch.no_grad():
-        outputs, after = twin.unroll(x, state, lengths)
-    expected = torch.stack(outputs)
-    if layer.feedback:
-        asked = [u for one in zip(*(a.chunk(layer.num_layers, -1) for a in asked)) for u in one]
-    distances = torch.stack(asked).reshape(expected.shape) if asked else torch.empty(0)
-    return expected, distances, after
-
-
-def _unequal(what: str, found: Tensor, expected: Tensor) -> str:
-    if torch.equal(found, expected):
-        return ""
-    count = int((found != expected).sum())
-    return f"{count} of {expected.numel()} values of {what} differ"
-
-
-def _far(what: str, found: Tensor, expected: Tensor) -> str:
-    scale = float(expected.abs().max().clamp(min=1.0))
-    far = float((found - expected).abs().max())
-    return "" if far <= ROUNDING * scale else f"{what} differs by {far:.2g}"
-
-
-def _unequal_state(found: State, expected: State) -> str:
-    pairs = zip(expected._fields, found, expected)
-    return next((s for n, a, b in pairs if (s := _unequal(n, a.detach(), b))), "")
-
-
-def _far_state(found: State, expected: State) -> str:
-    pairs = zip(expected._fields, found, expected)
-    return next((s for n, a, b in pairs if (s := _far(n, a.detach(), b))), "")
-
-
 T, B, F, H = 12, 3, 4, 5
+"""Steps, samples, features and neurons of the cases."""
 CURRENTS = (1.0, 10.0, 100.0, 1000.0)
-"""Drives under which a neuron must stay finite, in thresholds, the smallest first."""
-DRIVES = (("constant", 1.0, 1.0), ("negative", -1.0, -1.0), ("alternating", 1.0, -1.0))
-"""Their names, and their signs at even and at odd steps."""
+"""Currents under which a neuron must stay finite, in thresholds, the smallest first."""
+SIGNS = (("constant", 1.0, 1.0), ("negative", -1.0, -1.0), ("alternating", 1.0, -1.0))
+"""Names of these currents, and their signs at even and at odd steps."""
 LONG = 256
-"""Steps of such a drive."""
+"""Steps of such a current."""
+NEAR = 1e-4
+"""Distance to threshold below which engines may disagree on a spike."""
+ROUNDING = 1e-4
+"""Allowed rounding error (6e-8 per operation) before spikes diverge, relative to the maximum."""
+SUMS = 1e-4
+"""Allowed relative difference of float32 sums of some hundred terms in another order."""
 
 
 class ContractError(SpikernError, AssertionError):
@@ -183,7 +50,9 @@ class ContractError(SpikernError, AssertionError):
 
 
 def check_neuron(model: NeuronModel) -> None:
-    """Check a neuron against every law below; the first time, its kernels are compiled (seconds).
+    """Check a neuron against every law in LAWS; the first time, its kernels compile (seconds).
+
+    Raises ContractError naming the first law that is broken, with a case.
 
     >>> from spikern.neurons import ALIF
     >>> check_neuron(ALIF)
@@ -200,7 +69,7 @@ def _layer(model: NeuronModel, dtype: torch.dtype = torch.float64) -> SpikingRNN
 
 
 def _params(model: NeuronModel, dtype: torch.dtype = torch.float64) -> Params:
-    """Fresh constants of H neurons."""
+    """Return fresh constants of H neurons."""
     generator = torch.Generator().manual_seed(0)
     drawn = {
         field: constant.field(constant.draw(H, generator), 1.0).to(dtype)
@@ -209,23 +78,23 @@ def _params(model: NeuronModel, dtype: torch.dtype = torch.float64) -> Params:
     return model.params(**drawn)
 
 
-def _input(dtype: torch.dtype = torch.float64) -> Tensor:
+def _input() -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(T, B, F, generator=generator, dtype=dtype)
+    return torch.randn(T, B, F, generator=generator, dtype=torch.float64)
 
 
-def _require(held: bool, model: NeuronModel, law: str, case: str) -> None:
-    if not held:
+def _require(holds: bool, model: NeuronModel, law: str, case: str) -> None:
+    if not holds:
         raise ContractError(f"{model.name} breaks the law '{law}': {case}")
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    """Equal up to the rounding of float64 sums taken in another order."""
+    """Whether two float64 sums are equal up to rounding in another order."""
     return torch.allclose(a, b, rtol=0.0, atol=1e-9)
 
 
-def keeps_form(model: NeuronModel) -> None:
-    """A step gives state and output in the shape and dtype of the current, and changes neither."""
+def keeps_shape_and_dtype(model: NeuronModel) -> None:
+    """State and output have the shape and dtype of the current; no argument is changed in place."""
     try:
         check_step(model, _params(model))
     except InputError as error:
@@ -233,30 +102,30 @@ def keeps_form(model: NeuronModel) -> None:
         raise ContractError(f"{case}: {error}") from error
 
 
-def asks_fire_once(model: NeuronModel) -> None:
-    """One threshold a neuron: `step` calls `fire` exactly once."""
+def calls_fire_once(model: NeuronModel) -> None:
+    """Each neuron has one threshold: `step` calls `fire` exactly once."""
     if not model.spikes:
         return
-    seen: list[Tensor] = []
+    calls: list[Tensor] = []
 
     def fire(u: Tensor) -> Tensor:
-        seen.append(u)
+        calls.append(u)
         return (u > 0).to(u.dtype)
 
     current = torch.ones(B, H, dtype=torch.float64)
     model.step(_params(model), zero_state(model, (B, H), current), current, fire)
-    _require(len(seen) == 1, model, "step asks fire exactly once", f"it asked {len(seen)} times")
+    _require(len(calls) == 1, model, "step calls fire exactly once", f"{len(calls)} calls")
 
 
 def stays_finite(model: NeuronModel) -> None:
-    """A current of up to 1000, of either sign or of both in turn, brings no NaN and no infinity.
+    """Currents up to 1000, positive, negative or alternating, give no NaN and no infinity.
 
-    In float32, each neuron alone, over 256 steps; what breaks it is shown with the smallest
-    current and the first step.
+    In float32, each neuron alone, over 256 steps. The case names the smallest current and the
+    first step that break the law.
     """
     params = _params(model, torch.float32)
     for size in CURRENTS:
-        for name, even, odd in DRIVES:
+        for name, even, odd in SIGNS:
             state = zero_state(model, (1, H), params[0])
             for t in range(LONG):
                 current = torch.full((1, H), size * (odd if t % 2 else even))
@@ -267,7 +136,7 @@ def stays_finite(model: NeuronModel) -> None:
 
 
 def emits_binary_spikes(model: NeuronModel) -> None:
-    """A spiking neuron's output is 0 or 1 and is the z of its state."""
+    """The output of a spiking neuron is 0 or 1, and it is the z of its state."""
     if not model.spikes:
         return
     out, state = _layer(model)(20.0 * _input())
@@ -289,7 +158,7 @@ def is_causal(model: NeuronModel) -> None:
 
 
 def chunked_is_whole(model: NeuronModel) -> None:
-    """Two chunks with the state carried over equal the whole run."""
+    """Two chunks, with the state handed over, give what the whole sequence gives."""
     layer, x = _layer(model), _input()
     whole, final = layer(x)
     first, state = layer(x[:5])
@@ -302,7 +171,7 @@ def chunked_is_whole(model: NeuronModel) -> None:
 
 
 def samples_are_independent(model: NeuronModel) -> None:
-    """A sample alone gives what it gives in a batch."""
+    """A sample alone gives the same as in a batch."""
     layer, x = _layer(model), _input()
     batch = layer(x)[0]
     for b in range(B):
@@ -311,7 +180,7 @@ def samples_are_independent(model: NeuronModel) -> None:
 
 
 def padding_changes_nothing(model: NeuronModel) -> None:
-    """Padded samples with lengths equal unpadded ones; past the length the output is zero."""
+    """Padded samples with lengths give what unpadded ones give, and zeros past the length."""
     law = "padding changes nothing"
     layer, x = _layer(model), _input()
     lengths = torch.tensor([T, 5, 1])
@@ -331,8 +200,8 @@ def neurons_are_exchangeable(model: NeuronModel) -> None:
     other = _layer(model)
     with torch.no_grad():
         for name, value in layer.state_dict().items():
-            mixed = value[order]
-            other.state_dict()[name].copy_(mixed[:, order] if "weight_hh" in name else mixed)
+            rows = value[order]
+            other.state_dict()[name].copy_(rows[:, order] if "weight_hh" in name else rows)
     same = _same(other(x)[0], layer(x)[0][..., order])
     _require(same, model, "permuted neurons permute the output", f"order {order.tolist()}")
 
@@ -357,8 +226,8 @@ def gradients_match_differences(model: NeuronModel) -> None:
         return (out, *final)
 
     inputs = (current, *params, *(() if w_rec is None else (w_rec,)))
-    held = torch.autograd.gradcheck(run, inputs, eps=1e-6, atol=1e-5, raise_exception=False)
-    _require(held, model, "gradients match finite differences", "4 steps, smooth fire, float64")
+    holds = torch.autograd.gradcheck(run, inputs, eps=1e-6, atol=1e-5, raise_exception=False)
+    _require(holds, model, "gradients match finite differences", "4 steps, smooth fire, float64")
 
 
 def trains(model: NeuronModel) -> None:
@@ -375,13 +244,13 @@ def trains(model: NeuronModel) -> None:
 
 
 def can_be_counted(model: NeuronModel) -> None:
-    """The operations of one update can be read off the step's graph."""
-    counted = update_ops(model)
-    _require(sum(counted.values()) > 0, model, "an update costs something", "no operation found")
+    """The operations of one update can be counted in the graph of the step."""
+    ops = update_ops(model)
+    _require(sum(ops.values()) > 0, model, "an update costs something", "no operation found")
 
 
 def _case(model: NeuronModel) -> tuple[SpikingRNN, Tensor, Tensor]:
-    """A layer whose sums are exact in any order, events to feed it, and lengths."""
+    """Return a layer whose sums are exact in any order, events as its input, and lengths."""
     layer = dyadic(_layer(model, torch.float32))
     if layer.bias:
         with torch.no_grad():
@@ -392,30 +261,29 @@ def _case(model: NeuronModel) -> tuple[SpikingRNN, Tensor, Tensor]:
 
 
 def fused_agrees(model: NeuronModel) -> None:
-    """The fused engine's spikes, states and gradients are those of the reference engine.
+    """The fused engine agrees with the reference engine in spikes, states and gradients.
 
-    As `spikern.testing` has it, from a state in the middle of a run. A neuron for which no
-    kernel can be derived is passed over: engine="auto" runs it on the reference engine.
+    The run starts from a state that is not zero. A neuron without kernels is skipped:
+    engine="auto" runs it on the reference engine.
     """
     law = "the fused engine agrees with the reference"
     layer, x, lengths = _case(model)
     if not fused.supports(model, layer.surrogate):
         return
-    _, middle = layer(x[:5])
-    state = model.state(*(field.detach() for field in middle))
-    twin = with_engine(layer, "fused")
-    outputs, after = twin.unroll(x, state, lengths)
+    _, start = layer(x[:5])
+    state = model.state(*(field.detach() for field in start))
+    other = with_engine(layer, "fused")
+    outputs, after = other.unroll(x, state, lengths)
     case = difference(layer, x, outputs, after, lengths, state)
     _require(not case, model, law, case)
-    case = gradient_difference(layer, twin, x, lengths, state)
+    case = gradient_difference(layer, other, x, lengths, state)
     _require(not case, model, law, case)
 
 
 def stream_agrees(model: NeuronModel) -> None:
-    """The stream engine's spikes and states are those of the reference engine.
+    """The stream engine agrees with the reference engine in spikes and states.
 
-    As `spikern.testing` has it. A neuron for which no kernel can be derived is passed over: it
-    cannot be streamed.
+    A neuron without kernels is skipped: it cannot be streamed.
     """
     layer, x, lengths = _case(model)
     if not fused.supports(model, layer.surrogate):
@@ -429,8 +297,8 @@ def stream_agrees(model: NeuronModel) -> None:
 
 
 LAWS: tuple[Callable[[NeuronModel], None], ...] = (
-    keeps_form,
-    asks_fire_once,
+    keeps_shape_and_dtype,
+    calls_fire_once,
     stays_finite,
     emits_binary_spikes,
     is_causal,
@@ -444,3 +312,115 @@ LAWS: tuple[Callable[[NeuronModel], None], ...] = (
     fused_agrees,
     stream_agrees,
 )
+
+
+def dyadic(layer: SpikingRNN) -> SpikingRNN:
+    """Round the weights and biases of a layer to multiples of 1/256, in place; return the layer.
+
+    >>> _ = torch.manual_seed(0)
+    >>> weight = 256 * dyadic(SpikingRNN("LIF", 3, 8)).weight_ih_l0
+    >>> torch.equal(weight, weight.round())
+    True
+    """
+    with torch.no_grad():
+        for name, value in layer.named_parameters():
+            if name.startswith(("weight", "bias")):
+                value.copy_((value * 256).round() / 256)
+    return layer
+
+
+def with_engine(layer: SpikingRNN, engine: str) -> SpikingRNN:
+    """Return a copy of the layer that runs on another engine."""
+    other = copy.deepcopy(layer)
+    other.engine_asked = engine
+    return other
+
+
+def difference(
+    layer: SpikingRNN,
+    x: Tensor,
+    outputs: Sequence[Tensor],
+    after: State,
+    lengths: Tensor | None = None,
+    state: State = None,
+) -> str:
+    """Compare an engine's outputs, one (T, B, H) per layer, and final state with the reference.
+
+    Returns what differs from the reference engine's run on x, lengths and state; empty if they
+    agree.
+    """
+    recording = record(layer, x, state, lengths)
+    expected = torch.stack([run.out for run in recording.layers])
+    actual = torch.stack([output.detach() for output in outputs])
+    final = recording.state
+    if trace.rounds_alike(layer.neuron):
+        return _unequal("output", actual, expected) or _unequal_state(after, final)
+    distances = [run.u for run in recording.layers if run.u is not None]
+    if not distances:
+        return _far("output", actual, expected) or _far_state(after, final)
+    differs = actual != expected
+    for b in range(x.shape[1]):
+        steps = differs[:, :, b].any(0).any(1).nonzero()
+        if len(steps):
+            t = int(steps[0])
+            k = int(differs[:, t, b].any(1).nonzero()[0])
+            u = float(distances[k][t, b][differs[k, t, b]].abs().max())
+            if u >= NEAR:
+                return f"sample {b} diverges at step {t}, where u = {u:.2g}"
+    return "" if differs.any() else _far_state(after, final)
+
+
+def gradient_difference(
+    layer: SpikingRNN,
+    other: SpikingRNN,
+    x: Tensor,
+    lengths: Tensor | None = None,
+    state: State = None,
+) -> str:
+    """Compare the gradients of one layer on two engines.
+
+    Returns the first parameter whose gradient differs; empty if none does. In the loss, every
+    value of outputs and final state has its own weight. Where spikes have legally diverged, these
+    are two networks, and their gradients need not agree.
+    """
+    runs = []
+    for network in (layer, other):
+        outputs, after = network.unroll(x, state, lengths)
+        values = (outputs[-1], *after)
+        generator = torch.Generator().manual_seed(2)
+        weights = [torch.randn(v.shape, generator=generator) for v in values]
+        loss = sum(((v * w).sum() for v, w in zip(values, weights)), torch.zeros(()))
+        parameters = dict(network.named_parameters())
+        gradients = torch.autograd.grad(loss, list(parameters.values()))
+        runs.append((torch.stack(outputs), dict(zip(parameters, gradients))))
+    (first, expected), (second, actual) = runs
+    if not torch.equal(first, second):
+        return ""
+    for name, value in expected.items():
+        gap = float((value - actual[name]).abs().max())
+        if gap > SUMS * float(value.abs().max().clamp(min=1e-6)):
+            return f"the gradient of {name} differs by {gap:.2g}"
+    return ""
+
+
+def _unequal(name: str, actual: Tensor, expected: Tensor) -> str:
+    if torch.equal(actual, expected):
+        return ""
+    count = int((actual != expected).sum())
+    return f"{count} of {expected.numel()} values of {name} differ"
+
+
+def _far(name: str, actual: Tensor, expected: Tensor) -> str:
+    scale = float(expected.abs().max().clamp(min=1.0))
+    gap = float((actual - expected).abs().max())
+    return "" if gap <= ROUNDING * scale else f"{name} differs by {gap:.2g}"
+
+
+def _unequal_state(actual: State, expected: State) -> str:
+    pairs = zip(expected._fields, actual, expected)
+    return next((s for n, a, b in pairs if (s := _unequal(n, a.detach(), b))), "")
+
+
+def _far_state(actual: State, expected: State) -> str:
+    pairs = zip(expected._fields, actual, expected)
+    return next((s for n, a, b in pairs if (s := _far(n, a.detach(), b))), "")

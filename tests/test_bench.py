@@ -9,6 +9,7 @@ import torch
 from spikern import timing
 from spikern._utils.errors import InputError
 from spikern.cli import main
+from spikern.report import benchmark_table
 from spikern.timing import benchmark, measurement, peers, workloads
 
 FIELDS = {
@@ -63,7 +64,7 @@ def test_a_missing_package_is_said_and_left_out(monkeypatch):
 
 def test_rows_pair_equal_rates_and_rateless_peers():
     def measured(name, rate, value, work="S"):
-        return benchmark.Measured(work, "train", name, rate, value, value / 2)
+        return benchmark.Measurement(work, "train", name, rate, value, value / 2)
 
     found = benchmark.rows(
         [
@@ -76,12 +77,12 @@ def test_rows_pair_equal_rates_and_rateless_peers():
     )
     ratios = {(row["rate"], row["peer"]): row["ratio"] for row in found}
     assert ratios == {(0.05, peers.SNNTORCH): 5.0, (0.05, "nn.RNN"): 4.0, (0.1, "nn.RNN"): 2.0}
-    assert "| S | train | 5% | 2 ms | 5x | 4x |" in benchmark.benchmark_table(found)
+    assert "| S | train | 5% | 2 ms | 5x | 4x |" in benchmark_table(found)
 
 
 def test_fastest_samples_make_the_ratio_when_asked():
-    slow = benchmark.Measured("S", "train", peers.FUSED, 0.05, 4.0, 1.0)
-    other = benchmark.Measured("S", "train", "nn.RNN", None, 8.0, 6.0)
+    slow = benchmark.Measurement("S", "train", peers.FUSED, 0.05, 4.0, 1.0)
+    other = benchmark.Measurement("S", "train", "nn.RNN", None, 8.0, 6.0)
     assert benchmark.rows([slow, other])[0]["ratio"] == 2.0
     assert benchmark.rows([slow, other], fastest=True)[0]["ratio"] == 6.0
 
@@ -100,8 +101,8 @@ def test_calls_are_interleaved():
 
 def test_a_training_step_leaves_the_rate_alone():
     work = workloads.chosen(("H",), smoke=True)[0]
-    x, y = work.batch_of()
-    network = peers.spiking(work, x, 0.1)
+    x, y = work.data()
+    network = peers.spiking_network(work, x, 0.1)
     before = peers.measured_rates(network, x)
     peers.train_step(network, x, y)()
     assert peers.measured_rates(network, x) == before
@@ -110,7 +111,7 @@ def test_a_training_step_leaves_the_rate_alone():
 
 def test_engines_share_weights():
     work = workloads.chosen(("S",), smoke=True)[0]
-    network = peers.spiking(work, work.batch_of()[0], 0.1)
+    network = peers.spiking_network(work, work.data()[0], 0.1)
     other = peers.with_engine(network, "reference")
     assert (network.body.engine, other.body.engine) == ("fused", "reference")
     assert all(a is b for a, b in zip(network.parameters(), other.parameters()))
@@ -118,8 +119,8 @@ def test_engines_share_weights():
 
 def test_a_masked_recurrence_stays_masked():
     work = workloads.chosen(("L",), smoke=True)[0]
-    x, y = work.batch_of()
-    network = peers.spiking(work, x, 0.1)
+    x, y = work.data()
+    network = peers.spiking_network(work, x, 0.1)
     weight = network.body.weight_hh_l0
     share = weight.count_nonzero().item() / weight.numel()
     assert 0.02 < share < 0.25
@@ -129,13 +130,13 @@ def test_a_masked_recurrence_stays_masked():
 
 def test_snntorch_fires_at_the_rate_asked_for():
     pytest.importorskip("snntorch")
-    work = workloads.Work("t", "small", 60, 8, 20, 32, layers=2, events=0.1)
-    found = peers.Leaky(work).calibrate(work.batch_of()[0], 0.1)
+    work = workloads.Workload("t", "small", 60, 8, 20, 32, layers=2, events=0.1)
+    found = peers.Leaky(work).calibrate(work.data()[0], 0.1)
     assert found == pytest.approx([0.1, 0.1], abs=0.01)
 
 
 def test_lstm_of_equal_parameters():
-    work = workloads.Work("t", "small", 10, 1, 8, 64)
+    work = workloads.Workload("t", "small", 10, 1, 8, 64)
     hidden = peers.lstm_of(5000, work)
     assert peers.parameters(peers.Dense("LSTM", work, hidden)) == pytest.approx(5000, rel=0.1)
 
@@ -145,9 +146,9 @@ def test_onnx_runtime_computes_what_torch_does():
     pytest.importorskip("onnx")
     work = workloads.chosen(("1s",), smoke=True)[0]
     model = peers.Dense("LSTM", work)
-    x = work.batch_of()[0]
+    x = work.data()[0]
     zero = torch.zeros(1, 1, work.hidden)
-    session = peers.session(model.eval(), (x, zero, zero), 1)
+    session = peers.onnx_session(model.eval(), (x, zero, zero), 1)
     feed = dict(zip("xhc", (t.numpy() for t in (x, zero, zero))))
     assert torch.allclose(torch.from_numpy(session.run(None, feed)[0]), model(x)[0], atol=1e-5)
 

@@ -1,5 +1,6 @@
 """The folder of generated modules: shared, broken, full or read-only, it never stops a run."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spikern.engines.codegen import cache
+from spikern.engines.codegen import cache, runtime
 from spikern.engines.codegen.kernels import show_kernel
 from spikern.neurons.alif import ALIF
 
@@ -95,6 +96,14 @@ def test_a_disk_that_fills_up_while_numba_saves(tmp_path, monkeypatch):
     twice = cache.function(cache.name_of(text), "twice", "float64(float64)", "")
     assert twice(3.0) == 6.0
     assert tried
+
+
+def test_another_runtime_is_another_file(monkeypatch):
+    """numba's cache looks at the generated file alone, so the runtime's hash must be in it."""
+    text = show_kernel(ALIF)
+    assert hashlib.sha256(Path(runtime.__file__).read_bytes()).hexdigest()[:20] in text
+    monkeypatch.setattr(runtime, "HASH", "another")
+    assert cache.name_of(show_kernel(ALIF)) != cache.name_of(text)
 
 
 def test_the_kernels_can_be_read():

@@ -14,7 +14,7 @@ from spikern._utils.errors import DataError, InputError
 from spikern.data import DATASETS, load, qtdb, splits
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.data.files import FOLDER, cache_folder, locate, verified
-from spikern.data.formats.text import read_ts
+from spikern.data.formats.ucr import read_ts
 
 CLOSED = "http://127.0.0.1:9/file.ts"
 """An address where nothing listens."""

@@ -5,8 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+import test_topologies
 import torch
 from engine_cases import assert_as_reference, events, gradients
+from test_topologies import LENGTHS, make
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -14,20 +16,17 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import reference
-from spikern.engines.population import existing
-from spikern.engines.stream_file import load_stream
+from spikern.engines.population import existing_weights
+from spikern.engines.stream import load_stream
 from spikern.events.trains import Events
 from spikern.layers.delays import Delay, LearnedDelay, narrow
 from spikern.layers.network import Network, build
-from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons.surrogate import spike
 from spikern.testing import dyadic, with_engine
-from spikern.train.calibration import calibrate
 from spikern.train.loop import Training, fit
 
-LENGTHS = torch.tensor([25, 9, 1])
 SHAPES = [
     dict(layers=3, skip=True),
     dict(layers=2, skip=True, recurrent=False),
@@ -40,15 +39,9 @@ SHAPES = [
 ]
 
 
-def layer_with(layers=3, hidden=9, neuron="ALIF", seed=0, **settings):
-    """A lively stack whose sums are exact in any order, as it is used: not in training."""
-    torch.manual_seed(seed)
-    layer = SpikingRNN(neuron, 5, hidden, layers, input_power=0.3, **settings)
-    with torch.no_grad():
-        for name, value in layer.named_parameters():
-            if name.startswith("weight"):
-                value.mul_(2)
-    return dyadic(layer).eval()
+def layer_with(layers=3, **settings):
+    """A stack whose sums are exact in any order, after eval()."""
+    return test_topologies.layer_with(layers, **settings).eval()
 
 
 def steps_of(layer, kind, k, size, none):
@@ -76,7 +69,9 @@ def loop(layer, x, lengths=None, more=0):
             late = [given[t - n, :, f] if t >= n else silent for f, n in enumerate(below)]
             i = functional.linear(torch.stack(late, 1), w_in, getattr(layer, f"bias_l{k}"))
             if layer.recurrent:
-                w = existing(getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}"))
+                w = existing_weights(
+                    getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}")
+                )
                 z = [out[t - n][:, j] if t >= n else silent for j, n in enumerate(own)]
                 i = i + torch.stack(z, 1) @ w.T
             after, z = layer.neuron.step(layer.params(k), state, i, spike(layer.surrogate))
@@ -87,7 +82,7 @@ def loop(layer, x, lengths=None, more=0):
             out.append(torch.where(runs, z, torch.zeros_like(z)))
         heard.append(torch.stack(out))
         states.append(state)
-    return heard[1:], layer.stacked(states)
+    return heard[1:], layer.final_state(states)
 
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
@@ -118,7 +113,7 @@ def test_gradients_are_those_of_the_loop(settings):
     generator = torch.Generator().manual_seed(3)
     weigh = [torch.randn(v.shape, generator=generator) for v in (outputs[-1], *after)]
     loss = sum((v * w).sum() for v, w in zip((outputs[-1], *final), weigh))
-    if layer.late:
+    if layer.delayed:
         # the line is the last inputs and outputs, whose gradient is not in the loop above
         state = type(after)(*(torch.zeros_like(f) for f in after))
         loss = loss + (layer(x, state)[1].line * weigh[-1]).sum()
@@ -181,15 +176,21 @@ def test_whole_is_chunked_and_single(settings):
         assert torch.equal(each(Events.from_dense(x))[0], whole)
 
 
-@pytest.mark.parametrize("settings", SHAPES)
+@pytest.mark.parametrize(
+    "settings",
+    [*SHAPES, *test_topologies.SHAPES, dict(layers=2, bidirectional=True)],
+)
 def test_a_state_dict_is_the_whole_layer(settings):
     x = events(25, 3, 5)
     layer, other = layer_with(**settings), layer_with(**settings | {"seed": 5})
     assert not torch.equal(other(x)[0], layer(x)[0])
     other.load_state_dict(layer.state_dict())
     assert torch.equal(other(x)[0], layer(x)[0])
-    settings = {k: v for k, v in settings.items() if k not in ("layers", "neuron")}
-    empty = SpikingRNN(layer.neuron, 5, 9, layer.num_layers, device="meta", **settings)
+    others = ("layers", "hidden", "neuron", "seed")
+    settings = {k: v for k, v in settings.items() if k not in others}
+    empty = SpikingRNN(
+        layer.neuron, 5, layer.hidden_size, layer.num_layers, device="meta", **settings
+    )
     assert all(value.is_meta for value in empty.state_dict().values())
     empty.to_empty(device="cpu").eval().load_state_dict(layer.state_dict())
     assert torch.equal(empty(x)[0], layer(x)[0])
@@ -275,17 +276,6 @@ def test_what_is_executed_is_what_is_counted(settings):
         assert sum(one.synaptic(True, "recurrent")) == recurrent
 
 
-def test_recorded_by_layer():
-    layer, x = layer_with(3, delay=3, recurrent_delay=4, skip=True), events(25, 3, 5)
-    outputs, after = layer.unroll(x, lengths=LENGTHS)
-    recording = record(layer, x, lengths=LENGTHS)
-    for k, (trace, out) in enumerate(zip(recording.layers, outputs)):
-        assert torch.equal(trace.out, out)
-        assert torch.equal(trace.state.v[24, 0], after.v[k, 0])
-        assert torch.equal((trace.u > 0).float(), out)
-    assert torch.equal(recording.state.line, after.line)
-
-
 @pytest.mark.parametrize("engine", ["reference", "fused"])
 def test_a_network_hears_its_axons_late(engine):
     """Body and readout, the readout's axons too; counted and streamed as one network."""
@@ -325,7 +315,7 @@ def test_build_gives_every_layer_its_axons():
         "body.delay_ih_l0.raw", "body.delay_hh_l0.raw", "body.delay_ih_l1.raw",
         "body.delay_hh_l1.raw", "readout.delay_ih_l0.raw",
     ]  # fmt: skip
-    assert not isinstance(build("LIF", 5, 9, 2, recurrent_delay=3).readout.late, Delay)
+    assert not build("LIF", 5, 9, 2, recurrent_delay=3).readout.delayed
     assert "delay=6, recurrent_delay=3, learn_delays=True" in repr(network.body)
 
 
@@ -336,26 +326,21 @@ def test_delays_are_drawn_over_their_whole_range():
     assert layer.delay_hh_l0.steps.unique().tolist() == [1, 2, 3, 4]
 
 
-def test_calibration_and_training_in_a_network(tmp_path):
-    """Calibrated, learned, narrowed and resumed bit for bit."""
+@pytest.mark.parametrize(
+    "settings", [dict(dropout=0.3), dict(skip=True, delay=4, learn_delays=True)]
+)
+def test_training_resumes_bit_for_bit(settings, tmp_path):
+    """With dropout; and with delays that are learned, whose spread narrows."""
     digits = load("digits")
 
     def trained(epochs, name):
         torch.manual_seed(1)
-        network = build(
-            "LIF", digits.input_size, 8, digits.classes, num_layers=2, skip=True, delay=4,
-            learn_delays=True,
-        )  # fmt: skip
+        network = build("LIF", digits.input_size, 8, digits.classes, num_layers=2, **settings)
         drawn = copy.deepcopy(network)
+        torch.manual_seed(epochs)  # whatever the global numbers are
+        training = Training(epochs=2, batch_size=512)
         try:
-            fit(
-                network,
-                digits,
-                Training(epochs=2, batch_size=512),
-                0,
-                tmp_path / name,
-                stop(epochs),
-            )
+            fit(network, digits, training, 0, tmp_path / name, stop_after(epochs))
         except KeyboardInterrupt:
             return trained(2, name)
         assert epochs == 2  # one epoch is broken off
@@ -367,7 +352,7 @@ def test_calibration_and_training_in_a_network(tmp_path):
             assert each.sigma < other.sigma
         return network.state_dict()
 
-    def stop(epochs):
+    def stop_after(epochs):
         def report(epoch):
             if epoch.epoch == epochs < 2:
                 raise KeyboardInterrupt
@@ -376,14 +361,6 @@ def test_calibration_and_training_in_a_network(tmp_path):
 
     whole, resumed = trained(2, "whole"), trained(1, "cut")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-
-
-def test_a_fresh_network_with_skips_is_calibrated():
-    torch.manual_seed(0)
-    layer = SpikingRNN("LIF", 4, 64, 3, skip=True, delay=3)
-    rates = calibrate(layer, torch.rand(100, 8, 4))
-    assert len(rates) == 3
-    assert 0.04 < min(rates) <= max(rates) < 0.06
 
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
@@ -429,6 +406,65 @@ def test_skip_in_both_directions_hears_both(engine):
             if c.kind == "skip"
         )
         assert sum(c.ops) == crossed(x, getattr(layer, f"weight_sk_{name}"), every, LENGTHS)
+
+
+STEPS = torch.tensor([0, 3, 1, 7, 2])
+
+
+def test_a_delay_shifts_every_channel():
+    x = events(25, 3, 5)
+    out, _ = Delay(STEPS)(x, lengths=LENGTHS)
+    for b, n in enumerate(LENGTHS.tolist()):
+        for f, late in enumerate(STEPS.tolist()):
+            right = torch.zeros(25)
+            right[late:n] = x[: max(n - late, 0), b, f]
+            assert torch.equal(out[:, b, f], right)
+
+
+@pytest.mark.parametrize("steps", [STEPS, torch.zeros(5, dtype=torch.int32)])
+def test_a_delay_whole_chunked_and_in_every_layout(steps):
+    delay, x = Delay(steps), events(25, 3, 5)
+    whole, final = delay(x)
+    first, buffer = delay(x[:4], lengths=torch.tensor([4, 4, 4]))
+    second, last = delay(x[4:], buffer)
+    assert torch.equal(torch.cat([first, second]), whole)
+    assert torch.equal(last, final)
+    alone, single = delay(x[:, 1])
+    assert torch.equal(alone, whole[:, 1])
+    assert torch.equal(single, final[:, 1])
+    assert torch.equal(Delay(steps, batch_first=True)(x.transpose(0, 1))[0].transpose(0, 1), whole)
+    assert torch.equal(delay(Events.from_dense(x))[0], whole)
+    short, buffer = delay(x, lengths=LENGTHS)
+    for b, n in enumerate(LENGTHS.tolist()):
+        assert torch.equal(buffer[:, b], delay(x[:n, b])[1])
+    packed, _ = delay(pack_padded_sequence(x, LENGTHS))
+    assert torch.equal(packed.data, pack_padded_sequence(short, LENGTHS).data)
+
+
+def test_a_delay_is_counted_as_what_arrives():
+    layer, x = layer_with(1), events(25, 3, 5)
+    late, _ = Delay(STEPS)(x, lengths=LENGTHS)
+    counts = count(torch.nn.Sequential(Delay(STEPS), layer), x, LENGTHS, events=True)
+    (one,) = counts.layers
+    expected = count(layer, late, LENGTHS, events=True)
+    assert [c.ops for c in one.connections] == [c.ops for c in expected.layers[0].connections]
+    assert counts.ops.ac < count(layer, x, LENGTHS, events=True).ops.ac
+    with pytest.raises(UnsupportedError, match="a Sequential cannot be streamed"):
+        compile_stream(torch.nn.Sequential(Delay(STEPS), layer))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Delay(torch.tensor([1.0])), "whole numbers from 0 up"),
+        (lambda: Delay(torch.tensor([1, -1])), "whole numbers from 0 up"),
+        (lambda: Delay(STEPS)(events(4, 2, 3)), r"\(T, B, 5\), got \(4, 2, 3\)"),
+        (lambda: Delay(STEPS)(events(4, 2, 5), torch.zeros(6, 2, 5)), r"shape \(7, 2, 5\), got"),
+    ],
+)
+def test_a_delay_that_means_nothing_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
 
 
 def learned(channels=4, longest=5, **settings):
@@ -490,7 +526,7 @@ def test_a_value_is_spread_by_the_triangle_and_kept_whole(sigma):
     if sigma == 0:
         delays = torch.arange(1, 7, dtype=torch.float64).unsqueeze(1)
         torch.testing.assert_close((kernel * delays).sum(0), position)
-    assert delay.nearest == 1 + int(kernel.detach().any(1).nonzero()[0])
+    assert delay.earliest == 1 + int(kernel.detach().any(1).nonzero()[0])
 
 
 def test_after_eval_a_learned_delay_is_a_fixed_one():
@@ -498,7 +534,7 @@ def test_after_eval_a_learned_delay_is_a_fixed_one():
     assert torch.equal(delay.steps, delay.position.round().long())
     assert torch.equal(delay(x, lengths=LENGTHS)[0], delay.fixed()(x, lengths=LENGTHS)[0])
     assert isinstance(delay.fixed(), Delay)
-    assert delay.nearest == int(delay.steps.min())
+    assert delay.earliest == int(delay.steps.min())
     spread, line = delay.train()(x)
     assert not torch.equal(spread, delay.eval()(x)[0])
     assert line.shape == (5, 3, 4)
@@ -538,10 +574,6 @@ def test_auto_is_the_faster_engine():
     layer, x = layer_with(2, delay=3, recurrent_delay=4), events(25, 3, 5)
     assert layer.engine == "reference"
     assert torch.equal(with_engine(layer, "fused")(x)[0], layer(x)[0])
-
-
-def make(**settings):
-    return lambda: SpikingRNN("LIF", 3, 8, **settings)
 
 
 def state_of(**changes):

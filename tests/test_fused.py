@@ -21,7 +21,6 @@ from spikern.engines import arrays, fused
 from spikern.engines.population import Population
 from spikern.engines.reference import run
 from spikern.events.trains import Events
-from spikern.layers import checks
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons import NEURONS
@@ -103,7 +102,7 @@ def test_every_surrogate_has_the_references_gradients(surrogate):
 
 
 def sparse(recurrent, hidden=33):
-    """A dyadic layer whose neurons do not all hear each other."""
+    """A dyadic layer with sparse recurrence."""
     torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 6, hidden, recurrent=recurrent, engine="fused")
     with torch.no_grad():
@@ -133,7 +132,7 @@ def test_sparse_recurrence_is_the_references_and_stays_sparse(recurrent):
     assert found["weight_hh_l0"][~absent].any()
 
 
-def test_neurons_that_do_not_hear_each_other():
+def test_neurons_without_recurrence():
     out = assert_as_reference(sparse(False), events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33]))
     assert out.any()
 
@@ -188,7 +187,7 @@ def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
     layer = SpikingRNN("LIF", 40, 17, engine="fused")
     x = torch.randn(30, 4, 40, generator=torch.Generator().manual_seed(0))
     found, out, _ = gradients(layer, x)
-    assert arrays.listed(x) is None
+    assert arrays.list_events(x) is None
     expected, reference, _ = gradients(with_engine(layer, "reference"), x)
     assert out.any()
     assert torch.equal(out, reference)
@@ -228,7 +227,7 @@ def test_random_weights_part_from_the_reference_only_at_threshold():
     ],
 )
 def test_blocks_are_few_where_weights_are_many_but_two_threads_have_work(batch, weights, blocks):
-    edges = arrays.edges_of(batch, weights)
+    edges = arrays.block_edges(batch, weights)
     assert (len(edges), edges[0], edges[-1]) == (blocks + 1, 0, batch)
 
 
@@ -261,7 +260,8 @@ def test_what_buffers_held_before_never_shows(monkeypatch):
         fill = float("nan") if dtype.is_floating_point else -1
         return torch.full(shape, fill, dtype=dtype)
 
-    monkeypatch.setattr(checks, "allocate", poisoned)
+    monkeypatch.setattr(arrays, "allocate", poisoned)
+    monkeypatch.setattr(fused, "allocate", poisoned)
     found, again, after_again = gradients(layer, x, lengths)
     assert kinds == {torch.float32, torch.int32, torch.int64}
     assert torch.equal(out, again)
@@ -276,7 +276,7 @@ def test_the_operator_keeps_torchs_contract():
     layer(x)
     (population,) = layer.populations()
     state = layer.neuron.state(*torch.zeros(2, 3, 17))
-    tensors = [t.detach() for t in fused._tensors(population, state)]
+    tensors = [t.detach() for t in fused.population_tensors(population, state)]
     tensors = [t.requires_grad_() if t.is_floating_point() else t for t in tensors]
     none = torch.empty(0)
     given = (x, none.long(), none.int(), none, torch.full((3,), 9), tensors)

@@ -35,10 +35,10 @@ from spikern.testing import ContractError, check_neuron, fused_agrees, stays_fin
 FAULTS = {
     "reset gradient dropped": ("G_z[q, h] = bx_add_8", "G_z[q, h] = f32(0.0)"),
     "recurrence off by one": (
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)\n                        if linked:\n"
-        "                            add_to_links",
-        "n = list_kept(bits, t * batch + b, rows, 0)\n                        if linked:\n"
-        "                            add_to_links",
+        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)\n                        if sparse:\n"
+        "                            add_to_synapses",
+        "n = list_kept(bits, t * batch + b, rows, 0)\n                        if sparse:\n"
+        "                            add_to_synapses",
     ),
     "fires at threshold": ("z = truth(u > f32(0.0))", "z = truth(u >= f32(0.0))"),
     "state leaks between samples": ("S_v[q, h] = start[0, low + q, h]", "S_v[q, h] = S_v[0, h]"),
@@ -92,12 +92,16 @@ def test_a_fault_between_populations_is_rejected(fault, plain_python):
 
 
 LINK_FAULTS = {
-    "links forgotten": ("add_links(acc, at, to, links, rows, 0, n)", "pass"),
-    "first links forgotten": ("add_scaled_links(acc, at, to, links, rows, 0, n, S_z, q)", "pass"),
-    "gradient through links forgotten": (
-        "add_link_dots(G_z, q, at, to, links, rows, 0, n, di, q)", "pass",
+    "links forgotten": ("add_synapses(acc, begin, target, synapses, rows, 0, n)", "pass"),
+    "first links forgotten": (
+        "add_scaled_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)", "pass",
     ),
-    "gradient of links forgotten": ("add_to_links(d_link, at, to, rows, n, di, q)", "pass"),
+    "gradient through links forgotten": (
+        "add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)", "pass",
+    ),
+    "gradient of links forgotten": (
+        "add_to_synapses(d_synapse, begin, target, rows, n, di, q)", "pass",
+    ),
 }  # fmt: skip
 
 
@@ -339,13 +343,13 @@ def test_an_engine_that_disagrees_breaks_a_law(fault, model, plain_python):
 
 def test_a_last_place_of_an_exponential_is_no_fault(plain_python):
     """Two units in the last place more than the exponential of the other engine."""
-    plain_python(kernels, "return y * POWERS", "return y * f32(1.00000024) * POWERS")
+    plain_python(kernels, "= exponential(", "= f32(1.00000024) * exponential(")
     fused_agrees(EIF)
 
 
 def test_an_exponential_that_is_further_off_is_a_fault(plain_python):
     """Else the test above would prove nothing."""
-    plain_python(kernels, "return y * POWERS", "return y * f32(1.01) * POWERS")
+    plain_python(kernels, "= exponential(", "= f32(1.01) * exponential(")
     with pytest.raises(ContractError, match="agrees with the reference"):
         fused_agrees(EIF)
 
@@ -438,11 +442,11 @@ def forgotten(kind, what):
 
 
 MEMORY_FAULTS = {
-    "states are not written back": ("own", forgotten("states", "writes")),
-    "biases are free": ("own", forgotten("biases", "reads")),
-    "spikes are not queued": ("own", forgotten("queue", "writes")),
-    "the queue is not read": ("crossed", forgotten("queue", "reads")),
-    "indices are free": ("crossed", forgotten("indices", "reads")),
+    "states are not written back": ("layer_arrays", forgotten("states", "writes")),
+    "biases are free": ("layer_arrays", forgotten("biases", "reads")),
+    "spikes are not queued": ("layer_arrays", forgotten("queue", "writes")),
+    "the queue is not read": ("connection_arrays", forgotten("queue", "reads")),
+    "indices are free": ("connection_arrays", forgotten("indices", "reads")),
     "zeros cost nothing to pass over": ("row_reads", lambda right: lambda c, bits: sum(c.ops)),
     "nothing is read and modified": ("row_reads", lambda right: lambda c, bits: 0),
 }

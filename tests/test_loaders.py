@@ -14,12 +14,12 @@ import torch
 
 from spikern._utils.errors import DataError
 from spikern.cli import main
-from spikern.data import DATASETS, archive, fsdd, load, mnist, shd, splits, tinyshakespeare
+from spikern.data import DATASETS, archive, fsdd, heidelberg, load, mnist, splits, tinyshakespeare
 from spikern.data.dataset import UNLABELLED
 from spikern.data.files import FOLDER
-from spikern.data.formats import heidelberg, idx
+from spikern.data.formats import idx, spike_hdf5
 from spikern.data.formats.sound import log_mel, mel_bands, read_wav
-from spikern.data.formats.text import read_tsv
+from spikern.data.formats.ucr import read_tsv
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def write_h5(path, count=12, speakers=True, seed=0, **changes):
 
 def test_h5_is_read_event_by_event(tmp_path):
     times, units = write_h5(tmp_path / "toy.h5")
-    found = heidelberg.read(tmp_path / "toy.h5", dt=4.0)
+    found = spike_hdf5.read(tmp_path / "toy.h5", dt=4.0)
     expected = np.zeros((found.events.steps, 12, 700), dtype=np.float32)
     for n in range(12):
         expected[np.floor(times[n].astype(float) / 0.004).astype(int), n, units[n]] = 1
@@ -77,9 +77,9 @@ def test_shd_holds_two_speakers_out(folder):
     write_h5(folder / "shd" / "shd_test.h5", count=5, seed=1)
     data = load("shd")
     assert (len(data.train), len(data.validation), len(data.test)) == (6, 6, 5)
-    held_out = set(splits.order(4, shd.SEED)[:2].tolist())
+    held_out = set(splits.order(4, heidelberg.SEED)[:2].tolist())
     chosen = [n for n in range(12) if n % 4 in held_out]
-    whole = heidelberg.read(folder / "shd" / "shd_train.h5", shd.DT)
+    whole = spike_hdf5.read(folder / "shd" / "shd_train.h5", heidelberg.DT)
     assert torch.equal(data.validation.x.to_dense(), whole.events.select(chosen).to_dense())
     rest = [n for n in range(12) if n not in chosen]
     assert torch.equal(data.train.x.to_dense(), whole.events.select(rest).to_dense())
@@ -117,7 +117,7 @@ def test_h5_of_another_content_is_an_error(tmp_path, changes, message):
     path = tmp_path / "toy.h5"
     write_h5(path, **changes)
     with pytest.raises(DataError, match=rf"toy\.h5: .*{message}"):
-        heidelberg.read(path, 4.0)
+        spike_hdf5.read(path, 4.0)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".h5.gz"])
@@ -129,7 +129,7 @@ def test_a_cut_off_h5_is_an_error(tmp_path, suffix):
     for rest in (content[: len(content) // 2], b"<html>not found</html>", b""):
         path.write_bytes(rest)
         with pytest.raises(DataError, match=r"toy\.h5.*fetch it again"):
-            heidelberg.read(path, 4.0)
+            spike_hdf5.read(path, 4.0)
 
 
 def test_shd_needs_speakers(folder):
@@ -280,7 +280,7 @@ def spoken(folder, speakers=("ann", "ben", "cid", "dot")):
 def test_the_two_splits_of_the_spoken_digits(folder, monkeypatch):
     path = spoken(folder / "fsdd" / "recordings")
     recordings = fsdd.read(path)
-    own, held_out = fsdd.own_split(recordings), fsdd.speaker_split(recordings)
+    own, held_out = fsdd.official_split(recordings), fsdd.speaker_split(recordings)
     for parts in (own, held_out):
         assert sorted(np.concatenate(parts).tolist()) == list(range(560))
     assert {recordings.numbers[n] for n in own[2]} == set(range(5))

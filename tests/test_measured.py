@@ -159,20 +159,20 @@ def put(machine, **counters):
 
 
 def test_nothing_is_counted_twice(machine):
-    found = energy_counters.find(machine)
+    found = energy_counters.find_domains(machine)
     assert found.why_not is None
     assert [domain.name for domain in found.domains] == ["package-0", "dram", "package-1"]
 
 
 def test_joules_of_files_that_change(machine):
-    domains = energy_counters.find(machine).domains
+    domains = energy_counters.find_domains(machine).domains
     before = energy_counters.read(domains)
     put(machine, package0=3_000_000, dram=1_500_000)
     assert energy_counters.joules(domains, before, energy_counters.read(domains)) == 2.5
 
 
 def test_a_counter_that_wraps_around(machine):
-    domains = energy_counters.find(machine).domains
+    domains = energy_counters.find_domains(machine).domains
     put(machine, package1=LARGEST - 250_000)
     before = energy_counters.read(domains)
     put(machine, package1=750_000, package0=2_000_000)
@@ -180,7 +180,7 @@ def test_a_counter_that_wraps_around(machine):
 
 
 def test_readings_that_do_not_fit(machine):
-    domains = energy_counters.find(machine).domains
+    domains = energy_counters.find_domains(machine).domains
     with pytest.raises(InputError, match="3 domains"):
         energy_counters.joules(domains, (1, 2, 3), (1, 2))
 
@@ -190,28 +190,28 @@ def test_an_unreadable_file_means_not_measured(machine, file):
     path = machine / "intel-rapl:1" / file
     path.unlink()
     path.mkdir()  # reading it fails for root too, where a permission would not
-    found = energy_counters.find(machine)
+    found = energy_counters.find_domains(machine)
     assert found.domains == ()
     assert found.why_not.startswith("not measured on this machine")
     assert file in found.why_not
 
 
 def test_a_file_without_a_number_is_an_error(machine):
-    domains = energy_counters.find(machine).domains
+    domains = energy_counters.find_domains(machine).domains
     put(machine, dram="")
     with pytest.raises(DataError, match="root"):
         energy_counters.read(domains)
-    assert energy_counters.find(machine).why_not.startswith("not measured on this machine")
+    assert energy_counters.find_domains(machine).why_not.startswith("not measured on this machine")
 
 
 def test_only_parts_are_not_a_machine(tmp_path):
     (tmp_path / "intel-rapl:0").mkdir()
     (tmp_path / "intel-rapl:0" / "name").write_text("psys")
-    assert "psys" in energy_counters.find(tmp_path).why_not
+    assert "psys" in energy_counters.find_domains(tmp_path).why_not
 
 
 def test_idle_power_is_subtracted(machine):
-    domains = energy_counters.find(machine).domains
+    domains = energy_counters.find_domains(machine).domains
 
     def work():
         put(machine, package0=9_000_000)

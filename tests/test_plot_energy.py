@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from test_report import example_results
 
-from spikern.cost.break_even import COMPARED, statement
+from spikern.cost.break_even import COMPARED, compare_energy
 from spikern.cost.counting import count
 from spikern.cost.estimates import VIEWS, energy
 from spikern.cost.prices import tables
@@ -17,7 +17,7 @@ from spikern.plot import estimates
 from spikern.train.calibration import calibrate
 
 ENERGY = example_results(("LIF", "RNN", "LSTM"))["energy"]
-ESTIMATES, STATEMENTS = ENERGY["estimates"], ENERGY["statements"]
+ESTIMATES, COMPARISONS = ENERGY["estimates"], ENERGY["statements"]
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def test_every_kind_of_an_estimate_is_drawn():
 
 
 def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis):
-    estimates.ratios(axis, STATEMENTS)
-    given = sorted(x["ratio"] for s in STATEMENTS for x in s["lines"] if x["ratio"] is not None)
+    estimates.ratios(axis, COMPARISONS)
+    given = sorted(x["ratio"] for s in COMPARISONS for x in s["lines"] if x["ratio"] is not None)
     dots = sorted(float(line.get_xdata()[0]) for line in axis.lines if line.get_marker() != "None")
     assert dots == given
     assert axis.get_xscale() == "log"
@@ -84,7 +84,7 @@ def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis):
     assert low <= 0.5 < 2.0 <= high
     texts = [t.get_text() for t in axis.texts]
     assert texts == ["RNN ÷ LIF", "LSTM ÷ LIF"]
-    assert [k.get_label() for k in estimates.table_keys(STATEMENTS)] == ["45nm_fp32", "45nm_int8"]
+    assert [k.get_label() for k in estimates.table_keys(COMPARISONS)] == ["45nm_fp32", "45nm_int8"]
 
 
 def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_says(axis):
@@ -92,11 +92,11 @@ def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_say
     spiking, twin = build("LIF", 4, 30, 3), build("RNN", 4, 16, 3)
     x = torch.randn(40, 8, 4)
     calibrate(spiking.body, x, rate=0.1)
-    said = statement(count(spiking, x), count(twin, x), tables()).as_dict()
-    estimates.break_even(axis, said, "read-modify-write")
+    comparison = compare_energy(count(spiking, x), count(twin, x), tables()).as_dict()
+    estimates.break_even(axis, comparison, "read-modify-write")
     priced = [
         line
-        for line in said["lines"]
+        for line in comparison["lines"]
         if line["view"] == "read-modify-write" and line["ratio"] is not None
     ]
     curves = [line for line in axis.lines if len(line.get_xdata()) > 2]
@@ -105,7 +105,9 @@ def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_say
     for curve, line in zip(curves, priced):
         rates, ratios = curve.get_data()
         # between two of 200 points on a log axis a line is off by less than their distance
-        assert np.interp(said["rate"], rates, ratios) == pytest.approx(line["ratio"], rel=1e-3)
+        assert np.interp(comparison["rate"], rates, ratios) == pytest.approx(
+            line["ratio"], rel=1e-3
+        )
         even = line["break_even"]["rate"]
         if even is not None and even > estimates.RATES[0]:
             assert np.interp(even, rates, ratios) == pytest.approx(1.0, rel=1e-3)
@@ -114,7 +116,7 @@ def test_a_break_even_line_passes_through_the_network_and_through_1_where_it_say
 
 
 def test_a_table_never_shares_its_look(axis):
-    many = copy.deepcopy(STATEMENTS[:1])
+    many = copy.deepcopy(COMPARISONS[:1])
     many[0]["lines"] = [{**many[0]["lines"][0], "table": f"t{k}", "ratio": 1.0} for k in range(6)]
     looks = estimates.table_looks(many)
     assert len(set(looks.values())) == 6

@@ -89,7 +89,7 @@ def test_a_neuron_of_one_s_own_is_seen():
 @pytest.mark.parametrize("late", [True, False])
 def test_a_recorder_that_is_a_step_late_is_caught(monkeypatch, late):
     """Else the comparison above would prove nothing."""
-    right = MODULE._watched
+    right = MODULE._with_recording_step
 
     def planted(neuron, seen):
         watched = right(neuron, seen)
@@ -101,7 +101,7 @@ def test_a_recorder_that_is_a_step_late_is_caught(monkeypatch, late):
 
         return MODULE.replace(neuron, step=step)
 
-    monkeypatch.setattr(MODULE, "_watched", planted)
+    monkeypatch.setattr(MODULE, "_with_recording_step", planted)
     layer, x = dyadic_layer("ALIF", 6, 9), events(20, 3, 6)
     if late:
         with pytest.raises(AssertionError, match="'v', 0, 0"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from spikern import cost, plot
-from spikern.cost.break_even import BreakEven, Line, Statement, break_even
+from spikern.cost.break_even import BreakEven, EnergyComparison, EnergyRatio, break_even
 from spikern.plot.sample import answer, verdict
 from spikern.report import html, sentences
 from spikern.studies.comparison import Sample
@@ -152,7 +152,7 @@ def example_results(
 
 
 def example_energy(models: list[Any]) -> dict[str, Any]:
-    """Estimates that the schema takes, and statements that follow from them."""
+    """Estimates that the schema accepts, and comparisons that follow from them."""
     estimates, parts = [], {"synapses": 0.5, "neuron updates": 0.1, "weights": 2.0, "states": 0.4}
     for model in models:
         for table, pj in model["energy_pj"].items():
@@ -168,19 +168,19 @@ def example_energy(models: list[Any]) -> dict[str, Any]:
                     }
                 )
     by_place = {(e["model"], e["table"], e["view"]): e["pj"] for e in estimates}
-    statements = [
-        example_statement(a["name"], b["name"], a["rate"], by_place)
+    comparisons = [
+        example_comparison(a["name"], b["name"], a["rate"], by_place)
         for a in models
         if a["kind"] == "spiking"
         for b in models
         if b["kind"] == "standard"
     ]
-    return {"seed": 0, "estimates": estimates, "statements": statements}
+    return {"seed": 0, "estimates": estimates, "statements": comparisons}
 
 
-def example_statement(spiking: str, twin: str, rate: float, pj: Any) -> dict[str, Any]:
+def example_comparison(spiking: str, twin: str, rate: float, pj: Any) -> dict[str, Any]:
     """One where half of the spiking network's estimate is there without any spike."""
-    lines = []
+    ratios = []
     for model, table, view in pj:
         if model != spiking:
             continue
@@ -189,13 +189,13 @@ def example_statement(spiking: str, twin: str, rate: float, pj: Any) -> dict[str
         if now is not None and other is not None:
             even = break_even(rate, now, now / 2, other)
         ratio = other / now if now and other else None
-        lines.append(
-            Line(
+        ratios.append(
+            EnergyRatio(
                 table, view, now, other, ratio, even,
                 even.rate and even.rate / rate, ratio and 2 * ratio,
             )
         )  # fmt: skip
-    return Statement(spiking, twin, rate, 4.2, tuple(lines)).as_dict()
+    return EnergyComparison(spiking, twin, rate, 4.2, tuple(ratios)).as_dict()
 
 
 def against(model: Any, lstm: Any) -> dict[str, Any]:
@@ -317,7 +317,7 @@ def test_the_page_is_whole_and_self_contained(
     names: tuple[str, ...], seeds: int, every_step: bool, tmp_path: Path
 ) -> None:
     sample = example_sample(every_step) if "LIF" in names else None
-    html.write(example_results(names, seeds, every_step), sample, tmp_path / "report.html")
+    html.write_html(example_results(names, seeds, every_step), sample, tmp_path / "report.html")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     text = (tmp_path / "report.html").read_text()
     found = Resources(text)
@@ -353,8 +353,8 @@ def test_the_style_sheet_has_the_colours_of_the_figures() -> None:
 
 def test_the_headline_says_what_the_numbers_say() -> None:
     accuracy, energy, memory, _ = sentences.headline(example_results())
-    assert accuracy.startswith("ALIF, the most accurate spiking network here, gets 96.2%")
-    assert "1.0 percentage points fewer than the LSTM (95% interval over 3 seeds: −" in accuracy
+    assert accuracy.startswith("ALIF, the most accurate spiking network here, classifies 96.2%")
+    assert "1.0 percentage points fewer than the LSTM (95% interval over 3 seeds: -" in accuracy
     assert energy.startswith("For operations alone its energy estimate is 14 times lower")
     assert memory.startswith("With memory traffic")
     assert "is 14 times lower" in memory
@@ -363,15 +363,15 @@ def test_the_headline_says_what_the_numbers_say() -> None:
 @pytest.mark.parametrize(
     ("ratios", "expected"),
     [
-        ((2.0, 8.0), "2.0 – 8.0 times lower"),
-        ((0.5, 0.25), "2.0 – 4.0 times higher"),
-        ((0.5, 4.0), "from 2.0 times higher to 4.0 times lower"),
+        ((2.0, 8.0), "2 – 8 times lower"),
+        ((0.5, 0.25), "2 – 4 times higher"),
+        ((0.5, 4.0), "from 2 times higher to 4 times lower"),
         ((None, None), "No table prices both"),
     ],
 )
 def test_a_ratio_against_spiking_networks_is_said_as_plainly(ratios: Any, expected: str) -> None:
     tables = {"a": {"title": "A"}, "b": {"title": "B"}}
-    assert expected in sentences.ratio(dict(zip("ab", ratios)), "LSTM", tables)
+    assert expected in sentences.operations(dict(zip("ab", ratios)), "LSTM", tables)
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -408,19 +408,19 @@ def test_the_energy_section_names_its_tables_and_both_sides() -> None:
 
 
 def test_the_page_says_so_where_memory_turns_the_ratio() -> None:
-    """A statement below 1x shows in the headline, the table and the break-even column."""
+    """A ratio below 1x shows in the headline, the table and the break-even column."""
     results = example_results(("LIF", "LSTM"))
-    (said,) = results["energy"]["statements"]
-    for line in said["lines"]:
+    (comparison,) = results["energy"]["statements"]
+    for line in comparison["lines"]:
         if line["view"] == "read-modify-write" and line["ratio"] is not None:
             line["twin_pj"] = 0.8 * line["spiking_pj"]
             line["ratio"], line["cap"] = 0.8, 1.6
             line["break_even"] = {"rate": 0.03, "why": ""}
     _, _, memory, _ = sentences.headline(results)
     assert "from 1.2 times higher to 15 times lower" in memory
-    row = html.statement_row(said)
+    row = html.comparison_row(comparison)
     assert row["memory"] == "0.8× – 15×"
-    assert row["turns"] == "3.0%"
+    assert row["lowest_break_even"] == "3.0%"
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("last", 1), ("mean", 0)])

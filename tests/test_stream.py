@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from spikern._utils.errors import DataError, InputError, UnsupportedError
-from spikern.engines.stream_file import load_stream
+from spikern.engines.stream import load_stream
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream

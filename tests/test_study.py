@@ -30,7 +30,7 @@ from spikern.report.markdown import filled
 from spikern.studies import protocol, robustness, runner, scaling, table, trainings
 from spikern.studies.jobs import canonical, files, key
 from spikern.studies.lock import claim, died
-from spikern.studies.results import grown, laws
+from spikern.studies.results import errors_by_size, laws
 from spikern.studies.trainings import TrainingJob, prepare, train_and_disturb, validate
 from spikern.train.checkpoint import read
 from spikern.train.loop import Training, fit
@@ -530,7 +530,7 @@ def test_growth_is_fitted_against_parameters_and_operations():
     sizes = [1e3, 2e3, 4e3, 8e3]
     runs = [run(budget, noise) for budget in sizes for noise in (0.99, 1.0, 1.01)]
     part = {"plan": {"measure": "accuracy"}, "growth": runs}
-    assert grown(part, "operations")["LIF"][0] == [2 * n**2 for n in sizes]
+    assert errors_by_size(part, "operations")["LIF"][0] == [2 * n**2 for n in sizes]
     found = {law["axis"]: law for law in laws(part)}
     assert found["parameters"]["parameters"]["b"] == pytest.approx(0.5, abs=0.01)  # of the seeds
     assert found["operations"]["parameters"]["b"] == pytest.approx(0.25, abs=0.01)

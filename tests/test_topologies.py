@@ -11,14 +11,11 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
-from spikern.data import load
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import existing, together
-from spikern.engines.stream_file import load_stream
-from spikern.events.trains import Events
+from spikern.engines.population import existing_weights, merge_states
+from spikern.engines.stream import load_stream
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
-from spikern.layers.delays import Delay
 from spikern.layers.network import Network, build
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -26,7 +23,6 @@ from spikern.layers.streaming import compile_stream
 from spikern.neurons.surrogate import spike
 from spikern.testing import dyadic, with_engine
 from spikern.train.calibration import calibrate, firing_rates
-from spikern.train.loop import Training, fit
 
 LENGTHS = torch.tensor([25, 9, 1])
 
@@ -57,10 +53,14 @@ def loop(layer, x, lengths=None):
                 beyond = x[t] if k == 1 else before[k - 2]
                 i = i + beyond @ getattr(layer, f"weight_sk_l{k}").T
             if layer.recurrent:
-                w = existing(getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}"))
+                w = existing_weights(
+                    getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}")
+                )
                 i = i + before[k] @ w.T
             if k < count - 1:
-                w = existing(getattr(layer, f"weight_fb_l{k}"), getattr(layer, f"links_fb_l{k}"))
+                w = existing_weights(
+                    getattr(layer, f"weight_fb_l{k}"), getattr(layer, f"links_fb_l{k}")
+                )
                 i = i + before[k + 1] @ w.T
             after, z = model.step(layer.params(k), states[k], i, spike(layer.surrogate))
             runs = torch.ones(x.shape[1], 1, dtype=torch.bool)
@@ -68,7 +68,7 @@ def loop(layer, x, lengths=None):
                 runs = (t < lengths).unsqueeze(1)
             states[k] = model.state(*(torch.where(runs, n, s) for n, s in zip(after, states[k])))
             outputs[k].append(torch.where(runs, z, torch.zeros_like(z)))
-    return [torch.stack(out) for out in outputs], layer.stacked(states)
+    return [torch.stack(out) for out in outputs], layer.final_state(states)
 
 
 SHAPES = [
@@ -115,10 +115,10 @@ def test_feedback_has_the_gradients_of_the_loop(settings):
 
 def test_few_links_stay_few():
     """Only a sparse block matrix is kept as links; they are its synapses, in order."""
-    assert layer_with(4, 40, feedback=0.01, recurrent=0.01).populations()[0].links is None
+    assert layer_with(4, 40, feedback=0.01, recurrent=0.01).populations()[0].synapses is None
     small = layer_with(40, 3, recurrent="diagonal", feedback="diagonal").populations()[0]
-    assert len(small.links) == 40 * 3 + 39 * (3 + 9)
-    source, target = small.links.unbind(1)
+    assert len(small.synapses) == 40 * 3 + 39 * (3 + 9)
+    source, target = small.synapses.unbind(1)
     assert ((source * 120 + target).diff() > 0).all()
     rest = small.w_rec.detach().clone()
     rest[target, source] = 0.0
@@ -152,15 +152,6 @@ def test_feedback_whole_is_chunked_and_single(settings):
     alone, single = layer(x[:, 1])
     assert torch.equal(alone, whole[:, 1])
     assert torch.equal(single.v, final.v[:, 1])
-
-
-@pytest.mark.parametrize("settings", [*SHAPES, dict(layers=2, bidirectional=True)])
-def test_a_state_dict_is_the_whole_layer(settings):
-    x = events(25, 3, 5)
-    layer, other = layer_with(**settings), layer_with(**settings | {"seed": 5})
-    assert not torch.equal(other(x)[0], layer(x)[0])
-    other.load_state_dict(layer.state_dict())
-    assert torch.equal(other(x)[0], layer(x)[0])
 
 
 @pytest.mark.parametrize("settings", SHAPES)
@@ -224,8 +215,11 @@ def test_feedback_is_counted_by_connection():
             assert "feedback" not in by_kind
 
 
-def test_feedback_is_recorded_by_layer():
-    layer, x = layer_with(3, feedback=0.5), events(25, 3, 5)
+@pytest.mark.parametrize(
+    "settings", [dict(feedback=0.5), dict(delay=3, recurrent_delay=4, skip=True)]
+)
+def test_recorded_by_layer(settings):
+    layer, x = layer_with(3, **settings), events(25, 3, 5)
     outputs, after = layer.unroll(x, lengths=LENGTHS)
     recording = record(layer, x, lengths=LENGTHS)
     assert len(recording.layers) == 3
@@ -233,13 +227,17 @@ def test_feedback_is_recorded_by_layer():
         assert torch.equal(trace.out, out)
         assert torch.equal(trace.state.v[24, 0], after.v[k, 0])
         assert torch.equal((trace.u > 0).float(), out)
+    assert all(torch.equal(a, b) for a, b in zip(recording.state, after))
 
 
-def test_a_fresh_network_with_feedback_is_calibrated():
+@pytest.mark.parametrize(
+    "settings", [dict(num_layers=2, feedback=0.2), dict(num_layers=3, skip=True, delay=3)]
+)
+def test_a_fresh_network_is_calibrated(settings):
     torch.manual_seed(0)
-    layer = SpikingRNN("LIF", 4, 64, 2, feedback=0.2)
-    low, high = sorted(calibrate(layer, torch.rand(100, 8, 4)))
-    assert 0.04 < low <= high < 0.06
+    layer = SpikingRNN("LIF", 4, 64, **settings)
+    for rate in calibrate(layer, torch.rand(100, 8, 4)):
+        assert 0.04 < rate < 0.06
 
 
 def test_a_share_is_exact():
@@ -273,17 +271,6 @@ def test_dropout_is_that_of_lstm(engine):
     assert not torch.equal(outputs[-1], plain(x)[0])
 
 
-def test_dropout_has_one_gradient_on_both_engines():
-    layer, x = layer_with(3, dropout=0.5, engine="fused"), events(25, 3, 5)
-    found = []
-    for each in (layer, with_engine(layer, "reference")):
-        torch.manual_seed(4)
-        found.append(gradients(each, x, LENGTHS)[0])
-    for name, right in found[1].items():
-        # float32 sums of some hundred terms in another order
-        torch.testing.assert_close(found[0][name], right, rtol=0, atol=1e-4, msg=name)
-
-
 def test_dropout_is_counted_and_streamed_as_it_is_used():
     layer, x = layer_with(2, dropout=0.5), events(25, 3, 5)
     with pytest.raises(UnsupportedError, match=r"after eval\(\)"):
@@ -311,32 +298,6 @@ def test_calibration_is_without_dropout():
     assert calibrate(layer, x)[1] == pytest.approx(0.05, abs=0.01)
     assert layer.training
     assert firing_rates(layer.eval().run(x).spikes, x)[1] == pytest.approx(0.05, abs=0.01)
-
-
-def test_training_with_dropout_resumes_bit_for_bit(tmp_path):
-    digits = load("digits")
-
-    def trained(epochs, name):
-        torch.manual_seed(0)
-        network = build("LIF", digits.input_size, 8, digits.classes, num_layers=2, dropout=0.3)
-        settings = Training(epochs=2, batch_size=512)
-        torch.manual_seed(epochs)  # whatever the global numbers are
-        try:
-            fit(network, digits, settings, 0, tmp_path / name, stop_after(epochs))
-        except KeyboardInterrupt:
-            return trained(2, name)
-        assert epochs == 2  # one epoch is broken off
-        return network.state_dict()
-
-    def stop_after(epochs):
-        def report(epoch):
-            if epoch.epoch == epochs < 2:
-                raise KeyboardInterrupt
-
-        return report
-
-    whole, resumed = trained(2, "whole"), trained(1, "cut")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def both(engine="fused", **settings):
@@ -378,14 +339,18 @@ def test_both_directions_are_named_as_in_torch():
     assert (out.shape, state.z.shape) == (expected.shape, h.shape)
 
 
-def test_both_directions_have_one_gradient_on_both_engines():
-    layer, x = both(), events(25, 3, 5)
-    found, expected = (
-        gradients(each, x, LENGTHS)[0] for each in (layer, with_engine(layer, "reference"))
-    )
-    for name, right in expected.items():
+@pytest.mark.parametrize(
+    "settings", [dict(layers=3, dropout=0.5), dict(layers=2, bidirectional=True)]
+)
+def test_both_engines_have_one_gradient(settings):
+    layer, x = layer_with(engine="fused", **settings), events(25, 3, 5)
+    results = []
+    for each in (layer, with_engine(layer, "reference")):
+        torch.manual_seed(4)
+        results.append(gradients(each, x, LENGTHS)[0])
+    for name, right in results[1].items():
         # float32 sums of some hundred terms in another order
-        torch.testing.assert_close(found[name], right, rtol=0, atol=1e-4, msg=name)
+        torch.testing.assert_close(results[0][name], right, rtol=0, atol=1e-4, msg=name)
 
 
 def test_both_directions_are_counted():
@@ -482,66 +447,7 @@ def test_merging_can_fail():
     layer, x = layer_with(2, feedback=True), events(25, 3, 5)
     population = layer.populations()[0]
     swapped = population._replace(w_rec=population.w_rec.roll(9, 1))
-    states = [together(layer.start(x, None, None))]
+    states = [merge_states(layer.initial_states(None, x.shape[1])[0])]
     wrong = run_stack("reference", [swapped], states, x).out
     right = torch.cat(loop(layer, x)[0], -1)
     assert not torch.equal(wrong, right)
-
-
-STEPS = torch.tensor([0, 3, 1, 7, 2])
-
-
-def test_a_delay_shifts_every_channel():
-    x = events(25, 3, 5)
-    out, _ = Delay(STEPS)(x, lengths=LENGTHS)
-    for b, n in enumerate(LENGTHS.tolist()):
-        for f, late in enumerate(STEPS.tolist()):
-            right = torch.zeros(25)
-            right[late:n] = x[: max(n - late, 0), b, f]
-            assert torch.equal(out[:, b, f], right)
-
-
-@pytest.mark.parametrize("steps", [STEPS, torch.zeros(5, dtype=torch.int32)])
-def test_a_delay_whole_chunked_and_in_every_layout(steps):
-    delay, x = Delay(steps), events(25, 3, 5)
-    whole, final = delay(x)
-    first, line = delay(x[:4], lengths=torch.tensor([4, 4, 4]))
-    second, last = delay(x[4:], line)
-    assert torch.equal(torch.cat([first, second]), whole)
-    assert torch.equal(last, final)
-    alone, single = delay(x[:, 1])
-    assert torch.equal(alone, whole[:, 1])
-    assert torch.equal(single, final[:, 1])
-    assert torch.equal(Delay(steps, batch_first=True)(x.transpose(0, 1))[0].transpose(0, 1), whole)
-    assert torch.equal(delay(Events.from_dense(x))[0], whole)
-    short, line = delay(x, lengths=LENGTHS)
-    for b, n in enumerate(LENGTHS.tolist()):
-        assert torch.equal(line[:, b], delay(x[:n, b])[1])
-    packed, _ = delay(pack_padded_sequence(x, LENGTHS))
-    assert torch.equal(packed.data, pack_padded_sequence(short, LENGTHS).data)
-
-
-def test_a_delay_is_counted_as_what_arrives():
-    layer, x = layer_with(1), events(25, 3, 5)
-    late, _ = Delay(STEPS)(x, lengths=LENGTHS)
-    counts = count(torch.nn.Sequential(Delay(STEPS), layer), x, LENGTHS, events=True)
-    (one,) = counts.layers
-    expected = count(layer, late, LENGTHS, events=True)
-    assert [c.ops for c in one.connections] == [c.ops for c in expected.layers[0].connections]
-    assert counts.ops.ac < count(layer, x, LENGTHS, events=True).ops.ac
-    with pytest.raises(UnsupportedError, match="a Sequential cannot be streamed"):
-        compile_stream(torch.nn.Sequential(Delay(STEPS), layer))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: Delay(torch.tensor([1.0])), "whole numbers from 0 up"),
-        (lambda: Delay(torch.tensor([1, -1])), "whole numbers from 0 up"),
-        (lambda: Delay(STEPS)(events(4, 2, 3)), r"\(T, B, 5\), got \(4, 2, 3\)"),
-        (lambda: Delay(STEPS)(events(4, 2, 5), torch.zeros(6, 2, 5)), r"shape \(7, 2, 5\), got"),
-    ],
-)
-def test_a_delay_that_means_nothing_is_refused(call, message):
-    with pytest.raises(InputError, match=message):
-        call()

@@ -11,9 +11,10 @@ import torch
 
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
-from spikern.data.dataset import Dataset, Split
+from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import build
+from spikern.train import loop
 from spikern.train.loop import Training, evaluate, fit
 from spikern.train.recipes import recipe
 from spikern.train.trial import fresh_network
@@ -179,3 +180,96 @@ def test_digits_lstm_reaches_ninety_five_per_cent():
         fit(network, digits, recipe("digits").gated, seed)
         reached.append(evaluate(network, digits.test).accuracy)
     assert statistics.mean(reached) >= 0.95
+
+
+def test_a_state_is_carried_on_as_if_the_stream_were_whole(tmp_path):
+    """Two sequences of one stream, evaluated with the state carried, are one long sequence."""
+    torch.manual_seed(0)
+    x, y = 3 * torch.randn(20, 1, 2), torch.randint(3, (20, 1))
+    network = build("ALIF", 2, 16, 3, "every_step")
+    whole = Split(x, y, torch.tensor([20]))
+    halves = Split(torch.cat(x.split(10), 1), torch.cat(y.split(10), 1), torch.tensor([10, 10]))
+    wanted = evaluate(network, whole).predictions
+    assert evaluate(network, whole).rates[0] > 0
+    found = []
+    state = None
+    for indices in loop.streams(2, 1):
+        batch = halves.batch(indices)
+        activity, state = network.run(batch.x, loop.carried(state, 1), batch.lengths)
+        found.append(activity.logits.argmax(-1))
+    assert torch.equal(torch.cat(found), wanted)
+
+
+@pytest.mark.parametrize("model", ["ALIF", "LSTM"])
+def test_training_with_the_state_carried_on_learns_what_lies_further_back(model):
+    """The label of a piece is the last symbol before it, which only a carried state knows."""
+    generator = torch.Generator().manual_seed(0)
+
+    def part(count):
+        symbols = torch.randint(2, (count,), generator=generator)
+        x = torch.zeros(4, count, 2)
+        x[3, torch.arange(count), symbols] = 3.0
+        y = torch.full((4, count), UNLABELLED)
+        y[1, 1:] = symbols[:-1]
+        return Split(x, y, torch.full((count,), 4))
+
+    data = Dataset("back", "back", part(400), part(96), part(96), ("a", "b"), True, False,
+                   "made", "none", 1.0)  # fmt: skip
+    accuracies = {}
+    for carry in (False, True):
+        network = fresh_network(model, 32, data, seed=0)
+        training = Training(epochs=12, batch_size=8, learning_rate=2e-2, carry_state=carry)
+        fit(network, data, training)
+        accuracies[carry] = evaluate(network, data.test, carry_state=carry).accuracy
+    assert accuracies[False] < 0.7  # a coin, chosen among epochs
+    assert accuracies[True] > 0.85
+
+
+def test_a_loss_at_every_step_is_the_mean_of_the_labels_at_valid_steps():
+    network = build("LIF", 2, 8, 3, "last")
+    batch = Batch(torch.randn(5, 2, 2), torch.tensor([0, 2]), torch.tensor([5, 3]))
+    logits = network.run(batch.x, None, batch.lengths, "every_step")[0].logits
+    labels = loop._labels(batch, logits)
+    assert labels[:, 0].tolist() == [0] * 5
+    assert labels[:, 1].tolist() == [2] * 3 + [UNLABELLED] * 2
+    one_by_one = [
+        torch.nn.functional.cross_entropy(logits[t, b], batch.y[b])
+        for b in (0, 1)
+        for t in range(int(batch.lengths[b]))
+    ]
+    assert loop.cross_entropy(logits, labels).item() == pytest.approx(
+        torch.stack(one_by_one).mean().item(), rel=1e-6
+    )
+
+
+def test_patience_ends_a_training_and_a_resumed_one_stays_ended(tmp_path):
+    data = load("digits").thinned(40)
+    training = Training(epochs=50, batch_size=40, learning_rate=1e-5, patience=3)
+    network = fresh_network("RNN", 4, data, seed=0)
+    history = fit(network, data, training, checkpoint=tmp_path / "x.safetensors")
+    assert len(history.epochs) == history.best_epoch + 3 < 50
+    again = fit(
+        fresh_network("RNN", 4, data, seed=0), data, training, 0, tmp_path / "x.safetensors"
+    )
+    assert again == history
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "message"),
+    [
+        ({"schedule": "cosin"}, None, "did you mean 'cosine'"),
+        ({"loss": "all"}, None, "no loss 'all'"),
+        ({"final_rate": 1.0}, None, "final_rate must be at least 0 and below 1"),
+        ({"patience": 0}, None, "patience must be at least 1"),
+        ({"carry_state": True}, "digits", "carry_state needs a label at every step"),
+        ({"time_stretch": 0.1}, "copy_5", "holds events, which take no time_stretch"),
+    ],
+)
+def test_settings_that_a_training_cannot_have_are_refused(settings, name, message):
+    def train():
+        training = Training(epochs=1, **settings)
+        data = load(name).thinned(8)
+        fit(fresh_network("LIF", 4, data, seed=0), data, training)
+
+    with pytest.raises(InputError, match=message):
+        train()

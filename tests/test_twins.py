@@ -104,7 +104,7 @@ def test_a_spiking_network_has_no_graph():
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(UnsupportedError, match="pip install onnx"):
+    with pytest.raises(UnsupportedError, match=r"pip install 'spikern\[bench\]'"):
         onnx_graph(build("RNN", 3, 8, 4))
 
 

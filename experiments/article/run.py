@@ -31,7 +31,7 @@ from spikern.studies import runner
 from spikern.studies.statistics import mean
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
 from spikern.studies.twins import density, measured_graph, measured_weights, prune, search_size
-from spikern.timing.inference import Contestant, Measured, measure
+from spikern.timing.inference import Contestant, InferenceTimes, measure
 from spikern.train.loop import evaluate
 from spikern.train.recipes import Recipe, recipe
 
@@ -225,7 +225,7 @@ def contestant_row(one: Contestant, data: Dataset) -> dict[str, Any]:
     }
 
 
-def as_json(timed: Measured) -> dict[str, Any]:
+def as_json(timed: InferenceTimes) -> dict[str, Any]:
     """The measurements for a file."""
     return timed._asdict() | {"checks": [check._asdict() for check in timed.checks]}
 

@@ -1,7 +1,7 @@
-"""Every work of `spikern bench`, the two sweeps, and the tables and figure made from them.
+"""Every workload of `spikern bench`, the two sweeps, and the tables and figure made from them.
 
 python experiments/bench/run.py                # measure, write, fill in the tables
-python experiments/bench/run.py --no-measure   # only make tables and figure again
+python experiments/bench/run.py --no-measure   # only make the tables and the figure again
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from spikern import timing
 from spikern._utils import atomic
 from spikern.plot.benchmark import figure
 from spikern.plot.style import save
-from spikern.report.markdown import filled
-from spikern.timing.benchmark import Measured, Row, sweep
-from spikern.timing.benchmark import rows as rows_of
+from spikern.report import benchmark_table, filled, markdown
+from spikern.report.numbers import percent, significant
+from spikern.timing import Measurement, Row, sweep
+from spikern.timing import rows as rows_of
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -31,7 +32,7 @@ PAGES = {
 }  # fmt: skip
 """The pages, and the places in them that are filled in."""
 OTHER = HERE / "results_epyc.json"
-"""An earlier run, on a processor of another maker; of it the pages have the goals only."""
+"""An earlier run on a processor of another maker; the pages show only its goals."""
 RUNTIME, EQUAL = "ONNX Runtime LSTM", "ONNX Runtime LSTM, equal parameters"
 TRAIN = ("snnTorch RLeaky", "nn.LSTM", "nn.RNN")
 GOALS: dict[tuple[str, str], dict[str, float]] = {
@@ -63,14 +64,14 @@ def main(cfg: Config) -> None:
     """Measure, write results.json, draw cost.svg, fill in the tables."""
     path = HERE / "results.json"
     if cfg.measure:
-        results = timing.run_benchmark(cfg.settings, say)
+        results = timing.run_benchmark(cfg.settings, say, lambda rows: say(benchmark_table(rows)))
         say("sweeps")
         results["sweep"] = sweep(cfg.sweep_repeats, cfg.settings.threads, say)
         atomic.write(path, json.dumps(results, indent=1))
     results, other = json.loads(path.read_text()), json.loads(OTHER.read_text())
     save(figure(results["sweep"]), HERE / "cost.svg")
-    made = {
-        "results": timing.benchmark_table(results["rows"]),
+    contents = {
+        "results": benchmark_table(results["rows"]),
         "goals": goals(results["rows"], fastest(results)),
         "shares": shares(results["shares"]),
         "rates": rates(results["rates"]),
@@ -79,80 +80,86 @@ def main(cfg: Config) -> None:
         "other machine": machine(other["provenance"], other["settings"]),
     }
     for page, places in PAGES.items():
-        wanted = {place: made[place] for place in places}
-        atomic.write(page, filled(page.read_text(), wanted))
+        own = {place: contents[place] for place in places}
+        atomic.write(page, filled(page.read_text(), own))
 
 
 def say(line: str) -> None:
-    """Progress goes to standard error."""
+    """Print progress to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def fastest(results: dict[str, Any]) -> list[Row]:
-    """The rows made of everyone's fastest sample."""
-    fields = Measured._fields
-    measured = [Measured(**{k: m[k] for k in fields}) for m in results["measured"]]
+    """The rows of the fastest sample of every peer."""
+    fields = Measurement._fields
+    measured = [Measurement(**{k: m[k] for k in fields}) for m in results["measured"]]
     return rows_of(measured, fastest=True)
 
 
 def goals(rows: list[Row], quickest: list[Row]) -> str:
-    """Goal against measured, a line each; met only if medians and fastest samples both meet it."""
+    """Goals and measured ratios; a goal is met if medians and fastest samples both reach it."""
     by_key, by_key_quickest = (
         {(r["work"], r["what"], r["peer"]): r["ratio"] for r in some if r["rate"] == 0.05}
         for some in (rows, quickest)
     )
-    lines = [
-        "| work | what | against | goal | measured | of fastest samples | |",
-        "| --- | --- | --- | ---: | ---: | ---: | --- |",
-    ]
+    lines = []
     for (work, what), peers in GOALS.items():
         for peer, goal in peers.items():
+            cells = [work, what, peer, significant(goal)]
             key = work, what, peer
-            if key not in by_key:
-                lines.append(f"| {work} | {what} | {peer} | {goal:g} | not measured | | |")
-                continue
-            found = by_key[key], by_key_quickest[key]
-            verdict = "met" if min(found) >= goal else "**missed**"
-            cells = " | ".join(f"{ratio:.3g}" for ratio in found)
-            lines.append(f"| {work} | {what} | {peer} | {goal:g} | {cells} | {verdict} |")
-    return "\n".join(lines)
+            if key in by_key:
+                ratios = by_key[key], by_key_quickest[key]
+                verdict = "met" if min(ratios) >= goal else "**missed**"
+                lines.append([*cells, *map(significant, ratios), verdict])
+            else:
+                lines.append([*cells, "not measured", "", ""])
+    head = ["work", "what", "against", "goal", "measured", "of fastest samples", "verdict"]
+    return markdown.table(head, lines, left=(0, 1, 2, 6))
 
 
 def shares(parts: dict[str, Any]) -> str:
-    """Where a training step goes."""
-    lines = [
-        "| work | forward | backward | optimiser | input rows | recurrent rows |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    """The time of every part of a training step."""
+    lines = []
     for work, part in parts.items():
         times = [part[name] for name in ("forward", "backward", "optimiser")]
-        cells = [f"{ms:.3g} ms ({ms / sum(times):.0%})" for ms in times]
-        cells += [
-            ", ".join(f"{rows:.1f}" for rows in part[name])
-            for name in ("input_rows", "recurrent_rows")
-        ]
-        lines.append(f"| {work} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(
+            [
+                work,
+                *(f"{significant(ms)} ms ({percent(ms / sum(times), 0)})" for ms in times),
+                *(
+                    ", ".join(f"{rows:.1f}" for rows in part[name])
+                    for name in ("input_rows", "recurrent_rows")
+                ),
+            ]
+        )
+    head = ["work", "forward", "backward", "optimiser", "input rows", "recurrent rows"]
+    return markdown.table(head, lines)
 
 
 def rates(records: list[dict[str, Any]]) -> str:
-    """The firing rates that were found, by layer."""
-    lines = ["| work | network | asked | found |", "| --- | --- | ---: | ---: |"]
-    for r in records:
-        found = ", ".join(f"{rate:.2%}" for rate in r["measured"])
-        lines.append(f"| {r['work']} | {r['name']} | {r['asked']:.0%} | {found} |")
-    return "\n".join(lines)
+    """The firing rates asked for and measured, by layer."""
+    lines = [
+        [
+            r["work"],
+            r["name"],
+            percent(r["asked"], 0),
+            ", ".join(percent(rate, 2) for rate in r["measured"]),
+        ]
+        for r in records
+    ]
+    return markdown.table(["work", "network", "asked", "found"], lines, left=(0, 1))
 
 
-def machine(found: dict[str, Any], settings: dict[str, Any]) -> str:
-    """What it ran on."""
+def machine(provenance: dict[str, Any], settings: dict[str, Any]) -> str:
+    """The machine and the versions of a run."""
     versions = ", ".join(
-        f"{name} {found[name]}" for name in ("torch", "numba", "snntorch", "onnxruntime")
+        f"{name} {provenance[name]}" for name in ("torch", "numba", "snntorch", "onnxruntime")
     )
-    loads = ", ".join(f"{work} {load:.1f}" for work, load in found["loads"].items())
+    loads = ", ".join(f"{work} {load:.1f}" for work, load in provenance["loads"].items())
     return (
-        f"{found['processor']}, {found['threads']} threads; load of the machine during each work: "
-        f"{loads}; python {found['python']}, {versions}; commit {found['commit']}; "
+        f"{provenance['processor']}, {provenance['threads']} threads; "
+        f"load of the machine during each work: {loads}; "
+        f"python {provenance['python']}, {versions}; commit {provenance['commit']}; "
         f"medians of {settings['repeats']}."
     )
 

@@ -1,4 +1,4 @@
-"""Processes of one thread each, which end with the process that started them."""
+"""Processes that compute on one thread and end with the process that started them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ POLL_SECONDS = 0.5
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, torch computes on one thread, and numbers below 1.2e-38 are zero on it.
+    """While inside, torch computes on one thread, on which numbers below 1.2e-38 are zero.
 
-    A gradient that vanishes over hundreds of steps becomes such a number, for which a float32 lacks
-    digits, and a processor takes many times as long over it. To flush them is a mode of a thread:
-    where several share the work, and began before, the result would depend on who did what.
+    Gradients that vanish over hundreds of steps become such denormal numbers, which slow a
+    processor down many times. Flushing them is a mode of one thread: with several threads the
+    result would depend on which of them computed what.
     """
     threads, flushed = torch.get_num_threads(), not torch.full((), 1e-40) * 1.0
     torch.set_num_threads(1)

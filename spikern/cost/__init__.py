@@ -1,29 +1,31 @@
-"""Counting what a network did, and estimating the energy that it would take."""
+"""Counts of the operations of a network, and estimates of the energy that they take."""
 
-from spikern.cost.break_even import Statement, statement
+from spikern.cost.break_even import BreakEven, EnergyComparison, EnergyRatio, compare_energy
 from spikern.cost.counting import count
 from spikern.cost.counts import Connection, Counts, Layer, Ops, silent, total
 from spikern.cost.estimates import Estimate, Surroundings, energy, estimate
-from spikern.cost.memory import traffic
+from spikern.cost.memory import Array, Traffic, traffic
 from spikern.cost.prices import EnergyTable, read, tables
-from spikern.cost.standard import dense_synaptic_ops
 
 __all__ = [
+    "Array",
+    "BreakEven",
     "Connection",
     "Counts",
+    "EnergyComparison",
+    "EnergyRatio",
     "EnergyTable",
     "Estimate",
     "Layer",
     "Ops",
-    "Statement",
     "Surroundings",
+    "Traffic",
+    "compare_energy",
     "count",
-    "dense_synaptic_ops",
     "energy",
     "estimate",
     "read",
     "silent",
-    "statement",
     "tables",
     "total",
     "traffic",

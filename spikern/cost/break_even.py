@@ -1,8 +1,8 @@
-"""A spiking network against a twin: never one ratio, but all of them, and where they turn.
+"""The energy estimates of a spiking network and a twin: all ratios, and the rates of break-even.
 
 Costs are affine in the firing rate r, other things equal (the input stays, spikes are thinned or
-added evenly):  E(r) = E(0) + r (E - E(0)) / rate.  E(0), the input and the updates that are left
-when nothing fires, is counted and not fitted. So, with E_twin the twin's energy,
+added evenly):  E(r) = E(0) + r (E - E(0)) / rate.  E(0), the cost of the input and the updates when
+no neuron fires, is counted and not fitted. With E_twin, the energy of the twin,
 
     ratio        E_twin / E                              above 1 the spiking network needs less
     break-even   r = rate (E_twin - E(0)) / (E - E(0))   the rate at which both need the same
@@ -11,7 +11,7 @@ when nothing fires, is counted and not fitted. So, with E_twin the twin's energy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -22,21 +22,21 @@ from spikern.cost.memory import BOUNDS
 from spikern.cost.prices import EnergyTable
 
 COMPARED = (OPERATIONS, *BOUNDS)
-"""The views that a statement takes in by default."""
+"""The views that are compared by default."""
 
 
 class BreakEven(NamedTuple):
-    """The rate at which both need the same, or None and why there is none."""
+    """The rate at which both networks need the same energy, or None and why there is none."""
 
     rate: float | None
     why: str
 
 
 @dataclass(frozen=True)
-class Line:
-    """One table and view: estimates of one inference, their ratio, where it turns, its cap.
+class EnergyRatio:
+    """Two estimates of one inference under one table and view, their ratio and its cap.
 
-    room is the break-even rate over the network's own: below 1 it fires too often to gain.
+    `room` is the break-even rate over the network's own rate: below 1 it fires too often to gain.
     """
 
     table: str
@@ -50,43 +50,44 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Statement:
-    """Everything that may be said of one spiking network and one twin.
+class EnergyComparison:
+    """A spiking network against a twin under every table and view.
 
-    rate                spikes per neuron and step;  spikes_per_synapse: per inference
-    low, high           the least and the greatest ratio of all lines; None if there is none
+    rate                 spikes per neuron and step
+    spikes_per_synapse   how often a spike or event crosses a synapse in one inference, on average
+    ratios               one entry per table and view
     """
 
     spiking: str
     twin: str
     rate: float
     spikes_per_synapse: float
-    lines: tuple[Line, ...]
+    ratios: tuple[EnergyRatio, ...]
 
     @property
     def low(self) -> float | None:
-        """The ratio that is worst for the spiking network."""
-        return min((x.ratio for x in self.lines if x.ratio is not None), default=None)
+        """The ratio that is worst for the spiking network; None if there is none."""
+        return min((x.ratio for x in self.ratios if x.ratio is not None), default=None)
 
     @property
     def high(self) -> float | None:
-        """The ratio that is best for the spiking network."""
-        return max((x.ratio for x in self.lines if x.ratio is not None), default=None)
+        """The ratio that is best for the spiking network; None if there is none."""
+        return max((x.ratio for x in self.ratios if x.ratio is not None), default=None)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self) | {
+        """Plain data for JSON, as in results.json and count.json; the ratios are its "lines"."""
+        return {
+            "spiking": self.spiking,
+            "twin": self.twin,
+            "rate": self.rate,
+            "spikes_per_synapse": self.spikes_per_synapse,
+            "lines": [asdict(x) | {"break_even": x.break_even._asdict()} for x in self.ratios],
             "low": self.low,
             "high": self.high,
-            "lines": [asdict(x) | {"break_even": x.break_even._asdict()} for x in self.lines],
         }
 
-    def text(self) -> str:
-        """A few lines for a terminal or a report."""
-        return "\n".join(render(self))
 
-
-def statement(
+def compare_energy(
     spiking: Counts,
     twin: Counts,
     tables: Mapping[str, EnergyTable],
@@ -94,98 +95,77 @@ def statement(
     names: tuple[str, str] = ("the spiking network", "the twin"),
     surroundings: Surroundings | None = None,
     twin_surroundings: Surroundings | None = None,
-) -> Statement:
-    """The statement over tables and views; a view that a table has no prices for has no estimate.
+) -> EnergyComparison:
+    """Compare the energy estimates of two networks under every table and view.
 
-    The twin's surroundings (its inference may take longer) are those of the first unless given.
+    A view that a table cannot price has no estimate. The surroundings of the twin, whose inference
+    may take longer, are those of the spiking network unless given.
 
     Raises InputError if the first network has no neuron that can fire.
     """
     rate = spiking.rate
     if rate is None:
         raise InputError("no neuron of the first network can fire; give the spiking one first")
-    lines = []
-    still = silent(spiking)
+    without_spikes = silent(spiking)
+    ratios = []
     for table in tables.values():
         for view in views:
-            found = [
-                energy(spiking, table, view, surroundings),
-                energy(twin, table, view, twin_surroundings or surroundings),
-                energy(still, table, view, surroundings),
-            ]
-            now, other, least = (None if e is None else e.pj for e in found)
-            ratio, cap = divided(other, now), divided(other, least)
-            even = break_even(rate, now, least, other)
-            room = divided(even.rate, rate)
-            lines.append(Line(table.name, view, now, other, ratio, even, room, cap))
-    return Statement(*names, rate, spikes_per_synapse(spiking), tuple(lines))
+            own, silent_own, other = (
+                None if estimate is None else estimate.pj
+                for estimate in (
+                    energy(spiking, table, view, surroundings),
+                    energy(without_spikes, table, view, surroundings),
+                    energy(twin, table, view, twin_surroundings or surroundings),
+                )
+            )
+            even = break_even(rate, own, silent_own, other)
+            ratios.append(
+                EnergyRatio(
+                    table=table.name,
+                    view=view,
+                    spiking_pj=own,
+                    twin_pj=other,
+                    ratio=_quotient(other, own),
+                    break_even=even,
+                    room=_quotient(even.rate, rate),
+                    cap=_quotient(other, silent_own),
+                )
+            )
+    return EnergyComparison(*names, rate, spikes_per_synapse(spiking), tuple(ratios))
 
 
 def break_even(
-    rate: float, now: float | None, still: float | None, twin: float | None
+    rate: float, own: float | None, silent_own: float | None, twin: float | None
 ) -> BreakEven:
-    """The rate at which a cost that is `still` at rate 0 and `now` at `rate` equals the twin's.
+    """The rate at which a network needs what its twin needs.
 
-    >>> break_even(rate=0.1, now=30.0, still=10.0, twin=50.0)
+    The network needs `own` at `rate`, and `silent_own` if no neuron fires.
+
+    >>> break_even(rate=0.1, own=30.0, silent_own=10.0, twin=50.0)
     BreakEven(rate=0.2, why='')
-    >>> break_even(rate=0.1, now=30.0, still=10.0, twin=5.0).why
+    >>> break_even(rate=0.1, own=30.0, silent_own=10.0, twin=5.0).why
     'at no rate: its input and updates alone cost more'
     """
-    if now is None or still is None or twin is None:
+    if own is None or silent_own is None or twin is None:
         return BreakEven(None, "no estimate")
-    if rate == 0 or now == still:
-        return BreakEven(None, "not known: nothing fired, so no spike has shown what it costs")
-    if twin <= still:
+    if rate == 0 or own == silent_own:
+        return BreakEven(None, "not known: nothing fired, so the cost of a spike was not counted")
+    if twin <= silent_own:
         return BreakEven(None, "at no rate: its input and updates alone cost more")
-    found = rate * (twin - still) / (now - still)
-    if found > 1:
+    even = rate * (twin - silent_own) / (own - silent_own)
+    if even > 1:
         return BreakEven(None, "at no rate: it costs less even if all neurons fire at every step")
-    return BreakEven(found, "")
+    return BreakEven(even, "")
 
 
 def spikes_per_synapse(counts: Counts) -> float:
     """How often a spike or event crosses a synapse in one inference, on average."""
-    carrying = [c for c in counts.connections if c.spiking]
-    synapses = sum(c.synapses for c in carrying)
-    events = sum(sum(c.ops) for c in carrying)
+    connections = [c for c in counts.connections if c.spiking]
+    synapses = sum(c.synapses for c in connections)
+    events = sum(sum(c.ops) for c in connections)
     return events / synapses / counts.inferences if synapses else 0.0
 
 
-def divided(a: float | None, b: float | None) -> float | None:
-    """a / b, or None where one is missing or nothing was done."""
+def _quotient(a: float | None, b: float | None) -> float | None:
+    """a / b; None where one is missing or b is zero."""
     return a / b if a is not None and b else None
-
-
-def render(found: Statement) -> Iterable[str]:
-    """The lines of `Statement.text`."""
-    a, b = found.spiking, found.twin
-    if found.low is None or found.high is None:
-        yield f"No table prices both {a} and {b}."
-    else:
-        yield f"Estimates: {a} needs {fold(found.low)} to {fold(found.high)} energy than {b} does."
-    yield (
-        f"It fires at {100 * found.rate:.3g} % of its steps: {found.spikes_per_synapse:.3g} "
-        "spikes per synapse and inference."
-    )
-    unpriced: dict[str, list[str]] = {}
-    for x in found.lines:
-        if x.ratio is None or x.spiking_pj is None or x.twin_pj is None:
-            unpriced.setdefault(x.table, []).append(x.view)
-            continue
-        even = x.break_even.why
-        if x.break_even.rate is not None:
-            even = f"at a rate of {100 * x.break_even.rate:.3g} %, {x.room:.3g} x its own"
-        cap = "no cap" if x.cap is None else f"cap {x.cap:.3g}"
-        pair = f"{1e-3 * x.spiking_pj:.4g} nJ against {1e-3 * x.twin_pj:.4g} nJ"
-        yield f"  {x.table}, {x.view}: {pair}, ratio {x.ratio:.3g} ({cap}); breaks even {even}"
-    for table, views in unpriced.items():
-        yield f"  {table}: no estimate for {', '.join(views)}"
-
-
-def fold(ratio: float) -> str:
-    """A ratio in words.
-
-    >>> fold(11.0), fold(0.5), fold(1.0)
-    ('11 times less', '2 times more', '1 times less')
-    """
-    return f"{ratio:.3g} times less" if ratio >= 1 else f"{1 / ratio:.3g} times more"

@@ -7,12 +7,12 @@
     neuron_updates   neurons x steps;  spikes: how many of these fired
     dense            synapses x steps, what a dense simulation would do
 
-All integers, by layer and by step, summed over the samples given, over the steps that exist.
-Whether a value is a spike is declared by the layer or data set that made it, never guessed from
-the value. A spike of a sample's last step has no step to arrive at and causes no recurrent
-operation. Accumulators start from the bias, which is therefore free, for all models alike.
+All are integers by layer and step, summed over the samples; only valid steps count. The layer or
+data set that makes a value declares whether it is a spike; nothing is guessed from values. A spike
+of the last step of a sample causes no recurrent operation, because there is no step at which it
+could arrive. Accumulators start from the bias, which is therefore free in all models.
 
-What an encoder of analog signals as events does, beside the network that it feeds.
+The work of an encoder that makes events of an analog signal can be counted as one more layer.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counts import Counts, Layer, Storage
 from spikern.cost.spiking import spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
-from spikern.cost.synapses import Signal, check_events, counted, last_steps, steps_in_play
+from spikern.cost.synapses import Signal, check_events, counted, last_steps
+from spikern.events import valid_steps
+from spikern.layers.arguments import check_input, check_lengths
 from spikern.layers.baseline import Baseline
-from spikern.layers.checks import check_input, check_lengths
 from spikern.layers.delays import Axons, Delay, LearnedDelay
 from spikern.layers.network import ANSWERS, Network
 from spikern.layers.rnn import Readout, SpikingRNN
 
 
-class Given(NamedTuple):
-    """What the user gave beside model and input."""
+class Options(NamedTuple):
+    """The arguments of a count beside model and input."""
 
     lengths: Tensor
     skip_zeros: bool
 
 
-RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
+STANDARD = (nn.RNN, nn.GRU, nn.LSTM)
 KNOWN = (
     "Network, SpikingRNN, Readout, Delay, LearnedDelay, Baseline, torch.nn.RNN, GRU, LSTM, Linear, "
     "Sequential"
@@ -58,19 +59,22 @@ def count(
     encoder: str | None = None,
     skip_zeros: bool = False,
 ) -> Counts:
-    """Run a model on x (T, B, F), whatever its batch_first says, and count by layer and step.
+    """Run a model on x (T, B, F) and count its operations by layer and step.
 
-    `events` declares that x holds events in {-1, 0, 1}, so that a spiking layer accumulates
-    where it would otherwise multiply. A standard recurrent model multiplies all the same, unless
-    `skip_zeros` lets it accumulate them too: its least cost. `encoder` names what made these
-    events ("delta"), whose own work is then counted as a layer. The layers of a
-    torch.nn.Sequential are run one after the other, each on the output of the one before it.
+    The shape of x does not depend on the model's batch_first.
 
-    Layers are hidden 0, hidden 1, ..., readout, and mean where the answer is one; inside a
-    Sequential the child's place comes first.
+    lengths      (B,), the valid steps of each sample; all steps by default
+    events       x holds events in {-1, 0, 1}, so a spiking layer accumulates instead of
+                 multiplying; a standard recurrent model multiplies all the same
+    encoder      what made the events ("delta"); its work is counted as a layer
+    skip_zeros   a standard recurrent model accumulates events too, which is its least cost
 
-    Raises InputError on a wrong shape, dtype or NaN, on nothing to run, on events that are none;
-    UnsupportedError, with its name, on a module that is not known.
+    The layers are named hidden 0, hidden 1, ..., readout, and mean if the answer is a mean over
+    steps. The modules of a torch.nn.Sequential run one after the other; the names of their layers
+    start with the place of the module.
+
+    Raises InputError on a wrong shape, dtype or NaN, an empty x, or values that are no events;
+    UnsupportedError with the name of a module that cannot be counted.
 
     >>> counts = count(nn.LSTM(25, 5), torch.zeros(1, 1, 25))
     >>> counts["hidden 0"].ops.mac, counts["hidden 0"].arithmetic["mul"]
@@ -83,7 +87,7 @@ def count(
     if lengths is None:
         lengths = torch.full((batch,), steps)
     check_lengths(lengths, steps, batch)
-    in_play = steps_in_play(steps, lengths)
+    valid = valid_steps(lengths.cpu(), steps)
     layers = []
     if events:
         check_events(x)
@@ -91,60 +95,78 @@ def count(
         check_choice("encoder", encoder, ENCODERS)
         if not events:
             raise InputError("an encoder makes events: count with events=True")
-        layers.append(ENCODERS[encoder](x, in_play))
-    made, _ = walk(model, Signal(x, events, "input"), Given(lengths, skip_zeros))
-    return Counts(batch, (*layers, *made))
+        layers.append(ENCODERS[encoder](x, valid))
+    counted_layers, _ = walk(model, Signal(x, events, "input"), Options(lengths, skip_zeros))
+    return Counts(batch, (*layers, *counted_layers))
 
 
 def walk(
-    module: nn.Module, x: Signal, given: Given, prefix: str = "", last: bool = True
+    module: nn.Module, x: Signal, options: Options, prefix: str = "", last: bool = True
 ) -> tuple[list[Layer], Signal]:
-    """Run one module on a signal: its layers, and the signal that it passes on.
+    """Run one module on a signal; return its layers and its output signal.
 
-    `last` says that nothing follows, so that a linear map is a readout.
+    A linear map is a readout if the module is the `last` one.
     """
-    lengths = given.lengths
-    in_play = steps_in_play(len(x.values), lengths)
+    lengths = options.lengths
+    valid = valid_steps(lengths.cpu(), len(x.values))
     if isinstance(module, Network) and not prefix:
-        return network(module, x, given)
+        return network(module, x, options)
     if isinstance(module, Baseline):
-        return walk(module.rnn, x, given, prefix)
+        return walk(module.rnn, x, options, prefix)
     if isinstance(module, SpikingRNN):
-        reads = isinstance(module, Readout)
-        label = f"{prefix}{'readout' if reads else 'hidden'}"
-        one = reads and len(module.names) == 1
-        titles = [label] if one else [f"{label} {n[1:].replace('_', ' ')}" for n in module.names]
-        kind = "readout" if reads else "input"
-        layers, out, _ = spiking_layers(module, x, lengths, in_play, titles, kind)
-        return layers, out
-    if isinstance(module, RECURRENT) and type(module) in RECURRENT:
+        readout = isinstance(module, Readout)
+        label = f"{prefix}{'readout' if readout else 'hidden'}"
+        single = readout and len(module.names) == 1
+        names = [f"{label} {name[1:].replace('_', ' ')}" for name in module.names]
+        kind = "readout" if readout else "input"
+        return spiking_layers(module, x, lengths, valid, [label] if single else names, kind)
+    if isinstance(module, STANDARD) and type(module) in STANDARD:
         check_input(x.values, module.input_size, next(module.parameters()).dtype)
-        taken = x._replace(spiking=x.spiking and given.skip_zeros)
-        layers, source = recurrent_layers(module, taken, in_play, f"{prefix}hidden")
+        declared = x._replace(spiking=x.spiking and options.skip_zeros)
+        layers, source = recurrent_layers(module, declared, valid, f"{prefix}hidden")
         return layers, Signal(run_standard(module, x.values, lengths), False, source)
     if isinstance(module, Axons):
         if isinstance(module, LearnedDelay) and module.training:
             raise UnsupportedError(
-                "while a delay is learned a spike is spread over steps, so that it is no spike any "
-                "more; count the network as it is used, after eval()"
+                "a delay that is being learned spreads a spike over several steps, which cannot be "
+                "counted as a spike; count the network as it is used, after eval()"
             )
-        late = module.steps.new_tensor(lengths.tolist())
-        arriving, _ = Delay(module.steps)(x.values, lengths=late)
+        arriving, _ = Delay(module.steps)(
+            x.values, lengths=module.steps.new_tensor(lengths.tolist())
+        )
         return [], x._replace(values=arriving)
     if type(module) is nn.Linear:
         check_input(x.values, module.in_features, module.weight.dtype)
         name, kind = (f"{prefix}readout", "readout") if last else (f"{prefix}linear", "input")
-        layer = linear_layer(module, x, in_play, name, kind)
+        layer = linear_layer(module, x, valid, name, kind)
         return [layer], Signal(module(x.values), False, name)
     if type(module) is nn.Sequential:
         layers = []
         for k, child in enumerate(module):
-            made, x = walk(child, x, given, f"{prefix}{k} ", last and k == len(module) - 1)
-            layers += made
+            of_child, x = walk(child, x, options, f"{prefix}{k} ", last and k == len(module) - 1)
+            layers += of_child
         return layers, x
     raise UnsupportedError(
-        f"no count is known for the module {prefix}{type(module).__name__}; known are {KNOWN}"
+        f"cannot count the module {prefix}{type(module).__name__}; known are {KNOWN}"
     )
+
+
+def network(model: Network, x: Signal, options: Options) -> tuple[list[Layer], Signal]:
+    """The layers of body, readout and answer; a linear readout is applied to the answer."""
+    steps, lengths = len(x.values), options.lengths
+    layers, hidden = walk(model.body, x, options)
+    if isinstance(model.readout, Readout):
+        readouts, out = walk(model.readout, hidden, options)
+        mean = averaging(model, model.readout.output_size, steps, lengths)
+        return [*layers, *readouts, *mean], out
+    every_step = model.answer == "every_step"
+    read = valid_steps(lengths.cpu(), steps) if every_step else last_steps(steps, lengths)
+    mean = averaging(model, model.readout.in_features, steps, lengths)
+    if mean:
+        hidden = Signal(hidden.values, False, mean[0].name)
+    readout = linear_layer(model.readout, hidden, read, "readout", "readout")
+    logits = model.readout(ANSWERS[model.answer](hidden.values, lengths))
+    return [*layers, *mean, readout], Signal(logits, False, "readout")
 
 
 def run_standard(module: Any, x: Tensor, lengths: Tensor) -> Tensor:
@@ -154,29 +176,11 @@ def run_standard(module: Any, x: Tensor, lengths: Tensor) -> Tensor:
     return out
 
 
-def network(model: Network, x: Signal, given: Given) -> tuple[list[Layer], Signal]:
-    """Body, readout and answer; a linear map comes after the answer is formed."""
-    steps, lengths = len(x.values), given.lengths
-    layers, hidden = walk(model.body, x, given)
-    if isinstance(model.readout, Readout):
-        made, out = walk(model.readout, hidden, given)
-        answered = averaging(model, model.readout.output_size, steps, lengths)
-        return [*layers, *made, *answered], out
-    once = model.answer != "every_step"
-    times = last_steps(steps, lengths) if once else steps_in_play(steps, lengths)
-    answered = averaging(model, model.readout.in_features, steps, lengths)
-    if answered:
-        hidden = Signal(hidden.values, False, answered[0].name)
-    readout = linear_layer(model.readout, hidden, times, "readout", "readout")
-    logits = model.readout(ANSWERS[model.answer](hidden.values, lengths))
-    return [*layers, *answered, readout], Signal(logits, False, "readout")
-
-
 def averaging(model: Network, width: int, steps: int, lengths: Tensor) -> list[Layer]:
-    """The mean over steps, if that is the answer: it adds from the second step on, then scales."""
+    """The mean over steps, if it is the answer: additions from the second step on, one product."""
     if model.answer != "mean":
         return []
-    uses = counted(steps_in_play(steps, lengths))
+    uses = counted(valid_steps(lengths.cpu(), steps))
     return [
         Layer(
             "mean",
@@ -195,15 +199,15 @@ def averaging(model: Network, width: int, steps: int, lengths: Tensor) -> list[L
     ]
 
 
-def delta(events: Tensor, in_play: Tensor) -> Layer:
-    """The work of `spikern.events.delta` that gave these events (T, B, F).
+def delta(events: Tensor, valid: Tensor) -> Layer:
+    """The work of `spikern.events.delta` that made these events (T, B, F).
 
-    A sample of one feature takes one addition, the distance from the level that was last sent,
-    and one comparison of its size with the threshold; an event moves the level, one addition.
+    Every value of a feature takes one addition, its distance from the last level, and one
+    comparison of that distance with the threshold. Every event takes one addition to the level.
     """
     features = events.shape[2]
-    uses = counted(in_play)
-    sent = counted((events != 0).cpu() & in_play.unsqueeze(2))
+    uses = counted(valid)
+    sent = counted((events != 0).cpu() & valid.unsqueeze(2))
     return Layer(
         "encoder",
         "delta",

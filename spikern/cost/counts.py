@@ -1,8 +1,8 @@
-"""What was counted: connections, layers, a whole network; exact integers at every step.
+"""Counts of connections, layers and a whole network: exact integers at every step.
 
-A connection is one bundle of synapses between two layers. Counts of a layer are those of its
-connections and of its own arithmetic; a delayed, masked or feedback connection is one more
-connection in the list. Sums over steps are `Ops`, which energy tables price.
+A connection is a bundle of synapses between two layers; a delayed, masked or feedback connection is
+one of its own. The counts of a layer are those of its connections and of its own arithmetic. Sums
+over steps are `Ops`, which energy tables price.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from typing import NamedTuple
 from spikern._utils.errors import InputError
 
 Steps = tuple[int, ...]
-"""One exact count a step, summed over the samples that have this step."""
+"""One exact count per step, summed over the samples that have this step."""
 KINDS = ("input", "skip", "recurrent", "feedback", "projection", "readout")
-"""What a connection is for. The projection of an LSTM is inside its layer."""
+"""The kinds of connections. The projection of an LSTM is inside its layer."""
 
 
 @dataclass(frozen=True)
 class Ops:
-    """What was done, summed over steps and samples; add two of them with +.
+    """Operations summed over steps and samples; + adds two of them.
 
     ac               accumulates: spikes or events x the nonzero weights that they met
     mac              multiply-accumulates: analog values x the nonzero weights that they met
     updates          the other arithmetic by kind: mul, add, compare, tanh, ...
-    neuron_updates   units x steps;  units: the same by the name of the unit's model
-    spikes           how many of these fired
+    neuron_updates   units x steps
+    spikes           neuron updates in which the neuron fired
     dense            all weights x steps: a simulation without any sparsity
+    units            the neuron updates by the model of the unit
     """
 
     ac: int = 0
@@ -60,14 +61,14 @@ def total(layers: Mapping[str, Ops]) -> Ops:
 
 @dataclass(frozen=True)
 class Connection:
-    """One bundle of synapses, and what crossed it at every step.
+    """One bundle of synapses, and its operations at every step.
 
-    source, target   names of layers, "input" for what comes from outside
+    source, target   names of layers; "input" is the input of the network
     kind             one of KINDS
-    spiking          the source declared that it speaks in spikes or events
+    spiking          the source sends spikes or events
     sources, targets weights are (targets, sources)
     synapses         weights that are not zero
-    arrivals         events, or analog values, that arrived
+    arrivals         events or analog values that arrived
     ops              arrivals x the nonzero weights that each met
     uses             samples that had this step
     """
@@ -90,12 +91,12 @@ class Connection:
 
 
 class Storage(NamedTuple):
-    """Numbers that a whole layer keeps, read or written once in every step.
+    """Numbers that a layer keeps, each read or written once per step.
 
     states      carried to the next step beside spikes and outputs: read and written
     constants   of the units' equations, computed once: read
-    biases      one an accumulator: read
-    outputs     analog values handed on: written
+    biases      one per accumulator: read
+    outputs     analog values for other layers: written
     """
 
     states: int = 0
@@ -106,11 +107,14 @@ class Storage(NamedTuple):
 
 @dataclass(frozen=True)
 class Layer:
-    """What one layer did at every step.
+    """The operations of one layer at every step.
 
-    unit         the model of its units: LIF, LSTM, linear, ...; spiking: they fire
+    unit         the model of its units: LIF, LSTM, linear, ...
+    spiking      whether its units can fire
     arithmetic   operations of the units by kind, beside the synapses
-    uses         samples that had this step;  spikes: how many units fired
+    uses         samples that had this step
+    spikes       units that fired
+    storage      numbers that the layer keeps
     """
 
     name: str
@@ -129,14 +133,14 @@ class Layer:
         return tuple(self.units * n for n in self.uses)
 
     def synaptic(self, spiking: bool, *kinds: str) -> Steps:
-        """Accumulates (spiking) or multiply-accumulates at every step, of some kinds or of all."""
-        wanted = kinds or KINDS
-        chosen = [c.ops for c in self.connections if c.spiking == spiking and c.kind in wanted]
+        """Accumulates (spiking) or multiply-accumulates per step, of some kinds or all."""
+        included = kinds or KINDS
+        chosen = [c.ops for c in self.connections if c.spiking == spiking and c.kind in included]
         return tuple(sum(at) for at in zip(*chosen)) if chosen else (0,) * len(self.uses)
 
     @property
     def dense(self) -> Steps:
-        """All weights, once a sample, at every step."""
+        """All weights x samples at every step."""
         each = [tuple(c.weights * n for n in c.uses) for c in self.connections]
         return tuple(sum(at) for at in zip(*each)) if each else (0,) * len(self.uses)
 
@@ -157,9 +161,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Counts:
-    """A whole network's counts over `inferences` samples; add those of other samples with +.
+    """The counts of a network over `inferences` samples; + adds those of other samples.
 
-    Made by `count` from a run on given data, and by nothing else: a model has no counts.
+    `count` makes them from a run on data; without a run a model has no counts.
     """
 
     inferences: int
@@ -167,7 +171,7 @@ class Counts:
 
     def __post_init__(self) -> None:
         if self.inferences < 1 or not self.layers:
-            raise InputError("nothing was run, so there are no counts; count(model, x) runs it")
+            raise InputError("nothing was run, so there are no counts; use count(model, x)")
 
     def __getitem__(self, name: str) -> Layer:
         for layer in self.layers:
@@ -188,7 +192,7 @@ class Counts:
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """Those of all layers."""
+        """The connections of all layers."""
         return tuple(c for layer in self.layers for c in layer.connections)
 
     def synaptic_events(self) -> dict[str, int]:
@@ -215,13 +219,12 @@ class Counts:
 
 
 def silent(counts: Counts) -> Counts:
-    """The same network and input if no neuron fired: its input and its updates are left."""
+    """The same network and input without any spike: what the input and the updates cost."""
     firing = {layer.name for layer in counts.layers if layer.spiking}
 
-    def hush(c: Connection) -> Connection:
-        none = (0,) * len(c.uses)
-        unheard = c.spiking and c.source in firing
-        return replace(c, arrivals=none, ops=none) if unheard else c
+    def without_spikes(c: Connection) -> Connection:
+        zeros = (0,) * len(c.uses)
+        return replace(c, arrivals=zeros, ops=zeros) if c.spiking and c.source in firing else c
 
     return replace(
         counts,
@@ -229,7 +232,7 @@ def silent(counts: Counts) -> Counts:
             replace(
                 layer,
                 spikes=(0,) * len(layer.uses),
-                connections=tuple(hush(c) for c in layer.connections),
+                connections=tuple(without_spikes(c) for c in layer.connections),
             )
             for layer in counts.layers
         ),

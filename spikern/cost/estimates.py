@@ -20,17 +20,18 @@ from spikern.cost.prices import EnergyTable
 OPERATIONS = "operations"
 LEMAIRE = "lemaire 2022"
 VIEWS = (OPERATIONS, *BOUNDS, LEMAIRE)
-"""What an estimate takes in: operations alone, a bound on memory traffic too, or one model."""
+"""What an estimate includes: operations, a bound on memory traffic too, or Lemaire's model."""
 PJ = 1e12
 """Picojoules in a joule."""
 
 
 class Surroundings(NamedTuple):
-    """What no table knows and the user may state; None is left out and not called zero.
+    """Costs that no table contains and the user may state; None is left out, not counted as zero.
 
-    routing_pj   for every spike, to bring it to where it is needed
-    static_watts, seconds   drawn all the time, and how long one inference takes
-    dram         weights are outside the chip
+    routing_pj     energy to route one spike to its targets
+    static_watts   static power
+    seconds        duration of one inference
+    dram           whether weights are outside the chip
     """
 
     routing_pj: float | None = None
@@ -49,12 +50,12 @@ class Estimate:
 
     @property
     def pj(self) -> float:
-        """The whole of it."""
+        """The sum of the parts."""
         return math.fsum(self.parts.values())
 
 
 def priced(ops: Ops, table: EnergyTable) -> dict[str, float] | None:
-    """Synapses, neuron updates and spikes in pJ; None if the table cannot price what was done."""
+    """Synapses, neuron updates and spikes in pJ; None if the table lacks a price."""
     synapses = {"ac": ops.ac, "mac": ops.mac}
     spikes: dict[str, int] = {}
     if table.updates == "by operation":
@@ -81,11 +82,11 @@ def priced(ops: Ops, table: EnergyTable) -> dict[str, float] | None:
 
 
 STANDARD = ("RNN", "GRU", "LSTM", "linear")
-"""Units that a price for spiking neurons is not meant for."""
+"""Units that a price of spiking neurons does not apply to."""
 
 
 def estimate(ops: Ops, table: EnergyTable) -> float | None:
-    """The estimated energy of operations in pJ, or None if the table cannot price what was done.
+    """The estimated energy of operations in pJ, or None if the table lacks a price.
 
     >>> from spikern.cost import tables
     >>> estimate(Ops(ac=10, mac=2), tables()["45nm_fp32"])
@@ -101,7 +102,7 @@ def energy(
     view: str = OPERATIONS,
     surroundings: Surroundings | None = None,
 ) -> Estimate | None:
-    """The estimate of one inference, on average over those counted; None where a price is missing.
+    """The mean estimate of one inference over those counted, or None if the table lacks a price.
 
     `view` is one of VIEWS. Raises InputError on an unknown view or impossible surroundings.
     """
@@ -129,7 +130,7 @@ def energy(
 
 
 def check(around: Surroundings) -> None:
-    """Refuse negative or half-given surroundings."""
+    """Refuse negative or incomplete surroundings."""
     for name in ("routing_pj", "static_watts", "seconds"):
         value = getattr(around, name)
         if value is not None and not (math.isfinite(value) and value >= 0):

@@ -1,10 +1,10 @@
-"""The energy model of Lemaire et al. 2022 for fully connected layers, its errors corrected.
+"""The energy model of Lemaire et al. 2022 for fully connected layers, with its errors corrected.
 
 Source: E. Lemaire et al., An analytical estimation of spiking neural networks energy efficiency,
-ICONIP 2022, arXiv 2210.13107; read in the authors' own code, LEAT-EDGE/qualia-plugin-snn,
-EnergyEstimationMetric.py, which quotes the equations and says where the article errs.
+ICONIP 2022, arXiv 2210.13107; taken from the authors' own code, LEAT-EDGE/qualia-plugin-snn,
+EnergyEstimationMetric.py, which quotes the equations and names errors of the article.
 
-theta_in, theta_out are spikes of the populations before and after per inference, T its steps.
+theta_in and theta_out are the spikes of the source and target populations per inference of T steps.
 
     multiply-accumulates   T n_out                                             (the leak)
     accumulates            theta_in n_out + T n_out + theta_out                (bias and reset)
@@ -28,11 +28,11 @@ from spikern.cost.prices import EnergyTable
 from spikern.cost.standard import GATES
 
 WORD_BITS = 32
-"""The model moves words of 32 bits, one an access, however wide the access is."""
+"""The model moves words of 32 bits, one per access, whatever the width of the access."""
 
 
 class Lemaire(NamedTuple):
-    """What the model counts for one layer; potentials are read and written so often each."""
+    """The counts of the model for one layer; potentials are read and written this often each."""
 
     macs: float
     accumulates: float
@@ -66,55 +66,39 @@ def spiking(theta_in: float, theta_out: float, n_in: int, n_out: int, steps: flo
     )
 
 
-def spiking_as_printed(
-    theta_in: float, theta_out: float, n_in: int, n_out: int, steps: float
-) -> Lemaire:
-    """The counts as the article prints them, to show the errors; nothing else uses it.
-
-    >>> spiking_as_printed(theta_in=10, theta_out=4, n_in=20, n_out=5, steps=8).accumulates
-    1040
-    """
-    right = spiking(theta_in, theta_out, n_in, n_out, steps)
-    return right._replace(
-        accumulates=theta_in * n_in * n_out + steps * n_out,
-        biases=n_out,
-        potentials=theta_in * n_out + n_out,
-    )
-
-
 def standard(n_in: int, n_out: int, steps: float) -> Lemaire:
-    """A fully connected standard layer: weights once a step, no potentials, sequential addresses.
+    """A fully connected standard layer: weights once per step, no potentials, no addressing.
 
     >>> standard(4, 3, 2).weights, standard(4, 3, 2).accumulates
     (24, 6)
     """
-    each = Lemaire(n_in * n_out, n_out, n_in, n_in * n_out, n_out, 0, n_out, 0)
-    return Lemaire(*(steps * n for n in each))
+    per_step = Lemaire(n_in * n_out, n_out, n_in, n_in * n_out, n_out, 0, n_out, 0)
+    return Lemaire(*(steps * n for n in per_step))
 
 
 def lemaire(layer: Layer) -> Lemaire:
-    """The model for a counted layer: each connection a full matrix, each unit updated every step.
+    """The model for a counted layer: connections are full matrices, units update at every step.
 
-    Zero weights count, for the model knows none. The gates of GRU and LSTM are rows of their
-    matrix; the products between gates are not in the model.
+    The model counts zero weights too. The gates of GRU and LSTM are rows of their matrix; the
+    products between gates are not in the model.
     """
     steps, fired = sum(layer.uses), sum(layer.spikes)
-    made = NOTHING
+    counts = NOTHING
     for c in layer.connections:
-        made = plus(made, crossing(c))
+        counts = plus(counts, connection(c))
     if not layer.connections:
-        return made
+        return counts
     if layer.unit in (*GATES, "linear"):
         rows = layer.connections[0].targets
         outputs = float(steps * layer.storage.outputs)
         return plus(
-            made, NOTHING._replace(accumulates=steps * rows, biases=steps * rows, outputs=outputs)
+            counts, NOTHING._replace(accumulates=steps * rows, biases=steps * rows, outputs=outputs)
         )
-    return plus(made, spiking(0, fired, 0, layer.units, steps))
+    return plus(counts, spiking(0, fired, 0, layer.units, steps))
 
 
-def crossing(c: Connection) -> Lemaire:
-    """One connection without the updates of its target."""
+def connection(c: Connection) -> Lemaire:
+    """The model for one connection, without the updates of its target."""
     if c.spiking:
         return spiking(sum(c.arrivals), 0, c.sources, c.targets, 0)
     return standard(c.sources, c.targets, sum(c.uses))._replace(accumulates=0, biases=0, outputs=0)
@@ -126,26 +110,26 @@ def plus(a: Lemaire, b: Lemaire) -> Lemaire:
 
 
 def lemaire_pj(counts: Counts, table: EnergyTable, dram: bool = False) -> dict[str, float] | None:
-    """The model's energy of all inferences counted, by kind; None if the table cannot price it.
+    """The energy of all counted inferences by kind, in pJ; None if the table lacks a price.
 
-    Every value is one access to a memory of its own size. The article fits a straight line
-    through the three published sizes, 13.2 pJ for the smallest; here it is the table's own rule.
+    Every value is one access to the memory of its array. The article fits a straight line through
+    the three published sizes, 13.2 pJ for the smallest; here the price is that of the table.
     """
     if table.sram is None or not {"ac", "mac"} <= set(table.pj):
         return None
     synapses, arrays = 0.0, []
     for layer in counts.layers:
-        made = lemaire(layer)
-        synapses += made.macs * table.pj["mac"]
-        synapses += (made.accumulates + made.addressing) * table.pj["ac"]
+        model = lemaire(layer)
+        synapses += model.macs * table.pj["mac"]
+        synapses += (model.accumulates + model.addressing) * table.pj["ac"]
         weights = sum(c.weights for c in layer.connections)
         sources = sum(c.sources for c in layer.connections)
         stored = {
-            "weights": (weights, made.weights, 0),
-            "biases": (layer.units, made.biases, 0),
-            "states": (layer.units, made.potentials, made.potentials),
-            "queue": (sources, made.inputs, 0),
-            "values": (layer.units, 0, made.outputs),
+            "weights": (weights, model.weights, 0),
+            "biases": (layer.units, model.biases, 0),
+            "states": (layer.units, model.potentials, model.potentials),
+            "queue": (sources, model.inputs, 0),
+            "values": (layer.units, 0, model.outputs),
         }
         arrays += [
             Array(layer.name, kind, size, WORD_BITS, int(reads), int(writes), scattered=True)

@@ -1,13 +1,13 @@
-"""Energy tables: what one operation costs, from TOML files, every table with its source.
+"""Energy tables: prices of single operations, from TOML files that name their sources.
 
-    title, source, node, precision, not_modelled     words; not_modelled says what is left out
+    title, source, node, precision, not_modelled     text; not_modelled names what is left out
     updates = "by operation"    each mul, add, compare, exp, ... of a neuron update has a price
               "by neuron"       update_active (it fired), update_inactive, spike
-              "by unit"         one price a unit: update_<model> (update_LSTM), else
-                                update_spiking for a neuron that a network is made of; reset a spike
-                                (the last two price no arithmetic outside of units)
-    [bits]  weights, states     widths that memory traffic is counted in
-    [pj]    prices in pJ        ac is required; what is missing has no estimate, never zero
+              "by unit"         one price per unit: update_<model> (update_LSTM), else
+                                update_spiking for a spiking neuron; reset per spike
+                                (the last two ways price no arithmetic outside of units)
+    [bits]  weights, states     widths of memory traffic
+    [pj]    prices in pJ        ac is required; an operation without a price has no estimate
     [sram]  access_bits, bytes, pj       energy of one access by the size of the array
     [dram]  access_bits, pj              the same outside the chip, for any size
 
@@ -31,20 +31,20 @@ from spikern.engines.codegen.operations import COUNTED
 
 FOLDER = Path(__file__).parent / "tables"
 VARIABLE = "SPIKERN_TABLES"
-WORDS = ("title", "source", "node", "precision", "not_modelled", "updates")
+TEXTS = ("title", "source", "node", "precision", "not_modelled", "updates")
 SECTIONS = {
     "pj": ("ac",),
     "bits": ("weights", "states"),
     "sram": ("access_bits", "bytes", "pj"),
     "dram": ("access_bits", "pj"),
 }
-"""The sections of a table and what each must hold; [pj] must be there."""
+"""The sections of a table and their required keys; only [pj] is required itself."""
 UPDATES = {
     "by operation": (),
     "by neuron": ("update_active", "update_inactive", "spike"),
     "by unit": ("update_spiking", "reset"),
 }
-"""The ways to price a neuron update, and the prices that each needs."""
+"""The ways to price a neuron update, and the prices that each requires."""
 KINDS = {"ac", "mac"}.union(*COUNTED.values())
 
 
@@ -56,10 +56,10 @@ class Sram(NamedTuple):
     pj: tuple[float, ...]
 
     def price(self, size: float) -> float | None:
-        """pJ of one access to an array of `size` bytes; None above the largest that is published.
+        """pJ of one access to an array of `size` bytes; None above the largest published size.
 
-        Between two entries the price is a power of the size, a straight line in logarithms: the
-        published ones double over a fourfold size. Below the smallest it is that of the smallest.
+        Between two entries the price is a power of the size, a straight line in logarithms; the
+        published prices double over a fourfold size. Below the smallest size it is constant.
 
         >>> sram = Sram(64, (8192, 32768), (10.0, 20.0))
         >>> sram.price(1000), sram.price(16384), sram.price(65536)
@@ -84,7 +84,7 @@ class Dram(NamedTuple):
 
 @dataclass(frozen=True)
 class EnergyTable:
-    """Prices in pJ, with their source and what they leave out."""
+    """Prices in pJ, their source, and what they leave out."""
 
     name: str
     title: str
@@ -103,26 +103,29 @@ class EnergyTable:
 def tables(folder: str | Path | None = None) -> dict[str, EnergyTable]:
     """The tables of the package and of one more folder, by default that of $SPIKERN_TABLES.
 
-    Raises DataError if the folder is missing, or holds a name that is taken.
+    Raises DataError if the folder is missing or contains a name of a table of the package.
 
     >>> sorted(tables())
     ['22nm_yan', '45nm_fp16', '45nm_fp32', '45nm_int32', '45nm_int8', 'loihi1', 'tclif']
     """
-    found = {path.stem: read(path) for path in sorted(FOLDER.glob("*.toml"))}
+    by_name = {path.stem: read(path) for path in sorted(FOLDER.glob("*.toml"))}
     folder = folder or os.environ.get(VARIABLE)
     if folder is None or folder == "":
-        return found
+        return by_name
     if not Path(folder).is_dir():
         raise DataError(f"no folder {folder} with energy tables; see {VARIABLE}")
     for path in sorted(Path(folder).glob("*.toml")):
-        if path.stem in found:
+        if path.stem in by_name:
             raise DataError(f"{path}: a table named {path.stem} comes with spikern; rename it")
-        found[path.stem] = read(path)
-    return found
+        by_name[path.stem] = read(path)
+    return by_name
 
 
 def read(path: str | Path) -> EnergyTable:
-    """A table from its file; what is missing, negative or unknown is refused with its line."""
+    """Read a table from its file.
+
+    Raises DataError with the line of an entry that is missing, negative or unknown.
+    """
     path = Path(path)
     try:
         text = path.read_text()
@@ -130,12 +133,12 @@ def read(path: str | Path) -> EnergyTable:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"cannot read the energy table {path}: {error}") from error
     check = _Check(path, text, raw)
-    check.words()
+    check.texts()
     bits = check.section("bits")
     sram, dram = check.section("sram"), check.section("dram")
     return EnergyTable(
         path.stem,
-        **{word: raw[word] for word in WORDS},
+        **{key: raw[key] for key in TEXTS},
         pj=check.prices(),
         weight_bits=None if bits is None else bits["weights"],
         state_bits=None if bits is None else bits["states"],
@@ -147,7 +150,7 @@ def read(path: str | Path) -> EnergyTable:
 
 
 class _Check(NamedTuple):
-    """A file's text beside what was read from it, to name the line of what is wrong."""
+    """The text of a file and its contents, to name the line of an error."""
 
     path: Path
     text: str
@@ -156,61 +159,63 @@ class _Check(NamedTuple):
     def refuse(self, section: str, key: str, message: str) -> DataError:
         return DataError(f"{self.path}, line {line_of(self.text, section, key)}: {message}")
 
-    def words(self) -> None:
-        for word in WORDS:
-            if not isinstance(self.raw.get(word), str) or not self.raw[word].strip():
-                raise self.refuse("", word, f"the table needs {word} = a few words")
-        for key in self.raw.keys() - {*WORDS, *SECTIONS}:
+    def texts(self) -> None:
+        for key in TEXTS:
+            if not isinstance(self.raw.get(key), str) or not self.raw[key].strip():
+                raise self.refuse("", key, f"the table needs {key} = a few words")
+        for key in self.raw.keys() - {*TEXTS, *SECTIONS}:
             raise self.refuse("", key, f"unknown entry '{key}'")
         if self.raw["updates"] not in UPDATES:
             raise self.refuse("", "updates", f"updates must be one of {', '.join(UPDATES)}")
 
     def section(self, name: str) -> dict[str, Any] | None:
-        """A section that may be absent, every number in it checked."""
-        found = self.raw.get(name)
-        if found is None and name != "pj":
+        """A section with valid numbers, or None if it is absent and optional."""
+        section = self.raw.get(name)
+        if section is None and name != "pj":
             return None
-        if not isinstance(found, dict):
+        if not isinstance(section, dict):
             raise self.refuse("", name, f"the table needs a section [{name}]")
         for key in SECTIONS[name]:
-            if key not in found:
+            if key not in section:
                 raise self.refuse(name, key, f"[{name}] lacks '{key}'")
-        for key, value in found.items():
+        for key, value in section.items():
             numbers = value if isinstance(value, list) else [value]
-            whole = name == "bits" or key in ("access_bits", "bytes")
-            if not numbers or not all(_is_price(n, whole) for n in numbers):
-                least = "a whole number > 0" if whole else "a number >= 0"
+            integer = name == "bits" or key in ("access_bits", "bytes")
+            if not numbers or not all(_is_price(n, integer) for n in numbers):
+                least = "a whole number > 0" if integer else "a number >= 0"
                 raise self.refuse(name, key, f"{key} must be {least}, got {value!r}")
         if name == "sram":
-            sizes, costs = found["bytes"], found["pj"]
+            sizes, costs = section["bytes"], section["pj"]
             if not (isinstance(sizes, list) and isinstance(costs, list)):
                 raise self.refuse(name, "pj", "bytes and pj must be lists")
             if len(sizes) != len(costs) or sorted(set(sizes)) != sizes or 0 in costs:
                 message = "bytes must rise, with one pj > 0 for each"
                 raise self.refuse(name, "pj", message)
-        return found
+        return section
 
     def prices(self) -> dict[str, float]:
-        found = self.section("pj") or {}
+        prices = self.section("pj") or {}
         for key in UPDATES[self.raw["updates"]]:
-            if key not in found:
+            if key not in prices:
                 message = f"[pj] lacks '{key}', which updates {self.raw['updates']} need"
                 raise self.refuse("pj", key, message)
-        for key in found:
+        for key in prices:
             if key not in KINDS and not re.fullmatch(r"update_\w+|spike|reset", key):
                 known = ", ".join(sorted(KINDS))
                 raise self.refuse("pj", key, f"no operation is called '{key}'; there are {known}")
-        return found
+        return prices
 
 
-def _is_price(value: Any, whole: bool) -> bool:
+def _is_price(value: Any, integer: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and (value > 0 and isinstance(value, int) if whole else value >= 0)
+    return math.isfinite(value) and (
+        value > 0 and isinstance(value, int) if integer else value >= 0
+    )
 
 
 def line_of(text: str, section: str, key: str) -> int:
-    """The line of an entry of a TOML file; if it is missing that of its section, or the last.
+    """The line of an entry of a TOML file; if it is missing, of its section, or the last line.
 
     >>> line_of("a = 1\\n[pj]\\nac = 2", "pj", "ac"), line_of("a = 1\\n[pj]", "pj", "mac")
     (3, 2)

@@ -16,11 +16,11 @@ from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import NeuronModel
 
 MADE_OF = r"(parametrizations\.)?(weight_\w+?)(_orig|_mask|\.(original\d*|\d+\..*))?"
-"""A weight by its name, or what torch's pruning or a parametrization makes it from."""
+"""The name of a weight, or of a tensor from which pruning or a parametrization computes it."""
 
 
 def constants_read(model: NeuronModel) -> int:
-    """How many constants one neuron's update reads; 1 - alpha is one of them, computed once.
+    """The number of constants that one neuron update reads; 1 - alpha, computed once, is one.
 
     >>> from spikern.neurons import LIF
     >>> constants_read(LIF)  # alpha_mem, 1 - alpha_mem, v_th
@@ -28,107 +28,110 @@ def constants_read(model: NeuronModel) -> int:
     """
     program = trace.forward(model)
     once = {op.name for op in trace.constant_ops(program)}
-    known = once | {name for name in program.inputs if name.startswith("p_")}
-    later = [op for op in trace.needed(program, program.outputs) if op.name not in once]
-    return len({a for op in later for a in op.args if a in known})
+    constants = once | {name for name in program.inputs if name.startswith("p_")}
+    per_step = [op for op in trace.needed(program, program.outputs) if op.name not in once]
+    return len({a for op in per_step for a in op.args if a in constants})
 
 
 def spiking_layers(
-    module: SpikingRNN, x: Signal, lengths: Tensor, in_play: Tensor, names: list[str], kind: str
-) -> tuple[list[Layer], Signal, list[Tensor]]:
-    """Run a stack on x and count its populations; also its last output and those of all layers.
+    module: SpikingRNN, x: Signal, lengths: Tensor, valid: Tensor, names: list[str], kind: str
+) -> tuple[list[Layer], Signal]:
+    """Run a stack on x and count its populations; also return its output.
 
-    `names` are those of the populations, `kind` is that of the connection into the first layer.
+    `names` are the names of the populations, `kind` is that of the connection into the first layer.
     """
     known = {f"weight_{kind}_{name}" for kind, name in _synapses(module)}
     for name, _ in [*module.named_parameters(), *module.named_buffers()]:
-        made = re.fullmatch(MADE_OF, name)
-        if "weight" in name and (made is None or made[2] not in known):
-            raise UnsupportedError(f"no count is known for what crosses {name} of a SpikingRNN")
-    if module.drops:
+        match = re.fullmatch(MADE_OF, name)
+        if "weight" in name and (match is None or match[2] not in known):
+            raise UnsupportedError(f"cannot count the connection {name} of a SpikingRNN")
+    if module.drops_out:
         raise UnsupportedError(
-            "dropout scales what reaches the next layer, so that it is no spike any more; "
-            "count the network as it is used, after eval()"
+            "dropout scales the spikes that the next layer gets, which cannot be counted as "
+            "spikes; count the network as it is used, after eval()"
         )
-    if module.spreads:
+    if module.spreads_delays:
         raise UnsupportedError(
-            "while delays are learned a spike is spread over steps, so that it is no spike any "
-            "more; count the network as it is used, after eval()"
+            "a delay that is being learned spreads a spike over several steps, which cannot be "
+            "counted as a spike; count the network as it is used, after eval()"
         )
     outputs, _ = module.unroll(x.values, lengths=lengths)
     sides = module.directions
-    heard = [x]
+    signals = [x]
     for k, out in enumerate(outputs):
-        heard.append(Signal(out, module.neuron.spikes, names[(k + 1) * sides - 1]))
+        signals.append(Signal(out, module.neuron.spikes, names[(k + 1) * sides - 1]))
     layers = []
     for index, name in enumerate(names):
         k, side = divmod(index, sides)
         own = Signal(outputs[k].chunk(sides, -1)[side], module.neuron.spikes, name)
         connections = tuple(
-            connect(source, name, what, getattr(module, f"{weight}_{module.names[index]}"), in_play)
-            for what, source, weight in _crossed(module, k, side, own, heard, kind)
+            connect(source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid)
+            for what, source, weight in _connections(module, k, side, own, signals, kind)
         )
-        layers.append(_layer(module, own, connections, in_play))
-    return layers, heard[-1], outputs
+        layers.append(_layer(module, own, connections, valid))
+    return layers, signals[-1]
 
 
 def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
-    """The connections that a stack has: ih, sk, hh or fb, and the population that they lead to."""
-    heard = [("ih", module.names)]
-    heard += [("sk", module.names[module.directions :])] * module.skip
-    heard += [("hh", module.names)] * module.recurrent
-    heard += [("fb", module.names[:-1])] * module.feedback
-    return [(kind, name) for kind, names in heard for name in names]
+    """The connections of a stack: ih, sk, hh or fb, and their target population."""
+    synapses = [("ih", module.names)]
+    synapses += [("sk", module.names[module.directions :])] * module.skip
+    synapses += [("hh", module.names)] * module.recurrent
+    synapses += [("fb", module.names[:-1])] * module.feedback
+    return [(kind, name) for kind, names in synapses for name in names]
 
 
-def _crossed(
-    module: SpikingRNN, k: int, side: int, own: Signal, heard: list[Signal], kind: str
+def _connections(
+    module: SpikingRNN, k: int, side: int, own: Signal, signals: list[Signal], kind: str
 ) -> list[tuple[str, Signal, str]]:
-    """What reaches a population of layer k: the kind, the signal as it arrives, the weight.
+    """The connections into a population of layer k: kind, arriving signal, name of the weight.
 
-    With feedback, all but the input from outside takes a step; backward in time, a step back.
-    Axons that take time take as many steps as they are long.
+    `signals` are the input and the outputs of all layers. A recurrent spike arrives one step later,
+    or one step earlier where time runs backward. With feedback everything but the input of the
+    network arrives one step later. A delay adds its steps.
     """
-    sent = [("input" if k else kind, heard[k], "weight_ih")]
+    below = [("input" if k else kind, signals[k], "weight_ih")]
     if module.skip and k:
-        sent.append(("skip", heard[k - 1], "weight_sk"))
-    arriving = _arriving(module, k, [signal for _, signal, _ in sent], heard[0])
-    crossed = [(what, signal, weight) for (what, _, weight), signal in zip(sent, arriving)]
+        below.append(("skip", signals[k - 1], "weight_sk"))
+    arriving = _from_below(module, k, [signal for _, signal, _ in below], signals[0])
+    connections = [(what, signal, weight) for (what, _, weight), signal in zip(below, arriving)]
     if module.recurrent_delay > 1:
-        late = module.get_submodule(f"delay_hh_l{k}")(own.values)[0]
-        crossed.append(("recurrent", own._replace(values=late), "weight_hh"))
+        delayed_own = module.get_submodule(f"delay_hh_l{k}")(own.values)[0]
+        connections.append(("recurrent", own._replace(values=delayed_own), "weight_hh"))
     elif module.recurrent:
-        crossed.append(("recurrent", _later(own, backward=side == 1), "weight_hh"))
+        connections.append(("recurrent", _one_step_later(own, backward=side == 1), "weight_hh"))
     if module.feedback and k < module.num_layers - 1:
-        crossed.append(("feedback", _later(heard[k + 2]), "weight_fb"))
-    return crossed
+        connections.append(("feedback", _one_step_later(signals[k + 2]), "weight_fb"))
+    return connections
 
 
-def _arriving(module: SpikingRNN, k: int, sent: list[Signal], outside: Signal) -> list[Signal]:
-    """What layer k hears from below, as it arrives; `outside` is the network's input."""
+def _from_below(
+    module: SpikingRNN, k: int, below: list[Signal], network_input: Signal
+) -> list[Signal]:
+    """The signals from the layers below layer k as they arrive at it."""
     if module.delay:
         axons = module.get_submodule(f"delay_ih_l{k}")
-        late, _ = axons(torch.cat([signal.values for signal in sent], 2))
-        parts = late.split([signal.values.shape[2] for signal in sent], 2)
-        return [signal._replace(values=part) for signal, part in zip(sent, parts)]
+        arriving, _ = axons(torch.cat([signal.values for signal in below], 2))
+        parts = arriving.split([signal.values.shape[2] for signal in below], 2)
+        return [signal._replace(values=part) for signal, part in zip(below, parts)]
     if module.feedback:
-        return [signal if signal is outside else _later(signal) for signal in sent]
-    return sent
+        return [s if s is network_input else _one_step_later(s) for s in below]
+    return below
 
 
-def _later(signal: Signal, backward: bool = False) -> Signal:
-    """A signal as it arrives one step later, or earlier where time runs backward."""
+def _one_step_later(signal: Signal, backward: bool = False) -> Signal:
+    """A signal delayed by one step, or advanced where time runs backward."""
     values = signal.values
     return signal._replace(values=delayed(values.flip(0)).flip(0) if backward else delayed(values))
 
 
 def _layer(
-    module: SpikingRNN, own: Signal, connections: tuple[Connection, ...], in_play: Tensor
+    module: SpikingRNN, own: Signal, connections: tuple[Connection, ...], valid: Tensor
 ) -> Layer:
-    """One population as it was counted: what it put out, and what crossed into it."""
+    """The counts of one population, from its output and its connections."""
     size, model = module.hidden_size, module.neuron
-    uses = counted(in_play)
-    fired = (own.values != 0).cpu() & in_play.unsqueeze(2)
+    uses = counted(valid)
+    fired = (own.values != 0).cpu() & valid.unsqueeze(2)
     return Layer(
         own.source,
         model.name,

@@ -14,31 +14,14 @@ GATES: dict[str, dict[str, int]] = {
     "GRU": {"add": 3, "mul": 3, "sigmoid": 2, "tanh": 1},
     "LSTM": {"add": 1, "mul": 3, "sigmoid": 3, "tanh": 2},
 }
-"""Arithmetic of one unit in one step beside its synapses.
+"""The arithmetic of one unit in one step beside its synapses.
 
 RNN   tanh(s), or with nonlinearity="relu" one comparison
 LSTM  c' = f*c + i*g (2 mul, 1 add); h' = o*tanh(c') (1 mul)
 GRU   n = tanh(s_x + r*s_h) (1 mul, 1 add); h' = (1-z)*n + z*h (2 mul, 2 add)
 """
-GATE_COUNT = {"RNN": 1, "GRU": 3, "LSTM": 4}
 BIASES = {"RNN": 1, "GRU": 4, "LSTM": 4}
-"""Accumulators of one unit that start from a bias; torch's two vectors are one where they meet."""
-
-
-def dense_synaptic_ops(kind: str, inputs: int, units: int) -> int:
-    """Multiply-accumulates of one dense step of a layer, products of gates included.
-
-    spiking   units * inputs            recurrent spiking layers: twice with inputs = units
-    RNN       units * (inputs + units)
-    GRU       3 units * (inputs + units) + 3 units
-    LSTM      4 units * (inputs + units) + 3 units
-
-    >>> [dense_synaptic_ops(k, 25, 5) for k in ("LSTM", "GRU", "RNN")]
-    [615, 465, 150]
-    """
-    if kind == "spiking":
-        return units * inputs
-    return GATE_COUNT[kind] * units * (inputs + units) + GATES[kind].get("mul", 0) * units
+"""Accumulators of one unit that start from a bias; torch's two bias vectors share accumulators."""
 
 
 def gates(module: nn.RNNBase) -> Mapping[str, int]:
@@ -49,27 +32,27 @@ def gates(module: nn.RNNBase) -> Mapping[str, int]:
 
 
 def recurrent_layers(
-    module: nn.RNNBase, x: Signal, in_play: Tensor, prefix: str
+    module: nn.RNNBase, x: Signal, valid: Tensor, prefix: str
 ) -> tuple[list[Layer], str]:
-    """The layers of a standard network, each direction one of them, and the last layer's name.
+    """The layers of a standard network, one per direction, and the name of the last layer.
 
-    Their state is analog, so all but the first layer's input multiplies, whatever x is.
+    Their state is analog, so everything but the input of the first layer multiplies.
     """
     source = x.source
     kind = module.mode.split("_")[0]
-    uses, size = counted(in_play), module.hidden_size
+    uses, size = counted(valid), module.hidden_size
     layers = []
     for k in range(module.num_layers):
         for suffix in ("", "_reverse") if module.bidirectional else ("",):
             name = f"{prefix} {k}{suffix.replace('_', ' ')}"
             own = Signal(x.values, False, name)
-            into = x if k == 0 else Signal(x.values, False, source)
-            crossed = [
-                ("input", into, f"weight_ih_l{k}{suffix}"),
+            below = x if k == 0 else Signal(x.values, False, source)
+            connections = [
+                ("input", below, f"weight_ih_l{k}{suffix}"),
                 ("recurrent", own, f"weight_hh_l{k}{suffix}"),
             ]
             if module.proj_size:
-                crossed.append(("projection", own, f"weight_hr_l{k}{suffix}"))
+                connections.append(("projection", own, f"weight_hr_l{k}{suffix}"))
             layers.append(
                 Layer(
                     name,
@@ -77,8 +60,8 @@ def recurrent_layers(
                     size,
                     False,
                     tuple(
-                        connect(arriving, name, what, getattr(module, weight), in_play)
-                        for what, arriving, weight in crossed
+                        connect(arriving, name, what, getattr(module, weight), valid)
+                        for what, arriving, weight in connections
                     ),
                     {op: tuple(n * size * u for u in uses) for op, n in gates(module).items()},
                     uses,
@@ -94,15 +77,15 @@ def recurrent_layers(
     return layers, source
 
 
-def linear_layer(module: nn.Linear, x: Signal, in_play: Tensor, name: str, kind: str) -> Layer:
-    """A linear map where in_play (T, B) is: it accumulates spikes and multiplies the rest."""
-    uses, size = counted(in_play), module.out_features
+def linear_layer(module: nn.Linear, x: Signal, valid: Tensor, name: str, kind: str) -> Layer:
+    """A linear map at the steps of `valid` (T, B): spikes accumulate, other values multiply."""
+    uses, size = counted(valid), module.out_features
     return Layer(
         name,
         "linear",
         size,
         False,
-        (connect(x, name, kind, module.weight, in_play),),
+        (connect(x, name, kind, module.weight, valid),),
         {},
         uses,
         (0,) * len(uses),

@@ -1,4 +1,4 @@
-"""Counts, estimates and statements of several networks as plain data, which JSON can hold."""
+"""Counts, estimates and comparisons of several networks as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from spikern.cost.break_even import spikes_per_synapse, statement
-from spikern.cost.counts import Counts, Layer
+from spikern.cost.break_even import compare_energy, spikes_per_synapse
+from spikern.cost.counts import Connection, Counts, Layer
 from spikern.cost.estimates import OPERATIONS, VIEWS, energy
 from spikern.cost.memory import BOUNDS, traffic
 from spikern.cost.prices import EnergyTable
 
 AS_TRAINED = "45nm_fp32"
-"""The table in the precision that networks are trained and tested in; shown where one is."""
+"""The table in the precision of training and testing; it is the one shown where only one is."""
 
 
-def counted(counts: Counts) -> dict[str, Any]:
-    """Exact integers over all inferences, by layer and connection, and in all."""
-    ops = asdict(counts.ops)
+def count_summary(counts: Counts) -> dict[str, Any]:
+    """Exact integers over all inferences: by layer and connection, and their sum."""
     return {
         "inferences": counts.inferences,
         "steps": max(sum(layer.uses) for layer in counts.layers),
@@ -26,12 +25,12 @@ def counted(counts: Counts) -> dict[str, Any]:
         "spikes_per_synapse": spikes_per_synapse(counts),
         "synaptic_events": counts.synaptic_events(),
         "multiply_accumulates": counts.multiply_accumulates(),
-        "total": ops,
-        "layers": [layer_counts(layer) for layer in counts.layers],
+        "total": asdict(counts.ops),
+        "layers": [_layer_summary(layer) for layer in counts.layers],
     }
 
 
-def layer_counts(layer: Layer) -> dict[str, Any]:
+def _layer_summary(layer: Layer) -> dict[str, Any]:
     """One layer, summed over its steps."""
     ops = layer.ops
     return {
@@ -44,27 +43,29 @@ def layer_counts(layer: Layer) -> dict[str, Any]:
         "neuron_updates": ops.neuron_updates,
         "updates": dict(ops.updates),
         "dense": ops.dense,
-        "connections": [
-            {
-                "source": c.source,
-                "target": c.target,
-                "kind": c.kind,
-                "spiking": c.spiking,
-                "weights": c.weights,
-                "synapses": c.synapses,
-                "arrivals": sum(c.arrivals),
-                "ac": sum(c.ops) if c.spiking else 0,
-                "mac": 0 if c.spiking else sum(c.ops),
-            }
-            for c in layer.connections
-        ],
+        "connections": [_connection_summary(c) for c in layer.connections],
     }
 
 
-def moved(counts: Counts, tables: Mapping[str, EnergyTable]) -> list[dict[str, Any]]:
-    """Memory traffic of one inference in bytes by kind, under both bounds, at every table's widths.
+def _connection_summary(c: Connection) -> dict[str, Any]:
+    """One connection, summed over its steps."""
+    return {
+        "source": c.source,
+        "target": c.target,
+        "kind": c.kind,
+        "spiking": c.spiking,
+        "weights": c.weights,
+        "synapses": c.synapses,
+        "arrivals": sum(c.arrivals),
+        "ac": sum(c.ops) if c.spiking else 0,
+        "mac": 0 if c.spiking else sum(c.ops),
+    }
 
-    `addressing` is additions and not bytes.
+
+def memory_summary(counts: Counts, tables: Mapping[str, EnergyTable]) -> list[dict[str, Any]]:
+    """Memory traffic of one inference in bytes by kind, per bound and pair of widths in the tables.
+
+    `addressing` is a number of additions, not bytes.
     """
     widths = {
         (t.weight_bits, t.state_bits)
@@ -74,18 +75,18 @@ def moved(counts: Counts, tables: Mapping[str, EnergyTable]) -> list[dict[str, A
     rows = []
     for weight_bits, state_bits in sorted(widths, reverse=True):
         for bound in BOUNDS:
-            found = traffic(counts, bound, weight_bits, state_bits)
-            each: dict[str, float] = {}
-            for a in found.arrays:
+            moved = traffic(counts, bound, weight_bits, state_bits)
+            by_kind: dict[str, float] = {}
+            for a in moved.arrays:
                 size = (a.reads + a.writes) * a.bits / 8 / counts.inferences
-                each[a.kind] = each.get(a.kind, 0.0) + size
+                by_kind[a.kind] = by_kind.get(a.kind, 0.0) + size
             rows.append(
                 {
                     "bound": bound,
                     "weight_bits": weight_bits,
                     "state_bits": state_bits,
-                    "bytes": each,
-                    "addressing": found.addressing / counts.inferences,
+                    "bytes": by_kind,
+                    "addressing": moved.addressing / counts.inferences,
                 }
             )
     return rows
@@ -99,15 +100,20 @@ def estimates(
     for name, own in counts.items():
         for table in tables.values():
             for view in views:
-                found = energy(own, table, view)
-                pj, parts = (None, {}) if found is None else (found.pj, dict(found.parts))
+                estimate = energy(own, table, view)
                 rows.append(
-                    {"model": name, "table": table.name, "view": view, "pj": pj, "parts": parts}
+                    {
+                        "model": name,
+                        "table": table.name,
+                        "view": view,
+                        "pj": None if estimate is None else estimate.pj,
+                        "parts": {} if estimate is None else dict(estimate.parts),
+                    }
                 )
     return rows
 
 
-def statements(
+def comparisons(
     counts: Mapping[str, Counts],
     tables: Mapping[str, EnergyTable],
     against: Sequence[str] | None = None,
@@ -115,18 +121,20 @@ def statements(
     """Every network that can fire against every one that cannot, or against those named."""
     others = [n for n, c in counts.items() if c.rate is None] if against is None else against
     return [
-        statement(own, counts[other], tables, names=(name, other)).as_dict()
+        compare_energy(own, counts[other], tables, names=(name, other)).as_dict()
         for name, own in counts.items()
         if own.rate is not None
         for other in others
     ]
 
 
-def one_table(rows: Sequence[Mapping[str, Any]], view: str = OPERATIONS) -> str | None:
-    """The table that prices the most networks under a view; of equals AS_TRAINED, else the first.
+def widest_table(rows: Sequence[Mapping[str, Any]], view: str = OPERATIONS) -> str | None:
+    """The table that prices the most networks under a view; on a tie AS_TRAINED, else the first.
+
+    `rows` are those of `estimates`. None if no table prices any.
 
     >>> rows = [{"table": t, "view": OPERATIONS, "pj": pj} for t, pj in (("a", None), ("b", 1.0))]
-    >>> one_table(rows)
+    >>> widest_table(rows)
     'b'
     """
     priced: dict[str, int] = {}

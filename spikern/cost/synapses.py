@@ -1,4 +1,4 @@
-"""What crosses a bundle of synapses: pure functions of weights and of what arrived."""
+"""Counts of one connection: functions of its weights and of the signal that arrives."""
 
 from __future__ import annotations
 
@@ -13,29 +13,20 @@ from spikern.cost.counts import Connection, Steps
 
 
 class Signal(NamedTuple):
-    """Values (T, B, F) with what their maker declared: its name, and whether they are spikes."""
+    """Values (T, B, F), whether they are declared as spikes or events, and their source."""
 
     values: Tensor
     spiking: bool
     source: str
 
 
-def steps_in_play(steps: int, lengths: Tensor) -> Tensor:
-    """Which samples still run at which step, (T, B).
-
-    >>> steps_in_play(3, torch.tensor([1, 3])).tolist()
-    [[True, True], [False, True], [False, True]]
-    """
-    return torch.arange(steps)[:, None] < lengths.cpu()
-
-
 def last_steps(steps: int, lengths: Tensor) -> Tensor:
-    """Which samples have their last step when, (T, B)."""
+    """A mask (T, B) of the last step of every sample."""
     return torch.arange(steps)[:, None] == lengths.cpu() - 1
 
 
 def delayed(values: Tensor, steps: int = 1) -> Tensor:
-    """Values (T, B, F) as they arrive `steps` later; before that, and past the end, nothing.
+    """Values (T, B, F) that arrive `steps` later: first zeros; the last ones never arrive.
 
     >>> delayed(torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)).flatten()
     tensor([0., 1., 2.])
@@ -44,41 +35,39 @@ def delayed(values: Tensor, steps: int = 1) -> Tensor:
 
 
 def counted(mask: Tensor) -> Steps:
-    """The true entries of a mask (T, ...) at every step."""
+    """The number of true entries of a mask (T, ...) at every step."""
     return tuple(mask.flatten(1).sum(1).tolist())
 
 
-def dense(source: str, target: str, kind: str, weight: Tensor, in_play: Tensor) -> Connection:
-    """Count the multiply-accumulates of weight (H, F) with analog values where in_play (T, B) is.
+def dense(source: str, target: str, kind: str, weight: Tensor, valid: Tensor) -> Connection:
+    """Count the multiply-accumulates of weight (H, F) with analog values at the `valid` steps.
 
-    All nonzero weights, whatever the values: nothing says beforehand that one of them is zero.
+    Every value meets all its nonzero weights; a value that happens to be zero is not skipped.
     """
     targets, sources = weight.shape
-    synapses, uses = int(torch.count_nonzero(weight.detach())), counted(in_play)
+    synapses, uses = int(torch.count_nonzero(weight.detach())), counted(valid)
     arrivals = tuple(n * sources for n in uses)
     ops = tuple(n * synapses for n in uses)
     return Connection(source, target, kind, False, sources, targets, synapses, arrivals, ops, uses)
 
 
-def connect(
-    arriving: Signal, target: str, kind: str, weight: Tensor, in_play: Tensor
-) -> Connection:
-    """Count what crosses weight (H, F) when a signal (T, B, F) arrives where in_play (T, B) is.
+def connect(arriving: Signal, target: str, kind: str, weight: Tensor, valid: Tensor) -> Connection:
+    """Count the operations of weight (H, F) for a signal (T, B, F) at the `valid` (T, B) steps.
 
-    An event meets the nonzero weights of its source; analog values are counted by `dense`.
+    An event meets the nonzero weights of its source; `dense` counts analog values.
 
     >>> z = Signal(torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]]]), True, "input")
     >>> weight = torch.tensor([[0.5, 0.0], [0.5, 0.5]])
     >>> connect(z, "hidden", "input", weight, torch.ones(2, 1, dtype=torch.bool)).ops
     (2, 3)
     """
-    whole = dense(arriving.source, target, kind, weight, in_play)
+    connection = dense(arriving.source, target, kind, weight, valid)
     if not arriving.spiking:
-        return whole
+        return connection
     fan_out = torch.count_nonzero(weight.detach(), dim=0).cpu()
-    events = ((arriving.values != 0).cpu() & in_play.unsqueeze(2)).sum(1)
+    events = ((arriving.values != 0).cpu() & valid.unsqueeze(2)).sum(1)
     return replace(
-        whole,
+        connection,
         spiking=True,
         arrivals=tuple(events.sum(1).tolist()),
         ops=tuple((events * fan_out).sum(1).tolist()),
@@ -86,7 +75,7 @@ def connect(
 
 
 def check_events(x: Tensor) -> None:
-    """Refuse values that cannot be what `events=True` declares them to be."""
+    """Raise InputError on values other than -1, 0 and 1."""
     if not bool(((x == 0) | (x.abs() == 1)).all()):
         raise InputError(
             "the input is declared as events, so its values must be -1, 0 or 1; count it with "

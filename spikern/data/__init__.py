@@ -1,4 +1,4 @@
-"""Datasets in their original formats, with fixed splits, as tensors or events.
+"""Data sets from their original files, with fixed splits, as tensors or events.
 
 >>> load("digits").input_size
 1
@@ -17,29 +17,28 @@ from spikern.data import (
     copying,
     digits,
     fsdd,
+    heidelberg,
     japanese_vowels,
     mnist,
     qtdb,
-    shd,
-    ssc,
     tinyshakespeare,
 )
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split, encoded
 from spikern.data.files import find
 
 ARCHIVE = "ts:"
-"""What stands before the path of a task of the UCR/UEA archive."""
+"""Prefix of the path of a task of the UCR/UEA archive."""
 
 
 class Entry(NamedTuple):
-    """What is known of a dataset before it is loaded."""
+    """What is known of a data set before it is loaded."""
 
     title: str
     files: tuple[str, ...]
     load: Callable[[], Dataset]
 
     def missing(self) -> list[str]:
-        """The original files that are not at hand, be it packed with gzip."""
+        """Return the original files that are not available, plain or packed with gzip."""
         return [n for n in self.files if not (find(n) or find(f"{n}.gz"))]
 
 
@@ -61,9 +60,9 @@ DATASETS: dict[str, Entry] = {
     "psmnist": Entry(mnist.TITLE_PERMUTED, mnist.FILES, mnist.permuted),
     "qtdb": Entry(qtdb.TITLE, qtdb.FILES, qtdb.load),
     "qtdb_all_steps": Entry(qtdb.TITLE_ALL_STEPS, qtdb.FILES, qtdb.all_steps),
-    "shd": Entry(shd.TITLE, shd.FILES, shd.load),
+    "shd": Entry(heidelberg.SHD_TITLE, heidelberg.SHD_FILES, heidelberg.shd),
     "smnist": Entry(mnist.TITLE, mnist.FILES, mnist.sequential),
-    "ssc": Entry(ssc.TITLE, ssc.FILES, ssc.load),
+    "ssc": Entry(heidelberg.SSC_TITLE, heidelberg.SSC_FILES, heidelberg.ssc),
     "tinyshakespeare": Entry(tinyshakespeare.TITLE, tinyshakespeare.FILES, tinyshakespeare.load),
 }
 
@@ -81,9 +80,9 @@ __all__ = [
 
 
 def load(name: str) -> Dataset:
-    """A dataset of the table by name, or `ts:PATH` of the archive; the same splits every time.
+    """Load a data set by its name in DATASETS, or by `ts:PATH`; its splits are always the same.
 
-    PATH is that of a _TRAIN or _TEST file, .ts or .tsv, or what stands before _TRAIN.
+    PATH is a _TRAIN or _TEST file of the UCR/UEA archive, .ts or .tsv, or its path up to _TRAIN.
 
     >>> load("digit")
     Traceback (most recent call last):

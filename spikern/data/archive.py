@@ -1,7 +1,7 @@
-"""Any classification task of the UCR/UEA time series archive: a _TRAIN and a _TEST file.
+"""Classification tasks of the UCR/UEA time series archive, of a _TRAIN and a _TEST file each.
 
-A fifth of every class of the train file, drawn with a fixed seed, is the validation part. Features
-are standardised by the mean and standard deviation of the rest; a shorter series is padded with
+The validation part is a fifth of every class of the train file, drawn with a fixed seed. Features
+are standardised by the mean and standard deviation of the rest; shorter series are padded with
 zeros.
 """
 
@@ -16,60 +16,64 @@ from torch.nn.utils.rnn import pad_sequence
 from spikern._utils.errors import DataError
 from spikern.data import splits
 from spikern.data.dataset import Dataset, Split
-from spikern.data.formats import text
+from spikern.data.formats import ucr
 
 SEED = 0
 DT = 1.0
-"""Milliseconds a step: the files do not say how long it is."""
-READERS = {".ts": text.read_ts, ".tsv": text.read_tsv}
+"""Milliseconds per step; the files do not state its length."""
+READERS = {".ts": ucr.read_ts, ".tsv": ucr.read_tsv}
 PARTS = ("TRAIN", "TEST")
 SMALLEST = 3
-"""Series of a class of which a fifth, rounded, is one."""
+"""The least number of series of a class of which a fifth, rounded, is at least one."""
 
 
 def load(path: Path) -> Dataset:
-    """The task whose files are NAME_TRAIN and NAME_TEST, .ts or .tsv; path is either or NAME.
+    """Load the task of NAME_TRAIN and NAME_TEST, .ts or .tsv, by the path of either or of NAME.
 
     Raises DataError if a file is missing or wrong, or if the two do not belong together.
     """
-    train, test = pair(path)
-    recorded, tested = READERS[train.suffix](train), READERS[test.suffix](test)
-    unknown = sorted(set(tested.class_names) - set(recorded.class_names))
+    train_path, test_path = pair(path)
+    train, test = READERS[train_path.suffix](train_path), READERS[test_path.suffix](test_path)
+    unknown = sorted(set(test.class_names) - set(train.class_names))
     if unknown:
         raise DataError(
-            f"{test}: expected the classes of {train.name}, got others: {', '.join(unknown)}"
+            f"{test_path}: expected the classes of {train_path.name}, "
+            f"got others: {', '.join(unknown)}"
         )
-    place = [recorded.class_names.index(name) for name in tested.class_names]
-    tested = tested._replace(
-        class_names=recorded.class_names, labels=[place[label] for label in tested.labels]
+    train_label = [train.class_names.index(name) for name in test.class_names]
+    test = test._replace(
+        class_names=train.class_names, labels=[train_label[label] for label in test.labels]
     )
-    features = {series.shape[1] for part in (recorded, tested) for series in part.series}
+    features = {series.shape[1] for part in (train, test) for series in part.series}
     if len(features) > 1:
-        raise DataError(f"{train} and {test.name}: expected one number of features, got {features}")
-    if np.bincount(recorded.labels).max() < SMALLEST:
         raise DataError(
-            f"{train}: expected a class of at least {SMALLEST} series, for a fifth is held out for "
-            f"validation, got {len(recorded.series)} series of {len(recorded.class_names)} classes"
+            f"{train_path} and {test_path.name}: expected one number of features, got {features}"
         )
-    name = stem(train)
-    kept, held_out, whole = parts(recorded, tested)
+    if np.bincount(train.labels).max() < SMALLEST:
+        raise DataError(
+            f"{train_path}: expected a class of at least {SMALLEST} series, for a fifth is held "
+            f"out for validation, got {len(train.series)} series of {len(train.class_names)} "
+            f"classes"
+        )
+    name = stem(train_path)
+    train_split, validation_split, test_split = split_and_standardise(train, test)
     return Dataset(
         name=name,
         title=f"{name}, of the UCR/UEA archive",
-        train=kept,
-        validation=held_out,
-        test=whole,
-        class_names=recorded.class_names,
+        train=train_split,
+        validation=validation_split,
+        test=test_split,
+        class_names=train.class_names,
         every_step=False,
         events=False,
-        source=f"{train.name} and {test.name}, format of the UCR/UEA time series archive",
+        source=f"{train_path.name} and {test_path.name}, format of the UCR/UEA time series archive",
         licence="not stated in the files",
         dt=DT,
     )
 
 
 def pair(path: Path) -> tuple[Path, Path]:
-    """The two files that a path means.
+    """Return the train and the test file of a path.
 
     >>> pair(Path("nowhere/Vowels"))
     Traceback (most recent call last):
@@ -82,9 +86,11 @@ give the path of one of the two, or the path without _TRAIN
         train, test = (base.with_name(f"{base.name}_{part}{suffix}") for part in PARTS)
         if train.is_file() and test.is_file():
             return train, test
-        for one, other in ((train, test), (test, train)):
-            if one.is_file():
-                raise DataError(f"{one} is there, but not {other.name}; put it beside the other")
+        for present, missing in ((train, test), (test, train)):
+            if present.is_file():
+                raise DataError(
+                    f"{present} is there, but not {missing.name}; put it beside the other"
+                )
     raise DataError(
         f"{path}: no {base}_TRAIN{suffixes[0]} and _TEST{suffixes[0]}"
         f"{''.join(f', nor {suffix}' for suffix in suffixes[1:])}; give the path of one of the "
@@ -93,7 +99,7 @@ give the path of one of the two, or the path without _TRAIN
 
 
 def stem(path: Path) -> str:
-    """The name of the task that a path means.
+    """Return the name of the task of a path.
 
     >>> stem(Path("data/Vowels_TEST.ts")), stem(Path("data/Vowels"))
     ('Vowels', 'Vowels')
@@ -104,17 +110,19 @@ def stem(path: Path) -> str:
     return name
 
 
-def parts(recorded: text.TimeSeries, tested: text.TimeSeries) -> tuple[Split, Split, Split]:
-    """The three splits, standardised and padded."""
-    kept, held_out = splits.stratified(recorded.labels, (0.8, 0.2), SEED)
-    values = np.concatenate([recorded.series[n] for n in kept]).astype(np.float64)
+def split_and_standardise(
+    train: ucr.TimeSeries, test: ucr.TimeSeries
+) -> tuple[Split, Split, Split]:
+    """Return the train, validation and test split, standardised and padded."""
+    kept, held_out = splits.stratified(train.labels, (0.8, 0.2), SEED)
+    values = np.concatenate([train.series[n] for n in kept]).astype(np.float64)
     mean, std = values.mean(0), values.std(0)
     std[std == 0] = 1.0
 
-    def split(part: text.TimeSeries, chosen: splits.Indices) -> Split:
+    def split(part: ucr.TimeSeries, chosen: splits.Indices) -> Split:
         series = [torch.from_numpy((part.series[n] - mean) / std).float() for n in chosen.tolist()]
         labels = torch.tensor(part.labels)[torch.from_numpy(chosen)]
         return Split(pad_sequence(series), labels, torch.tensor([len(s) for s in series]))
 
-    everything = np.arange(len(tested.labels))
-    return split(recorded, kept), split(recorded, held_out), split(tested, everything)
+    everything = np.arange(len(test.labels))
+    return split(train, kept), split(train, held_out), split(test, everything)

@@ -1,9 +1,10 @@
-"""Copy: two symbols, a silent delay, and the two again when they are asked for; needs no files.
+"""Copy: recall two symbols after a silent delay; needs no files.
 
-Each of two of eight symbols is shown for 5 steps of 1 ms, one event a step on a channel of its own.
-After the delay a ninth channel asks twice for 5 steps, and at the last of these the next symbol is
-due, in order. Chance is one in eight; to answer is to hold 6 bits over the delay. There are but
-64 different sequences, and all are in every split: this asks for memory, not for generalisation.
+Each of two out of eight symbols is shown for 5 steps of 1 ms, one event per step on the channel of
+the symbol. After the delay, a ninth channel fires for two cues of 5 steps each; the label at the
+last step of a cue is the next symbol, in order. Chance is one in eight; the answer needs 6 bits of
+memory over the delay. There are only 64 different sequences, and all are in every split: the task
+tests memory, not generalisation.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from spikern.data.dataset import UNLABELLED, Dataset, Split
 TITLE = "Copy two symbols after a delay"
 FILES: tuple[str, ...] = ()
 DELAYS = (5, 20, 80, 320)
-"""Steps, of the data sets that have a name."""
+"""The delays in steps of the data sets in DATASETS."""
 SYMBOLS = 8
-"""Classes, one channel each; one channel more asks."""
+"""Classes, one channel each; one more channel is the cue."""
 LENGTH = 2
-"""Symbols to be remembered."""
+"""Symbols per sequence."""
 SLOT = 5
-"""Steps of a symbol, and of a question."""
+"""Steps of a symbol, and of a cue."""
 SEQUENCES = 1000
-"""For training, and as many for testing; half as many for validation."""
+"""Sequences for training and for testing; half as many for validation."""
 
 
 def load(delay: int) -> Dataset:
-    """The task at a delay in steps; the three splits are drawn apart.
+    """Make the task with a delay in steps; each split is drawn with its own seed.
 
     >>> load(20).train.x.shape
     torch.Size([40, 1000, 9])
@@ -53,9 +54,9 @@ def load(delay: int) -> Dataset:
 
 
 def split(count: int, delay: int, seed: int) -> Split:
-    """So many sequences, the same for a seed.
+    """Draw `count` sequences; the same seed gives the same sequences.
 
-    The symbols are raw words of PCG64, whose stream numpy promises to keep.
+    The symbols are raw words of PCG64, whose stream numpy guarantees across versions.
     """
     words = np.random.PCG64(seed).random_raw(count * LENGTH)
     symbols = torch.from_numpy((words % SYMBOLS).astype(np.int64)).view(LENGTH, count)
@@ -64,8 +65,8 @@ def split(count: int, delay: int, seed: int) -> Split:
     y = torch.full((steps, count), UNLABELLED)
     for k in range(LENGTH):
         shown = SLOT * k
-        asked = SLOT * (LENGTH + k) + delay
+        cue = SLOT * (LENGTH + k) + delay
         x[shown : shown + SLOT, torch.arange(count), symbols[k]] = 1.0
-        x[asked : asked + SLOT, :, SYMBOLS] = 1.0
-        y[asked + SLOT - 1] = symbols[k]
+        x[cue : cue + SLOT, :, SYMBOLS] = 1.0
+        y[cue + SLOT - 1] = symbols[k]
     return Split(x, y, torch.full((count,), steps))

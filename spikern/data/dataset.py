@@ -1,7 +1,4 @@
-"""What a dataset is: three splits of labelled sequences, checked once when it is made.
-
-A data set of analog input made one of events.
-"""
+"""What a data set is: three splits of labelled sequences, checked when it is constructed."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ from torch import Tensor
 
 from spikern._utils.errors import InputError
 from spikern.events.encoders import delta
-from spikern.events.trains import Events
+from spikern.events.trains import Events, valid_steps
 
 UNLABELLED = -100
-"""The label of a step that has none: the `ignore_index` of torch's cross entropy."""
+"""The label of a step without a label: the `ignore_index` of torch's cross entropy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +23,7 @@ class Split:
     """Sequences and their labels.
 
     x        (T, N, F) float32, or `Events` of that shape; zero after a sequence's last step
-    y        (N,) int64, one label a sequence; or (T, N), one a step, UNLABELLED where none is
+    y        (N,) int64, one label per sequence; or (T, N), one per step, or UNLABELLED
     lengths  (N,) int64, the valid steps of each sequence
     """
 
@@ -38,7 +35,7 @@ class Split:
         return self.x.shape[1]
 
     def batch(self, indices: Tensor | Sequence[int]) -> Batch:
-        """The chosen sequences, cut to the longest of them, as a tensor.
+        """Return the chosen sequences, cut to the longest of them, as a tensor.
 
         >>> split = Split(torch.zeros(9, 2, 1), torch.tensor([0, 1]), torch.tensor([9, 4]))
         >>> split.batch([1]).x.shape
@@ -65,19 +62,19 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Batch(Split):
-    """Sequences as a network takes them: x is a tensor."""
+    """A split whose x is a tensor, the input of a network."""
 
     x: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification task. Raises InputError if the splits do not fit what is declared.
+    """A classification task. Raises InputError if the splits do not match the declaration.
 
-    every_step           one label a step instead of one a sequence
+    every_step           one label per step instead of one per sequence
     events               the input is declared as events in {-1, 0, 1}; never guessed from values
-    dt                   milliseconds of one step: what a neuron's time constants are held against
-    label_of_unlabelled  what a published protocol takes an unlabelled step for, if it does
+    dt                   milliseconds per step, the scale of a neuron's time constants
+    label_of_unlabelled  the class that a published protocol gives to unlabelled steps, if any
     """
 
     name: str
@@ -109,15 +106,15 @@ class Dataset:
         label = self.label_of_unlabelled
         if label is not None and not (self.every_step and 0 <= label < self.classes):
             raise InputError(
-                f"{self.name}: label_of_unlabelled needs one label a step and a class in "
+                f"{self.name}: label_of_unlabelled needs one label per step and a class in "
                 f"0..{self.classes - 1}, got {label}"
             )
 
     def with_input(self, encode: Callable[[Tensor], Tensor], **changes: Any) -> Dataset:
-        """The dataset with `encode` applied to every split's x, a tensor, in place of it.
+        """Return the data set with `encode` applied to x, a tensor, of every split.
 
-        The result must have as many steps; it is set to zero after a sequence's last. `changes`
-        are other fields that are to differ, such as name and events.
+        The result must have as many steps as x; it is set to zero after a sequence's last step.
+        `changes` are new values of other fields, such as name and events.
 
         >>> from spikern.data import load
         >>> load("digits").with_input(lambda x: 2 * x, name="brighter").train.x.max()
@@ -127,7 +124,7 @@ class Dataset:
         def changed(part: Split) -> Split:
             if isinstance(part.x, Events):
                 raise InputError(f"{self.name} holds Events; encode tensors")
-            padding = ~valid_steps(part).unsqueeze(2)
+            padding = ~valid_steps(part.lengths, len(part.x)).unsqueeze(2)
             return replace(part, x=encode(part.x).masked_fill(padding, 0.0))
 
         return replace(
@@ -139,7 +136,7 @@ class Dataset:
         )
 
     def thinned(self, sequences: int) -> Dataset:
-        """The dataset with at most so many sequences in every split, evenly spread over it.
+        """Return the data set with at most `sequences` per split, evenly spaced in it.
 
         >>> from spikern.data import load
         >>> len(load("digits").thinned(10).test)
@@ -148,14 +145,17 @@ class Dataset:
         if sequences < 1:
             raise InputError(f"expected at least one sequence in a split, got {sequences}")
 
-        def some(part: Split) -> Split:
+        def subset(part: Split) -> Split:
             number = min(sequences, len(part))
             chosen = torch.arange(number) * len(part) // number
             x = part.x.select(chosen) if isinstance(part.x, Events) else part.x[:, chosen]
             return Split(x, part.y[..., chosen], part.lengths[chosen])
 
         return replace(
-            self, train=some(self.train), validation=some(self.validation), test=some(self.test)
+            self,
+            train=subset(self.train),
+            validation=subset(self.validation),
+            test=subset(self.test),
         )
 
     @property
@@ -170,7 +170,7 @@ class Dataset:
 
     @property
     def majority_accuracy(self) -> float:
-        """Accuracy on the test labels of always answering the commonest train label."""
+        """Accuracy on the test labels of the most frequent train label as the only answer."""
         train = self.train.y[self.train.y != UNLABELLED]
         test = self.test.y[self.test.y != UNLABELLED]
         answer = torch.bincount(train, minlength=self.classes).argmax()
@@ -178,7 +178,7 @@ class Dataset:
 
 
 def check_shapes(where: str, split: Split, every_step: bool) -> None:
-    """x (T, N, F) float32, y int64 a sequence or a step, lengths (N,) in 1..T."""
+    """Require x (T, N, F) float32, y int64 per sequence or step, lengths (N,) in 1..T."""
     x, y, lengths = split.x, split.y, split.lengths
     if isinstance(x, Tensor) and (x.ndim != 3 or x.dtype != torch.float32 or x.numel() == 0):
         raise InputError(
@@ -199,9 +199,9 @@ def check_shapes(where: str, split: Split, every_step: bool) -> None:
 
 
 def check_values(where: str, split: Split, classes: int, events: bool) -> None:
-    """Finite input, zero padding, events where declared, labels within the classes."""
+    """Require finite input, zero padding, events if declared, labels within the classes."""
     y = split.y
-    padding = ~valid_steps(split)
+    padding = ~valid_steps(split.lengths, len(split.x))
     if isinstance(split.x, Events):
         values = split.x.values
         silent = bool((split.x.lengths <= split.lengths).all())
@@ -226,17 +226,8 @@ def check_values(where: str, split: Split, classes: int, events: bool) -> None:
         raise InputError(f"{where}: labels must lie in 0..{classes - 1}, got {low}..{high}")
 
 
-def valid_steps(split: Split) -> Tensor:
-    """Which steps belong to a sequence: (T, N) bool.
-
-    >>> valid_steps(Split(torch.zeros(3, 2, 1), torch.zeros(2), torch.tensor([3, 1]))).sum(0)
-    tensor([3, 1])
-    """
-    return torch.arange(split.x.shape[0])[:, None] < split.lengths
-
-
 def encoded(dataset: Dataset, threshold: float) -> Dataset:
-    """The dataset with every split as `delta` events, none after a sequence's last step.
+    """Return the data set with x as `delta` events, none after a sequence's last step.
 
     >>> from spikern.data import load
     >>> encoded(load("digits"), threshold=0.25).name

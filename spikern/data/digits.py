@@ -1,8 +1,8 @@
-"""Handwritten digits, read pixel by pixel: 1,797 images as 64 steps of one feature.
+"""Handwritten digits, pixel by pixel: 1,797 images as 64 steps of one feature.
 
-The images are the test part of the UCI set, 8 x 8 counts of 0..16, here in 0..1, row by row.
-They come with scikit-learn, which gives no split: ours is 70 / 10 / 20 per cent of every class
-with a fixed seed. The writers are not named, so the same hand may be on both sides of it.
+The images are the test part of the UCI set, 8 x 8 counts of 0..16, scaled to 0..1, row by row. They
+come with scikit-learn, which has no split; here it is 70 / 10 / 20 per cent of every class with a
+fixed seed. The writers are not named, so one writer may be in more than one part.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ TITLE = "Handwritten digits, pixel by pixel"
 FILES: tuple[str, ...] = ()
 SEED = 0
 DT = 4.0
-"""Milliseconds a pixel, chosen so that a default neuron, 20 ms, remembers half a row."""
+"""Milliseconds per pixel, so that a default neuron, 20 ms, remembers half a row."""
 
 
 def load() -> Dataset:
-    """The dataset.
+    """Load the data set.
 
     >>> load().train.x.shape
     torch.Size([64, 1258, 1])

@@ -1,4 +1,4 @@
-"""Where an original data file is: the user's folder, the cache, or its public home."""
+"""Where the original data files are: the user's folder, the cache, or their public home."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ FOLDER = "SPIKERN_DATA"
 
 
 def locate(relative_path: str, url: str, sha256: str | None, hint: str) -> Path:
-    """The file, with its checksum verified; downloaded into the cache if it is nowhere.
+    """Return the file, with its checksum verified; a missing file is downloaded into the cache.
 
-    `sha256` is None for a file that has no published one that could be checked; what reads it
-    then checks its structure. `hint` says in a few words what the file is and where people find
-    it. Raises DataError on a file that is missing and cannot be downloaded, or that is not the
-    one expected.
+    `sha256` is None for a file without a known checksum; its reader then checks its structure.
+    `hint` says in a few words what the file is and where it is published. Raises DataError if the
+    file cannot be downloaded, or if it is not the expected one.
     """
-    found = find(relative_path)
-    if found is not None:
-        return found if sha256 is None else verified(found, sha256, url)
+    path = find(relative_path)
+    if path is not None:
+        return path if sha256 is None else verified(path, sha256, url)
     try:
-        kept = cache_folder() / relative_path
-        known = None if sha256 is None else f"sha256:{sha256}"
-        return Path(pooch.retrieve(url, known, kept.name, kept.parent))
+        target = cache_folder() / relative_path
+        checksum = None if sha256 is None else f"sha256:{sha256}"
+        return Path(pooch.retrieve(url, checksum, target.name, target.parent))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{relative_path} is missing and did not come from {url}: {error}; "
@@ -38,27 +37,27 @@ def locate(relative_path: str, url: str, sha256: str | None, hint: str) -> Path:
 
 
 def find(relative_path: str) -> Path | None:
-    """The file or folder, if it is in the user's folder or in the cache."""
+    """Return the file or folder if it is in the user's folder or in the cache."""
     paths = (folder / relative_path for folder in folders())
     return next((path for path in paths if path.exists()), None)
 
 
 def folders() -> list[Path]:
-    """Where files are looked for: the folder that the user names, then the cache."""
-    given = os.environ.get(FOLDER)
-    if given and not Path(given).is_dir():
-        raise DataError(f"{FOLDER} must name a folder, got '{given}'; mend or unset it")
-    return [Path(given), cache_folder()] if given else [cache_folder()]
+    """Return the folders that are searched: the one that SPIKERN_DATA names, then the cache."""
+    folder = os.environ.get(FOLDER)
+    if folder and not Path(folder).is_dir():
+        raise DataError(f"{FOLDER} must name a folder, got '{folder}'; mend or unset it")
+    return [Path(folder), cache_folder()] if folder else [cache_folder()]
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: XDG_CACHE_HOME or ~/.cache."""
+    """Return the folder of downloads, in XDG_CACHE_HOME or ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "spikern" / "data"
 
 
 def verified(path: Path, sha256: str, url: str) -> Path:
-    """The path, if the file is the original."""
+    """Return the path if the file has the checksum."""
     with path.open("rb") as file:
         got = hashlib.file_digest(file, "sha256").hexdigest()
     if got != sha256:

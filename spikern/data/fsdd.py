@@ -1,13 +1,13 @@
-"""Free Spoken Digits: which digit is said, by 6 speakers, 50 times each, at 8 kHz.
+"""Free Spoken Digits: the digit of a recording; 6 speakers, 50 recordings per digit, 8 kHz.
 
-Two splits. The set's own has the recordings 0 to 4 of every speaker and digit as test part, so
-every voice of it is known from training; a ninth of the rest, drawn with a fixed seed, is the
-validation part. With speakers held out, the harder and more honest one, two of the six, drawn
-with a fixed seed, are the test part and the validation part.
+There are two splits. In the official one, the recordings 0 to 4 of every speaker and digit are the
+test part, so all its voices are known from training; a ninth of the rest, drawn with a fixed seed,
+is the validation part. In the harder one, one speaker is the test part and another the validation
+part, both drawn with a fixed seed.
 
-Two forms. The log-mel spectrogram has 40 bands every 10 ms, standardised by the mean and standard
-deviation of the train part. The events, after the way of a cochlea, come from the same bands every
-4 ms: each drives, by its loudness above silence, a unit that integrates and fires.
+The input is a log-mel spectrogram or events. The spectrogram has 40 bands every 10 ms, standardised
+by the mean and standard deviation of the train part. The events resemble those of a cochlea: every
+4 ms, the loudness of each band above silence drives a unit that integrates and fires.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ SEED = 0
 SAMPLE_RATE = 8000
 BANDS = 40
 DT = 10.0
-"""Milliseconds a step of the spectrogram."""
+"""Milliseconds per step of the spectrogram."""
 DT_EVENTS = 4.0
-"""Milliseconds a step of the events."""
+"""Milliseconds per step of the events."""
 HIGHEST_RATE = 0.5
-"""Events a step of a band at full scale: one every 8 ms."""
+"""Events per step of a band at full scale: one every 8 ms."""
 SHA256 = "1801eae019c063377d98f831d3f93574f259475df7332bb0e3d1b080fb5e6959"
-"""Of the names and SHA256 sums of all recordings, sorted: `digest`."""
+"""The `digest` of all recordings."""
 HOME = "https://github.com/Jakobovski/free-spoken-digit-dataset"
 NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
 
@@ -61,34 +61,34 @@ Parts = tuple[splits.Indices, splits.Indices, splits.Indices]
 
 
 def official() -> Dataset:
-    """The set's own split, as log-mel spectrograms."""
-    return spectrograms("fsdd", TITLE, own_split)
+    """Load the official split, as log-mel spectrograms."""
+    return spectrograms("fsdd", TITLE, official_split)
 
 
 def speakers() -> Dataset:
-    """Speakers held out, as log-mel spectrograms."""
+    """Load the split by speakers, as log-mel spectrograms."""
     return spectrograms("fsdd_speakers", f"{TITLE}, of unknown speakers", speaker_split)
 
 
 def official_events() -> Dataset:
-    """The set's own split, as events."""
-    return as_events("fsdd_events", f"{TITLE}, from events", own_split)
+    """Load the official split, as events."""
+    return as_events("fsdd_events", f"{TITLE}, from events", official_split)
 
 
 def speakers_events() -> Dataset:
-    """Speakers held out, as events."""
+    """Load the split by speakers, as events."""
     return as_events(
         "fsdd_speakers_events", f"{TITLE}, of unknown speakers, from events", speaker_split
     )
 
 
 def spectrograms(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Dataset:
-    """The dataset as log-mel spectrograms."""
+    """Load the data set with a split, as log-mel spectrograms."""
     recordings = read(locate())
     spectra = [log_mel(sound, SAMPLE_RATE, DT, BANDS) for sound in recordings.sounds]
     parts = cut(recordings)
-    heard = np.concatenate([spectra[n] for n in parts[0]]).astype(np.float64)
-    mean, std = heard.mean(0), heard.std(0)
+    train = np.concatenate([spectra[n] for n in parts[0]]).astype(np.float64)
+    mean, std = train.mean(0), train.std(0)
 
     def split(chosen: splits.Indices) -> Split:
         x = [torch.from_numpy((spectra[n] - mean) / std).float() for n in chosen.tolist()]
@@ -99,7 +99,7 @@ def spectrograms(name: str, title: str, cut: Callable[[Recordings], Parts]) -> D
 
 
 def as_events(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Dataset:
-    """The dataset as events."""
+    """Load the data set with a split, as events."""
     recordings = read(locate())
     trains = [cochlea(sound) for sound in recordings.sounds]
 
@@ -113,7 +113,7 @@ def as_events(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Data
 
 
 def cochlea(sound: Sound) -> Tensor:
-    """Events (T, BANDS) in {0, 1} as uint8: the log power of a band above silence, integrated.
+    """Return events (T, BANDS) in {0, 1} as uint8, from the log power of each band above silence.
 
     >>> bool(cochlea(np.zeros(800, dtype=np.float32)).any())
     False
@@ -123,8 +123,8 @@ def cochlea(sound: Sound) -> Tensor:
     return integrate(drive).squeeze(1).byte()
 
 
-def own_split(recordings: Recordings) -> Parts:
-    """Recordings 0 to 4 are the test part; of the others a ninth is the validation part."""
+def official_split(recordings: Recordings) -> Parts:
+    """Split by number: 0 to 4 are the test part, a ninth of the others the validation part."""
     numbers = np.array(recordings.numbers)
     rest = np.flatnonzero(numbers >= 5)
     groups = [f"{recordings.speakers[n]} {int(recordings.digits[n])}" for n in rest.tolist()]
@@ -134,11 +134,11 @@ def own_split(recordings: Recordings) -> Parts:
 
 
 def speaker_split(recordings: Recordings) -> Parts:
-    """One speaker is the test part, another one the validation part."""
+    """Split by speaker: one is the test part, another one the validation part."""
     names = np.unique(recordings.speakers)
-    tested, validated = names[splits.order(len(names), SEED)[:2]]
-    who = np.array(recordings.speakers)
-    test, validation = who == tested, who == validated
+    test_speaker, validation_speaker = names[splits.order(len(names), SEED)[:2]]
+    speaker = np.array(recordings.speakers)
+    test, validation = speaker == test_speaker, speaker == validation_speaker
     return (
         np.flatnonzero(~(test | validation)),
         np.flatnonzero(validation),
@@ -147,7 +147,7 @@ def speaker_split(recordings: Recordings) -> Parts:
 
 
 def read(folder: Path) -> Recordings:
-    """All recordings of a folder. Raises DataError on names and sounds of another kind."""
+    """Read all recordings of a folder. Raises DataError on other names or sounds."""
     paths = sorted(folder.glob("*.wav"))
     if not paths:
         raise DataError(f"{folder}: expected wav files named like 7_jackson_32.wav, got none")
@@ -166,23 +166,23 @@ def read(folder: Path) -> Recordings:
 
 
 def locate() -> Path:
-    """The folder of the 3,000 recordings, which are held to one checksum; it is not downloaded."""
+    """Return the folder of the 3,000 recordings, verified by one checksum; it is not downloaded."""
     folder = files.find(FOLDER)
     if folder is None or not folder.is_dir():
         raise DataError(
             f"{FOLDER} is missing: fetch {HOME} and put its folder recordings at "
             f"{files.folders()[0] / FOLDER}, or set {files.FOLDER} to the folder that has fsdd"
         )
-    if (found := digest(folder)) != SHA256:
+    if (actual := digest(folder)) != SHA256:
         raise DataError(
             f"{folder} is incomplete or another version: expected 3,000 recordings with the digest "
-            f"{SHA256}, got {len(list(folder.glob('*.wav')))} with {found}; fetch {HOME} again"
+            f"{SHA256}, got {len(list(folder.glob('*.wav')))} with {actual}; fetch {HOME} again"
         )
     return folder
 
 
 def digest(folder: Path) -> str:
-    """SHA256 of the lines `<SHA256 of a file>  <its name>`, sorted by name."""
+    """Return the SHA256 of the lines `<SHA256 of a file>  <its name>`, sorted by name."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(folder.glob("*.wav"))
@@ -191,7 +191,7 @@ def digest(folder: Path) -> str:
 
 
 def dataset(name: str, title: str, parts: list[Split], dt: float, events: bool) -> Dataset:
-    """The dataset of three splits."""
+    """Return the data set of three splits."""
     train, validation, test = parts
     return Dataset(
         name=name,

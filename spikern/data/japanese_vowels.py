@@ -1,19 +1,19 @@
 """Japanese vowels: which of 9 men says /ae/, from 12 LPC cepstra in 7 to 29 steps.
 
-The archive's own split has 270 train and 370 test utterances; validation part, standardising and
-padding are as for any task of the archive, `spikern.data.archive`.
+The split of the archive has 270 train and 370 test utterances; the validation part, standardising
+and padding are as for any task of the archive, see `spikern.data.archive`.
 """
 
 from __future__ import annotations
 
 from spikern.data import archive, files
 from spikern.data.dataset import Dataset
-from spikern.data.formats import text
+from spikern.data.formats import ucr
 
 TITLE = "Japanese vowels: the speaker of /ae/"
 FILES = ("japanese_vowels/JapaneseVowels_TRAIN.ts", "japanese_vowels/JapaneseVowels_TEST.ts")
 DT = 6.4
-"""Milliseconds between two frames, from the data's own description."""
+"""Milliseconds between two frames, from the description of the data."""
 SHA256 = {
     "TRAIN": "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
     "TEST": "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
@@ -23,16 +23,16 @@ HINT = "JapaneseVowels in .ts format, from timeseriesclassification.com"
 
 
 def load() -> Dataset:
-    """The dataset, from JapaneseVowels_TRAIN.ts and _TEST.ts in the folder japanese_vowels."""
-    recorded, tested = (read(part) for part in ("TRAIN", "TEST"))
-    train, validation, test = archive.parts(recorded, tested)
+    """Load the data set from JapaneseVowels_TRAIN.ts and _TEST.ts in the folder japanese_vowels."""
+    train_series, test_series = (read(part) for part in ("TRAIN", "TEST"))
+    train, validation, test = archive.split_and_standardise(train_series, test_series)
     return Dataset(
         name="japanese_vowels",
         title=TITLE,
         train=train,
         validation=validation,
         test=test,
-        class_names=tuple(f"speaker {name}" for name in recorded.class_names),
+        class_names=tuple(f"speaker {name}" for name in train_series.class_names),
         every_step=False,
         events=False,
         source="UCI Japanese Vowels (Kudo, Toyama and Shimbo 1999), UEA archive",
@@ -41,9 +41,9 @@ def load() -> Dataset:
     )
 
 
-def read(part: str) -> text.TimeSeries:
-    """The series of one original file, TRAIN or TEST."""
+def read(part: str) -> ucr.TimeSeries:
+    """Read the series of one original file, TRAIN or TEST."""
     name = f"JapaneseVowels_{part}.ts"
-    return text.read_ts(
+    return ucr.read_ts(
         files.locate(f"japanese_vowels/{name}", f"{HOME}/{name}", SHA256[part], HINT)
     )

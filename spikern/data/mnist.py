@@ -1,9 +1,9 @@
 """Sequential MNIST: handwritten digits pixel by pixel, 784 steps of one feature in 0..1.
 
-The files' own split has 60,000 train and 10,000 test images. A twelfth of every class of the train
-images, 5,001 in all, drawn with a fixed seed, is the validation part. Permuted-sequential MNIST
-shows the pixels in one fixed random order, the same for all images, so that neighbours in time
-are none in the image; published results use permutations of their own.
+The files have 60,000 train and 10,000 test images. A twelfth of every class of the train images,
+5,001 in all, drawn with a fixed seed, is the validation part. Permuted-sequential MNIST shows the
+pixels in one fixed random order, the same for all images, so that neighbours in time are not
+neighbours in the image; each published result uses its own permutation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TITLE_PERMUTED = "MNIST, pixel by pixel in a fixed random order"
 SEED = 0
 PIXELS = 784
 DT = 1.0
-"""Milliseconds a pixel, as in Yin, Corradi and Bohté (2021): a default neuron, 20 ms, remembers
+"""Milliseconds per pixel, as in Yin, Corradi and Bohté (2021): a default neuron, 20 ms, remembers
 most of a row."""
 SHA256 = {
     "train-images-idx3-ubyte.gz": (
@@ -46,26 +46,26 @@ HINT = "one of the four idx files of MNIST, packed with gzip"
 
 
 def sequential() -> Dataset:
-    """The pixels row by row, from the four idx files in the folder mnist."""
+    """Load the pixels row by row, from the four idx files in the folder mnist."""
     return dataset("smnist", TITLE, np.arange(PIXELS))
 
 
 def permuted() -> Dataset:
-    """The pixels in the order `splits.order(784, seed=0)`, the same on every machine."""
+    """Load the pixels in the order `splits.order(784, seed=0)`, the same on every machine."""
     return dataset("psmnist", TITLE_PERMUTED, splits.order(PIXELS, SEED))
 
 
 def dataset(name: str, title: str, order: splits.Indices) -> Dataset:
-    """The images with their pixels in a given order."""
+    """Load the images with their pixels in an order."""
     images, labels = part("train")
     kept, held_out = splits.stratified(labels.tolist(), (11 / 12, 1 / 12), SEED)
-    tested, answers = part("t10k")
+    test_images, test_labels = part("t10k")
     return Dataset(
         name=name,
         title=title,
         train=split(images[kept], labels[kept], order),
         validation=split(images[held_out], labels[held_out], order),
-        test=split(tested, answers, order),
+        test=split(test_images, test_labels, order),
         class_names=tuple("0123456789"),
         every_step=False,
         events=False,
@@ -76,7 +76,7 @@ def dataset(name: str, title: str, order: splits.Indices) -> Dataset:
 
 
 def part(name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images (N, 784) and labels (N,) of train or t10k."""
+    """Read images (N, 784) and labels (N,) of train or t10k."""
     images = idx.read(locate(f"{name}-images-idx3-ubyte.gz"), 3)
     labels = idx.read(locate(f"{name}-labels-idx1-ubyte.gz"), 1)
     return paired(images, labels)
@@ -85,7 +85,7 @@ def part(name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
 def paired(
     images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images as rows of pixels, with as many labels in 0..9."""
+    """Return images as rows of pixels, and as many labels in 0..9."""
     if images.shape[1:] != (28, 28) or len(images) != len(labels) or labels.max(initial=0) > 9:
         raise DataError(
             f"MNIST: expected images (N, 28, 28) with N labels in 0..9, got {images.shape} "
@@ -97,11 +97,11 @@ def paired(
 def split(
     images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], order: splits.Indices
 ) -> Split:
-    """Pixels in a given order as steps."""
+    """Return a split with pixels in an order as steps."""
     x = torch.from_numpy(np.ascontiguousarray(images.T[order])).float().div_(255).unsqueeze(2)
     return Split(x, torch.from_numpy(labels).long(), torch.full((len(labels),), PIXELS))
 
 
 def locate(name: str) -> Path:
-    """One original file."""
+    """Return one original file."""
     return files.locate(f"mnist/{name}", f"{HOME}/{name}", SHA256[name], HINT)

@@ -1,19 +1,19 @@
-"""QT database: which part of the heartbeat every step of an ECG belongs to, from events.
+"""QT database: the part of the heartbeat at every step of an ECG, from events.
 
 618 train and 141 test records of 1,301 steps, 4 channels of level-crossing events, as published
 with Yin, Corradi and Bohté (2021). A fixed seventh of the train records is the validation part.
 
-What to know before comparing numbers:
+Before comparing numbers, note:
 
 - 8.2 % of the train and 10.4 % of the test steps have no label: an all-zero one-hot. Here they
-  are UNLABELLED. The published protocol takes its argmax, class 0, and counts them as P waves;
-  `label_of_unlabelled` is that class, so that both accuracies can be given. `qtdb_all_steps` has
-  it as their label in all three parts: what published figures are trained and tested on.
-- Every event is +1, the direction being in the channel. The one -1 of a record is at its last
-  step in channel 0, x[-1, :, 0], in every record of both files: a marker and not a crossing.
-- The files do not say which patient a record is of, so a patient may be in more than one part.
+  are UNLABELLED. The published protocol takes the argmax, class 0, and counts them as P waves;
+  `label_of_unlabelled` is that class, so that both accuracies can be computed. In
+  `qtdb_all_steps` it is their label in all three parts, as in published figures.
+- Every event is +1; the channel encodes the direction. The only -1 of a record is at its last
+  step in channel 0, x[-1, :, 0], in every record of both files: a marker, not a crossing.
+- The files do not name the patient of a record, so a patient may be in more than one part.
 - The files number the classes. The names are those of the field for that task; their order is
-  read from the labels, which run 0, 1, ..., 5, 0 and last as long as those waves do.
+  inferred from the labels, which run 0, 1, ..., 5, 0 and last as long as those waves do.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ TITLE_ALL_STEPS = f"{TITLE}, those without a label as class 0"
 FILES = ("qtdb/QTDB_train.mat", "qtdb/QTDB_test.mat")
 SEED = 0
 DT = 4.0
-"""Milliseconds a step: the recordings have 250 samples a second."""
+"""Milliseconds per step: the recordings have 250 samples per second."""
 CLASS_OF_UNLABELLED = 0
-"""In the published protocol."""
+"""The class of unlabelled steps in the published protocol."""
 HELD_OUT = 93
 """Train records of the validation part, 15 %."""
 SHA256 = {
@@ -52,7 +52,7 @@ HINT = "encoded QT database, from github.com/byin-cwi/Efficient-spiking-networks
 
 
 def load() -> Dataset:
-    """The dataset, from QTDB_train.mat and QTDB_test.mat in the folder qtdb."""
+    """Load the data set from QTDB_train.mat and QTDB_test.mat in the folder qtdb."""
     (x, y), (x_test, y_test) = (
         read(files.locate(f"qtdb/{name}", f"{HOME}/{name}", SHA256[part], HINT))
         for part, name in (("train", "QTDB_train.mat"), ("test", "QTDB_test.mat"))
@@ -62,9 +62,9 @@ def load() -> Dataset:
     return Dataset(
         name="qtdb",
         title=TITLE,
-        train=whole(x[:, kept], y[:, kept]),
-        validation=whole(x[:, held_out], y[:, held_out]),
-        test=whole(x_test, y_test),
+        train=full_length(x[:, kept], y[:, kept]),
+        validation=full_length(x[:, held_out], y[:, held_out]),
+        test=full_length(x_test, y_test),
         class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
         every_step=True,
         events=True,
@@ -76,7 +76,7 @@ def load() -> Dataset:
 
 
 def all_steps() -> Dataset:
-    """The dataset with every step labelled, as the published protocol has it."""
+    """Load the data set with every step labelled, as in the published protocol."""
     data = load()
 
     def labelled(part: Split) -> Split:
@@ -94,13 +94,13 @@ def all_steps() -> Dataset:
     )
 
 
-def whole(x: Tensor, y: Tensor) -> Split:
-    """A split whose sequences all have every step."""
+def full_length(x: Tensor, y: Tensor) -> Split:
+    """Return a split in which all steps of all sequences are valid."""
     return Split(x, y, torch.full((x.shape[1],), x.shape[0]))
 
 
 def read(path: Path) -> tuple[Tensor, Tensor]:
-    """Events (T, N, F) and labels (T, N) of one original file."""
+    """Read events (T, N, F) and labels (T, N) of one original file."""
     try:
         content = scipy.io.loadmat(path)
         events, one_hot = content["x"], content["y"]

@@ -1,4 +1,4 @@
-"""Fixed splits: the same sequences in the same part on every machine."""
+"""Fixed splits: every machine has the same sequences in the same part."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Indices = npt.NDArray[np.int64]
 
 
 def order(count: int, seed: int) -> Indices:
-    """A fixed shuffle of 0..count-1.
+    """Return a fixed shuffle of 0..count-1.
 
-    It sorts the raw words of PCG64, whose stream numpy promises to keep; the shuffles of its
-    Generator may change between versions.
+    It sorts the raw words of PCG64, whose stream numpy guarantees; the shuffles of its Generator
+    may change between versions.
 
     >>> order(5, seed=0).tolist()
     [3, 2, 1, 0, 4]
@@ -23,17 +23,17 @@ def order(count: int, seed: int) -> Indices:
 
 
 def stratified(labels: Sequence[int], fractions: Sequence[float], seed: int) -> list[Indices]:
-    """Disjoint index lists of all sequences, every class cut in the same fractions.
+    """Return disjoint index lists of all sequences, with the same fractions of every class.
 
     >>> [part.tolist() for part in stratified([0, 1, 0, 1, 0, 1, 0, 1], [0.75, 0.25], seed=0)]
     [[0, 1, 2, 3, 6, 7], [4, 5]]
     """
-    given = np.asarray(labels)
-    shuffled = order(len(given), seed)
+    classes = np.asarray(labels)
+    shuffled = order(len(classes), seed)
     ends = np.cumsum(fractions)
     parts: list[list[Indices]] = [[] for _ in fractions]
-    for label in np.unique(given):
-        members = shuffled[given[shuffled] == label]
+    for label in np.unique(classes):
+        members = shuffled[classes[shuffled] == label]
         cuts = np.rint(ends[:-1] / ends[-1] * len(members)).astype(int)
         for part, chunk in zip(parts, np.split(members, cuts)):
             part.append(chunk)

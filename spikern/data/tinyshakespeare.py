@@ -1,8 +1,8 @@
-"""tinyshakespeare: the next of 65 characters, at every step, from the characters so far.
+"""tinyshakespeare: the next of 65 characters at every step, from the characters before it.
 
-The text is cut into 90 / 5 / 5 per cent from its start, and each part into sequences of 128
-characters, one event a step. The label of a step is the character after it; the last character
-of a part has none, so a part of n characters has n - 1 steps.
+The text is cut into 90 / 5 / 5 per cent in its order, and each part into sequences of 128
+characters, one event per step. The label of a step is the next character; the last character of a
+part has no label, so a part of n characters has n - 1 steps.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 HOME = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 HINT = "input.txt, from github.com/karpathy/char-rnn, folder data/tinyshakespeare"
 CHUNK = 128
-"""Steps of a sequence."""
+"""Steps per sequence."""
 DT = 70.0
-"""Milliseconds a character, as plays are spoken, at about 150 words a minute."""
+"""Milliseconds per character of spoken plays, at about 150 words per minute."""
 NAMES = {" ": "space", "\n": "newline"}
-"""Characters that would not be seen."""
+"""Names of invisible characters."""
 
 
 def load() -> Dataset:
-    """The dataset, from input.txt in the folder tinyshakespeare."""
+    """Load the data set from input.txt in the folder tinyshakespeare."""
     text = read(files.locate(FILES[0], HOME, SHA256, HINT))
     vocabulary = sorted(set(text))
     place = {character: n for n, character in enumerate(vocabulary)}
@@ -55,7 +55,7 @@ def load() -> Dataset:
 
 
 def read(path: Path) -> str:
-    """The text. Raises DataError if it is none, or too short to be cut in three."""
+    """Read the text. Raises DataError if it is not text, or too short for three parts."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -66,7 +66,7 @@ def read(path: Path) -> str:
 
 
 def split(codes: Tensor, size: int) -> Split:
-    """Sequences of CHUNK steps, the last one shorter: one-hot events, and the next code.
+    """Return sequences of CHUNK steps, the last one shorter: one-hot events, and the next code.
 
     >>> split(torch.tensor([2, 0, 1]), size=3).y
     tensor([[0],

@@ -1,41 +1,30 @@
-"""Checks at the edge: what comes in is right, or an error says what was expected.
-
-Everything below this file trusts its arguments.
-
-What the kernels of a stack read: their signatures, and the arrays of every population.
-"""
+"""What the fused engine's kernels read and write: tensors by name, arrays, signatures, blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spikern.engines.codegen import cache
-from spikern.engines.codegen.runtime import HEAD, LISTING
+from spikern.engines.codegen import cache, kernels
 from spikern.engines.threads import in_threads
 
-
-def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A buffer that a kernel fills; what is in it before is anything."""
-    return torch.empty(shape, dtype=dtype)
-
-
 BLOCKS = 16
-"""At most so many blocks of samples, each with its own sums of gradients."""
+"""Largest number of blocks of samples, each with its own sums of gradients."""
 SAMPLES = 8
-"""A block has so many samples, if there are: to call a kernel costs as much as a sample."""
+"""Samples per block, if there are as many: a call of a kernel costs as much as a sample."""
 SUMS_BYTES = 20_000_000
 """Fewer blocks if their sums would take more than this, but two, so that two threads have work."""
 DENSE_INPUT = 0.3
 """An input with a greater share of nonzero entries is multiplied as a matrix."""
 NARROW = 16
 """Unless it has no more features than this: then a matrix product gains nothing."""
-FIELDS = 7
-"""Tensors of one population in the operator's list: w_in, bias, w_rec, params, start, at, to."""
+EVERY = 16
+"""Steps between the states that are kept for the backward pass."""
+
 _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "float32[:,:,:,::1]"
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
 _COMMON = (
@@ -54,10 +43,48 @@ SIGNATURES = {
 }
 
 
-def kernel_entry(name: str, entry: str) -> Any:
-    """A compiled kernel of a loaded module."""
-    title = f"{cache.module(name).TITLE} ({entry})" if entry in ("forward", "backward") else ""
-    return cache.function(name, entry, SIGNATURES[entry], title)
+class PopulationTensors(NamedTuple):
+    """One population in the operator's list of tensors.
+
+    w_in (H, F), bias (H,), w_rec (H, H) or (0, H), params (P, H), start (S, B, H). Where the
+    recurrence is sparse, the synapses of neuron j lead to target[begin[j]] to
+    target[begin[j + 1] - 1]; else both are empty.
+    """
+
+    w_in: Tensor
+    bias: Tensor
+    w_rec: Tensor
+    params: Tensor
+    start: Tensor
+    begin: Tensor
+    target: Tensor
+
+
+class PopulationGradients(NamedTuple):
+    """The gradients of one population's tensors; `begin` and `target` have none."""
+
+    w_in: Tensor
+    bias: Tensor
+    w_rec: Tensor
+    params: Tensor
+    start: Tensor
+
+
+class Outputs(NamedTuple):
+    """What the operator computes; all but `out` has an entry per population.
+
+    out          (T, B, H) of the last population
+    finals       (S, B, H) the state after each sample's last step
+    totals       (H,) the spikes of each neuron, over samples and steps
+    bits         (T B, words) the spikes, one bit per neuron
+    checkpoints  (T / EVERY, S, B, H) the state every EVERY steps
+    """
+
+    out: Any
+    finals: Sequence[Any]
+    totals: Sequence[Any]
+    bits: Sequence[Any]
+    checkpoints: Sequence[Any]
 
 
 class Arrays(NamedTuple):
@@ -70,37 +97,81 @@ class Arrays(NamedTuple):
     below: Any
     w_in: Any
     w_rec: Any
-    at: Any
-    to: Any
-    links: Any
+    begin: Any
+    target: Any
+    synapses: Any
     bias: Any
     P: Any
     C: Any
     start: Any
 
 
+def by_population(tensors: Sequence[Tensor]) -> list[PopulationTensors]:
+    """The operator's list of tensors by population and name."""
+    size = len(PopulationTensors._fields)
+    return [PopulationTensors(*tensors[k : k + size]) for k in range(0, len(tensors), size)]
+
+
+def allocate_outputs(
+    make: Callable[..., Tensor], steps: int, batch: int, tensors: Sequence[Tensor]
+) -> Outputs:
+    """Buffers for everything that the operator computes."""
+    sizes = [(p.start.shape[0], p.start.shape[2]) for p in by_population(tensors)]
+    checkpoints = (steps + EVERY - 1) // EVERY
+    return Outputs(
+        make(steps, batch, sizes[-1][1]),
+        [make(fields, batch, hidden) for fields, hidden in sizes],
+        [make(hidden) for _, hidden in sizes],
+        [make(steps * batch, (hidden + 63) // 64, dtype=torch.int64) for _, hidden in sizes],
+        [make(checkpoints, fields, batch, hidden) for fields, hidden in sizes],
+    )
+
+
+def as_list(outputs: Outputs) -> list[Any]:
+    """The outputs as the flat list that an operator of torch returns."""
+    out, *per_population = outputs
+    return [out, *(tensor for tensors in per_population for tensor in tensors)]
+
+
+def as_outputs(tensors: Sequence[Any]) -> Outputs:
+    """The outputs from their flat list."""
+    count = (len(tensors) - 1) // (len(Outputs._fields) - 1)
+    return Outputs(tensors[0], *(tensors[k : k + count] for k in range(1, len(tensors), count)))
+
+
+def kernel_entry(name: str, entry: str) -> Any:
+    """A compiled kernel of a loaded module."""
+    title = f"{cache.module(name).TITLE} ({entry})" if entry in ("forward", "backward") else ""
+    return cache.function(name, entry, SIGNATURES[entry], title)
+
+
+def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A buffer that a kernel fills; its content before that is arbitrary."""
+    return torch.empty(shape, dtype=dtype)
+
+
 def array(x: Tensor) -> Any:
-    """A tensor as numpy has it, in one piece."""
+    """The contiguous numpy array of a tensor."""
     return x.detach().contiguous().numpy()
 
 
-def edges_of(batch: int, weights: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Where each block of samples begins: a matter of sizes alone, never of threads."""
+def block_edges(batch: int, weights: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each block of samples begins; depends on sizes alone, never on threads."""
     affordable = max(2, SUMS_BYTES // (4 * max(weights, 1)))
     blocks = min(-(-batch // SAMPLES), BLOCKS, affordable)
-    return cut(batch, blocks)
+    return equal_parts(batch, blocks)
 
 
-def cut(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def equal_parts(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Where each of so many equal parts begins, and where the last one ends."""
     return np.array([count * k // parts for k in range(parts + 1)])
 
 
-def listed(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The events of x (T, B, F) as offsets, indices, values; None if it is no sparse input."""
-    name = cache.name_of(HEAD + LISTING)
+def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The events of x (T, B, F) as offsets, indices, values; None if x is not sparse."""
+    name = cache.name_of(kernels.LISTING)
     rows = array(x.reshape(-1, x.shape[2]))
-    edges = cut(len(rows), BLOCKS)
+    edges = equal_parts(len(rows), BLOCKS)
     counts = np.empty(len(rows), np.int64)
     count = kernel_entry(name, "count_events")
     in_threads(lambda k: count(rows, edges[k], edges[k + 1], counts), BLOCKS)
@@ -115,39 +186,57 @@ def listed(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     return torch.from_numpy(offsets), indices, values
 
 
-def place_of_links(at: Tensor, to: Tensor, hidden: int) -> Tensor:
-    """Where each link's weight is in the flattened w_rec."""
-    return to.long() * hidden + torch.repeat_interleave(at.diff())
+def places_of_synapses(begin: Tensor, target: Tensor, hidden: int) -> Tensor:
+    """Where the weight of each synapse is in the flattened w_rec."""
+    return target.long() * hidden + torch.repeat_interleave(begin.diff())
 
 
-def layout(
+def kernel_arrays(
     names: Sequence[str],
     x: Tensor,
     events: tuple[Tensor, Tensor, Tensor],
-    tensors: Sequence[Tensor],
+    tensors: Sequence[PopulationTensors],
     bits: Sequence[Tensor],
 ) -> list[Arrays]:
     """What the kernels of every population read."""
     none = torch.empty(0)
-    lists: tuple[Tensor, Tensor, Tensor] | None = events if len(events[0]) else listed(x)
-    made = []
-    for k, name in enumerate(names):
-        w_in, bias, w_rec, params, start, at, to = tensors[FIELDS * k : FIELDS * (k + 1)]
-        hidden = len(bias)
+    no_events = (none.long(), none.int(), none)
+    listed: tuple[Tensor, Tensor, Tensor] | None = events if len(events[0]) else list_events(x)
+    result = []
+    for k, (name, p) in enumerate(zip(names, tensors)):
+        hidden = len(p.bias)
         current, below = none.view(0, 0, 0), torch.empty((0, 0), dtype=torch.int64)
-        rows = w_in.t()
+        rows, of_input = p.w_in.t(), no_events
         if k > 0:
             below = bits[k - 1]
-        elif lists is None:
-            current, rows = torch.nn.functional.linear(x, w_in, bias), rows[:0]
-        links, recurrent = none, w_rec.t() if w_rec.numel() else w_rec
-        if len(at):
-            links, recurrent = w_rec.reshape(-1)[place_of_links(at, to, hidden)], recurrent[:0]
-        P = array(params)
-        C = allocate(cache.module(name).CONSTANTS, hidden).numpy()
-        kernel_entry(name, "constants")(P, C)
-        of_input = (none.long(), none.int(), none) if k > 0 or lists is None else lists
-        read = (*of_input, current, below, rows, recurrent, at, to, links, bias)
-        arrays = Arrays._make([*map(array, read), P, C, array(start)])
-        made.append(arrays._replace(to=arrays.to.view(np.uint32)))
-    return made
+        elif listed is not None:
+            of_input = listed
+        else:
+            current, rows = torch.nn.functional.linear(x, p.w_in, p.bias), rows[:0]
+        synapses, recurrent = none, p.w_rec.t() if p.w_rec.numel() else p.w_rec
+        if len(p.begin):
+            synapses = p.w_rec.reshape(-1)[places_of_synapses(p.begin, p.target, hidden)]
+            recurrent = recurrent[:0]
+        params = array(p.params)
+        constants = allocate(cache.module(name).CONSTANTS, hidden).numpy()
+        kernel_entry(name, "constants")(params, constants)
+        offsets, indices, values = of_input
+        result.append(
+            Arrays(
+                offsets=array(offsets),
+                indices=array(indices),
+                values=array(values),
+                current=array(current),
+                below=array(below),
+                w_in=array(rows),
+                w_rec=array(recurrent),
+                begin=array(p.begin),
+                target=array(p.target).view(np.uint32),
+                synapses=array(synapses),
+                bias=array(p.bias),
+                P=params,
+                C=constants,
+                start=array(p.start),
+            )
+        )
+    return result

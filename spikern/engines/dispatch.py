@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spikern.engines import fused, reference
-from spikern.engines.population import Input, Outcome, Population
+from spikern.engines.population import Input, Population, RunResult
 from spikern.neurons.model import State
 
 ENGINES = {"fused": fused.run_stack, "reference": reference.run_stack}
@@ -17,10 +17,10 @@ def run_stack(
     states: list[State],
     x: Input,
     lengths: Tensor | None = None,
-) -> Outcome:
-    """Populations one above the other on an engine; those that do not fire are run by themselves.
+) -> RunResult:
+    """Run populations one above the other on an engine; x (T, B, F), lengths (B,).
 
-    x (T, B, F), lengths (B,); see `Population` and `Outcome`.
+    A population that does not spike ends a stack of the engine; the next one begins another.
     """
     first, arriving = 0, x
     finals: list[State] = []
@@ -29,9 +29,9 @@ def run_stack(
         if population.model.spikes and last < len(populations) - 1:
             continue
         part = slice(first, last + 1)
-        made = ENGINES[engine](populations[part], states[part], arriving, lengths)
-        arriving = made.out
-        finals += made.states
-        spikes += made.spikes
+        result = ENGINES[engine](populations[part], states[part], arriving, lengths)
+        arriving = result.out
+        finals += result.states
+        spikes += result.spikes
         first = last + 1
-    return Outcome(made.out, finals, spikes)
+    return RunResult(result.out, finals, spikes)

@@ -1,19 +1,18 @@
 """The fused engine: training whose work follows spikes, in kernels derived from the neuron.
 
-Same meaning as the reference engine, float32 on the CPU. Forward, a unit that fired adds its row
+Same meaning as the reference engine, float32 on the CPU. Forward, a neuron that fired adds its row
 of weights; backward, a neuron farther from threshold than the surrogate reaches costs no
-recurrent product, and a weight's gradient is touched only when its source fired. A whole stack is
-one operator: inside it spikes are one bit a neuron and step and are never made dense. Kept for
-the backward pass are these bits and the state every EVERY steps; what lies between is run again.
+recurrent product, and the gradient of a weight changes only where its presynaptic neuron fired.
 
-A stack as one differentiable operator of torch, `spikern::run`, and its gradient.
-
-Kept for the backward pass are the spikes as bits and the state every EVERY steps.
+A whole stack is one differentiable operator of torch, `spikern::run`. Inside it spikes are one bit
+per neuron and step and are never made dense. These bits and the state every EVERY steps are kept
+for the backward pass, which runs the steps between them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,17 +21,22 @@ from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.arrays import (
-    FIELDS,
+    EVERY,
+    PopulationGradients,
+    PopulationTensors,
     allocate,
+    allocate_outputs,
     array,
-    edges_of,
+    as_list,
+    as_outputs,
+    block_edges,
+    by_population,
+    kernel_arrays,
     kernel_entry,
-    layout,
-    place_of_links,
+    places_of_synapses,
 )
 from spikern.engines.codegen import cache, kernels
-from spikern.engines.codegen.runtime import HEAD, LISTING
-from spikern.engines.population import Input, Outcome, Population, is_linked, recurrence
+from spikern.engines.population import Input, Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
 from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, State
@@ -47,11 +51,11 @@ def run_stack(
     x: Input,
     lengths: Tensor | None = None,
     smooth: bool = False,
-) -> Outcome:
+) -> RunResult:
     """Run populations one after the other on x (T, B, F); lengths (B,).
 
-    Raises UnsupportedError for anything but float32 on the CPU, a step without scalar form, or a
-    population below the last one that does not speak in spikes.
+    Raises UnsupportedError for anything but float32 on the CPU, for a step without scalar form,
+    and for a population below the last one that does not spike.
     """
     weight = populations[0].w_in
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
@@ -60,40 +64,43 @@ def run_stack(
             "use engine='reference'"
         )
     names = [kernel_name(p.model, p.surrogate, smooth) for p in populations]
-    _load(HEAD + LISTING)
+    _load(kernels.LISTING)
     steps, batch, _ = x.shape
     if lengths is None:
         lengths = torch.full((batch,), steps, dtype=torch.int64)
-    tensors = [t for p, s in zip(populations, states) for t in _tensors(p, s)]
+    tensors = [t for p, s in zip(populations, states) for t in population_tensors(p, s)]
     none = weight.new_empty(0)
     if isinstance(x, Events):
-        given = (none.view(0, 0, 0), x.offsets, x.indices, x.values)
+        inputs = (none.view(0, 0, 0), x.offsets, x.indices, x.values)
     else:
-        given = (x, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32), none)
-    found = run(",".join(names), steps, *given, lengths.to(torch.int64), tensors)
-    count = len(populations)
-    finals = found[1 : 1 + count]
-    totals = found[1 + count : 1 + 2 * count]
-    return Outcome(
-        found[0],
-        [p.model.state(*f.unbind(0)) for p, f in zip(populations, finals)],
-        [t for p, t in zip(populations, totals) if p.model.spikes],
+        inputs = (x, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32), none)
+    outputs = as_outputs(run(",".join(names), steps, *inputs, lengths.to(torch.int64), tensors))
+    return RunResult(
+        outputs.out,
+        [p.model.state(*final.unbind(0)) for p, final in zip(populations, outputs.finals)],
+        [total for p, total in zip(populations, outputs.totals) if p.model.spikes],
     )
 
 
-def _tensors(p: Population, state: State) -> list[Tensor]:
+def population_tensors(p: Population, state: State) -> PopulationTensors:
+    """The tensors that the operator takes of a population."""
     hidden = len(p.w_in)
-    w_rec = p.w_rec if is_linked(p) else recurrence(p)
-    if w_rec is None:
-        w_rec = p.w_in.new_zeros((0, hidden))
-    at, to = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
-    if p.links is not None and is_linked(p):
-        source, target = p.links.unbind(1)
-        at = torch.zeros(hidden + 1, dtype=torch.int64)
-        at[1:] = torch.bincount(source, minlength=hidden).cumsum(0)
-        to = target.to(torch.int32)
-    bias = p.w_in.new_zeros(hidden) if p.bias is None else p.bias
-    return [p.w_in, bias, w_rec, torch.stack(tuple(p.params)), torch.stack(tuple(state)), at, to]
+    w_rec = p.w_rec if is_sparse(p) else recurrent_weights(p)
+    begin, target = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
+    if p.synapses is not None and is_sparse(p):
+        presynaptic, postsynaptic = p.synapses.unbind(1)
+        begin = torch.zeros(hidden + 1, dtype=torch.int64)
+        begin[1:] = torch.bincount(presynaptic, minlength=hidden).cumsum(0)
+        target = postsynaptic.to(torch.int32)
+    return PopulationTensors(
+        w_in=p.w_in,
+        bias=p.w_in.new_zeros(hidden) if p.bias is None else p.bias,
+        w_rec=p.w_in.new_zeros((0, hidden)) if w_rec is None else w_rec,
+        params=torch.stack(tuple(p.params)),
+        start=torch.stack(tuple(state)),
+        begin=begin,
+        target=target,
+    )
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -106,8 +113,14 @@ def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     return True
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
+    """The name of the neuron's kernels, which are loaded if they were not."""
+    return str(_load(_source(model, surrogate, smooth)))
+
+
 def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
-    """The kernels' text, derived once a step and surrogate."""
+    """The kernels' text, derived once per step and surrogate."""
     shape = surrogate.settings if surrogate.name in SURROGATES else surrogate.derivative
     key = (model.step, model.params, model.state, model.spikes, surrogate.name, shape, smooth)
     if key not in _sources:
@@ -116,19 +129,12 @@ def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
-    """The name of the neuron's kernels, which are loaded if they were not."""
-    return str(_load(_source(model, surrogate, smooth)))
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _load(text: str) -> str:
     cache.load(text)
     return cache.name_of(text)
 
 
-EVERY = 16
-"""Steps between the states that are kept."""
+# The operator
 
 
 @torch.library.custom_op("spikern::run", mutates_args=(), device_types="cpu")
@@ -142,47 +148,29 @@ def run(
     lengths: Tensor,
     tensors: list[Tensor],
 ) -> list[Tensor]:
-    """Out; then of every population: final states, totals, bits, checks."""
-    each = names.split(",")
-    found = _outputs(allocate, steps, len(lengths), tensors)
-    out, finals, totals, bits, checks = _parts(found)
-    read = layout(each, x, (offsets, indices, values), tensors, bits)
-    for k, (name, arrays) in enumerate(zip(each, read)):
-        edges = edges_of(len(lengths), arrays.w_rec.size + arrays.w_in.size)
+    """The `Outputs` of a stack as a list; tensors are the `PopulationTensors` of all populations.
+
+    The input is x (T, B, F), or the events that offsets, indices and values list.
+    """
+    modules = names.split(",")
+    populations = by_population(tensors)
+    outputs = allocate_outputs(allocate, steps, len(lengths), tensors)
+    arrays = kernel_arrays(modules, x, (offsets, indices, values), populations, outputs.bits)
+    for k, (name, a) in enumerate(zip(modules, arrays)):
+        edges = block_edges(len(lengths), a.w_rec.size + a.w_in.size)
         blocks = len(edges) - 1
-        sums = allocate(blocks, len(arrays.bias))
-        into = [
-            out.numpy() if k == len(each) - 1 else np.empty((0, 0, 0), np.float32),
-            *(t[k].numpy() for t in (finals, bits, checks)),
-            sums.numpy(),
-        ]
+        totals = allocate(blocks, len(a.bias))
+        last = k == len(modules) - 1
         forward = kernel_entry(name, "forward")
-        rest = (edges, steps, EVERY, array(lengths), *arrays, *into)
-        in_threads(lambda block, f=forward, r=rest: f(block, *r), blocks)  # type: ignore[misc]
-        torch.sum(sums, 0, out=totals[k])
-    return found
-
-
-def _outputs(
-    make: Callable[..., Tensor], steps: int, batch: int, tensors: Sequence[Tensor]
-) -> list[Tensor]:
-    starts = tensors[4::FIELDS]
-    checked = (steps + EVERY - 1) // EVERY
-    sizes = [(s.shape[0], s.shape[2]) for s in starts]
-    return [
-        make(steps, batch, sizes[-1][1]),
-        *(make(fields, batch, hidden) for fields, hidden in sizes),
-        *(make(hidden) for _, hidden in sizes),
-        *(make(steps * batch, (hidden + 63) // 64, dtype=torch.int64) for _, hidden in sizes),
-        *(make(checked, fields, batch, hidden) for fields, hidden in sizes),
-    ]
-
-
-def _parts(found: Sequence[Any]) -> tuple[Any, Any, Any, Any, Any]:
-    """The operator's list as out, finals, totals, bits, checks."""
-    count = (len(found) - 1) // 4
-    of_kind = (found[1 + count * n : 1 + count * (n + 1)] for n in range(4))
-    return (found[0], *of_kind)
+        arguments = (
+            edges, steps, EVERY, array(lengths), *a,
+            outputs.out.numpy() if last else np.empty((0, 0, 0), np.float32),
+            outputs.finals[k].numpy(), outputs.bits[k].numpy(), outputs.checkpoints[k].numpy(),
+            totals.numpy(),
+        )  # fmt: skip
+        in_threads(lambda block, f=forward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
+        torch.sum(totals, 0, out=outputs.totals[k])
+    return as_list(outputs)
 
 
 @run.register_fake
@@ -196,7 +184,10 @@ def _(
     lengths: Tensor,
     tensors: list[Tensor],
 ) -> list[Tensor]:
-    return _outputs(tensors[0].new_empty, steps, len(lengths), tensors)
+    return as_list(allocate_outputs(tensors[0].new_empty, steps, len(lengths), tensors))
+
+
+# Its gradient
 
 
 @torch.library.custom_op("spikern::run_backward", mutates_args=(), device_types="cpu")
@@ -214,52 +205,52 @@ def _run_backward(
     tensors: list[Tensor],
     z_all: Tensor,
     bits: list[Tensor],
-    checks: list[Tensor],
+    checkpoints: list[Tensor],
     wants_x: bool,
 ) -> list[Tensor]:
-    """The gradient of x; then of every population those of w_in, bias, w_rec, params, start."""
-    each = names.split(",")
-    batch, make = len(lengths), allocate
-    read = layout(each, x, (offsets, indices, values), tensors, bits)
-    given, above, w_above = array(d_out), np.empty((0, 0, 0), np.float32), np.empty((0, 0))
-    w_above = w_above.astype(np.float32)
+    """The gradient of x, then the `PopulationGradients` of every population."""
+    modules = names.split(",")
+    batch = len(lengths)
+    populations = by_population(tensors)
+    arrays = kernel_arrays(modules, x, (offsets, indices, values), populations, bits)
+    nothing = np.empty((0, 0, 0), np.float32)
+    d_last, d_above, w_above = array(d_out), nothing, np.empty((0, 0), np.float32)
     gradients: list[Tensor] = []
-    for k in range(len(each) - 1, -1, -1):
-        a = read[k]
+    for k in range(len(modules) - 1, -1, -1):
+        a, p = arrays[k], populations[k]
         hidden = len(a.bias)
-        edges = edges_of(batch, a.w_rec.size + a.w_in.size)
+        edges = block_edges(batch, a.w_rec.size + a.w_in.size)
         blocks = len(edges) - 1
         projected = a.current.size > 0
         passed = k > 0 or projected or wants_x
-        d_current = make(steps, batch, hidden) if passed else make(0, 0, 0)
-        sums = [
-            make(blocks, *shape)
-            for shape in (a.w_in.shape, a.w_rec.shape, a.links.shape, (hidden,), a.P.shape)
-        ]
-        d_start = make(*a.start.shape)
-        rest = (
-            edges, steps, EVERY, array(lengths), *a, given, array(d_finals[k]),
-            array(d_totals[k]), above, w_above, array(bits[k]), array(z_all),
-            array(checks[k]), d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
+        d_current = allocate(steps, batch, hidden) if passed else allocate(0, 0, 0)
+        d_start = allocate(*a.start.shape)
+        shapes = (a.w_in.shape, a.w_rec.shape, a.synapses.shape, (hidden,), a.P.shape)
+        sums = [allocate(blocks, *shape) for shape in shapes]
+        arguments = (
+            edges, steps, EVERY, array(lengths), *a, d_last, array(d_finals[k]),
+            array(d_totals[k]), d_above, w_above, array(bits[k]), array(z_all),
+            array(checkpoints[k]), d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
         )  # fmt: skip
-        backward = kernel_entry(each[k], "backward")
-        in_threads(lambda block, f=backward, r=rest: f(block, *r), blocks)  # type: ignore[misc]
-        d_in, d_rec, d_links, d_bias, d_params = map(summed, sums)
-        w_in, _, w_rec, _, _, at, to = tensors[FIELDS * k : FIELDS * (k + 1)]
-        g_in = d_in.t().contiguous()
+        backward = kernel_entry(modules[k], "backward")
+        in_threads(lambda block, f=backward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
+        d_in, d_rec, d_synapses, d_bias, d_params = map(_sum_of_blocks, sums)
+        d_in = d_in.t().contiguous()
         if projected:
-            g_in = d_current.reshape(-1, hidden).t() @ x.reshape(-1, x.shape[2])
-        g_rec = torch.zeros_like(w_rec) if len(at) else d_rec.t().contiguous()
-        if len(at):
-            g_rec.view(-1)[place_of_links(at, to, hidden)] = d_links
-        gradients = [g_in, d_bias, g_rec.view_as(w_rec), d_params, d_start, *gradients]
-        given, above, w_above = np.empty((0, 0, 0), np.float32), d_current.numpy(), array(w_in.t())
-    d_x = d_current @ tensors[0] if wants_x else x.new_empty(0)
+            d_in = d_current.reshape(-1, hidden).t() @ x.reshape(-1, x.shape[2])
+        if len(p.begin):
+            d_rec = torch.zeros_like(p.w_rec)
+            d_rec.view(-1)[places_of_synapses(p.begin, p.target, hidden)] = d_synapses
+        else:
+            d_rec = d_rec.t().contiguous().view_as(p.w_rec)
+        gradients = [*PopulationGradients(d_in, d_bias, d_rec, d_params, d_start), *gradients]
+        d_last, d_above, w_above = nothing, d_current.numpy(), array(p.w_in.t())
+    d_x = d_current @ populations[0].w_in if wants_x else x.new_empty(0)
     return [d_x, *gradients]
 
 
-def summed(blocks: Tensor) -> Tensor:
-    """The sum over blocks, in the place of the first."""
+def _sum_of_blocks(blocks: Tensor) -> Tensor:
+    """The sum over blocks in their order, written over the first."""
     total = blocks[0]
     for other in blocks[1:]:
         total += other
@@ -281,40 +272,54 @@ def _(
     tensors: list[Tensor],
     z_all: Tensor,
     bits: list[Tensor],
-    checks: list[Tensor],
+    checkpoints: list[Tensor],
     wants_x: bool,
 ) -> list[Tensor]:
     d_x = torch.empty_like(x) if wants_x else x.new_empty(0)
-    return [d_x, *(torch.empty_like(t) for n, t in enumerate(tensors) if n % FIELDS < 5)]
+    gradients = [
+        torch.empty_like(getattr(p, name))
+        for p in by_population(tensors)
+        for name in PopulationGradients._fields
+    ]
+    return [d_x, *gradients]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    names, steps, *given, tensors = inputs
-    out, finals, totals, bits, checks = _parts(output)
-    ctx.names, ctx.steps, ctx.count = names, steps, len(finals)
+    names, steps, x, offsets, indices, values, lengths, tensors = inputs
+    outputs = as_outputs(output)
+    ctx.names, ctx.steps, ctx.count = names, steps, len(outputs.finals)
+    ctx.shapes = [t.shape for t in (outputs.out, *outputs.finals, *outputs.totals)]
     smooth = cache.module(names.split(",")[-1]).SMOOTH
-    ctx.save_for_backward(*given, *tensors, *bits, *checks, *([out] if smooth else []))
-    ctx.shapes = [t.shape for t in (out, *finals, *totals)]
+    ctx.save_for_backward(
+        x, offsets, indices, values, lengths, *tensors, *outputs.bits, *outputs.checkpoints,
+        *([outputs.out] if smooth else []),
+    )  # fmt: skip
 
 
 def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
-    count = ctx.count
-    given, rest = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
-    tensors, rest = list(rest[: FIELDS * count]), list(rest[FIELDS * count :])
-    bits, checks, z_all = rest[:count], rest[count : 2 * count], rest[2 * count :]
-    like = tensors[0]
-    d_out, *others = (
-        like.new_zeros(shape) if g is None else g for g, shape in zip(gradients, ctx.shapes)
-    )
+    x, offsets, indices, values, lengths, *rest = ctx.saved_tensors
+    sizes = (ctx.count * len(PopulationTensors._fields), ctx.count, ctx.count)
+    tensors, bits, checkpoints, smooth_out = _split(rest, sizes)
+    d_outputs = [x.new_zeros(shape) if g is None else g for g, shape in zip(gradients, ctx.shapes)]
+    (d_out,), d_finals, d_totals, _ = _split(d_outputs, (1, ctx.count, ctx.count))
+    z_all = smooth_out[0].flatten(0, 1) if smooth_out else x.new_empty((0, 0))
     wants_x = ctx.needs_input_grad[2]
-    d_x, *found = _run_backward(
-        ctx.names, ctx.steps, d_out, others[:count], others[count:], *given, tensors,
-        z_all[0].flatten(0, 1) if z_all else like.new_empty((0, 0)), bits, checks, wants_x,
+    d_x, *d_tensors = _run_backward(
+        ctx.names, ctx.steps, d_out, d_finals, d_totals, x, offsets, indices, values, lengths,
+        tensors, z_all, bits, checkpoints, wants_x,
     )  # fmt: skip
+    per_population = len(PopulationGradients._fields)
     of_tensors: list[Tensor | None] = []
-    for k in range(count):
-        of_tensors += [*found[5 * k : 5 * (k + 1)], None, None]
+    for k in range(0, len(d_tensors), per_population):
+        d_population = PopulationGradients(*d_tensors[k : k + per_population])
+        of_tensors += [getattr(d_population, name, None) for name in PopulationTensors._fields]
     return None, None, d_x if wants_x else None, None, None, None, None, of_tensors
+
+
+def _split(values: Sequence[Any], sizes: Sequence[int]) -> list[list[Any]]:
+    """Lists of these sizes, in order, and of what is left."""
+    edges = [0, *np.cumsum(sizes).tolist(), len(values)]
+    return [list(values[a:b]) for a, b in pairwise(edges)]
 
 
 run.register_autograd(_differentiate, setup_context=_save)

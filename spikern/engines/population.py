@@ -1,13 +1,15 @@
 """Populations of neurons, which every engine runs: one above the other, or merged by feedback.
 
-i_t = w_in x_t + w_rec z_{t-1} + bias,    x_t the input, or the spikes of the population below
+    i_t = w_in x_t + w_rec z_{t-1} + bias,    x_t the input, or the spikes of the population below
 
-i^k_t = w_in^k z^{k-1}_{t-1} + w_rec^k z^k_{t-1} + w_fb^k z^{k+1}_{t-1} + bias^k
+Layers with feedback are merged to one population, in which every connection takes a step:
 
-The lowest layer has the input x_t in place of z^{k-1}_{t-1}. With skip connections layer k hears
-z^{k-2}_{t-1} too, and layer 1 the input x_t. Layer k is rows and columns
-k H .. (k + 1) H of the recurrent matrix (to, from); the last H neurons are the output. So every
-engine runs feedback as it runs recurrence, and all of them mean the same by it.
+    i^k_t = w_in^k z^{k-1}_{t-1} + w_rec^k z^k_{t-1} + w_fb^k z^{k+1}_{t-1} + bias^k
+
+The lowest layer has the input x_t in place of z^{k-1}_{t-1}. With skip connections layer k receives
+z^{k-2}_{t-1} too, and layer 1 the input x_t. Layer k is rows and columns k H .. (k + 1) H of the
+recurrent matrix (to, from); the last H neurons are the output. So every engine runs feedback as it
+runs recurrence, with the same meaning.
 """
 
 from __future__ import annotations
@@ -22,11 +24,15 @@ from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, Params, State
 from spikern.neurons.surrogate import Surrogate
 
+SPARSE = 0.05
+"""Recurrence with a smaller share of synapses is a list of synapses, otherwise rows with zeros;
+see decisions.md."""
+
 
 class Population(NamedTuple):
     """Neurons of one kind with their constants, each (H,), and weights, (to, from) as in torch.
 
-    w_in (H, F), bias (H,) or None, w_rec (H, H) or None. `links` (N, 2) lists the recurrent
+    w_in (H, F), bias (H,) or None, w_rec (H, H) or None. `synapses` (N, 2) lists the recurrent
     synapses that exist as (from, to), ascending; None if all do.
     """
 
@@ -36,22 +42,24 @@ class Population(NamedTuple):
     w_in: Tensor
     bias: Tensor | None
     w_rec: Tensor | None
-    links: Tensor | None = None
+    synapses: Tensor | None = None
 
 
-class Outcome(NamedTuple):
-    """What a run gives.
+class RunResult(NamedTuple):
+    """The result of a run.
 
-    out     (T, B, H) of the last population, zero past a sample's length
-    states  the state of every population after each sample's last step
-    spikes  (H,) of every population that fires: how often each neuron did, over samples and steps
-    line    (D, B, A) what is under way on A axons that take several steps; None if none does
+    out           (T, B, H) of the last population, zero past a sample's length
+    states        the state of every population after each sample's last step
+    spikes        (H,) of every population that spikes: the spikes of each neuron, over samples and
+                  steps
+    delay_buffer  (D, B, A) the values under way on A axons that take several steps; None if there
+                  are none
     """
 
     out: Tensor
     states: list[State]
     spikes: list[Tensor]
-    line: Tensor | None = None
+    delay_buffer: Tensor | None = None
 
 
 Input = Tensor | Events
@@ -63,42 +71,41 @@ def dense(x: Input) -> Tensor:
     return x.to_dense() if isinstance(x, Events) else x
 
 
-LINKED = 0.05
-"""Recurrence sparser than this is kept as links, denser as rows with zeros; see decisions.md."""
+def is_sparse(population: Population) -> bool:
+    """Whether the kernels keep the recurrent weights as a list of synapses."""
+    synapses = population.synapses
+    return synapses is not None and len(synapses) < SPARSE * len(population.w_in) ** 2
 
 
-def is_linked(population: Population) -> bool:
-    """Whether the kernels keep the recurrent weights as links."""
-    links = population.links
-    return links is not None and len(links) < LINKED * len(population.w_in) ** 2
-
-
-def existing(weight: Tensor, links: Tensor | None) -> Tensor:
-    """The weights (to, from) of synapses that exist, the others zero; `links` as above."""
-    if links is None:
+def existing_weights(weight: Tensor, synapses: Tensor | None) -> Tensor:
+    """The weights (to, from) of the synapses that exist, the others zero."""
+    if synapses is None:
         return weight
-    source, target = links.long().unbind(1)
+    presynaptic, postsynaptic = synapses.long().unbind(1)
     exists = torch.zeros_like(weight)
-    exists[target, source] = 1.0
+    exists[postsynaptic, presynaptic] = 1.0
     return weight * exists
 
 
-def recurrence(population: Population) -> Tensor | None:
+def recurrent_weights(population: Population) -> Tensor | None:
     """The recurrent weights (H, H) that exist, the others zero; None if there are none."""
-    return None if population.w_rec is None else existing(population.w_rec, population.links)
+    if population.w_rec is None:
+        return None
+    return existing_weights(population.w_rec, population.synapses)
 
 
 class Bundle(NamedTuple):
-    """Synapses between two layers: weight (H, H) as (to, from); `links` as in `Population`."""
+    """Synapses between two layers: weight (H, H) as (to, from); `synapses` as in `Population`."""
 
     weight: Tensor
-    links: Tensor | None
+    synapses: Tensor | None
 
 
-def merged(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Population:
+def merge(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Population:
     """Layers of one neuron and size as one population; feedback[k] leads from k + 1 to k.
 
-    What a layer hears from below is the one there and then, if it skips, the one below that.
+    The columns of w_in of a layer are the layer below and then, with skip connections, the one
+    below that.
     """
     first = populations[0]
     count, hidden = len(populations), len(first.w_in)
@@ -106,20 +113,18 @@ def merged(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Pop
     blocks: dict[tuple[int, int], Bundle] = {}
     for k, p in enumerate(populations):
         if p.w_rec is not None:
-            blocks[k, k] = Bundle(p.w_rec, p.links)
+            blocks[k, k] = Bundle(p.w_rec, p.synapses)
         if k:
-            below, beyond = p.w_in[:, :hidden], p.w_in[:, hidden:]
+            below, skipped = p.w_in[:, :hidden], p.w_in[:, hidden:]
             blocks[k, k - 1] = Bundle(below, None)
             blocks[k - 1, k] = feedback[k - 1]
-            if k == 1 and beyond.numel():
-                outside[1:] = [beyond, outside[1][hidden:]]
-            elif beyond.numel():
-                blocks[k, k - 2] = Bundle(beyond, None)
-    nothing = first.w_in.new_zeros(hidden, hidden)
+            if k == 1 and skipped.numel():
+                outside[1:] = [skipped, outside[1][hidden:]]
+            elif skipped.numel():
+                blocks[k, k - 2] = Bundle(skipped, None)
+    nothing = Bundle(first.w_in.new_zeros(hidden, hidden), None)
     rows = [
-        torch.cat(
-            [existing(*blocks[k, j]) if (k, j) in blocks else nothing for j in range(count)], 1
-        )
+        torch.cat([existing_weights(*blocks.get((k, j), nothing)) for j in range(count)], 1)
         for k in range(count)
     ]
     biases = [p.bias for p in populations if p.bias is not None]
@@ -128,35 +133,36 @@ def merged(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Pop
         w_in=torch.cat(outside),
         bias=torch.cat(biases) if biases else None,
         w_rec=torch.cat(rows),
-        links=_links(blocks, count, hidden),
+        synapses=_synapses(blocks, count, hidden),
     )
 
 
-def _links(blocks: dict[tuple[int, int], Bundle], count: int, hidden: int) -> Tensor | None:
-    """The synapses of all blocks as (from, to), ascending; None if too many for a list to pay."""
+def _synapses(blocks: dict[tuple[int, int], Bundle], count: int, hidden: int) -> Tensor | None:
+    """The synapses of all blocks as (from, to), ascending; None if they are not sparse."""
     width = count * hidden
-    known = sum(hidden**2 if b.links is None else len(b.links) for b in blocks.values())
-    if known >= LINKED * width**2:
+    total = sum(hidden**2 if b.synapses is None else len(b.synapses) for b in blocks.values())
+    if total >= SPARSE * width**2:
         return None
-    found = []
+    lists = []
     for (k, j), bundle in blocks.items():
-        links = bundle.links
-        if links is None:
-            links = torch.ones_like(bundle.weight, dtype=torch.bool).nonzero()
-        found.append(links + links.new_tensor([j * hidden, k * hidden]))
-    whole = torch.cat(found)
-    return whole[(whole[:, 0] * width + whole[:, 1]).argsort()]
+        synapses = bundle.synapses
+        if synapses is None:
+            synapses = torch.ones_like(bundle.weight, dtype=torch.bool).nonzero()
+        lists.append(synapses + synapses.new_tensor([j * hidden, k * hidden]))
+    merged = torch.cat(lists)
+    return merged[(merged[:, 0] * width + merged[:, 1]).argsort()]
 
 
-def together(states: Sequence[State]) -> State:
+def merge_states(states: Sequence[State]) -> State:
     """The states of all layers as that of the merged population, (B, L H)."""
     return type(states[0])(*(torch.cat(fields, -1) for fields in zip(*states)))
 
 
-def apart(made: Outcome, count: int) -> tuple[list[Tensor], Outcome]:
-    """The output of every layer (T, B, H), and what the merged population did, layer by layer."""
-    outputs = made.out.chunk(count, -1)
-    fields = zip(*(field.chunk(count, -1) for field in made.states[0]))
-    states = [type(made.states[0])(*each) for each in fields]
-    spikes = [n for total in made.spikes for n in total.chunk(count)]
-    return list(outputs), Outcome(outputs[-1], states, spikes)
+def split_result(result: RunResult, count: int) -> tuple[list[Tensor], RunResult]:
+    """The output of every layer (T, B, H), and the merged population's result layer by layer."""
+    outputs = result.out.chunk(count, -1)
+    (state,) = result.states
+    fields = zip(*(field.chunk(count, -1) for field in state))
+    states = [type(state)(*each) for each in fields]
+    spikes = [n for total in result.spikes for n in total.chunk(count)]
+    return list(outputs), RunResult(outputs[-1], states, spikes)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.population import Input, Outcome, Population, dense, recurrence
+from spikern.engines.population import Input, Population, RunResult, dense, recurrent_weights
 from spikern.neurons.model import Fire, NeuronModel, Params, State
 from spikern.neurons.surrogate import spike
 
@@ -32,7 +32,7 @@ def run(
 
     current (T, B, H), w_rec (H, H) as (to, from) or None, state fields (B, H), lengths (B,).
     Returns the outputs (T, B, H) and the state after each sample's last step. Past a sample's
-    length the state stands still and the output is zero.
+    length the state does not change and the output is zero.
     """
     outputs = []
     for t, i in enumerate(current.unbind()):
@@ -54,15 +54,15 @@ def run_stack(
     states: Sequence[State],
     x: Input,
     lengths: Tensor | None = None,
-) -> Outcome:
+) -> RunResult:
     """Run populations one after the other on x (T, B, F)."""
     out = dense(x)
     finals, spikes = [], []
     for p, state in zip(populations, states):
         current = functional.linear(out, p.w_in, p.bias)
         fire = spike(p.surrogate)
-        out, final = run(p.model, p.params, state, current, recurrence(p), fire, lengths)
+        out, final = run(p.model, p.params, state, current, recurrent_weights(p), fire, lengths)
         finals.append(final)
         if p.model.spikes:
             spikes.append(out.sum((0, 1)))
-    return Outcome(out, finals, spikes)
+    return RunResult(out, finals, spikes)

@@ -1,12 +1,10 @@
-"""The stream engine: event-driven inference of a trained stack, one step or many, without torch.
+"""The stream engine: event-driven inference of a trained network, one step or many, without torch.
 
-The same arithmetic in the same order as the fused engine, so the spikes are the same bit for
-bit. State is an array that the caller keeps; the additions that were executed are counted.
+The same arithmetic in the same order as the fused engine, so the spikes are the same bit for bit.
+The state is an array that the caller keeps; the additions that were executed are counted.
 
-The stream engine where axons take several steps, or lead past a layer.
-
-One stream a population, and numpy between them: what a population hears is looked up in a delay
-line and handed to its stream as input. Every step is a call for every population.
+A `Stream` is one kernel for all populations. A `DelayedStream`, for axons that take several steps
+or lead past a layer, is one `Stream` per population, with delay buffers in numpy between them.
 """
 
 from __future__ import annotations
@@ -14,34 +12,44 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from spikern._utils.errors import InputError
+from spikern._utils.errors import DataError, InputError
 from spikern.engines.codegen import cache, kernels, stream_kernels
+from spikern.engines.codegen.stream_kernels import Column
 from spikern.engines.threads import in_threads
+from spikern.neurons import NEURONS
 from spikern.neurons.model import NeuronModel
 
 Floats = NDArray[np.float32]
+Steps = NDArray[np.int64]
+"""Delays in whole steps, one per axon."""
 _F2 = "float32[:,::1]"
-SIGNATURE = (
+CONSTANTS_SIGNATURE = f"void({_F2}, {_F2})"
+ADVANCE_SIGNATURE = (
     "void(int64, int64, float32[::1], uint32[::1], int64[:,::1], int64[::1], "
     f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
 )
 STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
 FORMAT = 3
+"""Of the file that `save` writes."""
 BLOCKS = 16
-"""At most so many blocks of samples for the threads to take."""
+"""Largest number of blocks of samples that the threads share."""
+ALIGNMENT = 16
+"""Every array begins at a multiple of so many floats, a line of the cache."""
 
 
-class Streamed(NamedTuple):
+class StreamPopulation(NamedTuple):
     """One population: its neuron, its constants (P, H) and its weights, (to, from) as in torch.
 
-    `links` (N, 2) lists the recurrent synapses that exist as (from, to); None if all do.
+    `synapses` (N, 2) lists the recurrent synapses that exist as (from, to); None if all do.
     """
 
     model: NeuronModel
@@ -49,14 +57,14 @@ class Streamed(NamedTuple):
     w_in: Floats
     w_rec: Floats | None
     bias: Floats
-    links: NDArray[np.int64] | None = None
+    synapses: NDArray[np.int64] | None = None
 
 
 class Result(NamedTuple):
-    """What a run gives: out (T, B, C), the state after it (B, S), additions (populations, 2).
+    """The result of a run: out (T, B, C), the state after it (B, S), additions (populations, 2).
 
-    additions[k] counts what population k really added up: weights of its input's events, and
-    weights of its own spikes.
+    additions[k] counts the weights that population k added up: those of its input's events, and
+    those of its own spikes.
     """
 
     out: Floats
@@ -80,69 +88,83 @@ class Stream:
     (8,)
     """
 
-    def __init__(self, populations: Sequence[Streamed], outputs: int | None = None) -> None:
+    def __init__(self, populations: Sequence[StreamPopulation], outputs: int | None = None) -> None:
         self.populations = tuple(populations)
         text = stream_kernels.source([p.model for p in self.populations])
-        self._module = cache.load(text)
+        title = f"the {cache.load(text).TITLE}"
         name = cache.name_of(text)
-        title = f"the {self._module.TITLE}"
-        self._memory, self._wires, self._plan = self._lay_out(name)
-        self._advance = cache.function(name, "advance", SIGNATURE, title)
-        self.input_size = int(self._plan[0, 1])
-        self.output_size = int(self._plan[-1, 0]) if outputs is None else outputs
+        self._memory, self._indices, self._plan = self._lay_out(name)
+        self._advance = cache.function(name, "advance", ADVANCE_SIGNATURE, title)
+        neurons = int(self._plan[-1, Column.HIDDEN])
+        self.input_size = int(self._plan[0, Column.FAN_IN])
+        self.output_size = neurons if outputs is None else outputs
         self.state_size = sum(len(p.model.state._fields) * len(p.bias) for p in self.populations)
         self._additions = np.zeros((len(self.populations), 2), np.int64)
-        self._out = np.zeros(int(self._plan[-1, 0]), np.float32)
-        self._answer = self._out[len(self._out) - self.output_size :]
-        addresses = (
-            *(fixed for a in (self._memory, self._wires) for fixed in (a.ctypes.data, a.size)),
-            *(a.ctypes.data for a in (self._out, self._additions)),
-        )
-        self._plan[0, 14:] = self.state_size, *addresses
+        self._out = np.zeros(neurons, np.float32)
+        self._answer = self._out[neurons - self.output_size :]
+        for column, value in (
+            (Column.STATE_SIZE, self.state_size),
+            (Column.MEMORY, self._memory.ctypes.data),
+            (Column.MEMORY_SIZE, self._memory.size),
+            (Column.INDICES, self._indices.ctypes.data),
+            (Column.INDICES_SIZE, self._indices.size),
+            (Column.OUT, self._out.ctypes.data),
+            (Column.ADDITIONS, self._additions.ctypes.data),
+        ):
+            self._plan[0, column] = value
         self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
 
     @property
     def additions(self) -> NDArray[np.int64]:
-        """What was added up so far, (populations, 2); to count anew, set its elements to zero."""
+        """The additions so far, (populations, 2); to count anew, set its elements to zero."""
         return self._additions
 
-    def __reduce__(self) -> tuple[type[Stream], tuple[tuple[Streamed, ...], int]]:
-        """A copy is made anew, for the plan holds addresses; its additions begin at zero."""
+    def __reduce__(self) -> tuple[type[Stream], tuple[tuple[StreamPopulation, ...], int]]:
+        """A copy is constructed anew, since the plan holds addresses; its additions are zero."""
         return type(self), (self.populations, self.output_size)
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
-        pieces: list[Floats] = []
-        wires: list[NDArray[np.int64]] = []
-        plan = np.zeros((len(self.populations), len(stream_kernels.PLAN)), np.int64)
-        at = state_at = wired = 0
-        signature = f"void({_F2}, {_F2})"
-        for k, p in enumerate(self.populations):
+        """All floats of the stack, all indices of its sparse synapses, and the plan."""
+        floats: list[Floats] = []
+        indices: list[NDArray[Any]] = [np.zeros(0, np.int64)]
+        plan = np.zeros((len(self.populations), len(Column)), np.int64)
+        floats_end = indices_end = state_end = 0
+        for row, (k, p) in zip(plan, enumerate(self.populations)):
             hidden, fan_in = p.w_in.shape
-            rows = len(kernels.Parts(p.model, stream_kernels.UNUSED).hoisted)
-            hoisted = np.zeros((rows, hidden), np.float32)
             params = np.ascontiguousarray(p.params, np.float32)
-            cache.function(name, f"constants{k}", signature, "")(params, hoisted)
+            hoisted = len(kernels.Parts(p.model, stream_kernels.NO_SURROGATE).hoisted)
+            constants = np.zeros((hoisted, hidden), np.float32)
+            cache.function(name, f"constants{k}", CONSTANTS_SIGNATURE, "")(params, constants)
             w_rec = np.zeros((0, hidden), np.float32) if p.w_rec is None else p.w_rec.T
-            plan[k, :3] = hidden, fan_in, w_rec.shape[0]
-            if p.links is not None:
-                source, target = p.links.T
-                begins = np.searchsorted(source, np.arange(hidden + 1))
-                plan[k, 2] = 0
-                plan[k, 11:14] = len(target), wired, wired + len(begins)
-                wires += [begins, target]
-                wired += len(begins) + len(target)
+            row[Column.HIDDEN], row[Column.FAN_IN] = hidden, fan_in
+            if p.synapses is None:
+                row[Column.RECURRENT] = len(w_rec)
+            else:
+                source, target = p.synapses.T
+                begin = np.searchsorted(source, np.arange(hidden + 1))
                 w_rec = w_rec[source, target]
-            for column, piece in enumerate((params, hoisted, p.w_in.T, w_rec, p.bias), 3):
-                plan[k, column] = at
-                at += -(-piece.size // 16) * 16
-                padded = np.zeros(-(-piece.size // 16) * 16, np.float32)
-                padded[: piece.size] = piece.reshape(-1)
-                pieces.append(padded)
-            plan[k, 8] = state_at
-            state_at += len(p.model.state._fields) * hidden
-        plan[:, 9:11] = max(plan[:, 0].max(), plan[0, 1]), 1
-        memory: Floats = np.concatenate(pieces)
-        return memory, np.concatenate([np.zeros(0), *wires]).astype(np.uint32), plan
+                row[Column.SYNAPSES] = len(target)
+                row[Column.BEGIN], row[Column.TARGET] = indices_end, indices_end + len(begin)
+                indices += [begin, target]
+                indices_end += len(begin) + len(target)
+            for column, array in (
+                (Column.PARAMS, params),
+                (Column.CONSTANTS, constants),
+                (Column.W_IN, p.w_in.T),
+                (Column.W_REC, w_rec),
+                (Column.BIAS, p.bias),
+            ):
+                row[column] = floats_end
+                padded = np.zeros(-(-array.size // ALIGNMENT) * ALIGNMENT, np.float32)
+                padded[: array.size] = array.reshape(-1)
+                floats.append(padded)
+                floats_end += padded.size
+            row[Column.STATE] = state_end
+            state_end += len(p.model.state._fields) * hidden
+        plan[:, Column.WIDEST] = max(plan[:, Column.HIDDEN].max(), plan[0, Column.FAN_IN])
+        plan[:, Column.ONE_STEP] = 1
+        memory: Floats = np.concatenate(floats)
+        return memory, np.concatenate(indices).astype(np.uint32), plan
 
     def zero_state(self, batch: int = 1) -> Floats:
         """The state before the first step, (B, S)."""
@@ -150,15 +172,15 @@ class Stream:
 
     def fields(self, state: Floats) -> list[dict[str, Floats]]:
         """Views of a state (B, S): for each population its fields by name, each (B, H)."""
-        found = []
+        result = []
         at = 0
         for p in self.populations:
             views = {}
             for field in p.model.state._fields:
                 views[field] = state[:, at : at + len(p.bias)]
                 at += len(p.bias)
-            found.append(views)
-        return found
+            result.append(views)
+        return result
 
     def run(
         self,
@@ -166,8 +188,8 @@ class Stream:
         state: Floats | None = None,
         lengths: NDArray[np.int64] | None = None,
     ) -> Result:
-        """Advance x (T, B, F) from a state (B, S), which is left alone; None is zeros."""
-        x, after, until = checked(self, x, state, lengths)
+        """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
+        x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
         steps, batch, _ = x.shape
         out = np.empty((steps, batch, len(self._out)), np.float32)
         flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)
@@ -177,7 +199,7 @@ class Stream:
 
         def work(block: int) -> None:
             self._advance(
-                edges[block], edges[block + 1], self._memory, self._wires, self._plan, until,
+                edges[block], edges[block + 1], self._memory, self._indices, self._plan, until,
                 flat, after, flat_out, additions[block],
             )  # fmt: skip
 
@@ -189,7 +211,7 @@ class Stream:
     def step(self, x: Floats, state: Floats) -> Floats:
         """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
 
-        What is returned is a buffer that the next step overwrites.
+        The next step overwrites the array that is returned.
         """
         try:
             fits = self._step(x, state)
@@ -198,38 +220,35 @@ class Stream:
         if not fits:
             raise InputError(
                 f"expected x ({self.input_size},) and a state (1, {self.state_size}), contiguous "
-                f"float32 arrays, got {_told(x)} and {_told(state)}"
+                f"float32 arrays, got {_description(x)} and {_description(state)}"
             )
         return self._answer
 
     def save(self, path: str | Path) -> None:
         """Write constants and weights to one safetensors file."""
-        write(path, self.populations, self.output_size, {})
+        _write(path, self.populations, self.output_size, {})
 
 
-def _told(x: Any) -> str:
-    """What was given in place of an array that a step takes."""
+def _description(x: Any) -> str:
+    """The type, shape and layout of an argument, for an error message."""
     if not isinstance(x, np.ndarray):
         return type(x).__name__
     return f"{x.dtype} {x.shape}{'' if x.flags.c_contiguous else ', not contiguous'}"
 
 
-class Sized(Protocol):
-    """What takes x (T, B, F) and a state (B, S)."""
-
-    input_size: int
-    state_size: int
-
-
-def checked(
-    stream: Sized, x: Floats, state: Floats | None, lengths: NDArray[np.int64] | None
+def _check_run(
+    x: Floats,
+    state: Floats | None,
+    lengths: NDArray[np.int64] | None,
+    input_size: int,
+    state_size: int,
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """The arguments of a run: x, a state to change, and each sample's steps."""
+    """The arguments of a run: x (T, B, F), a state (B, S) to change, the steps of each sample."""
     x = np.ascontiguousarray(x, np.float32)
-    if x.ndim != 3 or x.shape[2] != stream.input_size:
-        raise InputError(f"expected input of shape (T, B, {stream.input_size}), got {x.shape}")
+    if x.ndim != 3 or x.shape[2] != input_size:
+        raise InputError(f"expected input of shape (T, B, {input_size}), got {x.shape}")
     steps, batch, _ = x.shape
-    shape = (batch, stream.state_size)
+    shape = (batch, state_size)
     after = np.zeros(shape, np.float32) if state is None else np.array(state, np.float32, order="C")
     if after.shape != shape:
         raise InputError(f"expected a state of shape {shape}, got {after.shape}")
@@ -241,53 +260,29 @@ def checked(
     return x, after, until
 
 
-def write(
-    path: str | Path,
-    populations: Sequence[Streamed],
-    outputs: int,
-    more: Mapping[str, NDArray[Any]],
-    **head: str,
-) -> None:
-    """Write populations to one safetensors file, with more arrays and entries of its header."""
-    arrays: dict[str, Any] = dict(more)
-    for k, p in enumerate(populations):
-        arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
-        if p.w_rec is not None:
-            arrays[f"{k}.w_rec"] = p.w_rec
-        if p.links is not None:
-            arrays[f"{k}.links"] = p.links
-    head |= {
-        "format": str(FORMAT),
-        "neurons": json.dumps([p.model.name for p in populations]),
-        "outputs": str(outputs),
-    }
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)
-
-
-Steps = NDArray[np.int64]
-"""Delays in whole steps, one an axon."""
-
-
-class Wires(NamedTuple):
+class Connections(NamedTuple):
     """How a population is connected.
 
-    hears    what reaches it, side by side: 0 the input, k the output of the k-th population
-    outputs  its last so many neurons are its output
-    below    delays of what reaches it, from 0 up; None if nothing is late
-    own      delays of its own spikes, from 1 up, which its w_in reads last; None if none
+    inputs            what reaches it, side by side: 0 the input of the network, k the output of the
+                      k-th population
+    outputs           its last so many neurons are its output
+    input_delays      delays of what reaches it, from 0 up; None if nothing is delayed
+    recurrent_delays  delays of its own spikes, from 1 up, which are the last inputs of its w_in;
+                      None if there are none
     """
 
-    hears: tuple[int, ...]
+    inputs: tuple[int, ...]
     outputs: int
-    below: Steps | None
-    own: Steps | None
+    input_delays: Steps | None
+    recurrent_delays: Steps | None
 
 
-class LateStream:
-    """What `compile_stream` gives for a network with delays or skip connections.
+class DelayedStream:
+    """The inference engine that `compile_stream` returns for delays or skip connections.
 
-    Used as a `Stream`; its fields have one more, `line` (B, D, A): what is under way on the axons
-    of a population. A step costs a call for each population: tens of microseconds rather than few.
+    Used as a `Stream`; its fields have one more, `line` (B, D, A), the delay buffer of the axons
+    that lead to a population. A step costs a call per population: tens of microseconds rather than
+    few.
 
     >>> from spikern import SpikingRNN, compile_stream
     >>> stream = compile_stream(SpikingRNN("LIF", 3, 8, delay=5))
@@ -296,40 +291,39 @@ class LateStream:
     ((8,), 3)
     """
 
-    def __init__(self, populations: Sequence[Streamed], wires: Sequence[Wires]) -> None:
-        self.populations, self.wires = tuple(populations), tuple(wires)
-        self._streams = [Stream([p], w.outputs) for p, w in zip(populations, wires)]
-        first = self.wires[0]
-        own = 0 if first.own is None else len(first.own)
-        self.input_size = self._streams[0].input_size - own
+    def __init__(
+        self, populations: Sequence[StreamPopulation], connections: Sequence[Connections]
+    ) -> None:
+        self.populations, self.connections = tuple(populations), tuple(connections)
+        self._streams = [Stream([p], c.outputs) for p, c in zip(populations, connections)]
+        own = self.connections[0].recurrent_delays
+        self.input_size = self._streams[0].input_size - (0 if own is None else len(own))
         self.output_size = self._streams[-1].output_size
-        self._lines = [self._line(s, w) for s, w in zip(self._streams, wires)]
-        sizes = [n for s, (d, a) in zip(self._streams, self._lines) for n in (s.state_size, d * a)]
+        self._buffers = [_buffer_shape(c) for c in self.connections]
+        sizes = [
+            n for s, (d, a) in zip(self._streams, self._buffers) for n in (s.state_size, d * a)
+        ]
         self._edges = np.cumsum([0, *sizes])
         self.state_size = int(self._edges[-1])
         self.additions = np.zeros((len(self.populations), 2), np.int64)
-
-    def _line(self, stream: Stream, wires: Wires) -> tuple[int, int]:
-        """Steps and axons of a population's line."""
-        each = [steps for steps in (wires.below, wires.own) if steps is not None]
-        return max((int(s.max()) for s in each), default=0), sum(len(s) for s in each)
 
     def zero_state(self, batch: int = 1) -> Floats:
         """The state before the first step, (B, S)."""
         return np.zeros((batch, self.state_size), np.float32)
 
     def fields(self, state: Floats) -> list[dict[str, Floats]]:
-        """Views of a state (B, S): for each population its fields by name, and its line."""
-        found = []
+        """Views of a state (B, S): the fields of each population by name, its delay buffer last."""
+        result = []
         for k, stream in enumerate(self._streams):
-            neurons, line = self._cut(state, k)
-            found.append(stream.fields(neurons)[0] | ({"line": line} if line.size else {}))
-        return found
+            neurons, buffer = self._split(state, k)
+            result.append(stream.fields(neurons)[0] | ({"line": buffer} if buffer.size else {}))
+        return result
 
-    def _cut(self, state: Floats, k: int) -> tuple[Floats, Floats]:
+    def _split(self, state: Floats, k: int) -> tuple[Floats, Floats]:
+        """The state of population k as that of its neurons and its delay buffer (B, D, A)."""
         begin, middle, end = self._edges[2 * k : 2 * k + 3]
-        line: Floats = state[:, middle:end].reshape(len(state), *self._lines[k])
-        return state[:, begin:middle], line
+        buffer: Floats = state[:, middle:end].reshape(len(state), *self._buffers[k])
+        return state[:, begin:middle], buffer
 
     def run(
         self,
@@ -337,8 +331,8 @@ class LateStream:
         state: Floats | None = None,
         lengths: NDArray[np.int64] | None = None,
     ) -> Result:
-        """Advance x (T, B, F) from a state (B, S), which is left alone; None is zeros."""
-        x, after, until = checked(self, x, state, lengths)
+        """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
+        x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
         out = np.zeros((*x.shape[:2], self.output_size), np.float32)
         total = np.zeros_like(self.additions)
         for t in range(int(until.max())):
@@ -359,40 +353,144 @@ class LateStream:
         """All populations by one step: x (B, F), state (B, S); additions (populations, 2) grow."""
         signals = [x]
         after: Floats = np.empty_like(state)
-        for k, (stream, wires) in enumerate(zip(self._streams, self.wires)):
-            neurons, line = self._cut(state, k)
-            longest = line.shape[1]
-            given = np.concatenate([signals[h] for h in wires.hears], 1)
+        for k, (stream, connections) in enumerate(zip(self._streams, self.connections)):
+            neurons, buffer = self._split(state, k)
+            oldest = buffer.shape[1]
+            arriving = np.concatenate([signals[source] for source in connections.inputs], 1)
             sent = []
-            own = at = 0
-            if wires.below is not None:
-                at = len(wires.below)
-                sent.append(given)
-                whole = np.concatenate([line[:, :, :at], given[:, None]], 1)
-                given = whole[:, longest - wires.below, np.arange(at)]
-            if wires.own is not None:
-                late = line[:, longest - wires.own, at + np.arange(len(wires.own))]
-                own = int(np.count_nonzero(late)) * len(wires.own)
-                given = np.concatenate([given, late], 1)
-            made = stream.run(np.ascontiguousarray(given[None]), neurons)
-            signals.append(made.out[0])
-            if wires.own is not None:
-                sent.append(made.out[0])
+            channels = recurrent = 0
+            if connections.input_delays is not None:
+                channels = len(connections.input_delays)
+                sent.append(arriving)
+                values = np.concatenate([buffer[:, :, :channels], arriving[:, None]], 1)
+                arriving = values[:, oldest - connections.input_delays, np.arange(channels)]
+            if connections.recurrent_delays is not None:
+                axons = np.arange(len(connections.recurrent_delays))
+                spikes = buffer[:, oldest - connections.recurrent_delays, channels + axons]
+                recurrent = int(np.count_nonzero(spikes)) * len(axons)
+                arriving = np.concatenate([arriving, spikes], 1)
+            result = stream.run(np.ascontiguousarray(arriving[None]), neurons)
+            signals.append(result.out[0])
+            if connections.recurrent_delays is not None:
+                sent.append(result.out[0])
             if sent:
-                line = np.concatenate([line[:, 1:], np.concatenate(sent, 1)[:, None]], 1)
+                buffer = np.concatenate([buffer[:, 1:], np.concatenate(sent, 1)[:, None]], 1)
             begin, middle, end = self._edges[2 * k : 2 * k + 3]
-            after[:, begin:middle] = made.state
-            after[:, middle:end] = line.reshape(len(line), -1)
-            additions[k] += made.additions[0] + np.array([-own, own])
+            after[:, begin:middle] = result.state
+            after[:, middle:end] = buffer.reshape(len(buffer), -1)
+            additions[k] += result.additions[0] + np.array([-recurrent, recurrent])
         return signals[-1], after
 
     def save(self, path: str | Path) -> None:
         """Write constants, weights and delays to one safetensors file."""
         delays = {}
-        for k, wires in enumerate(self.wires):
-            if wires.below is not None:
-                delays[f"{k}.below"] = wires.below
-            if wires.own is not None:
-                delays[f"{k}.own"] = wires.own
-        plain = json.dumps([[w.hears, w.outputs] for w in self.wires])
-        write(path, self.populations, self.output_size, delays, wires=plain)
+        for k, connections in enumerate(self.connections):
+            if connections.input_delays is not None:
+                delays[f"{k}.below"] = connections.input_delays
+            if connections.recurrent_delays is not None:
+                delays[f"{k}.own"] = connections.recurrent_delays
+        wires = json.dumps([[c.inputs, c.outputs] for c in self.connections])
+        _write(path, self.populations, self.output_size, delays, wires=wires)
+
+
+def _buffer_shape(connections: Connections) -> tuple[int, int]:
+    """Steps and axons of a population's delay buffer."""
+    both = connections.input_delays, connections.recurrent_delays
+    delays = [steps for steps in both if steps is not None]
+    return max((int(s.max()) for s in delays), default=0), sum(len(s) for s in delays)
+
+
+def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
+    """Load a stream that `save` wrote; neurons that are not in the table are passed as `own`.
+
+    A neuron is known by its name alone. Raises DataError if the file is broken or of another
+    format, InputError if it needs a neuron that is not known.
+    """
+    known = NEURONS | {model.name: model for model in own}
+    try:
+        with safe_open(path, "np") as file:
+            head = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in list(file.keys())}
+        names, outputs = json.loads(head["neurons"]), int(head["outputs"])
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise DataError(f"{path} is not a file of Stream.save: {error}") from error
+    if head.get("format") != str(FORMAT):
+        raise DataError(f"{path} has format {head.get('format')}, this version reads {FORMAT}")
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(
+            f"{path} needs the neurons {missing}; pass them: load_stream(path, NEURON)"
+        )
+    populations = [_read(path, arrays, k, known[name]) for k, name in enumerate(names)]
+    if "wires" not in head:
+        for below, p in pairwise(populations):
+            if p.w_in.shape[1] != len(below.bias):
+                raise DataError(
+                    f"{path}: a population of {len(below.bias)} neurons below one that reads "
+                    f"{p.w_in.shape[1]}; save it again"
+                )
+        return Stream(populations, outputs)
+    connections = [
+        Connections(tuple(inputs), size, arrays.get(f"{k}.below"), arrays.get(f"{k}.own"))
+        for k, (inputs, size) in enumerate(json.loads(head["wires"]))
+    ]
+    return DelayedStream(populations, connections)
+
+
+def _write(
+    path: str | Path,
+    populations: Sequence[StreamPopulation],
+    outputs: int,
+    more: Mapping[str, NDArray[Any]],
+    **head: str,
+) -> None:
+    """Write populations to one safetensors file, with more arrays and entries of its header."""
+    arrays: dict[str, Any] = dict(more)
+    for k, p in enumerate(populations):
+        arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
+        if p.w_rec is not None:
+            arrays[f"{k}.w_rec"] = p.w_rec
+        if p.synapses is not None:
+            arrays[f"{k}.links"] = p.synapses
+    head |= {
+        "format": str(FORMAT),
+        "neurons": json.dumps([p.model.name for p in populations]),
+        "outputs": str(outputs),
+    }
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)
+
+
+def _read(
+    path: str | Path, arrays: dict[str, NDArray[Any]], k: int, model: NeuronModel
+) -> StreamPopulation:
+    """The k-th population of a file."""
+    missing = [name for name in ("params", "w_in", "bias") if f"{k}.{name}" not in arrays]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)} of population {k}; save it again")
+    hidden, fan_in = len(arrays[f"{k}.bias"]), arrays[f"{k}.w_in"].shape[-1]
+    shapes = {
+        "params": (len(model.params._fields), hidden),
+        "w_in": (hidden, fan_in),
+        "w_rec": (hidden, hidden),
+        "bias": (hidden,),
+    }
+    for name, shape in shapes.items():
+        array = arrays.get(f"{k}.{name}")
+        if array is None:
+            continue
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise DataError(
+                f"{path}: expected {name} of population {k}, {model.name}, as finite float32 "
+                f"{shape}, got {array.dtype} {array.shape}; save it again"
+            )
+    synapses = arrays.get(f"{k}.links")
+    if synapses is not None and (synapses.min(initial=0) < 0 or synapses.max(initial=0) >= hidden):
+        raise DataError(f"{path}: population {k} has links to neurons that it lacks; save it again")
+    return StreamPopulation(
+        model,
+        arrays[f"{k}.params"],
+        arrays[f"{k}.w_in"],
+        arrays.get(f"{k}.w_rec"),
+        arrays[f"{k}.bias"],
+        synapses,
+    )

@@ -1,9 +1,9 @@
-"""Blocks of work on torch's own team of threads.
+"""Blocks of work on torch's own threads.
 
 After an operation torch's threads wait for the next one by spinning, which takes the cores from
-any thread that is not theirs: beside them a training step took a third longer, and an inference
-twice as long. So where torch's OpenMP runtime can be called, its team does our blocks too;
-elsewhere, threads of our own do. The result does not depend on who does a block.
+all other threads: beside them a training step took a third longer, and an inference twice as long.
+So where torch's OpenMP runtime can be called, its threads run our blocks too; elsewhere, threads of
+our own do. The result does not depend on which thread runs a block.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 RUNTIMES = ("libgomp*.so*", "libiomp5*.so*", "libomp*.so*")
-"""How torch's packages name the OpenMP runtime that they bring; all have GOMP_parallel."""
-MEMBER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+"""Names of the OpenMP runtime in torch's packages; all have GOMP_parallel."""
+THREAD_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def in_threads(work: Callable[[int], None], blocks: int) -> None:
-    """Do every block's work, on as many threads as torch has; each takes the next block.
+    """Do the work of every block on as many threads as torch has; each takes the next block.
 
     >>> done = []
     >>> in_threads(done.append, 5)
@@ -36,22 +36,22 @@ def in_threads(work: Callable[[int], None], blocks: int) -> None:
             work(block)
         return
     remaining = iter(range(blocks))
-    failed: list[BaseException] = []
+    errors: list[BaseException] = []
 
-    def some() -> None:
+    def take_blocks() -> None:
         try:
             for block in remaining:
                 work(block)
         except BaseException as error:
-            failed.append(error)
+            errors.append(error)
 
     parallel = openmp()
     if parallel is None:
-        on_own_threads(some, threads)
+        on_own_threads(take_blocks, threads)
     else:
-        parallel(MEMBER(lambda _: some()), None, threads, 0)
-    if failed:
-        raise failed[0]
+        parallel(THREAD_FUNCTION(lambda _: take_blocks()), None, threads, 0)
+    if errors:
+        raise errors[0]
 
 
 @functools.cache
@@ -63,17 +63,17 @@ def openmp() -> Any:
             parallel = ctypes.CDLL(str(path)).GOMP_parallel
         except (OSError, AttributeError):
             continue
-        parallel.argtypes = (MEMBER, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        parallel.argtypes = (THREAD_FUNCTION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
         parallel.restype = None
         return parallel
     return None
 
 
-def on_own_threads(some: Callable[[], None], threads: int) -> None:
-    """Call `some` on this thread and on others beside it, until all are done."""
-    others = [threading.Thread(target=some) for _ in range(threads - 1)]
+def on_own_threads(work: Callable[[], None], threads: int) -> None:
+    """Call `work` on this thread and on others beside it, until all have returned."""
+    others = [threading.Thread(target=work) for _ in range(threads - 1)]
     for other in others:
         other.start()
-    some()
+    work()
     for other in others:
         other.join()

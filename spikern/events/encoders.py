@@ -1,4 +1,4 @@
-"""Analog signals as events. Each is a pure function of a tensor; what is random is passed in."""
+"""Analog signals as events: pure functions of a tensor; a random generator is an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spikern._utils.errors import InputError
 
 
 def latency(x: Tensor, steps: int) -> Tensor:
-    """Time to first spike: x (B, F) in 0..1 as one spike each, the larger the sooner, (T, B, F).
+    """Time to first spike: x (B, F) in 0..1 as one spike each, earlier for larger x, (T, B, F).
 
         t = round((1 - x) (T - 1)),  none where x is 0
 
@@ -24,8 +24,8 @@ def latency(x: Tensor, steps: int) -> Tensor:
             [0., 1., 0.],
             [0., 0., 0.]])
     """
-    check_signal(x, 2, "(B, F)")
-    check_unit("x", x)
+    _check_signal(x, 2, "(B, F)")
+    _check_unit("x", x)
     if steps < 1:
         raise InputError(f"steps must be at least 1, got {steps}")
     when = ((1 - x) * (steps - 1)).round()
@@ -34,19 +34,19 @@ def latency(x: Tensor, steps: int) -> Tensor:
 
 
 def rate(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Bernoulli spikes in the shape of x (T, B, F), each with the probability that x gives it.
+    """Bernoulli spikes in the shape of x (T, B, F), whose values are their probabilities.
 
         P(z = 1) = x,  independent of all others
 
-    To hold a value over time, give `x.expand(steps, -1, -1)`. Source: the Bernoulli
+    For a value that is constant over time, pass `x.expand(steps, -1, -1)`. Source: the Bernoulli
     approximation of a Poisson process, Dayan and Abbott, Theoretical Neuroscience (2001).
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> rate(torch.tensor([[[0.0, 1.0]]]), generator)
     tensor([[[0., 1.]]])
     """
-    check_signal(x, 3, "(T, B, F)")
-    check_unit("x", x)
+    _check_signal(x, 3, "(T, B, F)")
+    _check_unit("x", x)
     return torch.bernoulli(x, generator=generator)
 
 
@@ -61,8 +61,8 @@ def integrate(x: Tensor) -> Tensor:
     >>> integrate(torch.full((5, 1, 1), 0.5)).flatten()
     tensor([0., 1., 0., 1., 0.])
     """
-    check_signal(x, 3, "(T, B, F)")
-    check_unit("x", x)
+    _check_signal(x, 3, "(T, B, F)")
+    _check_unit("x", x)
     count = x.double().cumsum(0).floor()
     return count.diff(dim=0, prepend=torch.zeros_like(count[:1])).clamp(max=1).to(x.dtype)
 
@@ -73,9 +73,9 @@ def delta(x: Tensor, threshold: float) -> Tensor:
         e_t = sign(x_t - r_{t-1})  if |x_t - r_{t-1}| >= threshold, else 0
         r_t = r_{t-1} + threshold e_t,    r before the first step is 0
 
-    At most one event a step, so a jump of several thresholds is caught up with over as many
-    steps, and the level from which a signal starts is sent too. `threshold * events.cumsum(0)`
-    follows the signal, within the threshold while it moves by no more than that in a step.
+    There is at most one event per step, so a jump of several thresholds takes as many steps. The
+    level at which a signal starts is sent too. `threshold * events.cumsum(0)` follows the signal,
+    within the threshold while the signal moves by no more than that per step.
 
     Source: Miskowicz, Send-on-delta concept: an event-based data reporting strategy,
     Sensors 6, 49-63 (2006); here in discrete time, with signed events of one size.
@@ -84,7 +84,7 @@ def delta(x: Tensor, threshold: float) -> Tensor:
     >>> delta(x.view(-1, 1, 1), threshold=0.25).flatten()
     tensor([ 0.,  1.,  1.,  0., -1.])
     """
-    check_signal(x, 3, "(T, B, F)")
+    _check_signal(x, 3, "(T, B, F)")
     if not (threshold > 0 and math.isfinite(threshold)):
         raise InputError(f"threshold must be above 0 and finite, got {threshold}")
     events = torch.empty_like(x)
@@ -97,14 +97,14 @@ def delta(x: Tensor, threshold: float) -> Tensor:
 
 
 def on_off(events: Tensor) -> Tensor:
-    """Signed events (T, B, F) as spikes of two channels a feature, (T, B, 2F).
+    """Signed events (T, B, F) as spikes of two channels per feature, (T, B, 2F).
 
         z = [e = 1, e = -1]:  F channels ON, then F channels OFF
 
     >>> on_off(torch.tensor([[[1.0, -1.0]]]))
     tensor([[[1., 0., 0., 1.]]])
     """
-    check_signal(events, 3, "(T, B, F)")
+    _check_signal(events, 3, "(T, B, F)")
     if not bool(((events == 0) | (events.abs() == 1)).all()):
         raise InputError("expected events in -1, 0, 1, as of `delta`, got other values")
     return torch.cat([events == 1, events == -1], dim=2).to(events.dtype)
@@ -113,7 +113,7 @@ def on_off(events: Tensor) -> Tensor:
 def population(
     x: Tensor, neurons: int, low: float = 0.0, high: float = 1.0, beta: float = 1.5
 ) -> Tensor:
-    """Gaussian receptive fields: the responses in 0..1 of `neurons` a feature, (..., F neurons).
+    """Gaussian receptive fields: responses in 0..1 of `neurons` per feature, (..., F neurons).
 
         response_j = exp(-(x - centre_j)^2 / (2 width^2)),   j = 1 .. neurons
         centre_j = low + (2 j - 3) / 2 gap,   width = gap / beta
@@ -128,7 +128,7 @@ def population(
     >>> population(torch.tensor([[0.5]]), neurons=3, beta=1.0)
     tensor([[0.6065, 1.0000, 0.6065]])
     """
-    check_signal(x, x.ndim, "(..., F)")
+    _check_signal(x, x.ndim, "(..., F)")
     if neurons < 3:
         raise InputError(f"neurons must be at least 3, got {neurons}")
     if not (low < high and math.isfinite(high - low)):
@@ -142,16 +142,16 @@ def population(
     return torch.exp(-distance.square() / 2).flatten(-2)
 
 
-def check_signal(x: Tensor, ndim: int, shape: str) -> None:
-    """Floating, finite, and of `ndim` dimensions, at least one."""
+def _check_signal(x: Tensor, ndim: int, shape: str) -> None:
+    """Raise InputError unless x is floating, finite and of `ndim` dimensions, at least one."""
     if x.ndim != ndim or x.ndim == 0 or not x.is_floating_point():
         raise InputError(f"expected floating x {shape}, got {tuple(x.shape)} {x.dtype}")
     if not bool(torch.isfinite(x).all()):
         raise InputError("x holds NaN or infinite values; clean or mask it first")
 
 
-def check_unit(name: str, x: Tensor) -> None:
-    """Values in 0..1."""
+def _check_unit(name: str, x: Tensor) -> None:
+    """Raise InputError unless the values lie in 0..1."""
     if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):
         raise InputError(
             f"{name} must lie in 0..1, got {float(x.min()):g}..{float(x.max()):g}; scale it first"

@@ -1,7 +1,4 @@
-"""Rows of events: index lists merged, joined and checked, as plain functions of tensors.
-
-Spike trains as index lists: the events of every step and sample, and nothing else.
-"""
+"""Spike trains as index lists: the events of every step and sample, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,121 +12,13 @@ from torch import Tensor
 
 from spikern._utils.errors import InputError
 
-
-def side_by_side(
-    recordings: Sequence[tuple[Tensor, Tensor]], steps: int, size: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Offsets, indices and values of a batch of recordings: ascending keys t F + feature, values.
-
-    Each is put into place by itself, so that a large batch needs no sort as a whole.
-    """
-    counts = torch.zeros(steps, len(recordings), dtype=torch.int64)
-    for n, (keys, _) in enumerate(recordings):
-        counts[:, n] = torch.bincount(keys // size, minlength=steps)
-    offsets = running(counts.flatten())
-    starts = offsets[:-1].view_as(counts)
-    indices = torch.empty(int(offsets[-1]), dtype=torch.int32)
-    values = torch.empty(len(indices))
-    for n, (keys, value) in enumerate(recordings):
-        t = keys // size
-        before = counts[:, n].cumsum(0) - counts[:, n]
-        place = (starts[:, n] - before)[t] + torch.arange(len(keys))
-        indices[place] = (keys - t * size).int()
-        values[place] = value
-    return offsets, indices, values
-
-
-def merged(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Ascending keys without repeats, with the sum of their values where it is not 0.
-
-    >>> merged(torch.tensor([5, 3, 5, 4, 4]), torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0]))
-    (tensor([3, 5]), tensor([1., 2.]))
-    """
-    unique, where = torch.unique(keys, return_inverse=True)
-    total = values.new_zeros(len(unique)).index_add(0, where, values)
-    kept = total != 0
-    return unique[kept], total[kept]
-
-
-def row_offsets(rows: Tensor, count: int) -> Tensor:
-    """Where each of `count` rows starts among events sorted by row, and the end of the last."""
-    return running(torch.bincount(rows, minlength=count))
-
-
-def running(counts: Tensor) -> Tensor:
-    """0 and the running sums of `counts`."""
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-
-
-def one_list(what: str, values: Any) -> Tensor:
-    """A flat tensor of real numbers that are not NaN."""
-    try:
-        flat = torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{what}: expected a list of numbers: {error}") from error
-    if flat.ndim != 1 or flat.is_complex():
-        raise InputError(f"{what}: expected one dimension, got {tuple(flat.shape)} {flat.dtype}")
-    if flat.is_floating_point() and not bool(torch.isfinite(flat).all()):
-        raise InputError(f"{what}: NaN or infinite values; clean the recording first")
-    return flat
-
-
-def addresses(what: str, values: Any, end: int) -> Tensor:
-    """A flat int64 tensor of whole numbers in 0..end-1.
-
-    >>> addresses("features", [0, 3], 3)
-    Traceback (most recent call last):
-    spikern.InputError: features must lie in 0..2, got 0..3
-    """
-    flat = one_list(what, values)
-    if flat.is_floating_point() and not torch.equal(flat, flat.floor()):
-        raise InputError(f"{what}: expected whole numbers, got {flat.dtype} with fractions")
-    check_range(what, flat.long(), end)
-    return flat.long()
-
-
-def check_range(what: str, values: Tensor, end: float) -> None:
-    """Values in 0..end-1."""
-    if len(values) == 0:
-        return
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= end:
-        raise InputError(f"{what} must lie in 0..{end - 1}, got {low}..{high}")
-
-
-def check_rows(offsets: Tensor, indices: Tensor, values: Tensor, features: int) -> None:
-    """Offsets from 0 to N, features ascending within a row, values finite and not 0."""
-    count = len(indices)
-    first, last = int(offsets[0]), int(offsets[-1])
-    if first != 0 or last != count or bool((offsets.diff() < 0).any()):
-        raise InputError(
-            f"offsets must not fall and lead from 0 to the {count} events, got {first} to {last}"
-        )
-    if count == 0:
-        return
-    low, high = int(indices.min()), int(indices.max())
-    if low < 0 or high >= features:
-        raise InputError(f"indices must lie in 0..{features - 1}, got {low}..{high}")
-    ascending = torch.ones(count + 1, dtype=torch.bool, device=indices.device)
-    ascending[1:-1] = indices[1:] > indices[:-1]
-    ascending[offsets] = True
-    if not bool(ascending.all()):
-        place = int(ascending.logical_not().nonzero()[0])
-        raise InputError(
-            f"indices must ascend within a row; event {place} has {int(indices[place])} "
-            f"after {int(indices[place - 1])}"
-        )
-    if not bool(torch.isfinite(values).all()) or not bool(values.all()):
-        raise InputError("values must be finite and not 0; an event of 0 is none")
-
-
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 """The units of time that recordings come in."""
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """What a tensor x (T, B, F) holds besides zeros, row by row.
+    """The nonzero entries of a tensor x (T, B, F), row by row.
 
         row r = t B + b   has the events  offsets[r] to offsets[r + 1] - 1
         event n of it     is              x[t, b, indices[n]] = values[n]
@@ -138,7 +27,7 @@ class Events:
     indices  (N,) int32, features in 0..F-1, ascending within a row
     values   (N,) float32, finite and not 0: 1 and -1 for signed events, counts after binning
 
-    Its length is T, like the tensor's. Raises InputError if any of this does not hold.
+    The length is T, as of the tensor. Raises InputError if any of this does not hold.
 
     >>> x = torch.zeros(3, 1, 4)
     >>> x[0, 0, 2] = x[2, 0, 0] = 1.0
@@ -158,8 +47,8 @@ class Events:
     values: Tensor
 
     def __post_init__(self) -> None:
-        check_layout(self)
-        check_rows(self.offsets, self.indices, self.values, self.features)
+        _check_layout(self)
+        _check_rows(self.offsets, self.indices, self.values, self.features)
 
     @classmethod
     def from_dense(cls, x: Tensor) -> Events:
@@ -168,7 +57,7 @@ class Events:
             raise InputError(f"expected non-empty x (T, B, F), got {tuple(x.shape)} {x.dtype}")
         steps, batch, features = x.shape
         t, b, f = x.nonzero(as_tuple=True)
-        offsets = row_offsets(t * batch + b, steps * batch)
+        offsets = _row_offsets(t * batch + b, steps * batch)
         return cls(steps, batch, features, offsets, f.int(), x[t, b, f].float())
 
     @classmethod
@@ -186,10 +75,10 @@ class Events:
 
             t = floor(time / dt),  times in `unit` (s, ms, us, ns) and dt in ms
 
-        Times need no order. Values, 1 where none are given, add up where several events of a
-        feature fall into one step; `signs` makes one event of them. `size` is F; T is `steps`,
-        or as many as the latest event needs. Raises InputError on lists of different lengths,
-        NaN, times before 0 or at the end and after, features out of range.
+        Times need no order. Values (1 by default) add up where several events of a feature fall
+        into one step; `signs` makes one event of them. `size` is F; T is `steps`, or as many as
+        the latest event needs. Raises InputError on lists of different lengths,
+        on NaN, on times below 0 or not before the end, on features out of range.
 
         >>> times, features = [[0.5, 2.25, 2.75], [1.5]], [[3, 0, 0], [2]]
         >>> events = Events.from_addresses(times, features, size=4, dt=1.0)
@@ -207,9 +96,9 @@ class Events:
             )
         recordings = []
         for n in range(len(times)):
-            t = one_list(f"times of recording {n}", times[n])
-            f = addresses(f"features of recording {n}", features[n], size)
-            v = torch.ones(len(t)) if values is None else one_list(f"values of {n}", values[n])
+            t = _flat_numbers(f"times of recording {n}", times[n])
+            f = _addresses(f"features of recording {n}", features[n], size)
+            v = torch.ones(len(t)) if values is None else _flat_numbers(f"values of {n}", values[n])
             if not len(t) == len(f) == len(v):
                 raise InputError(
                     f"recording {n}: expected lists of one length, got {len(t)} times, "
@@ -217,12 +106,12 @@ class Events:
                 )
             bins = (t.double() / (dt / MILLISECONDS[unit])).floor()
             end = math.inf if steps is None else steps
-            check_range(f"times of recording {n}, in steps of {dt:g} ms,", bins, end)
-            recordings.append(merged(bins.long() * size + f, v.float()))
+            _check_range(f"times of recording {n}, in steps of {dt:g} ms,", bins, end)
+            recordings.append(_merge_repeats(bins.long() * size + f, v.float()))
         if steps is None:
             latest = (int(keys[-1]) // size for keys, _ in recordings if len(keys))
             steps = 1 + max(latest, default=0)
-        return cls(steps, len(times), size, *side_by_side(recordings, steps, size))
+        return cls(steps, len(times), size, *_batch_rows(recordings, steps, size))
 
     @classmethod
     def from_structured(
@@ -233,11 +122,11 @@ class Events:
         unit: str = "us",
         steps: int | None = None,
     ) -> Events:
-        """A batch of structured arrays with the fields t, x, y and p, as tonic gives them.
+        """A batch of structured arrays with the fields t, x, y and p, as in tonic.
 
             feature = (p height + y) width + x,  sensor_size (width, height, polarities)
 
-        y is not read where height is 1, nor p where there is one polarity. Else as
+        y is not read where the height is 1, nor p where there is one polarity. Otherwise as
         `from_addresses`.
 
         >>> import numpy as np
@@ -260,7 +149,7 @@ class Events:
                 )
             feature = torch.zeros(len(array), dtype=torch.int64)
             for name in reversed(needed[1:]):
-                value = addresses(f"{name} of recording {n}", array[name].copy(), bounds[name])
+                value = _addresses(f"{name} of recording {n}", array[name].copy(), bounds[name])
                 feature = feature * bounds[name] + value
             times.append(array["t"].copy())
             features.append(feature)
@@ -311,11 +200,11 @@ class Events:
         chosen = torch.as_tensor(samples)
         if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype != torch.int64:
             raise InputError(f"expected at least one index as int64, got {samples}")
-        check_range("indices of samples", chosen, self.batch)
+        _check_range("indices of samples", chosen, self.batch)
         first = torch.arange(self.steps, device=self.offsets.device)[:, None] * self.batch
         rows = (first + chosen.to(first.device)).flatten()
         counts = self.offsets[rows + 1] - self.offsets[rows]
-        offsets = running(counts)
+        offsets = _running_sums(counts)
         moved = torch.repeat_interleave(self.offsets[rows] - offsets[:-1], counts)
         taken = moved + torch.arange(len(moved), device=moved.device)
         return replace(
@@ -341,7 +230,7 @@ class Events:
         )
 
     def binned(self, k: int) -> Events:
-        """k steps in one; values add up, and what cancels is no event. The last bin may be short.
+        """k steps become one; values add up, and a sum of 0 is no event. The last bin may be short.
 
             y_t = x_{kt} + ... + x_{kt + k - 1}
 
@@ -353,13 +242,13 @@ class Events:
         steps = -(-self.steps // k)
         t, b = self.rows // self.batch, self.rows % self.batch
         row = t // k * self.batch + b
-        keys, values = merged(row * self.features + self.indices, self.values)
-        offsets = row_offsets(keys // self.features, steps * self.batch)
+        keys, values = _merge_repeats(row * self.features + self.indices, self.values)
+        offsets = _row_offsets(keys // self.features, steps * self.batch)
         indices = (keys % self.features).int()
         return replace(self, steps=steps, offsets=offsets, indices=indices, values=values)
 
     def signs(self) -> Events:
-        """At most one event, 1 or -1, where there were several: values in {-1, 1}.
+        """The signs of the values, which are then 1 or -1.
 
         >>> Events.from_dense(torch.ones(5, 1, 1)).binned(2).signs().values
         tensor([1., 1., 1.])
@@ -367,8 +256,89 @@ class Events:
         return replace(self, values=self.values.sign())
 
 
-def check_layout(events: Events) -> None:
-    """Sizes, shapes, dtypes and device of the three tensors."""
+def _batch_rows(
+    recordings: Sequence[tuple[Tensor, Tensor]], steps: int, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Offsets, indices and values of a batch of recordings: ascending keys t F + feature, values.
+
+    Each recording is put into its place alone, so that a large batch is not sorted as a whole.
+    """
+    counts = torch.zeros(steps, len(recordings), dtype=torch.int64)
+    for n, (keys, _) in enumerate(recordings):
+        counts[:, n] = torch.bincount(keys // size, minlength=steps)
+    offsets = _running_sums(counts.flatten())
+    starts = offsets[:-1].view_as(counts)
+    indices = torch.empty(int(offsets[-1]), dtype=torch.int32)
+    values = torch.empty(len(indices))
+    for n, (keys, value) in enumerate(recordings):
+        t = keys // size
+        before = counts[:, n].cumsum(0) - counts[:, n]
+        place = (starts[:, n] - before)[t] + torch.arange(len(keys))
+        indices[place] = (keys - t * size).int()
+        values[place] = value
+    return offsets, indices, values
+
+
+def _merge_repeats(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Ascending keys without repeats, with the sum of their values where it is not 0.
+
+    >>> _merge_repeats(torch.tensor([5, 3, 5, 4, 4]), torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0]))
+    (tensor([3, 5]), tensor([1., 2.]))
+    """
+    unique, where = torch.unique(keys, return_inverse=True)
+    total = values.new_zeros(len(unique)).index_add(0, where, values)
+    kept = total != 0
+    return unique[kept], total[kept]
+
+
+def _row_offsets(rows: Tensor, count: int) -> Tensor:
+    """Where each of `count` rows starts among events sorted by row, and the end of the last."""
+    return _running_sums(torch.bincount(rows, minlength=count))
+
+
+def _running_sums(counts: Tensor) -> Tensor:
+    """0 and the running sums of `counts`."""
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _flat_numbers(what: str, values: Any) -> Tensor:
+    """A flat tensor of real numbers that are not NaN."""
+    try:
+        flat = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{what}: expected a list of numbers: {error}") from error
+    if flat.ndim != 1 or flat.is_complex():
+        raise InputError(f"{what}: expected one dimension, got {tuple(flat.shape)} {flat.dtype}")
+    if flat.is_floating_point() and not bool(torch.isfinite(flat).all()):
+        raise InputError(f"{what}: NaN or infinite values; clean the recording first")
+    return flat
+
+
+def _addresses(what: str, values: Any, end: int) -> Tensor:
+    """A flat int64 tensor of whole numbers in 0..end-1.
+
+    >>> _addresses("features", [0, 3], 3)
+    Traceback (most recent call last):
+    spikern.InputError: features must lie in 0..2, got 0..3
+    """
+    flat = _flat_numbers(what, values)
+    if flat.is_floating_point() and not torch.equal(flat, flat.floor()):
+        raise InputError(f"{what}: expected whole numbers, got {flat.dtype} with fractions")
+    _check_range(what, flat.long(), end)
+    return flat.long()
+
+
+def _check_range(what: str, values: Tensor, end: float) -> None:
+    """Raise InputError unless the values lie in 0..end-1."""
+    if len(values) == 0:
+        return
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= end:
+        raise InputError(f"{what} must lie in 0..{end - 1}, got {low}..{high}")
+
+
+def _check_layout(events: Events) -> None:
+    """Raise InputError on wrong sizes, shapes, dtypes or devices of the three tensors."""
     if min(events.shape) < 1:
         raise InputError(f"expected at least one step, sample and feature, got {events.shape}")
     count = len(events.indices) if events.indices.ndim else 0
@@ -377,12 +347,47 @@ def check_layout(events: Events) -> None:
         ("indices", (count,), torch.int32),
         ("values", (count,), torch.float32),
     ):
-        found = getattr(events, name)
-        if tuple(found.shape) != shape or found.dtype != dtype:
+        tensor = getattr(events, name)
+        if tuple(tensor.shape) != shape or tensor.dtype != dtype:
             raise InputError(
-                f"expected {name} as {shape} {dtype}, got {tuple(found.shape)} {found.dtype}"
+                f"expected {name} as {shape} {dtype}, got {tuple(tensor.shape)} {tensor.dtype}"
             )
-        if found.device != events.offsets.device:
+        if tensor.device != events.offsets.device:
             raise InputError(
-                f"expected {name} on {events.offsets.device} like offsets, got {found.device}"
+                f"expected {name} on {events.offsets.device} like offsets, got {tensor.device}"
             )
+
+
+def _check_rows(offsets: Tensor, indices: Tensor, values: Tensor, features: int) -> None:
+    """Raise InputError unless offsets lead from 0 to N, features ascend and values are not 0."""
+    count = len(indices)
+    first, last = int(offsets[0]), int(offsets[-1])
+    if first != 0 or last != count or bool((offsets.diff() < 0).any()):
+        raise InputError(
+            f"offsets must not fall and lead from 0 to the {count} events, got {first} to {last}"
+        )
+    if count == 0:
+        return
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or high >= features:
+        raise InputError(f"indices must lie in 0..{features - 1}, got {low}..{high}")
+    ascending = torch.ones(count + 1, dtype=torch.bool, device=indices.device)
+    ascending[1:-1] = indices[1:] > indices[:-1]
+    ascending[offsets] = True
+    if not bool(ascending.all()):
+        place = int(ascending.logical_not().nonzero()[0])
+        raise InputError(
+            f"indices must ascend within a row; event {place} has {int(indices[place])} "
+            f"after {int(indices[place - 1])}"
+        )
+    if not bool(torch.isfinite(values).all()) or not bool(values.all()):
+        raise InputError("values must be finite and not 0; an event of 0 is none")
+
+
+def valid_steps(lengths: Tensor, steps: int) -> Tensor:
+    """Return which of `steps` steps belong to each sample: (T, B) bool, for lengths (B,).
+
+    >>> valid_steps(torch.tensor([1, 3]), 3).tolist()
+    [[True, True], [False, True], [False, True]]
+    """
+    return torch.arange(steps, device=lengths.device)[:, None] < lengths

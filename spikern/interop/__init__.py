@@ -1,4 +1,4 @@
-"""Exchange with other libraries; each of them is optional and loaded when it is asked for."""
+"""Exchange with NIR, snnTorch and ONNX; each package is optional and imported when it is used."""
 
 from spikern.interop.cuba_lif_hard import HardCubaLIF
 from spikern.interop.nir import from_nir, network_from_nir, read_nir, to_nir, write_nir

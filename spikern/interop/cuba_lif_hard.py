@@ -22,7 +22,7 @@ from spikern.neurons.model import Fire, NeuronModel
 
 
 class HardCubaLIFParams(NamedTuple):
-    """Decays of synapse and membrane, threshold, potential after a spike, each (H,)."""
+    """Decays of synapse and membrane, threshold, potential after a spike; each (H,)."""
 
     alpha_syn: Tensor
     alpha_mem: Tensor
@@ -41,7 +41,7 @@ class HardCubaLIFState(NamedTuple):
 def step(
     p: HardCubaLIFParams, s: HardCubaLIFState, i: Tensor, fire: Fire
 ) -> tuple[HardCubaLIFState, Tensor]:
-    """One time step; see the module's equation."""
+    """Run one step of the module's equation."""
     i_syn = p.alpha_syn * s.i_syn + (1 - p.alpha_syn) * i
     kept = (1 - s.z) * s.v + s.z * p.v_reset
     v = p.alpha_mem * kept + (1 - p.alpha_mem) * i_syn

@@ -1,11 +1,11 @@
-"""The Neuromorphic Intermediate Representation: networks as graphs, in files of its own format.
+"""The Neuromorphic Intermediate Representation (NIR): networks as graphs, in files of its format.
 
     write_nir(path, to_nir(network))          network_from_nir(read_nir(path))
 
-NIR speaks of differential equations, a layer of steps of dt. A step is the exact solution for a
-current that is constant over it (`exponential`); `euler` reads a graph as libraries do that step
-with alpha = 1 - dt / tau. A spike is a current of 1 for one step. Recurrence is a loop in the
-graph; here it takes one step.
+NIR has differential equations, a layer has steps of dt. A step is the exact solution for a current
+that is constant over it (`exponential`); `euler` reads a graph as do libraries that step with
+alpha = 1 - dt / tau. A spike is a current of 1 for one step. Recurrence is a loop in the graph;
+here it takes one step.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from spikern._utils import atomic
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.packages import require
-from spikern.interop.nir_graph import Link, chain
+from spikern.interop.nir_graph import Stage, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
 from spikern.layers.network import ANSWERS, Answer, Network
 from spikern.layers.rnn import Readout, SpikingRNN
 
 FORMAT = 1
-"""Of the metadata that `to_nir` writes: dt in seconds, format, and a network's answer."""
+"""Version of the metadata that `to_nir` writes: dt in seconds, format, a network's answer."""
 
 
 def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
-    """The nir.NIRGraph of a layer or a network.
+    """Convert a layer or a network to a nir.NIRGraph.
 
-    HardLIF, HardCubaLIF and LI are what NIR can say. LIF, CubaLIF and ALIF are refused; with
-    `lossy` they are written as the nearest node, and a warning names what is lost. Surrogate,
-    engine and which constants are trained are never part of a graph.
+    NIR has nodes for HardLIF, HardCubaLIF and LI. LIF, CubaLIF and ALIF are refused; with `lossy`
+    they are written as the nearest node, and a warning names what is lost. Surrogate, engine and
+    which constants are trained are never part of a graph.
 
-    Raises UnsupportedError for what NIR cannot say.
+    Raises UnsupportedError for what NIR cannot express.
 
     >>> from spikern.neurons import HardLIF
     >>> to_nir(SpikingRNN(HardLIF, 3, 8)).edges
@@ -58,7 +58,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
             ("feedback between layers", part.feedback),
             ("a layer backward in time", part.bidirectional),
             ("a skip connection", part.skip),
-            ("an axon that takes several steps", part.late),
+            ("an axon that takes several steps", part.delayed),
         ]:
             if has:
                 raise UnsupportedError(f"{what} is not written to NIR; only a chain of layers is")
@@ -101,11 +101,11 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
 def from_nir(
     graph: Any, dt: float | None = None, scheme: Scheme = "exponential", **settings: Any
 ) -> list[SpikingRNN]:
-    """The populations of a graph, first to last, each a layer that hands its output to the next.
+    """Convert the populations of a graph, first to last, to layers that run one after the other.
 
-    The graph is a chain: Affine or Linear, then LIF, CubaLIF or LI, maybe with a loop through an
-    Affine or Linear, as nodes or in a nested graph. `dt` in ms is that of the metadata unless it
-    is given. `settings` (surrogate, engine) go to every layer.
+    The graph is a chain: Affine or Linear, then LIF, CubaLIF or LI, optionally with a loop through
+    an Affine or Linear, as nodes or in a nested graph. `dt` in ms defaults to that of the metadata.
+    `settings` (surrogate, engine) go to every layer.
 
     Raises UnsupportedError naming the node that has no equal here, InputError without a dt.
 
@@ -114,10 +114,10 @@ def from_nir(
     >>> [(layer.input_size, layer.hidden_size, layer.dt) for layer in layers]
     [(3, 8, 0.5), (8, 8, 0.5)]
     """
-    links = chain(graph)
-    if links[-1].neuron is None:
+    stages = chain(graph)
+    if stages[-1].neuron is None:
         raise UnsupportedError("the graph ends in weights; read it with network_from_nir")
-    return _populations(graph, links, dt, scheme, settings)
+    return _populations(graph, stages, dt, scheme, settings)
 
 
 def network_from_nir(
@@ -127,31 +127,31 @@ def network_from_nir(
     scheme: Scheme = "exponential",
     **settings: Any,
 ) -> Network:
-    """A graph that ends in an LI or in weights as a network.
+    """Convert a graph that ends in an LI or in weights to a network.
 
-    The populations before it must be of one kind and size, for they become one SpikingRNN.
-    `answer` is that of the metadata unless it is given.
+    The populations before its end must be of one kind and size: they become one SpikingRNN.
+    `answer` defaults to that of the metadata.
     """
-    links = chain(graph)
+    stages = chain(graph)
     answer = answer or graph.metadata.get("answer")
     if answer is None:
         raise InputError(f"the graph does not say its answer; pass one of {', '.join(ANSWERS)}")
     check_choice("answer", answer, ANSWERS)
     readout: Readout | nn.Linear
-    if links[-1].neuron is None:
-        layers = _populations(graph, links[:-1], dt, scheme, settings)
-        weight, bias = _tensors(links[-1].weights)
+    if stages[-1].neuron is None:
+        layers = _populations(graph, stages[:-1], dt, scheme, settings)
+        weight, bias = _tensors(stages[-1].weights)
         readout = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, dtype=weight.dtype)
         with torch.no_grad():
             readout.weight.copy_(weight)
             if bias is not None:
                 readout.bias.copy_(bias)
     else:
-        *layers, last = _populations(graph, links, dt, scheme, settings)
+        *layers, last = _populations(graph, stages, dt, scheme, settings)
         if not isinstance(last, Readout):
             raise UnsupportedError("a network ends in an LI or in weights; read it with from_nir")
         readout = last
-    return Network(_stacked(layers), readout, answer)
+    return Network(_stack(layers), readout, answer)
 
 
 def write_nir(path: Path | str, graph: Any) -> None:
@@ -164,8 +164,8 @@ def write_nir(path: Path | str, graph: Any) -> None:
 def read_nir(path: Path | str) -> Any:
     """Read a graph that this or another library wrote.
 
-    Raises DataError for a file that is missing or corrupt, or of another major version of nir;
-    a newer minor version is read with a warning.
+    Raises DataError for a file that is missing, corrupt, or of another major version of nir. A
+    newer minor version is read with a warning.
     """
     nir = require("nir", "nir")
     try:
@@ -191,13 +191,14 @@ def read_nir(path: Path | str) -> Any:
 
 
 def _populations(
-    graph: Any, links: list[Link], dt: float | None, scheme: Scheme, settings: dict[str, Any]
+    graph: Any, stages: list[Stage], dt: float | None, scheme: Scheme, settings: dict[str, Any]
 ) -> list[SpikingRNN]:
+    """Convert the stages of a graph, all with a neuron, to layers."""
     check_choice("scheme", scheme, ("exponential", "euler"))
-    found = graph.metadata.get("spikern_format", FORMAT)
-    if found != FORMAT:
+    written = graph.metadata.get("spikern_format", FORMAT)
+    if written != FORMAT:
         raise DataError(
-            f"the graph has spikern's format {found}, this version reads {FORMAT}; "
+            f"the graph has spikern's format {written}, this version reads {FORMAT}; "
             f"open it with the version that wrote it"
         )
     if dt is None:
@@ -205,7 +206,7 @@ def _populations(
             raise InputError("the graph's metadata has no dt; pass dt in ms")
         dt = float(f"{float(graph.metadata['dt']) * MS:.12g}")
     layers = []
-    for weights, name, node, recurrent in links:
+    for weights, name, node, recurrent in stages:
         w_in, bias = _tensors(weights)
         w_rec = None
         if recurrent is not None:
@@ -217,8 +218,8 @@ def _populations(
     return layers
 
 
-def _stacked(layers: list[SpikingRNN]) -> SpikingRNN:
-    """Populations of one kind and size as one SpikingRNN."""
+def _stack(layers: list[SpikingRNN]) -> SpikingRNN:
+    """Return populations of one kind and size as one SpikingRNN."""
     kinds = {(p.neuron.name, p.hidden_size, p.recurrent, p.bias) for p in layers}
     if len(kinds) != 1:
         raise UnsupportedError(
@@ -241,7 +242,7 @@ def _stacked(layers: list[SpikingRNN]) -> SpikingRNN:
 
 
 def _weights(weight: Tensor, bias: Tensor | None) -> Any:
-    """The nir.Affine, or nir.Linear without bias, of a weight (to, from)."""
+    """Return the nir.Affine, or nir.Linear without bias, of a weight (to, from)."""
     nir = require("nir", "nir")
     w = weight.detach().cpu().numpy().copy()
     if bias is None:
@@ -250,7 +251,7 @@ def _weights(weight: Tensor, bias: Tensor | None) -> Any:
 
 
 def _tensors(node: Any) -> tuple[Tensor, Tensor | None]:
-    """Weight (to, from) and bias of a nir.Affine or nir.Linear."""
+    """Return weight (to, from) and bias of a nir.Affine or nir.Linear."""
     weight = torch.from_numpy(np.array(node.weight))
     if weight.ndim != 2 or not weight.is_floating_point() or not bool(weight.isfinite().all()):
         raise UnsupportedError(

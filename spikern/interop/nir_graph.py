@@ -1,4 +1,4 @@
-"""A NIR graph as a chain of populations; what is no such chain is refused by the node's name."""
+"""NIR graphs as chains of populations; a graph that is no such chain is refused."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ WEIGHTS = ("Affine", "Linear")
 NEURONS = ("LIF", "CubaLIF", "LI")
 
 
-class Link(NamedTuple):
-    """Weights, the neuron that they lead to, and its recurrent weights; a last one may lack it."""
+class Stage(NamedTuple):
+    """Weights, the neuron they lead to, and its recurrent weights; the last may have no neuron."""
 
     weights: Any
     neuron_name: str
@@ -26,16 +26,19 @@ class Flat(NamedTuple):
     edges: list[tuple[str, str]]
 
     def after(self, name: str) -> list[str]:
-        """The nodes that an edge leads to."""
+        """Return the nodes to which edges lead from `name`."""
         return [b for a, b in self.edges if a == name]
 
     def before(self, name: str) -> list[str]:
-        """The nodes that an edge comes from."""
+        """Return the nodes from which edges lead to `name`."""
         return [a for a, b in self.edges if b == name]
 
 
-def chain(graph: Any) -> list[Link]:
-    """Input -> weights -> neuron (-> recurrent weights -> the same neuron) -> ... -> Output."""
+def chain(graph: Any) -> list[Stage]:
+    """Return the stages of Input -> weights -> neuron (<-> recurrent weights) -> ... -> Output.
+
+    Raises UnsupportedError naming the node that does not fit.
+    """
     flat = flatten(graph)
     inputs = [name for name, node in flat.nodes.items() if _kind(node) == "Input"]
     outputs = [name for name, node in flat.nodes.items() if _kind(node) == "Output"]
@@ -43,39 +46,39 @@ def chain(graph: Any) -> list[Link]:
         raise UnsupportedError(
             f"expected one Input and one Output, got {len(inputs)} and {len(outputs)}"
         )
-    links: list[Link] = []
+    stages: list[Stage] = []
     seen = {inputs[0], outputs[0]}
-    at = _one(flat.after(inputs[0]), inputs[0])
+    at = _only(flat.after(inputs[0]), inputs[0])
     while at != outputs[0]:
-        weights = _of(flat, at, WEIGHTS)
+        weights = _node(flat, at, WEIGHTS)
         seen.add(at)
-        neuron_name = _one(flat.after(at), at)
+        neuron_name = _only(flat.after(at), at)
         if neuron_name == outputs[0]:
-            links.append(Link(weights, at, None, None))
+            stages.append(Stage(weights, at, None, None))
             break
-        neuron = _of(flat, neuron_name, NEURONS)
+        neuron = _node(flat, neuron_name, NEURONS)
         loops = [w for w in flat.after(neuron_name) if flat.after(w) == [neuron_name]]
         for loop in loops:
-            _of(flat, loop, WEIGHTS)
+            _node(flat, loop, WEIGHTS)
         if len(loops) > 1 or set(flat.before(neuron_name)) != {at, *loops} or neuron_name in loops:
             raise UnsupportedError(
                 f"node '{neuron_name}' is reached from {flat.before(neuron_name)}; expected one "
                 f"Affine or Linear, and at most one more that comes back from it"
             )
         seen |= {neuron_name, *loops}
-        links.append(Link(weights, neuron_name, neuron, flat.nodes[loops[0]] if loops else None))
-        at = _one([b for b in flat.after(neuron_name) if b not in loops], neuron_name)
+        stages.append(Stage(weights, neuron_name, neuron, flat.nodes[loops[0]] if loops else None))
+        at = _only([b for b in flat.after(neuron_name) if b not in loops], neuron_name)
     left = sorted(set(flat.nodes) - seen)
-    if left or not links:
+    if left or not stages:
         raise UnsupportedError(f"nodes {left or list(flat.nodes)} are no chain of populations")
-    return links
+    return stages
 
 
 def flatten(graph: Any) -> Flat:
-    """The graph with its subgraphs put in place; their Input and Output nodes disappear."""
+    """Return the graph with its subgraphs inlined, without their Input and Output nodes."""
     nodes: dict[str, Any] = {}
     edges = [(str(a), str(b)) for a, b in graph.edges]
-    wires: list[str] = []
+    ports: list[str] = []
     for name, node in graph.nodes.items():
         if _kind(node) != "NIRGraph":
             nodes[name] = node
@@ -88,21 +91,23 @@ def flatten(graph: Any) -> Flat:
             (ends["Output"] if a == name else a, ends["Input"] if b == name else b)
             for a, b in edges
         ] + [(renamed[a], renamed[b]) for a, b in inner.edges]
-        wires += ends.values()
+        ports += ends.values()
     flat = Flat(nodes, edges)
-    for wire in wires:
-        through = [(a, b) for a in flat.before(wire) for b in flat.after(wire)]
-        flat = Flat(nodes, [e for e in flat.edges if wire not in e] + through)
+    for port in ports:
+        through = [(a, b) for a in flat.before(port) for b in flat.after(port)]
+        flat = Flat(nodes, [e for e in flat.edges if port not in e] + through)
     return flat
 
 
-def _one(names: list[str], node: str) -> str:
+def _only(names: list[str], node: str) -> str:
+    """Return the only one of the names after `node`."""
     if len(names) != 1:
         raise UnsupportedError(f"node '{node}' leads to {names}; expected one node")
     return names[0]
 
 
-def _of(flat: Flat, name: str, kinds: tuple[str, ...]) -> Any:
+def _node(flat: Flat, name: str, kinds: tuple[str, ...]) -> Any:
+    """Return a node, which must be of one of the kinds."""
     node = flat.nodes[name]
     if _kind(node) not in kinds:
         raise UnsupportedError(f"node '{name}' is {_kind(node)}; expected {' or '.join(kinds)}")

@@ -1,4 +1,4 @@
-"""One population and its NIR node.
+"""NIR nodes of neurons, and the conversion of one population to and from its node.
 
     LIF      tau dv/dt = v_leak - v + R I                                 HardLIF
     CubaLIF  tau_syn dI/dt = -I + w_in S,  tau_mem dv/dt = v_leak - v + R I     HardCubaLIF
@@ -34,20 +34,20 @@ Scheme = Literal["exponential", "euler"]
 MS = 1e3
 """Milliseconds in a second."""
 MODELS: dict[str, NeuronModel] = {"LIF": HardLIF, "CubaLIF": HardCubaLIF, "LI": LI}
-"""Node: the neuron that it is read as."""
+"""The neuron of each node."""
 EXACT: dict[Step, str] = {model.step: node for node, model in MODELS.items()}
-"""Step: the node that says the same."""
+"""The node with the same equation, by step."""
 SOFT = "the soft reset: a spike sets v to 0 there"
 LOSSY: dict[Step, tuple[str, str]] = {
     LIF.step: ("LIF", SOFT),
     CubaLIF.step: ("CubaLIF", SOFT),
     ALIF.step: ("LIF", f"the adaptation of the threshold, and {SOFT}"),
 }
-"""Step: the nearest node, and what is lost in it."""
+"""The nearest node and what it loses, by step."""
 
 
 def losses(model: NeuronModel) -> str:
-    """What NIR cannot say of a neuron; empty if it can say all.
+    """Return what of a neuron NIR cannot express; empty if it can express all.
 
     Raises UnsupportedError for a neuron that has no node at all.
 
@@ -65,7 +65,7 @@ def losses(model: NeuronModel) -> str:
 
 
 def node_of(layer: SpikingRNN, index: int) -> Any:
-    """The neuron node of population `index`, numbers in float64 so that they come back exact."""
+    """Return the neuron node of population `index`, in float64 so that reading it is exact."""
     nir = require("nir", "nir")
     kind = EXACT.get(layer.neuron.step) or LOSSY[layer.neuron.step][0]
     value = {
@@ -100,7 +100,7 @@ def layer_of(
     scheme: Scheme,
     **settings: Any,
 ) -> SpikingRNN:
-    """The layer of one population: neuron node, weights (to, from), dt in ms."""
+    """Return the layer of one population: neuron node, weights (to, from), dt in ms."""
     kind = type(node).__name__
     hidden, features = w_in.shape
     numbers = {
@@ -141,7 +141,7 @@ def layer_of(
 
 
 def _numbers(value: Any, size: int, what: str) -> np.ndarray[Any, Any]:
-    """One finite number a neuron, float64."""
+    """Return one finite number per neuron, float64."""
     array = np.asarray(value, dtype=np.float64).reshape(-1)
     if np.ndim(value) > 1 or array.size not in (1, size):
         raise UnsupportedError(f"{what} has shape {np.shape(value)}; expected ({size},)")
@@ -151,7 +151,7 @@ def _numbers(value: Any, size: int, what: str) -> np.ndarray[Any, Any]:
 
 
 def _raw_tau(tau: np.ndarray[Any, Any], dt: float, scheme: Scheme, name: str) -> Any:
-    """log of the time constant in ms whose exp(-dt / tau) is the decay of the scheme."""
+    """Return log tau in ms, where exp(-dt / tau) is the decay of the scheme."""
     tau = tau * MS
     least = 0.0 if scheme == "exponential" else dt
     if not (tau > least).all():

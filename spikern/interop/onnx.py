@@ -1,9 +1,10 @@
-"""A whole standard network, its answer included, as an ONNX graph, and ONNX Runtime to run it.
+"""Standard networks with their answer as ONNX graphs, and ONNX Runtime to run them.
 
     x (T, B, F) float32, lengths (B,) int32  ->  logits (B, C), or (T, B, C) at every step
 
-T and B are free. ONNX's RNN, GRU and LSTM compute what torch's do once the gates are in their
-order; past a sample's length they give zeros, and their last state is that of the last valid step.
+T and B are variable. ONNX's RNN, GRU and LSTM compute the same as those of torch once the gates are
+in ONNX's order; past a sample's length they give zeros, and their last state is that of the last
+valid step.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikern._utils.errors import UnsupportedError
-from spikern._utils.packages import package
+from spikern._utils.packages import require
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 
 GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
-"""Where ONNX's gates are among torch's: GRU z r n from r z n, LSTM i o f g from i f g o."""
+"""Positions of ONNX's gates among torch's: GRU z r n from r z n, LSTM i o f g from i f g o."""
 ATTRIBUTES = {"RNN": {}, "GRU": {"linear_before_reset": 1}, "LSTM": {}}
+FLOAT_OPERATORS = {"RNN", "GRU", "LSTM", "MatMul"}
+"""Operators that must not be left in an int8 graph."""
 OPSET, IR_VERSION = 17, 9
 Logits = Callable[[Tensor, Tensor], Tensor]
 """(x (T, B, F), lengths (B,)) -> logits."""
 
 
 def onnx_graph(network: Network) -> Any:
-    """The network as an onnx.ModelProto.
+    """Convert a standard network to an onnx.ModelProto.
 
-    Raises UnsupportedError for a spiking network, or where onnx is not installed.
+    Raises UnsupportedError for a spiking network, or if onnx is not installed.
 
     >>> from spikern import build
     >>> [node.op_type for node in onnx_graph(build("GRU", 3, 8, 2)).graph.node]
@@ -44,19 +47,19 @@ def onnx_graph(network: Network) -> Any:
     body, readout = network.body, network.readout
     if not isinstance(body, Baseline) or not isinstance(readout, nn.Linear):
         raise UnsupportedError("only RNN, GRU and LSTM networks have an ONNX graph")
-    onnx = package("onnx")
+    onnx = require("onnx", "bench")
     make, floats = onnx.helper, onnx.TensorProto.FLOAT
     constants: dict[str, NDArray[Any]] = {"first": np.array([0]), "direction": np.array([1])}
     nodes, out = [], "x"
     for k in range(body.num_layers):
         constants |= layer_weights(body, k)
-        given = [out, f"weight_ih_{k}", f"weight_hh_{k}", f"bias_{k}", "lengths"]
-        made = [f"directions_{k}", f"last_{k}"]
+        inputs = [out, f"weight_ih_{k}", f"weight_hh_{k}", f"bias_{k}", "lengths"]
+        outputs = [f"directions_{k}", f"last_{k}"]
         nodes += [
             make.make_node(
-                body.kind, given, made, hidden_size=body.hidden_size, **ATTRIBUTES[body.kind]
+                body.kind, inputs, outputs, hidden_size=body.hidden_size, **ATTRIBUTES[body.kind]
             ),
-            make.make_node("Squeeze", [made[0], "direction"], [f"hidden_{k}"]),
+            make.make_node("Squeeze", [outputs[0], "direction"], [f"hidden_{k}"]),
         ]
         out = f"hidden_{k}"
     for operator, inputs, outputs, settings in answer(network, out):
@@ -87,7 +90,7 @@ def onnx_graph(network: Network) -> Any:
 def answer(
     network: Network, hidden: str
 ) -> Iterator[tuple[str, list[str], list[str], dict[str, Any]]]:
-    """The nodes, as (operator, inputs, outputs, settings), from the last layer to its answer."""
+    """Yield the nodes from the last layer to the answer: (operator, inputs, outputs, settings)."""
     if network.answer == "every_step":
         yield "Identity", [hidden], ["answer"], {}
     elif network.answer == "last":
@@ -101,7 +104,7 @@ def answer(
 
 
 def layer_weights(body: Baseline, k: int) -> dict[str, NDArray[Any]]:
-    """One layer's weights and biases, by name, in ONNX's layout and order of gates."""
+    """Return one layer's weights and biases by name, in ONNX's layout and order of gates."""
 
     def ordered(name: str) -> NDArray[Any]:
         weight = array(getattr(body.rnn, f"{name}_l{k}"))
@@ -116,13 +119,13 @@ def layer_weights(body: Baseline, k: int) -> dict[str, NDArray[Any]]:
 
 
 def array(x: Tensor) -> NDArray[Any]:
-    """A tensor as a contiguous array."""
+    """Return a tensor as a contiguous array."""
     return np.ascontiguousarray(x.detach().numpy())
 
 
 def session(graph: Any, threads: int = 1) -> Any:
-    """An ONNX Runtime session of a graph on the CPU."""
-    runtime = package("onnxruntime")
+    """Start an ONNX Runtime session of a graph on the CPU."""
+    runtime = require("onnxruntime", "bench")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -132,41 +135,38 @@ def session(graph: Any, threads: int = 1) -> Any:
 
 
 def logits_of(graph: Any) -> Logits:
-    """A graph as a function of tensors."""
-    made = session(graph)
+    """Return a graph as a function of tensors."""
+    cpu_session = session(graph)
 
     def logits(x: Tensor, lengths: Tensor) -> Tensor:
         feed = {"x": np.ascontiguousarray(x.numpy()), "lengths": lengths.int().numpy()}
-        return torch.from_numpy(made.run(None, feed)[0])
+        return torch.from_numpy(cpu_session.run(None, feed)[0])
 
     return logits
 
 
-FLOAT_OPERATORS = {"RNN", "GRU", "LSTM", "MatMul"}
-
-
 def int8_graph(network: Network) -> Any:
-    """The network as an onnx.ModelProto in int8, by onnxruntime.quantization.quantize_dynamic.
+    """Convert a standard network to int8 by onnxruntime.quantization.quantize_dynamic.
 
-    Raises UnsupportedError where a product would have stayed in float32.
+    Raises UnsupportedError if a product would stay in float32.
     """
     float_graph = onnx_graph(network)
-    quantization = package("onnxruntime.quantization")
+    quantization = require("onnxruntime.quantization", "bench")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         before = logging.root.level
-        logging.root.setLevel(logging.ERROR)  # it advises a pre-processing meant for images
+        logging.root.setLevel(logging.ERROR)  # it recommends pre-processing meant for images
         try:
             quantization.quantize_dynamic(
                 float_graph, path, weight_type=quantization.QuantType.QInt8
             )
         finally:
             logging.root.setLevel(before)
-        made = package("onnx").load(path)
-    left = sorted({node.op_type for node in made.graph.node} & FLOAT_OPERATORS)
+        model = require("onnx", "bench").load(path)
+    left = sorted({node.op_type for node in model.graph.node} & FLOAT_OPERATORS)
     if left:
         raise UnsupportedError(
             f"ONNX Runtime does not quantise {', '.join(left)}; "
             f"int8_weights measures the accuracy of this network, not its speed"
         )
-    return made
+    return model

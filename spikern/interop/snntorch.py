@@ -1,10 +1,10 @@
-"""snnTorch's recurrent cells as layers of ours, and back.
+"""Conversion of snnTorch's recurrent cells to layers, and back.
 
     nn.Linear + Leaky, RLeaky or RSynaptic   <->   SpikingRNN of one population
 
-After snntorch 1.0.0. The neurons are those of `snntorch_neurons`, operation by operation, so
-values and gradients are snnTorch's own but for the rounding of one sum: here input and recurrence
-are added to each other first, there one after the other to the membrane.
+After snntorch 1.0.0. The neurons are those of `snntorch_neurons`, operation by operation, so values
+and gradients equal those of snnTorch up to the rounding of one sum: here input and recurrence are
+added to each other first, in snnTorch one after the other to the membrane.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from spikern.neurons.lif import LIF
 
 CELLS: tuple[Cell, ...] = ("Leaky", "RLeaky", "RSynaptic")
 NAMES = {"alpha_mem": "beta", "alpha_syn": "alpha", "v_th": "threshold", "w_self": "V"}
-"""Our name of a constant: theirs."""
+"""snnTorch's name of each constant."""
 
 
 def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> SpikingRNN:
-    """The layer that does to a sequence what a loop over `cell(linear(x[t]), ...)` does.
+    """Return the layer that computes what a loop over `cell(linear(x[t]), ...)` computes.
 
     Input weight and bias come from `linear`, the recurrent ones from `cell.recurrent`; the two
-    biases become one. Numbers that the cell learns are trained here, under the names
+    biases become one. Constants that the cell learns are trained here, under the names
     `raw_alpha_mem_l0` (beta), `raw_alpha_syn_l0` (alpha), `raw_v_th_l0` (threshold) and
-    `raw_w_self_l0` (V). What is frozen there is frozen here. The state starts at zero, whatever
-    the cell holds. `init_hidden` and `output` only say what a call returns and change nothing.
+    `raw_w_self_l0` (V). Frozen parameters stay frozen. The state starts at zero, whatever the
+    cell's state is. `init_hidden` and `output`, which select what a call returns, are ignored.
 
     Raises UnsupportedError naming the setting that has no equal here.
 
@@ -47,26 +47,26 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
     library = require("snntorch", "snntorch")
     kind = next((k for k in CELLS if type(cell) is getattr(library, k)), None)
     if kind is None:
-        raise UnsupportedError(f"no equal of {_kind(cell)} here; of {', '.join(CELLS)} there is")
+        raise UnsupportedError(f"{_kind(cell)} has no equal here; {', '.join(CELLS)} have one")
     if not isinstance(linear, nn.Linear):
         raise UnsupportedError(f"expected an nn.Linear before the {kind}, got {_kind(linear)}")
-    theirs: Any = cell
-    _refuse_settings(theirs, kind)
+    snn_cell: Any = cell
+    _refuse_settings(snn_cell, kind)
     hidden = linear.out_features
-    one_to_one = kind != "Leaky" and not theirs.all_to_all
-    recurrent = theirs.recurrent if kind != "Leaky" and theirs.all_to_all else None
+    one_to_one = kind != "Leaky" and not snn_cell.all_to_all
+    recurrent = snn_cell.recurrent if kind != "Leaky" and snn_cell.all_to_all else None
     if recurrent is not None and recurrent.out_features != hidden:
         raise InputError(
             f"the cell has linear_features={recurrent.out_features}, "
             f"the Linear before it gives {hidden}"
         )
-    mechanism = theirs.reset_mechanism
-    reset_delay = bool(theirs.reset_delay) or mechanism == "none"
+    mechanism = snn_cell.reset_mechanism
+    reset_delay = bool(snn_cell.reset_delay) or mechanism == "none"
     model = snntorch_neuron(kind, mechanism, reset_delay, one_to_one)
-    values = {field: getattr(theirs, NAMES[field]) for field in model.params._fields}
+    values = {field: getattr(snn_cell, NAMES[field]) for field in model.params._fields}
     weight = linear.weight
     both: list[Tensor | None] = [linear.bias, getattr(recurrent, "bias", None)]
-    biases = [b for b in both if b is not None and _matters(b)]
+    biases = [b for b in both if b is not None and _is_needed(b)]
     layer = SpikingRNN(
         replace(
             model,
@@ -79,7 +79,7 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
         hidden,
         bias=bool(biases),
         recurrent=recurrent is not None,
-        surrogate=surrogate_from_snntorch(theirs.spike_grad),
+        surrogate=surrogate_from_snntorch(snn_cell.spike_grad),
         engine=engine,
         device=weight.device,
         dtype=weight.dtype,
@@ -92,12 +92,12 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
         _fill(bias, torch.stack([b.detach() for b in biases]).sum(0).to(bias.dtype))
         bias.requires_grad_(any(b.requires_grad for b in biases))
     for field, value in values.items():
-        _constant(getattr(layer, f"raw_{field}_l0"), value, NAMES[field])
+        _fill_constant(getattr(layer, f"raw_{field}_l0"), value, NAMES[field])
     return layer
 
 
 def layers_from_snntorch(modules: Sequence[nn.Module], engine: str = "auto") -> nn.ModuleList:
-    """Linear, cell, Linear, cell, ... (a list, or an nn.Sequential) as one layer a pair.
+    """Convert Linear, cell, Linear, cell, ... (a list or nn.Sequential), one layer per pair.
 
     >>> import snntorch
     >>> net = nn.Sequential(
@@ -120,13 +120,13 @@ def layers_from_snntorch(modules: Sequence[nn.Module], engine: str = "auto") -> 
 
 
 def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
-    """The Linear and the cell that compute population `index` of a layer.
+    """Return the Linear and the cell that compute population `index` of a layer.
 
-    For the neurons of `snntorch_neuron`, with the same numbers, and for LIF, whose input gain goes
-    into the weights: each row is multiplied by 1 - alpha_mem. There snnTorch cuts the gradient at
-    the reset, and its beta does not touch the weights when it is trained. The bias is that of the
-    Linear; `recurrent.bias` is zero and frozen. A surrogate that snnTorch does not have goes
-    along as a `custom_surrogate`.
+    The neurons of `snntorch_neuron` keep their numbers. The input gain of LIF goes into the
+    weights: each row is multiplied by 1 - alpha_mem. For LIF, snnTorch cuts the gradient at the
+    reset, and training beta does not change the weights. The bias is that of the Linear;
+    `recurrent.bias` is zero and frozen. A surrogate that snnTorch lacks becomes a
+    `custom_surrogate`.
 
     Raises UnsupportedError for any other neuron.
 
@@ -141,7 +141,7 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
         ("feedback", layer.feedback),
         ("bidirectional layers", layer.bidirectional),
         ("skip connections", layer.skip),
-        ("delays", layer.late),
+        ("delays", layer.delayed),
     ]:
         if has:
             raise UnsupportedError(f"snnTorch has no {what}: its cells run one after the other")
@@ -180,17 +180,17 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
 
 
 def _cell_of(layer: SpikingRNN) -> tuple[Cell, str, bool]:
-    """The cell, reset_mechanism and reset_delay that compute a layer's neuron."""
+    """Return the cell, reset_mechanism and reset_delay that compute a layer's neuron."""
     step: Any = layer.neuron.step
     if step is LIF.step:
         return "RLeaky" if layer.recurrent else "Leaky", "subtract", True
     if isinstance(step, partial):
-        for (has_synapse, hears_itself), (function, _, _) in STEPS.items():
-            heard = layer.recurrent + hears_itself
-            kind = "RSynaptic" if has_synapse else "RLeaky" if heard else "Leaky"
+        for (has_synapse, self_connected), (function, _, _) in STEPS.items():
+            recurrent = layer.recurrent + self_connected
+            kind = "RSynaptic" if has_synapse else "RLeaky" if recurrent else "Leaky"
             for (cell, mechanism, delay), reset in RESETS.items():
                 same = (function, {"reset": reset}) == (step.func, step.keywords)
-                if same and cell == kind and heard == (cell != "Leaky"):
+                if same and cell == kind and recurrent == (cell != "Leaky"):
                     return cell, mechanism, delay
     raise UnsupportedError(
         f"snnTorch has no cell that computes {layer.neuron.name} with "
@@ -199,6 +199,7 @@ def _cell_of(layer: SpikingRNN) -> tuple[Cell, str, bool]:
 
 
 def _refuse_settings(cell: Any, kind: str) -> None:
+    """Raise UnsupportedError for settings of a cell that have no equal here."""
     refused = {
         "surrogate_disable": (cell.surrogate_disable, "there would be no gradient"),
         "inhibition": (cell.inhibition, "neurons of a layer do not silence each other here"),
@@ -226,8 +227,8 @@ def _refuse_settings(cell: Any, kind: str) -> None:
             raise UnsupportedError(f"{kind} with {setting} has no equal here: {reason}")
 
 
-def _constant(target: Tensor, value: Tensor, name: str) -> None:
-    """Give every neuron its number; one that is learned must already be one a neuron."""
+def _fill_constant(target: Tensor, value: Tensor, name: str) -> None:
+    """Fill a constant (H,); a learned value must already have one number per neuron."""
     if value.numel() != 1 and value.shape != target.shape:
         raise UnsupportedError(
             f"{name} of shape {tuple(value.shape)}: expected one number, or {len(target)}"
@@ -243,15 +244,15 @@ def _constant(target: Tensor, value: Tensor, name: str) -> None:
 
 
 def _fill(target: Tensor, source: Tensor, gain: Tensor | None = None) -> None:
-    """Copy a weight (to, from) or bias (to,), times the gain of each target; frozen stays so."""
+    """Copy a weight (to, from) or bias (to,), times the gain of each target, and requires_grad."""
     with torch.no_grad():
         rows = 1.0 if gain is None else gain.view(-1, *[1] * (source.ndim - 1))
         target.copy_(source * rows)
     target.requires_grad_(source.requires_grad)
 
 
-def _matters(bias: Tensor) -> bool:
-    """Whether it is not zero for good."""
+def _is_needed(bias: Tensor) -> bool:
+    """Whether a bias is trained or not zero."""
     return bias.requires_grad or bool(bias.any())
 
 

@@ -5,12 +5,12 @@
                     v_t = alpha_mem v_{t-1} + i_syn_t                       then the reset
     z_t = [v_t > v_th]
 
-After the code of snntorch 1.0.0 (`_neurons/leaky.py`, `rleaky.py`, `rsynaptic.py`). What differs
-from the neurons of `spikern.neurons`: a current has gain 1; decays are numbers, not time
-constants, and are clamped to 0..1 at every step; the gradient is cut at a reset that waits for
-the next update, and flows through one that comes at once.
+After the code of snntorch 1.0.0 (`_neurons/leaky.py`, `rleaky.py`, `rsynaptic.py`). It differs from
+the neurons of `spikern.neurons`: the gain of a current is 1; decays are numbers, not time
+constants, and are clamped to 0..1 at every step; the gradient is cut at a reset that waits for the
+next update, and flows through a reset at the spike.
 
-With `one_to_one` (`all_to_all=False` there) a neuron hears its own last spike, weighted by
+With `one_to_one` (`all_to_all=False` in snnTorch) a neuron receives its own last spike, weighted by
 `w_self`: that is part of the step, and the layer has no recurrent matrix.
 """
 
@@ -29,9 +29,9 @@ from spikern.neurons.model import Fire, NeuronModel
 Cell = Literal["Leaky", "RLeaky", "RSynaptic"]
 Mechanism = Literal["subtract", "zero", "none"]
 Update = Callable[[Tensor], Tensor]
-"""The new membrane before its reset, from the old one."""
+"""The membrane potential before the reset, from that of the last step."""
 Reset = Callable[[Any, Any, Update, Fire], tuple[Tensor, Tensor]]
-"""(params, state, update, fire) -> membrane and spikes."""
+"""(params, state, update, fire) -> membrane potential and spikes."""
 
 
 class LeakyParams(NamedTuple):
@@ -42,7 +42,7 @@ class LeakyParams(NamedTuple):
 
 
 class SelfLeakyParams(NamedTuple):
-    """The same with the weight of a neuron's own spike, each (H,)."""
+    """The same and the weight of a neuron's own spike, each (H,)."""
 
     alpha_mem: Tensor
     v_th: Tensor
@@ -58,7 +58,7 @@ class SynapticParams(NamedTuple):
 
 
 class SelfSynapticParams(NamedTuple):
-    """The same with the weight of a neuron's own spike, each (H,)."""
+    """The same and the weight of a neuron's own spike, each (H,)."""
 
     alpha_syn: Tensor
     alpha_mem: Tensor
@@ -81,29 +81,29 @@ class SynapticState(NamedTuple):
     z: Tensor
 
 
-def subtract_late(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
-    """v_th is taken away at the update after the spike."""
+def subtract_next(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """Subtract v_th at the update after the spike."""
     v = update(s.v) - s.z.detach() * p.v_th
     return v, fire(v - p.v_th)
 
 
-def zero_late(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
-    """Leaky's "zero": the update after the spike starts from an empty membrane."""
+def zero_next(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
+    """Leaky's "zero": the update after the spike starts from v = 0."""
     v = update((1 - s.z.detach()) * s.v)
     return v, fire(v - p.v_th)
 
 
 def zero_skipping(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
-    """RLeaky's and RSynaptic's "zero": the update after the spike is lost with its current."""
+    """RLeaky's and RSynaptic's "zero": v = 0 after that update, so its current is lost too."""
     v = update(s.v)
     v = v - s.z.detach() * v
     return v, fire(v - p.v_th)
 
 
 def subtract_now(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
-    """v_th is taken away as the spike is fired.
+    """Subtract v_th in the step of the spike.
 
-    A membrane still above threshold is not reset once more at the next update.
+    A membrane potential that is still above threshold is not reset again at the next update.
     """
     left = (s.v > p.v_th).to(s.v.dtype)
     v = update(s.v) - left * p.v_th
@@ -112,7 +112,7 @@ def subtract_now(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Te
 
 
 def zero_now(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
-    """The membrane is emptied as the spike is fired."""
+    """Set v to 0 in the step of the spike."""
     v = update(s.v)
     z = fire(v - p.v_th)
     return v - z * v, z
@@ -129,7 +129,7 @@ def _decayed(alpha: Tensor, x: Tensor) -> Tensor:
 
 
 def leaky(p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset) -> tuple[LeakyState, Tensor]:
-    """One step of Leaky or RLeaky."""
+    """Run one step of Leaky or RLeaky."""
 
     def update(v: Tensor) -> Tensor:
         return _decayed(p.alpha_mem, v) + i
@@ -141,7 +141,7 @@ def leaky(p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset) -> tuple[L
 def self_leaky(
     p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset
 ) -> tuple[LeakyState, Tensor]:
-    """One step of RLeaky with one-to-one recurrence."""
+    """Run one step of RLeaky with one-to-one recurrence."""
 
     w_self: Tensor = p.w_self
 
@@ -155,7 +155,7 @@ def self_leaky(
 def synaptic(
     p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
 ) -> tuple[SynapticState, Tensor]:
-    """One step of RSynaptic."""
+    """Run one step of RSynaptic."""
     i_syn = _decayed(p.alpha_syn, s.i_syn) + i
 
     def update(v: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ def synaptic(
 def self_synaptic(
     p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
 ) -> tuple[SynapticState, Tensor]:
-    """One step of RSynaptic with one-to-one recurrence."""
+    """Run one step of RSynaptic with one-to-one recurrence."""
     i_syn: Tensor = _decayed(p.alpha_syn, s.i_syn) + i + s.z * p.w_self
 
     def update(v: Tensor) -> Tensor:
@@ -184,30 +184,30 @@ STEPS: dict[tuple[bool, bool], tuple[Callable[..., Any], type[Any], type[Any]]] 
     (True, False): (synaptic, SynapticParams, SynapticState),
     (True, True): (self_synaptic, SelfSynapticParams, SynapticState),
 }
-"""By (has a synaptic current, hears itself): step, params, state."""
+"""Step, params and state by (has a synaptic current, is connected to itself)."""
 RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
-    ("Leaky", "subtract", True): subtract_late,
+    ("Leaky", "subtract", True): subtract_next,
     ("Leaky", "subtract", False): subtract_now,
-    ("Leaky", "zero", True): zero_late,
+    ("Leaky", "zero", True): zero_next,
     ("Leaky", "zero", False): zero_now,
     ("Leaky", "none", True): never,
-    ("RLeaky", "subtract", True): subtract_late,
+    ("RLeaky", "subtract", True): subtract_next,
     ("RLeaky", "subtract", False): subtract_now,
     ("RLeaky", "zero", True): zero_skipping,
     ("RLeaky", "zero", False): zero_now,
     ("RLeaky", "none", True): never,
-    ("RSynaptic", "subtract", True): subtract_late,
+    ("RSynaptic", "subtract", True): subtract_next,
     ("RSynaptic", "zero", True): zero_skipping,
     ("RSynaptic", "none", True): never,
 }
-"""By (cell, reset_mechanism, reset_delay); without a reset the delay means nothing."""
+"""The reset by (cell, reset_mechanism, reset_delay); without a reset the delay has no effect."""
 CONSTANTS: dict[str, Constant] = {
     "alpha_syn": real("alpha_syn", 0.8),
     "alpha_mem": real("alpha_mem", 0.95),
     "v_th": real("v_th", 1.0),
     "w_self": real("w_self", 1.0),
 }
-"""Plain numbers, as there; fixed unless the cell learns them."""
+"""Plain numbers as in snnTorch; fixed unless the cell learns them."""
 
 
 @cache
@@ -217,7 +217,7 @@ def snntorch_neuron(
     reset_delay: bool = True,
     one_to_one: bool = False,
 ) -> NeuronModel:
-    """The neuron that a cell of snnTorch with these settings computes.
+    """Return the neuron that a cell of snnTorch with these settings computes.
 
     Raises UnsupportedError for a combination that snnTorch does not compute.
 
@@ -240,9 +240,3 @@ def snntorch_neuron(
         constants={field: CONSTANTS[field] for field in params._fields},
         source="snntorch 1.0.0",
     )
-
-
-SNNTORCH_LEAKY = snntorch_neuron("Leaky")
-SNNTORCH_RLEAKY = snntorch_neuron("RLeaky")
-SNNTORCH_RSYNAPTIC = snntorch_neuron("RSynaptic")
-"""The three with snnTorch's default reset: subtract, at the update after the spike."""

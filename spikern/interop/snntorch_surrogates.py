@@ -1,8 +1,8 @@
-"""snnTorch's surrogates, recognised by the function that made them, and ours as theirs.
+"""Conversion of snnTorch's surrogates, recognised by the function that made them, and back.
 
-snntorch.surrogate hands out closures: `fast_sigmoid(slope=25)` is a function `inner` that holds
-`slope`. Its module and qualified name say which surrogate it is; what it closes over are the
-settings. Nothing is guessed from values.
+snntorch.surrogate returns closures: `fast_sigmoid(slope=25)` is a function `inner` that holds
+`slope`. Its module and qualified name identify the surrogate, its closure holds the settings.
+Nothing is guessed from values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KNOWN: dict[str, tuple[str, str | None]] = {
     "sigmoid": ("sigmoid", "slope"),
     "straight_through_estimator": ("straight_through", None),
 }
-"""Their name: our name, and the setting that both have."""
+"""The equal here of a surrogate of snnTorch, and the setting that both have."""
 REFUSED: dict[str, str] = {
     "triangular": "its derivative is +threshold below the threshold and -threshold above it",
     "heaviside": "its derivative is the spike itself, zero below the threshold",
@@ -34,13 +34,13 @@ REFUSED: dict[str, str] = {
     "SFS": "its derivative is cut off on one side",
     "custom_surrogate": "what it computes is in a function of yours",
 }
-"""Their name: why there is no entry of SURROGATES for it."""
+"""Why a surrogate of snnTorch has no equal in SURROGATES."""
 
 
 def surrogate_from_snntorch(spike_grad: Callable[..., Any]) -> Surrogate:
-    """The entry of SURROGATES with the derivative of a snntorch.surrogate function.
+    """Return the entry of SURROGATES with the derivative of a snntorch.surrogate function.
 
-    Raises UnsupportedError, naming it, for one that has no equal here.
+    Raises UnsupportedError for a function that has no equal here.
 
     >>> from snntorch import surrogate
     >>> surrogate_from_snntorch(surrogate.atan(alpha=2.0))
@@ -69,9 +69,9 @@ def surrogate_from_snntorch(spike_grad: Callable[..., Any]) -> Surrogate:
 
 
 def surrogate_to_snntorch(surrogate: Surrogate) -> Callable[..., Any]:
-    """The snntorch.surrogate function with the derivative of one of ours.
+    """Return the snntorch.surrogate function with the derivative of a surrogate.
 
-    Its namesake where there is one, else `custom_surrogate` with our derivative inside.
+    It is the namesake if snnTorch has one, else a `custom_surrogate` with the derivative.
     """
     theirs = require("snntorch.surrogate", "snntorch")
     for name, (ours, setting) in KNOWN.items():
@@ -82,4 +82,5 @@ def surrogate_to_snntorch(surrogate: Surrogate) -> Callable[..., Any]:
 
 
 def _gradient(surrogate: Surrogate, u: Tensor, grad: Tensor, z: Tensor) -> Tensor:
+    """Return the gradient that passes a surrogate, as `custom_surrogate` calls it."""
     return grad * surrogate.derivative(u)

@@ -1,4 +1,4 @@
-"""Recurrent spiking layers, standard baselines, and whole networks of them."""
+"""Spiking layers, standard baselines, networks of them, and their recording and streaming."""
 
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.delays import Axons, Delay, LearnedDelay, narrow

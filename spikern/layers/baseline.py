@@ -1,4 +1,4 @@
-"""The standard recurrent networks of torch behind the contract of the spiking layers."""
+"""The standard recurrent networks of torch, called as the spiking layers are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern._utils.choices import check_choice
-from spikern.layers.checks import check_input, check_lengths
+from spikern.layers.arguments import check_input, check_lengths
 
 BASELINES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
     "RNN": nn.RNN,
@@ -19,8 +19,8 @@ BASELINES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
 class Baseline(nn.Module):
     """torch.nn.RNN, GRU or LSTM: `out, state = layer(x, state, lengths)`, x (T, B, F).
 
-    The LSTM's forget gate starts open, its bias at 1 (Jozefowicz et al. 2015): without that it
-    is a weaker opponent on long sequences. All else is torch's own.
+    The bias of the LSTM's forget gate starts at 1 (Jozefowicz et al. 2015): a gate that starts
+    open makes the LSTM a stronger baseline on long sequences. All else is torch's own.
 
     >>> out, _ = Baseline("GRU", 3, 8)(torch.randn(20, 4, 3))
     >>> out.shape
@@ -47,12 +47,12 @@ class Baseline(nn.Module):
         state: Tensor | tuple[Tensor, Tensor] | None = None,
         lengths: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-        """The last layer's output (T, B, H), zero past a sample's length, and the final state."""
+        """Return the last layer's output (T, B, H), zero past each length, and the final state."""
         check_input(x, self.input_size, next(self.parameters()).dtype)
         if lengths is not None:
             check_lengths(lengths, x.shape[0], x.shape[1])
-        # Packed sequences are spared where none is short: their backward pass takes torch's RNN
-        # and GRU a time that grows with the square of the steps.
+        # Sequences are packed only if one is short: the backward pass of torch's RNN and GRU on
+        # packed sequences takes time that grows with the square of the steps.
         if lengths is None or bool((lengths == x.shape[0]).all()):
             out, after = self.rnn(x, state)
             return out, after

@@ -1,14 +1,11 @@
-"""Axons of different length: every channel arrives a number of whole steps late.
+"""Axons of different length: every channel arrives a number of whole steps later.
 
-Delay lines: what is still under way when a sequence ends is part of the state.
+    i_t = w_in x_{t-d} + w_rec z_{t-d'} + bias,    each axon with its own delay d >= 0, d' >= 1
 
-A population whose axons take several steps, run on any engine as one whose axons take none.
-
-    i_t = w_in x_{t-d} + w_rec z_{t-d'} + bias,    each axon with a delay d >= 0, d' >= 1 of its own
-
-What comes from below is delayed before the engine sees it. What comes from the population itself
-is known as many steps ahead as its shortest axon is long: so many steps are run at a time, and
-the recurrence is an input like the other. So every engine means the same by it.
+`Delay` and `LearnedDelay` delay a sequence; what is still under way when it ends is their buffer,
+which is part of a layer's state. `run_delayed` runs a population with delayed axons on any engine:
+its input is delayed before the engine gets it. Its own spikes are known as many steps ahead as its
+shortest axon is long, so it runs that many steps at a time, with the recurrence as an input.
 """
 
 from __future__ import annotations
@@ -21,78 +18,85 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikern._utils.errors import InputError
+from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Outcome, Population
-from spikern.events.trains import Events
-from spikern.layers import layout
-from spikern.layers.checks import check_input, check_lengths
-from spikern.layers.layout import Given
+from spikern.engines.population import Population, RunResult, dense
+from spikern.events.trains import valid_steps
+from spikern.layers.arguments import (
+    LayerInput,
+    check_input,
+    check_lengths,
+    is_single,
+    to_layout_of,
+    to_time_first,
+)
 from spikern.neurons.model import State
 
 
 class Axons(nn.Module, ABC):
-    """What fixed and learned delays have in common: `out, line = delay(x, line, lengths)`.
+    """Base of fixed and learned delays: `out, buffer = delay(x, buffer, lengths)`.
 
-    steps    (F,) how late each channel arrives, in whole steps
-    longest  the length of the line
-    nearest  no channel arrives sooner
+    steps     (F,) the delay of each channel in whole steps
+    longest   the steps that the buffer holds
+    earliest  the smallest delay after which anything arrives
     """
 
     steps: Tensor
     longest: int
-    nearest: int
+    earliest: int
 
     def __init__(self, batch_first: bool) -> None:
         super().__init__()
         self.batch_first = batch_first
 
     @abstractmethod
-    def arriving(self, whole: Tensor, before: int, count: int) -> Tensor:
-        """What arrives at the steps before .. before + count of whole (., B, F): (count, B, F).
+    def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
+        """Return what arrives at the steps begin .. begin + count of history (., B, F).
 
-        `before` is at least `longest`; no step later than count - nearest of them is read.
+        The result is (count, B, F). `begin` is at least `longest`; steps of the history from
+        begin + count - earliest on are not read.
         """
 
     def forward(
-        self, x: Given, line: Tensor | None = None, lengths: Tensor | None = None
+        self, x: LayerInput, buffer: Tensor | None = None, lengths: Tensor | None = None
     ) -> tuple[Any, Tensor]:
-        """What arrives, in the layout of x, and what is under way after each sample's last step."""
-        batched, until = layout.time_first(x, lengths, self.batch_first)
-        if isinstance(batched, Events):
-            batched = batched.to_dense()
+        """Return what arrives, in the layout of x, and the buffer after each sample's last step."""
+        batched, lengths = to_time_first(x, lengths, self.batch_first)
+        batched = dense(batched)
         steps, channels = len(batched), len(self.steps)
         check_input(batched, channels, batched.dtype)
         batch = batched.shape[1]
-        if until is not None:
-            check_lengths(until, steps, batch)
-        single = layout.is_single(x)
+        if lengths is not None:
+            check_lengths(lengths, steps, batch)
+        single = is_single(x)
         shape = (self.longest, channels) if single else (self.longest, batch, channels)
-        if line is None:
-            line = batched.new_zeros(shape)
-        if tuple(line.shape) != shape:
-            raise InputError(f"expected a line of shape {shape}, got {tuple(line.shape)}")
-        line = line.unsqueeze(1) if single else line
-        out = self.arriving(torch.cat([line, batched]), self.longest, steps)
-        if until is not None:
-            running = torch.arange(steps, device=out.device).unsqueeze(1) < until
-            out = torch.where(running.unsqueeze(2), out, torch.zeros_like(out))
-        rest = under_way(line, batched, until)
-        return layout.as_given(out, x, self.batch_first), rest.squeeze(1) if single else rest
+        if buffer is None:
+            buffer = batched.new_zeros(shape)
+        if tuple(buffer.shape) != shape:
+            raise InputError(f"expected a buffer of shape {shape}, got {tuple(buffer.shape)}")
+        buffer = buffer.unsqueeze(1) if single else buffer
+        out = self.arrivals(torch.cat([buffer, batched]), self.longest, steps)
+        if lengths is not None:
+            valid = valid_steps(lengths, steps).unsqueeze(2)
+            out = torch.where(valid, out, torch.zeros_like(out))
+        after = next_buffer(buffer, batched, lengths)
+        return to_layout_of(x, out, self.batch_first), after.squeeze(1) if single else after
 
 
 class Delay(Axons):
     """Delay channel f by `steps[f]` whole steps: out_t[f] = x_{t - steps[f]}[f].
 
-    `out, line = delay(x, line, lengths)` for x in any layout of a SpikingRNN. `line` (D, B, F),
-    or (D, F) for x (T, F), holds the last D = max(steps) inputs, what is still under way: handed
-    over, a sequence cut in two gives what the whole gives. `line=None` is silence. What arrives
-    past a sample's length is lost. `steps` (F,) are fixed: a buffer, part of state_dict.
+    `out, buffer = delay(x, buffer, lengths)` for x in any layout of a SpikingRNN. `buffer`
+    (D, B, F), or (D, F) for x (T, F), holds the last D = max(steps) inputs. With the buffer handed
+    over, a sequence cut in two gives what the whole sequence gives. `buffer=None` is silence.
+    What would arrive after a sample's last step is dropped. `steps` (F,) are fixed: a buffer of
+    the module, part of its state_dict.
 
-    Raises InputError on steps that are not whole numbers from 0 up, on a wrong shape, NaN or line.
+    Raises InputError on steps that are not whole numbers from 0 up, and on NaN or a wrong shape
+    of x or buffer.
 
     >>> delay = Delay(torch.tensor([0, 2]))
-    >>> out, line = delay(torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
+    >>> out, buffer = delay(torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
     >>> out.T.tolist()
     [[1.0, 2.0, 3.0], [0.0, 0.0, 1.0]]
     """
@@ -102,50 +106,51 @@ class Delay(Axons):
         whole = steps.ndim == 1 and len(steps) > 0 and not steps.is_floating_point()
         if not whole or (not steps.is_meta and int(steps.min()) < 0):
             raise InputError(
-                f"expected steps as whole numbers from 0 up, one a channel, got {steps.dtype} "
+                f"expected steps as whole numbers from 0 up, one per channel, got {steps.dtype} "
                 f"of shape {tuple(steps.shape)}"
             )
         self.register_buffer("steps", steps.to(torch.int64))
 
     @property
     def longest(self) -> int:  # type: ignore[override]
-        """The latest arrival, in steps."""
+        """The largest delay in steps."""
         return int(self.steps.max())
 
     @property
-    def nearest(self) -> int:  # type: ignore[override]
-        """The first arrival, in steps."""
+    def earliest(self) -> int:  # type: ignore[override]
+        """The smallest delay in steps."""
         return int(self.steps.min())
 
-    def arriving(self, whole: Tensor, before: int, count: int) -> Tensor:
-        """The values themselves, looked up."""
-        at = before + torch.arange(count, device=whole.device).unsqueeze(1) - self.steps
-        return whole.gather(0, at.unsqueeze(1).expand(count, *whole.shape[1:]))
+    def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
+        """Return the delayed values, looked up in the history."""
+        at = begin + torch.arange(count, device=history.device).unsqueeze(1) - self.steps
+        return history.gather(0, at.unsqueeze(1).expand(count, *history.shape[1:]))
 
     def extra_repr(self) -> str:
-        """How many channels, and how late they arrive."""
-        return f"{len(self.steps)}, steps={self.nearest}..{self.longest}"
+        """The number of channels and the range of their delays."""
+        return f"{len(self.steps)}, steps={self.earliest}..{self.longest}"
 
 
 class LearnedDelay(Axons):
-    """Delays that are learned, one a channel, with their gradient.
+    """Learn one delay per channel by gradient descent.
 
         out_t[f] = sum_d k_d(p_f) x_{t-d}[f],    p = shortest + (longest - shortest) sigmoid(raw)
         k_d(p) = relu(1 - |d - p| / (1 + sigma)) over d = shortest .. longest, scaled to sum 1
 
-    While training, a spike arrives spread over the steps about the position p of its channel:
-    that has a gradient, a shift by whole steps has none. With sigma 0 it is the interpolation
-    between two steps. `sigma` starts as `width`, half the range if none is given, and is a buffer
-    that `narrow` shrinks. After eval() every channel arrives `steps` late, p rounded, so that
-    spikes stay spikes; `fixed()` is that as a Delay. x, line and lengths are as for Delay; the
-    line has always `longest` steps.
+    In training, a spike arrives spread over the steps around the position p of its channel: the
+    spread has a gradient, a shift by whole steps has none. With sigma 0 it is the interpolation
+    between two steps. `sigma` starts as `width`, by default half the range, and is a buffer of
+    the module that `narrow` shrinks. After eval() every channel arrives `steps` later, p rounded,
+    so that spikes remain spikes; `fixed()` returns that as a Delay. x, buffer and lengths are as
+    for Delay; the buffer always has `longest` steps.
 
     Positions in a kernel over time, learned by a spread that shrinks: Hammouamri, Khalfaoui-Hassani
     and Masquelier, arXiv 2306.17670. The triangle of half-width 1 + sigma: Quéant, Rançon,
-    Cottereau and Masquelier, DelRec, arXiv 2509.24852. Here one delay a channel (axonal), kept in
-    its range by a sigmoid rather than cut off, and the triangle is scaled to sum 1.
+    Cottereau and Masquelier, DelRec, arXiv 2509.24852. Here each channel (axon) has one delay, a
+    sigmoid rather than clipping keeps it in its range, and the triangle is scaled to sum 1.
 
-    Raises InputError on a range that is none, a negative width, a wrong shape, NaN or line.
+    Raises InputError on an empty range or a negative width, and on NaN or a wrong shape of x or
+    buffer.
 
     >>> delay = LearnedDelay(1, longest=3, width=0.0)
     >>> with torch.no_grad():
@@ -186,149 +191,184 @@ class LearnedDelay(Axons):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw positions evenly over the range, but for its outer hundredths."""
+        """Draw positions uniformly over the range without its outer hundredths."""
         with torch.no_grad():
             self.raw.copy_(torch.rand_like(self.raw).logit(0.01))
 
     @property
     def position(self) -> Tensor:
-        """How late each channel arrives (F,), with its gradient."""
+        """The delay of each channel (F,), a real number of steps with a gradient."""
         return self.shortest + (self.longest - self.shortest) * self.raw.sigmoid()
 
     @property
     def steps(self) -> Tensor:  # type: ignore[override]
-        """The positions in whole steps."""
+        """The positions rounded to whole steps."""
         return self.position.detach().round().to(torch.int64)
 
     @property
-    def nearest(self) -> int:  # type: ignore[override]
-        """The first step at which anything arrives, in this mode."""
+    def earliest(self) -> int:  # type: ignore[override]
+        """The smallest delay after which anything arrives, in training or after eval()."""
         if not self.training:
             return int(self.steps.min())
         return self.shortest + int(self.kernel().detach().any(1).nonzero()[0])
 
     def kernel(self) -> Tensor:
-        """The share of a value that arrives after each delay: (longest - shortest + 1, F)."""
+        """Return the share of a value that each delay passes: (longest - shortest + 1, F)."""
         delays = torch.arange(self.shortest, self.longest + 1, device=self.raw.device)
-        away = (delays.unsqueeze(1) - self.position).abs()
-        share = (1 - away / (1 + self.sigma)).relu()
+        distance = (delays.unsqueeze(1) - self.position).abs()
+        share = (1 - distance / (1 + self.sigma)).relu()
         return share / share.sum(0)
 
-    def arriving(self, whole: Tensor, before: int, count: int) -> Tensor:
-        """The spread values while training, else the values themselves."""
+    def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
+        """Return the spread values in training, else the values delayed by whole steps."""
         if not self.training:
-            return self.fixed().arriving(whole, before, count)
-        out = whole.new_zeros(count, *whole.shape[1:])
+            return self.fixed().arrivals(history, begin, count)
+        out = history.new_zeros(count, *history.shape[1:])
         for d, share in enumerate(self.kernel(), self.shortest):
             if bool(share.detach().any()):
-                out = out + share * whole[before - d : before - d + count]
+                out = out + share * history[begin - d : begin - d + count]
         return out
 
     def fixed(self) -> Delay:
-        """The delays as they are now, in whole steps, no longer learned."""
+        """Return the present delays in whole steps as a Delay, which does not learn."""
         return Delay(self.steps, self.batch_first)
 
     def extra_repr(self) -> str:
-        """How many channels, their range, and how far they are spread."""
+        """The number of channels, the range of their delays, and the spread."""
         return f"{len(self.raw)}, {self.shortest}..{self.longest}, sigma={float(self.sigma):g}"
 
 
 def narrow(module: nn.Module, progress: float) -> None:
-    """Set sigma of every learned delay in a module: width (1 - 2 progress), and 0 from half on.
+    """Set sigma of every learned delay in a module to width * max(0, 1 - 2 progress).
 
-    `progress` is the share of the training that is done. From half on, delays are learned by
-    interpolation between two steps.
+    `progress` is the share of the training that is done. In the second half of the training,
+    delays are learned by interpolation between two steps.
 
     >>> delay = LearnedDelay(1, longest=8)
     >>> narrow(delay, 0.25)
     >>> delay.sigma
     tensor(2.)
     """
-    for each in module.modules():
-        if isinstance(each, LearnedDelay):
-            each.sigma.fill_(each.width * max(0.0, 1 - 2 * progress))
+    for child in module.modules():
+        if isinstance(child, LearnedDelay):
+            child.sigma.fill_(child.width * max(0.0, 1 - 2 * progress))
+
+
+def check_delays(
+    delay: int,
+    recurrent_delay: int,
+    learned: bool,
+    recurrent: bool,
+    feedback: bool,
+    bidirectional: bool,
+) -> None:
+    """Raise InputError on wrong delays of a SpikingRNN, UnsupportedError where it has none."""
+    for name, steps, least in [("delay", delay, 0), ("recurrent_delay", recurrent_delay, 1)]:
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
+            raise InputError(
+                f"{name} must be the longest delay in whole steps, {least} or more, got {steps}"
+            )
+    if recurrent_delay > 1 and not recurrent:
+        raise InputError("recurrent_delay needs a recurrence; give recurrent=True")
+    delayed = delay > 0 or recurrent_delay > 1
+    if learned and not delayed:
+        raise InputError("there is no delay to learn; give delay= or recurrent_delay=")
+    if delayed and feedback:
+        raise UnsupportedError(
+            "delays are not built with feedback, where every connection takes one step"
+        )
+    if delayed and bidirectional:
+        raise UnsupportedError(
+            "delays are not built with bidirectional, where half of a layer runs backward in time"
+        )
 
 
 @cache
-def with_line(kind: Any) -> Any:
-    """A neuron's state with one field more: `line` (D, B, A), the last D values of A axons.
+def delayed_state(kind: Any) -> Any:
+    """Return the type of a neuron's state with one field more: the buffer, named `line`.
+
+    `line` (D, B, A) holds the last D values of A axons.
 
     >>> from spikern.neurons import LIF
-    >>> with_line(LIF.state)._fields
+    >>> delayed_state(LIF.state)._fields
     ('v', 'z', 'line')
     """
     plain = namedtuple(f"Delayed{kind.__name__}", (*kind._fields, "line"))  # type: ignore[misc]
-    restored = {"__reduce__": lambda self: (_restored, (kind, tuple(self)))}
-    return type(plain.__name__, (plain,), {"__slots__": ()} | restored)
+    pickled = {"__reduce__": lambda self: (_unpickle_state, (kind, tuple(self)))}
+    return type(plain.__name__, (plain,), {"__slots__": ()} | pickled)
 
 
-def _restored(kind: Any, fields: tuple[Tensor, ...]) -> State:
-    """A state as it was pickled."""
-    return with_line(kind)(*fields)
+def _unpickle_state(kind: Any, fields: tuple[Tensor, ...]) -> State:
+    """Return the state that was pickled; its type is made at run time, so pickle cannot find it."""
+    return delayed_state(kind)(*fields)
 
 
-def under_way(line: Tensor, x: Tensor, lengths: Tensor | None) -> Tensor:
-    """The last values of x (T, B, F) up to each sample's end, as many as in line (D, B, F) before.
+def next_buffer(buffer: Tensor, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return the last D values of buffer (D, B, F) and x (T, B, F) up to each sample's end.
 
-    >>> line, x = torch.zeros(2, 1, 1), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
-    >>> under_way(line, x, torch.tensor([1])).flatten()
+    >>> buffer, x = torch.zeros(2, 1, 1), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    >>> next_buffer(buffer, x, torch.tensor([1])).flatten()
     tensor([0., 1.])
     """
-    whole = torch.cat([line, x])
+    history = torch.cat([buffer, x])
     if lengths is None:
-        return whole[len(x) :]
-    at = torch.arange(len(line), device=x.device).unsqueeze(1) + lengths
-    return whole.gather(0, at.unsqueeze(2).expand_as(line))
+        return history[len(x) :]
+    at = torch.arange(len(buffer), device=x.device).unsqueeze(1) + lengths
+    return history.gather(0, at.unsqueeze(2).expand_as(buffer))
 
 
-def run_late(
+def run_delayed(
     engine: str,
     population: Population,
     state: State,
     x: Tensor,
     lengths: Tensor | None,
-    line: Tensor,
-    below: Axons | None,
-    own: Axons | None,
-) -> Outcome:
-    """Run a population on x (T, B, F) that arrives by `below` and hears itself by `own`.
+    buffer: Tensor,
+    input_axons: Axons | None,
+    recurrent_axons: Axons | None,
+) -> RunResult:
+    """Run a population on x (T, B, F) with delays of its input, of its recurrence, or of both.
 
-    line (D, B, A) holds the last D values of x where `below` is one, then of its own spikes where
-    `own` is one; that after each sample's last step is the outcome's.
+    buffer (D, B, A) holds the last D values of x if there are input axons, then those of the
+    population's spikes if there are recurrent axons. The result's `delay_buffer` is that after
+    each sample's last step.
     """
-    outside, inside = line.tensor_split([x.shape[2] if below is not None else 0], 2)
-    sent = [x] if below is not None else []
-    if below is not None:
-        x = below.arriving(torch.cat([outside, x]), len(line), len(x))
-    if own is None:
-        made = run_stack(engine, [population], [state], x, lengths)
+    width = x.shape[2] if input_axons is not None else 0
+    input_buffer, recurrent_buffer = buffer.tensor_split([width], 2)
+    sent = [x] if input_axons is not None else []
+    if input_axons is not None:
+        x = input_axons.arrivals(torch.cat([input_buffer, x]), len(buffer), len(x))
+    if recurrent_axons is None:
+        result = run_stack(engine, [population], [state], x, lengths)
     else:
-        made = _by_steps(engine, population, state, x, lengths, inside, own)
-        sent.append(made.out)
-    return made._replace(line=under_way(line, torch.cat(sent, 2), lengths))
+        result = _run_in_blocks(
+            engine, population, state, x, lengths, recurrent_buffer, recurrent_axons
+        )
+        sent.append(result.out)
+    return result._replace(delay_buffer=next_buffer(buffer, torch.cat(sent, 2), lengths))
 
 
-def _by_steps(
+def _run_in_blocks(
     engine: str,
     population: Population,
     state: State,
     x: Tensor,
     lengths: Tensor | None,
-    line: Tensor,
-    own: Axons,
-) -> Outcome:
-    """As many steps at a time as the shortest axon is long."""
+    buffer: Tensor,
+    axons: Axons,
+) -> RunResult:
+    """Run a population with delayed recurrence, as many steps at a time as its shortest delay."""
     outs: list[Tensor] = []
     spikes: list[Tensor] = []
-    ahead = own.nearest
-    for begin in range(0, len(x), ahead):
-        part = x[begin : begin + ahead]
-        late = own.arriving(line, len(line), len(part))
+    block = axons.earliest
+    for begin in range(0, len(x), block):
+        part = x[begin : begin + block]
+        recurrent = axons.arrivals(buffer, len(buffer), len(part))
         left = None if lengths is None else (lengths - begin).clamp(0, len(part))
-        given = torch.cat([part, late], 2)
-        made = run_stack(engine, [population], [state], given, left)
-        (state,) = made.states
-        outs.append(made.out)
-        spikes.append(made.spikes[0])
-        line = torch.cat([line, made.out])[len(part) :]
-    return Outcome(torch.cat(outs), [state], [torch.stack(spikes).sum(0)])
+        both = torch.cat([part, recurrent], 2)
+        result = run_stack(engine, [population], [state], both, left)
+        (state,) = result.states
+        outs.append(result.out)
+        spikes.append(result.spikes[0])
+        buffer = torch.cat([buffer, result.out])[len(part) :]
+    return RunResult(torch.cat(outs), [state], [torch.stack(spikes).sum(0)])

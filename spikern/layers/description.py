@@ -57,30 +57,26 @@ def rebuild(
     """
     known = NEURONS | {model.name: model for model in neurons}
     with torch.random.fork_rng(devices=[]):  # a fresh layer draws its weights
-        body = _body(description["body"], state_dict, known)
-        readout = _readout(description["readout"], state_dict, known)
+        body = _body(description["body"], known)
+        readout = _readout(description["readout"], known)
     network = Network(body, readout, description["answer"])
     network.load_state_dict(dict(state_dict))
     return network
 
 
-def _body(
-    found: Mapping[str, Any], state_dict: Mapping[str, Tensor], known: Mapping[str, NeuronModel]
-) -> SpikingRNN | Baseline:
+def _body(found: Mapping[str, Any], known: Mapping[str, NeuronModel]) -> SpikingRNN | Baseline:
     if "model" in found:
         return Baseline(**{"kind" if k == "model" else k: value for k, value in found.items()})
-    return SpikingRNN(**_arguments(found, "body", state_dict, known))
+    return SpikingRNN(**_arguments(found, known))
 
 
 def _readout(
-    found: Mapping[str, Any] | list[int],
-    state_dict: Mapping[str, Tensor],
-    known: Mapping[str, NeuronModel],
+    found: Mapping[str, Any] | list[int], known: Mapping[str, NeuronModel]
 ) -> Readout | nn.Linear:
     if isinstance(found, list):
         in_features, out_features = found
         return nn.Linear(in_features, out_features)
-    arguments = _arguments(found, "readout", state_dict, known)
+    arguments = _arguments(found, known)
     return Readout(output_size=arguments.pop("hidden_size"), **arguments)
 
 
@@ -93,19 +89,14 @@ def _described(stack: SpikingRNN) -> dict[str, Any]:
     return {
         "neuron": stack.neuron.name,
         **{name: getattr(stack, name) for name in STACK},
-        "recurrent": stack.connectivity,
-        "feedback": stack.feedback_connectivity,
+        "recurrent": _connectivity(stack, stack.connectivity, "hh"),
+        "feedback": _connectivity(stack, stack.feedback_connectivity, "fb"),
         "surrogate": [stack.surrogate.name, *stack.surrogate.settings],
         "engine": stack.engine_asked,
     }
 
 
-def _arguments(
-    found: Mapping[str, Any],
-    part: str,
-    state_dict: Mapping[str, Tensor],
-    known: Mapping[str, NeuronModel],
-) -> dict[str, Any]:
+def _arguments(found: Mapping[str, Any], known: Mapping[str, NeuronModel]) -> dict[str, Any]:
     """The arguments of a SpikingRNN."""
     name, (surrogate, *settings) = found["neuron"], found["surrogate"]
     if name not in known:
@@ -115,24 +106,20 @@ def _arguments(
         "neuron": known[name],
         "surrogate": SURROGATES[surrogate](*settings),
         "engine": found["engine"],
-        "recurrent": _pattern(found["recurrent"], f"{part}.links_hh_l0", state_dict),
-        "feedback": _pattern(found["feedback"], f"{part}.links_fb_l0", state_dict),
+        "recurrent": _pattern(found["recurrent"], found["hidden_size"]),
+        "feedback": _pattern(found["feedback"], found["hidden_size"]),
     }
 
 
-def _pattern(
-    title: str, buffer: str, state_dict: Mapping[str, Tensor]
-) -> bool | str | float | Tensor:
-    """A connectivity with as many synapses as the buffer lists; which these are, it says itself."""
-    if title in ("True", "False", "diagonal"):
-        return title if title == "diagonal" else title == "True"
-    if buffer not in state_dict:
-        return True
-    number, hidden = len(state_dict[buffer]), _hidden(buffer, state_dict)
-    if number == hidden**2:
-        return torch.ones(hidden, hidden)
-    return number / hidden**2
+def _connectivity(stack: SpikingRNN, title: str, kind: str) -> bool | str | int:
+    """Whether all or no neurons are connected, or "diagonal", or the number of synapses."""
+    if title in ("True", "False"):
+        return title == "True"
+    return title if title == "diagonal" else len(getattr(stack, f"links_{kind}_l0"))
 
 
-def _hidden(buffer: str, state_dict: Mapping[str, Tensor]) -> int:
-    return len(state_dict[buffer.replace("links", "weight")])
+def _pattern(found: bool | str | int, hidden: int) -> bool | str | float | Tensor:
+    """The argument of a layer that has this connectivity; the state_dict lists the synapses."""
+    if isinstance(found, bool | str):
+        return found
+    return torch.ones(hidden, hidden) if found == hidden**2 else found / hidden**2

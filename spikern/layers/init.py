@@ -1,9 +1,8 @@
-"""Initial weights that make a fresh network fire at a few per cent, neither silent nor saturated.
+"""Initial weights with which a fresh network fires at a few per cent, neither silent nor saturated.
 
-Two steps. `drive` is the theory: weights scaled so that white input of known power leaves each
-neuron's standard deviation at a set fraction of its distance to threshold, whatever its
-equation. `calibrate` is the measurement: real data is seldom white, so one batch sets one gain
-a layer.
+Weights are scaled so that white input of known power moves each neuron by a standard deviation
+that is a set fraction of its distance to threshold, whatever its equation. Real data is seldom
+white; `spikern.calibrate` then measures one batch and sets one gain per layer.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from spikern.neurons.model import NeuronModel, Params, check_step, zero_state
 
 IMPULSE_STEPS = 256
 IMPULSES = (1.0, 1 / 8, 1 / 64)
-"""Currents to try: a neuron that is not linear may run away from a large one."""
+"""Currents to try in this order: a large one may drive a nonlinear neuron out of bounds."""
 LASTING = 1.8
-"""A response whose power grows by this factor in the second half of those steps never dies away."""
+"""A response whose power grows by this factor in the second half of the steps never decays."""
 MEMORY = 50
-"""Steps that such a response is counted for: then spikes, at a few per cent, have ended it."""
+"""Steps of a response that never decays: after these, spikes at a few per cent have ended it."""
 BOUND = 1e3
-"""A response whose power grows by more than this in those steps is that of an unstable neuron."""
+"""A response whose power grows by more than this factor is that of an unstable neuron."""
 TINY = 1e-6
 
 
 class Response(NamedTuple):
-    """How far a current moves each neuron, and how far it has to go; each (H,).
+    """How far a current moves each neuron, and its distance to threshold at rest; each (H,).
 
     With u_t the distance to threshold after a unit current in one step, spiking switched off:
 
         gain      sqrt(sum_t (u_t - u_rest)^2): white input of deviation s moves u by s * gain;
-                  over MEMORY steps for a neuron without leak, whose response never dies away
+                  over MEMORY steps for a neuron without leak, whose response never decays
         constant  |sum_t (u_t - u_rest)|: a constant input i moves u by i * constant
         distance  -u_rest
     """
@@ -45,28 +44,28 @@ class Response(NamedTuple):
 
 
 def impulse_response(model: NeuronModel, params: Params) -> Response:
-    """Measure the response; a neuron that never fires has its output for u, and distance 1.
+    """Measure the response; for a neuron that never fires, u is its output and the distance 1.
 
-    Raises InputError if the step has not the form of one, and if the response grows without
-    bound, as that of an oscillator with too long a step.
+    Raises InputError if the step breaks the contract of a step function, and if the response
+    grows without bound, as that of an oscillator with too long a time step.
     """
     check_step(model, params)
-    recorded: list[Tensor] = []
+    distances: list[Tensor] = []
 
-    def watch(u: Tensor) -> Tensor:
-        recorded.append(u)
+    def never_fire(u: Tensor) -> Tensor:
+        distances.append(u)
         return torch.zeros_like(u)
 
     def trace(impulse: float) -> Tensor:
-        recorded.clear()
+        distances.clear()
         like = params[0].detach()
         state = zero_state(model, (1, len(like)), like)
         for t in range(IMPULSE_STEPS):
             current = torch.full_like(like, impulse if t == 0 else 0.0).unsqueeze(0)
-            state, out = model.step(params, state, current, watch)
+            state, out = model.step(params, state, current, never_fire)
             if not model.spikes:
-                recorded.append(out)
-        return torch.stack(recorded)[:, 0]
+                distances.append(out)
+        return torch.stack(distances)[:, 0]
 
     with torch.no_grad():
         rest = trace(0.0)
@@ -94,8 +93,8 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
     return Response(gain, moved.sum(0).abs(), distance)
 
 
-def drive(weight: Tensor, response: Response, power: float, fraction: float) -> None:
-    """Fill weight (H, F) in place: Normal with std = fraction * distance / (gain sqrt(F power)).
+def draw_weight(weight: Tensor, response: Response, power: float, fraction: float) -> None:
+    """Draw weight (H, F) in place: Normal with std = fraction * distance / (gain sqrt(F power)).
 
     `power` is the mean square of one input: 1 for standardised values, the rate for events.
     """
@@ -105,10 +104,10 @@ def drive(weight: Tensor, response: Response, power: float, fraction: float) -> 
         weight.normal_().mul_(std.unsqueeze(1).to(weight.dtype))
 
 
-def excite(bias: Tensor, response: Response, fraction: float) -> None:
-    """Fill bias (H,) in place: Normal with std = fraction * distance / max(gain, constant).
+def draw_bias(bias: Tensor, response: Response, fraction: float) -> None:
+    """Draw bias (H,) in place: Normal with std = fraction * distance / max(gain, constant).
 
-    Neurons of different excitability answer to different levels of the same input.
+    Neurons of different excitability respond to different levels of the same input.
     """
     reach = torch.maximum(response.gain, response.constant).clamp(min=TINY)
     with torch.no_grad():

@@ -1,8 +1,9 @@
-"""A whole network: recurrent body, readout, and how the readout becomes one answer."""
+"""Whole networks: a recurrent body, a readout, and how the readout becomes the answer."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -11,28 +12,40 @@ from torch import Tensor, nn
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Input
-from spikern.events.trains import Events
+from spikern.engines.population import Input, dense
+from spikern.events.trains import valid_steps
 from spikern.layers.baseline import BASELINES, Baseline
-from spikern.layers.checks import check_state
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
 
 Answer = Literal["every_step", "mean", "last"]
+Form = Callable[[Tensor, Tensor | None], Tensor]
+"""(steps (T, B, C), lengths (B,)) -> the answer."""
 TOLERANCE = 0.05
+"""Largest deviation from a parameter budget, as a share of it."""
 SETTINGS = (
-    *("dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional", "skip"),
-    *("delay", "recurrent_delay", "learn_delays"),
+    "dt",
+    "surrogate",
+    "engine",
+    "recurrent",
+    "feedback",
+    "dropout",
+    "bidirectional",
+    "skip",
+    "delay",
+    "recurrent_delay",
+    "learn_delays",
 )
-"""What `build` passes on to a spiking body."""
+"""The settings that `build` passes to a spiking body."""
 MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
 
 
 class Activity(NamedTuple):
-    """What one forward pass did.
+    """The logits of one forward pass, and the spikes of its hidden layers.
 
-    logits (B, C), or (T, B, C) if the answer is wanted at every step; spikes (H,) of every hidden
-    spiking layer: how often each neuron fired, over samples and steps, with its gradient.
+    logits  (B, C), or (T, B, C) if the answer is given at every step
+    spikes  (H,) of every hidden spiking layer: how often each neuron fired, over samples and
+            steps, with its gradient
     """
 
     logits: Tensor
@@ -42,9 +55,9 @@ class Activity(NamedTuple):
 class Network(nn.Module):
     """Body and readout: `logits, state = network(x, state, lengths)`, x (T, B, F).
 
-    Spiking networks are read out by leaky integrators, standard ones by a linear map. The answer
-    is the readout at `every_step`, or over a whole sequence its `mean` or `last` valid step. A
-    linear map is applied after the mean, which gives the same at a fraction of the operations.
+    Leaky integrators read out spiking networks, a linear map reads out standard ones. The answer
+    is the readout at `every_step`, or its `mean` or `last` valid step over a whole sequence. A
+    linear map is applied after the mean, which gives the same with a fraction of the operations.
 
     >>> network = build("LIF", 3, 16, 2)
     >>> logits, state = network(torch.randn(20, 4, 3))
@@ -65,62 +78,70 @@ class Network(nn.Module):
 
     @property
     def spiking(self) -> bool:
-        """Whether the hidden layers speak in spikes."""
+        """Whether the hidden layers communicate by spikes."""
         return isinstance(self.body, SpikingRNN)
 
     @property
     def parameter_count(self) -> int:
-        """Trainable numbers, the trained time constants among them."""
+        """Trainable numbers, including the trained time constants."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def run(
-        self, x: Input, state: Any = None, lengths: Tensor | None = None
+        self,
+        x: Input,
+        state: Any = None,
+        lengths: Tensor | None = None,
+        answer: Answer | None = None,
     ) -> tuple[Activity, Any]:
-        """One forward pass with what it did, and the state of body and readout."""
-        body, readout = self.body, self.readout
-        inner, outer = (None, None) if state is None else state
+        """Return the activity of one forward pass, and the state of body and readout.
+
+        `answer` is the form of the logits, by default the network's own.
+        """
+        body, readout, form = self.body, self.readout, ANSWERS[answer or self.answer]
+        body_state, readout_state = (None, None) if state is None else state
         spikes: list[Tensor] = []
         if not isinstance(body, SpikingRNN):
-            out, inner = body(x.to_dense() if isinstance(x, Events) else x, inner, lengths)
+            out, body_state = body(dense(x), body_state, lengths)
         elif (
             isinstance(readout, Readout)
             and readout.engine == body.engine
-            and body.chains
-            and readout.chains
+            and body.is_chain
+            and readout.is_chain
         ):
-            return self._as_one(body, readout, x, (inner, outer), lengths)
+            states = body_state, readout_state
+            return self._run_as_one_stack(body, readout, x, states, lengths, form)
         else:
-            made = body.run(x, inner, lengths)
-            out, inner, spikes = made.out, body.after(made), made.spikes
+            result = body.run(x, body_state, lengths)
+            out, spikes = result.out, result.spikes
+            body_state = body.final_state(result.states, result.delay_buffer)
         if isinstance(readout, Readout):
-            steps, outer = readout(out, outer, lengths)
-            return Activity(ANSWERS[self.answer](steps, lengths), spikes), (inner, outer)
-        return Activity(readout(ANSWERS[self.answer](out, lengths)), spikes), (inner, outer)
+            steps, readout_state = readout(out, readout_state, lengths)
+            return Activity(form(steps, lengths), spikes), (body_state, readout_state)
+        return Activity(readout(form(out, lengths)), spikes), (body_state, readout_state)
 
-    def _as_one(
-        self, body: SpikingRNN, readout: Readout, x: Input, state: Any, lengths: Tensor | None
+    def _run_as_one_stack(
+        self,
+        body: SpikingRNN,
+        readout: Readout,
+        x: Input,
+        state: tuple[Any, Any],
+        lengths: Tensor | None,
+        form: Form,
     ) -> tuple[Activity, Any]:
-        """Body and readout as one stack, so that no spike train between them is made dense."""
-        inner, outer = state
-        below = body.start(x, inner, lengths)
-        outside = outer if outer is not None else readout.zero_state(x.shape[1])
-        outside = check_state(
-            outside,
-            readout.neuron.state,
-            (readout.num_layers, x.shape[1], readout.hidden_size),
-            readout.weight_ih_l0.dtype,
-        )
-        above = [readout.neuron.state(*fields) for fields in zip(*outside)]
+        """Run body and readout as one stack, so that the spikes between them stay sparse."""
+        body.check_call(x, lengths)
+        below, _ = body.initial_states(state[0], x.shape[1])
+        above, _ = readout.initial_states(state[1], x.shape[1])
         populations = [*body.populations(), *readout.populations()]
-        made = run_stack(body.engine, populations, [*below, *above], x, lengths)
+        result = run_stack(body.engine, populations, [*below, *above], x, lengths)
         after = (
-            body.stacked(made.states[: body.num_layers]),
-            readout.stacked(made.states[body.num_layers :]),
+            body.final_state(result.states[: body.num_layers]),
+            readout.final_state(result.states[body.num_layers :]),
         )
-        return Activity(ANSWERS[self.answer](made.out, lengths), made.spikes), after
+        return Activity(form(result.out, lengths), result.spikes), after
 
     def hidden(self, x: Input, lengths: Tensor | None = None) -> list[Tensor]:
-        """The output of every hidden layer (T, B, H); of a standard network that of the last."""
+        """Return the output of every hidden layer (T, B, H); of a standard one, the last."""
         if isinstance(self.body, SpikingRNN):
             return self.body.unroll(x, lengths=lengths)[0]
         return [self.body(x, None, lengths)[0]]
@@ -128,28 +149,28 @@ class Network(nn.Module):
     def forward(
         self, x: Input, state: Any = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Any]:
-        """Logits and state."""
+        """Return logits and state."""
         activity, after = self.run(x, state, lengths)
         return activity.logits, after
 
 
 def every_step(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """All steps of x (T, B, C) as they are."""
+    """Return all steps of x (T, B, C) unchanged."""
     return x
 
 
 def last_step(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Each sample's last valid step of x (T, B, C): (B, C)."""
+    """Return each sample's last valid step of x (T, B, C): (B, C)."""
     if lengths is None:
         return x[-1]
     return x[lengths - 1, torch.arange(x.shape[1], device=x.device)]
 
 
 def mean_step(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """The mean over each sample's valid steps of x (T, B, C): (B, C)."""
+    """Return the mean over each sample's valid steps of x (T, B, C): (B, C)."""
     if lengths is None:
         return x.mean(0)
-    valid = (torch.arange(x.shape[0], device=x.device)[:, None] < lengths).unsqueeze(2)
+    valid = valid_steps(lengths, len(x)).unsqueeze(2)
     return (x * valid).sum(0) / lengths.unsqueeze(1)
 
 
@@ -165,11 +186,11 @@ def build(
     num_layers: int = 1,
     **settings: Any,
 ) -> Network:
-    """A network by name: a spiking neuron of the table or RNN, GRU, LSTM.
+    """Build a network by the name of a spiking neuron, or RNN, GRU, LSTM.
 
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
-    recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `delay` is that of
-    the axons to the readout too.
+    recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `delay` also
+    applies to the axons to the readout.
     """
     if not isinstance(model, str):
         raise InputError(
@@ -198,7 +219,7 @@ def build(
 def hidden_for_budget(
     model: str, input_size: int, classes: int, parameters: int, num_layers: int = 1
 ) -> int:
-    """The hidden size whose parameter count comes nearest to a budget, within 5 %.
+    """Return the hidden size whose parameter count is nearest to a budget, within 5 %.
 
     >>> hidden_for_budget("LSTM", 1, 10, 20_000)
     68
@@ -207,7 +228,7 @@ def hidden_for_budget(
     def count(hidden: int) -> int:
         return build(model, input_size, hidden, classes, num_layers=num_layers).parameter_count
 
-    # A count is c + b h + a h^2, so three small networks tell it for every h.
+    # The count is c + b h + a h^2, so three small networks determine it for every h.
     one, two, three = (count(h) for h in (1, 2, 3))
     a = (three - 2 * two + one) / 2
     b = two - one - 3 * a

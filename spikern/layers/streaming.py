@@ -1,4 +1,4 @@
-"""From a trained network to its stream."""
+"""Compilation of a trained network to its stream, the event-driven inference engine."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.population import Population, is_linked, recurrence
-from spikern.engines.stream import Floats, LateStream, Steps, Stream, Streamed, Wires
+from spikern.engines.population import Population, is_sparse, recurrent_weights
+from spikern.engines.stream import (
+    Connections,
+    DelayedStream,
+    Floats,
+    Steps,
+    Stream,
+    StreamPopulation,
+)
 from spikern.layers.delays import Axons
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 
 
-def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
-    """The inference engine of a SpikingRNN, or of a Network of a SpikingRNN and a Readout.
+def compile_stream(trained: SpikingRNN | Network) -> Stream | DelayedStream:
+    """Compile a SpikingRNN, or a Network of a SpikingRNN and a Readout, for inference.
 
-    Dropout does not act in it, and learned delays are whole steps. With delays or skip connections
-    it is a `LateStream`, which is slower, else a `Stream`. Raises UnsupportedError on anything
-    else, and on both directions.
+    The stream has no dropout, and learned delays are rounded to whole steps. With delays or skip
+    connections it is a `DelayedStream`, which is slower, else a `Stream`. Raises UnsupportedError
+    on bidirectional layers and on any other module.
     """
     parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
     stacks = [stack for stack in parts if isinstance(stack, SpikingRNN)]
@@ -35,53 +42,56 @@ def compile_stream(trained: SpikingRNN | Network) -> Stream | LateStream:
             "a bidirectional layer needs the end of a sequence before its first step, so it cannot "
             "be streamed; train with bidirectional=False"
         )
-    if any(stack.late or (stack.skip and not stack.feedback) for stack in stacks):
-        return _late_stream(stacks)
+    if any(stack.delayed or (stack.skip and not stack.feedback) for stack in stacks):
+        return _delayed_stream(stacks)
     populations: list[Population] = []
     for stack in stacks:
         own = stack.populations()
         if populations:
-            own[0] = _reading_the_last(own[0], len(populations[-1].w_in))
+            own[0] = _reads_last(own[0], len(populations[-1].w_in))
         populations += own
-    return Stream([streamed(p) for p in populations], stacks[-1].hidden_size)
+    return Stream([_to_arrays(p) for p in populations], stacks[-1].hidden_size)
 
 
-def _late_stream(stacks: Sequence[SpikingRNN]) -> LateStream:
-    """One population after the other, with the delays and skip connections between them."""
-    populations: list[Streamed] = []
-    wires: list[Wires] = []
+def _delayed_stream(stacks: Sequence[SpikingRNN]) -> DelayedStream:
+    """Compile one population after the other, with their delays and skip connections."""
+    populations: list[StreamPopulation] = []
+    connections: list[Connections] = []
     for stack in stacks:
-        base = len(wires)
+        base = len(connections)
         for name, p in zip(stack.names, stack.populations()):
-            hears = (
-                [len(wires), len(wires) - 1] if stack.skip and len(wires) > base else [len(wires)]
+            below = len(connections)
+            sources = (below, below - 1) if stack.skip and below > base else (below,)
+            input_delays, recurrent_delays = (
+                _delays(getattr(stack, f"delay_{kind}_{name}", None)) for kind in ("ih", "hh")
             )
-            below, own = (_steps(getattr(stack, f"delay_{k}_{name}", None)) for k in ("ih", "hh"))
-            populations.append(streamed(p))
-            wires.append(Wires(tuple(hears), stack.hidden_size, below, own))
-    return LateStream(populations, wires)
+            populations.append(_to_arrays(p))
+            connections.append(
+                Connections(sources, stack.hidden_size, input_delays, recurrent_delays)
+            )
+    return DelayedStream(populations, connections)
 
 
-def _steps(axons: Axons | None) -> Steps | None:
-    """The delays of axons, None if there are none."""
+def _delays(axons: Axons | None) -> Steps | None:
+    """Return the delays of axons in whole steps; None if there are no axons."""
     return None if axons is None else np.asarray(axons.steps.cpu().numpy(), np.int64)
 
 
-def _reading_the_last(p: Population, width: int) -> Population:
-    """A population that reads the last of `width` neurons: those of the top layer."""
+def _reads_last(p: Population, width: int) -> Population:
+    """Return the population with input from the last of `width` neurons, the top layer's."""
     return p._replace(w_in=functional.pad(p.w_in, (width - p.w_in.shape[1], 0)))
 
 
-def streamed(p: Population) -> Streamed:
-    """A population of tensors as one of arrays."""
-    w_rec = recurrence(p)
-    return Streamed(
+def _to_arrays(p: Population) -> StreamPopulation:
+    """Return the population with arrays in place of tensors."""
+    w_rec = recurrent_weights(p)
+    return StreamPopulation(
         p.model,
         np.stack([_floats(c) for c in p.params]),
         _floats(p.w_in),
         None if w_rec is None else _floats(w_rec),
         np.zeros(len(p.w_in), np.float32) if p.bias is None else _floats(p.bias),
-        p.links.cpu().numpy() if p.links is not None and is_linked(p) else None,
+        p.synapses.cpu().numpy() if p.synapses is not None and is_sparse(p) else None,
     )
 
 

@@ -4,14 +4,14 @@
     v_t = alpha_mem (v_{t-1} - v_th z_{t-1}) + (1 - alpha_mem) (i_t - w_t)
     z_t = [v_t > v_th]
 
-The subthreshold coupling adapt_sub turns a pair of leaks into an oscillator. Below
--(1 - alpha_adapt) it would make v grow without bound, so it is kept between 0 and 1.
+The subthreshold coupling adapt_sub makes an oscillator of the two leaks. Below
+-(1 - alpha_adapt) it would let v grow without bound, so it is kept between 0 and 1.
 
 After Bittar & Garner 2022 (doi 10.3389/fnins.2022.865897), code idiap/sparch: adlif. The reset
-takes away alpha_mem v_th, as there. Where we differ: adapt_sub (a there) is not below 0, where
-the range -1..1 there holds unstable neurons; constants are bounded smoothly, not clamped, and time
-constants are not bounded; their means are the middles of the ranges there (tau_mem 5..25 steps,
-tau_adapt 30..120); the state starts at zero, not at random.
+subtracts alpha_mem v_th, as there. Where we differ: adapt_sub (a there) is never below 0, because
+the range -1..1 there includes unstable neurons; constants are bounded smoothly, not clamped; time
+constants have no bounds, and their means are the middles of the ranges there (tau_mem 5..25 steps,
+tau_adapt 30..120); the initial state is zero, not random.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     z_t = [v_t > v_th + adapt_scale a_t]
 
 After Bellec et al. 2018 (arXiv 1803.09574) and Yin et al. 2021 (arXiv 2103.12593). Where we
-differ from Yin: the reset takes away the resting threshold v_th, not the adapted one; v_th is 1,
-not 0.01 or 0.1 (the scale of v is otherwise free); the state starts at zero, not at random.
+differ from Yin: the reset subtracts the resting threshold v_th, not the adapted one; v_th is 1,
+not 0.01 or 0.1 (the scale of v is otherwise free); the initial state is zero, not random.
 """
 
 from __future__ import annotations

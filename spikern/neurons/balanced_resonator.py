@@ -6,14 +6,14 @@
     y_t = g_t y_{t-1} + omega v_{t-1}
     z_t = [v_t > v_th + q_t]
 
-There is no reset: after a spike the refractoriness q lifts the threshold and damps the swing, and
-its phase is kept. Without alpha_mem and q a swing would neither grow nor shrink, because
-g^2 + omega^2 = 1; that boundary is what the square root is for.
+There is no reset: after a spike the refractoriness q raises the threshold and damps the
+oscillation, whose phase is kept. Without alpha_mem and q its amplitude would neither grow nor
+shrink, because g^2 + omega^2 = 1; the square root marks this boundary.
 
 After Higuchi et al. 2024 (arXiv 2402.14603), code AdaptiveAILab/brf-neurons: v + i y is u + i v
-there, 1 + b dt is g, and dt 0.01 a step, here read as 1 ms. The same update, with q written before
-its use. Where we differ: the damping b' dt > 0 there is 1 - alpha_mem here, so below 1; the current
-enters with gain 1, not dt. omega dt must stay below 1, as there.
+there, 1 + b dt is g, and dt is 0.01 per step, here read as 1 ms. The update is the same, with q
+written before its use. Where we differ: the damping b' dt > 0 there is 1 - alpha_mem here, so it
+is below 1; the current enters with gain 1, not dt. omega dt must stay below 1, as there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spikern.neurons.model import Fire, NeuronModel
 
 
 class BRFParams(NamedTuple):
-    """Decays of swing and refractoriness, angle and extra damping of a step, threshold, (H,)."""
+    """Decays of oscillation and refractoriness, angle and damping per step, threshold, (H,)."""
 
     alpha_mem: Tensor
     alpha_ref: Tensor
@@ -38,7 +38,7 @@ class BRFParams(NamedTuple):
 
 
 class BRFState(NamedTuple):
-    """Membrane potential, the other side of its swing, refractoriness, last spikes, (B, H)."""
+    """Membrane potential, the oscillation's other variable, refractoriness, spikes, (B, H)."""
 
     v: Tensor
     y: Tensor

@@ -18,7 +18,7 @@ from torch import Tensor
 
 Kind = Literal["decay", "frequency", "steps", "positive", "between", "real"]
 UNITS: dict[Kind, str] = {"decay": "ms", "steps": "ms", "frequency": "1/ms"}
-"""What the user sets a constant in; the others are pure numbers or have the unit of v."""
+"""The units in which the user sets constants; others are pure numbers or have the unit of v."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Constant:
     between    raw = logit value,   field = value                low < value < high
     real       raw = value,         field = value
 
-    logit value is log((value - low) / (high - value)). raw is Normal with standard deviation
-    `spread` about what the mean is in raw form: relative for what is a logarithm. A spread of 1.5
-    spreads a value between bounds almost evenly.
+    logit value is log((value - low) / (high - value)). raw is drawn from a normal distribution
+    around the raw form of the mean, with standard deviation `spread`, which is relative where raw
+    is a logarithm. With a spread of 1.5 a value between bounds is almost uniform.
     """
 
     symbol: str
@@ -46,7 +46,7 @@ class Constant:
     high: float = math.inf
 
     def permits(self, value: float) -> str:
-        """What a value must be, in words, if it is not; empty if it is.
+        """The condition that a value violates, in words; empty if it violates none.
 
         >>> between("share", 0.5, 0.0, 1.0).permits(2.0)
         'between 0 and 1'
@@ -105,7 +105,7 @@ def decay(symbol: str, tau: float, spread: float = 0.0, trainable: bool = True) 
 
 
 def frequency(symbol: str, value: float, spread: float = 0.0, trainable: bool = True) -> Constant:
-    """What happens in a step of something that goes on all the time, value in 1/ms.
+    """A rate in 1/ms, which the equation reads as its share per step.
 
     An angular frequency omega in rad/ms is 2 pi / (period in ms).
     """
@@ -113,7 +113,7 @@ def frequency(symbol: str, value: float, spread: float = 0.0, trainable: bool = 
 
 
 def steps(symbol: str, time: float, spread: float = 0.0) -> Constant:
-    """A time in ms as the nearest whole number of steps; never trained, for it has no gradient."""
+    """A time in ms as the nearest number of steps; never trained, since it has no gradient."""
     return Constant(symbol, time, spread, False, "steps")
 
 

@@ -1,12 +1,13 @@
-"""Exponential integrate-and-fire: above a soft threshold the membrane runs away by itself.
+"""Exponential integrate-and-fire: above a soft threshold the membrane diverges by itself.
 
     v' = (1 - z_{t-1}) v_{t-1}
     v_t = alpha_mem v' + (1 - alpha_mem) (i_t + v_sharp exp((v' - v_rh) / v_sharp))
     z_t = [v_t > v_th]
 
-v_rh is where the runaway begins (the rheobase threshold: a constant i above v_rh - v_sharp ends in
-a spike), v_sharp how sharply; v_th only cuts the spike off. The membrane is empty after a spike,
-so the exponent never exceeds (v_th - v_rh) / v_sharp and v stays finite under any drive.
+v_rh is the potential where the divergence begins (the rheobase threshold: a constant i above v_rh
+- v_sharp ends in a spike), and v_sharp says how sharply; v_th only cuts the spike off. The
+membrane is at rest after a spike, so the exponent never exceeds (v_th - v_rh) / v_sharp, and v
+stays finite for any input.
 
 After Fourcaud-Trocme et al. 2003, J. Neurosci. 23:11628-11640. Where we differ: the leak is exact
 and the exponential current an Euler step (continuous there); potentials are in thresholds, with
@@ -42,9 +43,9 @@ class EIFState(NamedTuple):
 
 def step(p: EIFParams, s: EIFState, i: Tensor, fire: Fire) -> tuple[EIFState, Tensor]:
     """One time step; see the module's equation."""
-    kept = (1 - s.z) * s.v
-    runaway = p.v_sharp * torch.exp((kept - p.v_rh) / p.v_sharp)
-    v = p.alpha_mem * kept + (1 - p.alpha_mem) * (i + runaway)
+    v = (1 - s.z) * s.v
+    i_exp = p.v_sharp * torch.exp((v - p.v_rh) / p.v_sharp)
+    v = p.alpha_mem * v + (1 - p.alpha_mem) * (i + i_exp)
     z = fire(v - p.v_th)
     return EIFState(v, z), z
 

@@ -1,4 +1,4 @@
-"""Leaky integrator: the readout. It has a membrane and no threshold, and never fires.
+"""Leaky integrator: the readout. It has a membrane but no threshold, and never fires.
 
 v_t = alpha_mem v_{t-1} + (1 - alpha_mem) i_t            output v_t
 """

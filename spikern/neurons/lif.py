@@ -3,7 +3,7 @@
     v_t = alpha_mem v_{t-1} + (1 - alpha_mem) i_t - v_th z_{t-1}
     z_t = [v_t > v_th]                                    alpha_mem = exp(-dt / tau_mem)
 
-Soft reset: a threshold's worth is taken away at the update after the spike.
+Soft reset: the update after a spike subtracts v_th.
 """
 
 from __future__ import annotations

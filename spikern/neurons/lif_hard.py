@@ -3,12 +3,12 @@
     v_t = alpha_mem ((1 - z_{t-1}) v_{t-1} + z_{t-1} v_reset) + (1 - alpha_mem) i_t
     z_t = [v_t > v_th]
 
-What exceeds the threshold is forgotten; the soft reset of LIF keeps it. As in the other neurons
-the reset comes with the update after the spike, so v_t of a spike is the peak that fired.
+The part of v above the threshold is lost; the soft reset of LIF keeps it. As in the other neurons
+the reset comes with the update after the spike, so at a spike v_t is the peak.
 
 The reset of Lapicque's neuron, as in Gerstner et al. 2014, Neuronal Dynamics, section 1.3. Where
-we differ from libraries with a hard reset: it leaks for a step (alpha_mem v_reset; the same for
-v_reset = 0), and its gradient is not cut.
+we differ from libraries with a hard reset: v_reset leaks for a step (alpha_mem v_reset; no
+difference for v_reset = 0), and the gradient of the reset is not cut.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class HardLIFState(NamedTuple):
 
 def step(p: HardLIFParams, s: HardLIFState, i: Tensor, fire: Fire) -> tuple[HardLIFState, Tensor]:
     """One time step; see the module's equation."""
-    kept = (1 - s.z) * s.v + s.z * p.v_reset
-    v = p.alpha_mem * kept + (1 - p.alpha_mem) * i
+    v = (1 - s.z) * s.v + s.z * p.v_reset
+    v = p.alpha_mem * v + (1 - p.alpha_mem) * i
     z = fire(v - p.v_th)
     return HardLIFState(v, z), z
 

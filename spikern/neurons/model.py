@@ -30,7 +30,7 @@ class NeuronModel:
     """A neuron: one pure step function and the constants that it needs.
 
     `params` and `state` are NamedTuple classes; `constants` says for every field of
-    `params` how it is drawn and constrained. `spikes` is False for a readout.
+    `params` how it is drawn and constrained. `spikes` is False for a neuron that never fires.
     """
 
     name: str
@@ -102,11 +102,11 @@ class NeuronModel:
 
 SAMPLES = 2
 EXAMPLE = 0.5
-"""In every field of the state and as the current: a change in place shows, as it would not in 0."""
+"""Value of every state field and of the current; scaling a 0 in place would go unnoticed."""
 
 
 def check_step(model: NeuronModel, params: Params) -> None:
-    """Call the step once, with params (H,) and 2 samples; an InputError says what is amiss.
+    """Call the step once, with params (H,) and 2 samples; an InputError says what is wrong.
 
     It must return the next state, of the neuron's own type, and an output, each (2, H) in the
     dtype of params; call `fire` if the neuron spikes; and change none of its arguments.

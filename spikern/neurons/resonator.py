@@ -1,4 +1,4 @@
-"""Resonate-and-fire: a damped oscillator that fires when a swing reaches the threshold.
+"""Resonate-and-fire: a damped oscillator that fires when it reaches the threshold.
 
     y' = (1 - z_{t-1}) y_{t-1}                v' = (1 - z_{t-1}) v_{t-1} + z_{t-1} v_th
     y_t = alpha_mem y' - omega v' + i_t
@@ -6,13 +6,13 @@
     z_t = [v_t > v_th]
 
 Input that comes at the neuron's own frequency adds up; at another it cancels. A spike sets the
-neuron to y = 0, v = v_th, from where it swings back.
+neuron to y = 0, v = v_th, from where the oscillation continues.
 
 After Izhikevich 2001 (doi 10.1016/S0893-6080(01)00078-8): y + i v is z there, which follows
 dz/dt = (b + i omega) z + I and is set to i when its imaginary part passes 1; b is -1 / tau_mem.
-Continuous there; here a symplectic Euler step, in which v sees the new y, so that a swing shrinks
-by alpha_mem a step whatever omega, takes pi / asin(omega / (2 sqrt(alpha_mem))) steps, and is
-stable while omega^2 < 4 alpha_mem. Constants are near those in the code of Higuchi et al. 2024
+Continuous there; here a symplectic Euler step, in which v uses the new y. The oscillation decays by
+alpha_mem per step for any omega, has a period of pi / asin(omega / (2 sqrt(alpha_mem))) steps, and
+is stable while omega^2 < 4 alpha_mem. Constants are near those in the code of Higuchi et al. 2024
 (AdaptiveAILab/brf-neurons: omega 5..10, b -3..0), a step of 0.01 there read as 1 ms.
 """
 
@@ -27,7 +27,7 @@ from spikern.neurons.model import Fire, NeuronModel
 
 
 class RFParams(NamedTuple):
-    """Decay of a swing, angle of a step, threshold, each (H,)."""
+    """Decay of the oscillation, angle per step, threshold, each (H,)."""
 
     alpha_mem: Tensor
     omega: Tensor
@@ -35,7 +35,7 @@ class RFParams(NamedTuple):
 
 
 class RFState(NamedTuple):
-    """The current-like and the voltage-like side of the oscillation, last spikes, each (B, H)."""
+    """The oscillation's current-like and voltage-like variables, last spikes, each (B, H)."""
 
     y: Tensor
     v: Tensor
@@ -45,9 +45,9 @@ class RFState(NamedTuple):
 def step(p: RFParams, s: RFState, i: Tensor, fire: Fire) -> tuple[RFState, Tensor]:
     """One time step; see the module's equation."""
     quiet = 1 - s.z
-    kept = quiet * s.v + s.z * p.v_th
-    y = p.alpha_mem * (quiet * s.y) - p.omega * kept + i
-    v = p.alpha_mem * kept + p.omega * y
+    v = quiet * s.v + s.z * p.v_th
+    y = p.alpha_mem * (quiet * s.y) - p.omega * v + i
+    v = p.alpha_mem * v + p.omega * y
     z = fire(v - p.v_th)
     return RFState(y, v, z), z
 

@@ -5,14 +5,14 @@
     v_t = u_t (1 - z_t)
     w_t = alpha_adapt w_{t-1} + (1 - alpha_adapt) (adapt_sub v_t + adapt_spike z_t)
 
-The adaptation current sees the membrane of the same step, after its reset, which makes the pair
+The adaptation current uses the membrane of the same step, after its reset, which makes the pair
 stable while (1 - alpha_mem) (1 - alpha_adapt) adapt_sub < (1 + alpha_mem) (1 + alpha_adapt). The
-reset is hard and comes in the step of the spike: this neuron's definition.
+reset is hard and happens in the step of the spike, as this neuron is defined.
 
 After Baronig et al. 2024 (arXiv 2408.07517), code IGITUGraz/SE-adlif: SEAdLIF. adapt_sub and
 adapt_spike are the products q a and q b there, with q = 120, a in 0..1 and b in 0..2. Where we
-differ: the gradient flows through the reset, which is detached there; bounds are smooth, not
-clamped; time constants are drawn about the middle of the ranges there (tau_mem 5..25 steps,
+differ: the gradient flows through the reset, where it is cut there; bounds are smooth, not
+clamps; time constants are drawn about the middle of the ranges there (tau_mem 5..25 steps,
 tau_adapt 60..300, here ms) and are not bounded. With steps of 5 ms and more, longer ones are
 needed for stability.
 """

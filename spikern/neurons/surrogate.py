@@ -1,9 +1,9 @@
 """Surrogate gradients: a smooth stand-in for the derivative of the spike.
 
 A spike is z = [u > 0], u the distance to threshold. Its derivative is replaced by
-`derivative(u)`; `primitive` is the smooth function whose derivative that is, used by the
-tests to make a whole network differentiable. `support` is the half width outside which the
-derivative is zero: infinite for some, and the fast kernels skip what lies outside.
+`derivative(u)`; `primitive` is the smooth function with that derivative, with which the tests make
+a whole network differentiable. `support` is the half width outside which the derivative is zero.
+It is infinite for some; the fused kernels skip neurons outside.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def sigmoid(slope: float = 25.0, scale: float = 1.0) -> Surrogate:
 
 
 def straight_through(scale: float = 1.0) -> Surrogate:
-    """scale, wherever u is: Bengio et al. 2013, arXiv 1308.3432."""
+    """scale, for every u: Bengio et al. 2013, arXiv 1308.3432."""
     _check_positive(scale=scale)
 
     def derivative(u: Tensor) -> Tensor:

@@ -1,16 +1,16 @@
-"""Two-compartment neuron: a dendrite takes the input, the soma fires, and each moves the other.
+"""Two-compartment neuron: a dendrite receives the input, the soma fires, and both are coupled.
 
     v' = v_{t-1} - v_th z_{t-1}
     v_dend_t = v_dend_{t-1} - reset_dend z_{t-1} - beta_soma v' + i_t
     v_t      = v' + beta_dend v_dend_t
     z_t      = [v_t > v_th]
 
-Neither compartment leaks. Between spikes the two exchange their charge without loss, in a swing of
-pi / asin(sqrt(beta_soma beta_dend) / 2) steps: a memory that only spikes wear down.
+Neither compartment leaks. Between spikes the two exchange their charge without loss, with a period
+of pi / asin(sqrt(beta_soma beta_dend) / 2) steps: a memory that only spikes reduce.
 
 After Zhang et al. 2024 (AAAI; arXiv 2308.13250), code ZhangShimin1/TC-LIF: v_dend and v are v1 and
 v2, reset_dend is gamma, beta_soma and beta_dend are sigmoid(c1) and sigmoid(c2), 1/2 at first.
-Where we differ: they are trained for every neuron (one pair a layer there), and drawn with a
+Where we differ: each neuron trains a pair of them (one pair per layer there), drawn with a
 spread; both soft resets come with the next update, which gives the same numbers. No time
 constant: dt changes nothing.
 """
@@ -26,7 +26,7 @@ from spikern.neurons.model import Fire, NeuronModel
 
 
 class TCLIFParams(NamedTuple):
-    """Pull of the soma on the dendrite and back, threshold, dendritic reset, each (H,)."""
+    """Couplings of soma to dendrite and back, threshold, dendritic reset, each (H,)."""
 
     beta_soma: Tensor
     beta_dend: Tensor

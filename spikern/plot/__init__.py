@@ -1,8 +1,7 @@
-"""Figures: every function draws on an axis that it is given, and returns it.
+"""Figures: every function draws on a given axis and returns it.
 
-Arrays are numpy's or torch's, of one sample: choose it with `z[:, b]`. What differs in colour
-differs in a second way too (line, marker or name), so that it is told apart with any colour vision
-and in print.
+Arrays are numpy's or torch's, of one sample: choose it with `z[:, b]`. Whatever differs in colour
+also differs in line, marker or name, so that figures work for any colour vision and in print.
 
 >>> from matplotlib.figure import Figure
 >>> raster(Figure().add_subplot(), [[1, 0], [0, 1]], dt=1.0).get_xlabel()

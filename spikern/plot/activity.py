@@ -1,7 +1,7 @@
-"""What happened over time in one sample: spikes, rates, traces.
+"""Figures over the time of one sample: spikes, rates, traces.
 
-All three share a time axis: steps, or milliseconds if the length `dt` of a step is given. Of a
-padded sample, `length` says how many steps are its own; the others are shaded and stay empty.
+The time axis has steps, or milliseconds if the length `dt` of a step is given. `length` is the
+number of valid steps of a padded sample; the padding is shaded and stays empty.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from spikern.plot.style import (
 )
 
 THINNEST, WIDEST = 0.7, 2.0
-"""Points: a spike stays visible however many steps and neurons share the axis."""
+"""Line widths in points that keep a spike visible however many steps and neurons there are."""
 
 
 def raster(
@@ -43,7 +43,7 @@ def raster(
     dt: float | None = None,
     length: int | None = None,
 ) -> Axes:
-    """A tick for every nonzero entry of spikes (T, H); one path, so that its SVG stays small."""
+    """A tick for every nonzero entry of spikes (T, H), all in one path to keep the SVG small."""
     z = array("spikes", spikes, "(T, H)")
     own, ms = valid_steps(len(z), length), step_length(dt)
     if z[own:].any():
@@ -72,7 +72,7 @@ def rates(
     """The fraction of neurons that fire at every step of spikes (T, H)."""
     z = array("spikes", spikes, "(T, H)")
     own, ms = valid_steps(len(z), length), step_length(dt)
-    # Whole steps from edge to edge: the first and the last are as wide as the others.
+    # Edges half a step before and after, so that the first and last steps are as wide as others.
     edges = (np.arange(own + 1) - 0.5) * ms
     axis.stairs((z[:own] != 0).mean(1), edges, fill=True, color=colour, lw=0)
     axis.set(ylabel="neurons firing")
@@ -90,7 +90,7 @@ def traces(
     dt: float | None = None,
     length: int | None = None,
 ) -> Axes:
-    """Lines over the steps of values (T, N), named at their ends; all in colour, or a few."""
+    """Lines over the steps of values (T, N), named at their ends; all in colour, or `highlight`."""
     v = array("values", values, "(T, N)")
     own, ms = valid_steps(len(v), length), step_length(dt)
     if len(names) != v.shape[1]:
@@ -111,7 +111,7 @@ def traces(
 
 
 def _over_time(axis: Axes, steps: int, dt: float | None, own: int) -> Axes:
-    """The time axis, and a shade over the steps that the sample does not have."""
+    """The time axis, and a shade over the padding."""
     ms = step_length(dt)
     axis.set(xlim=(-0.5 * ms, (steps - 0.5) * ms), xlabel="step" if dt is None else "time (ms)")
     if own < steps:

@@ -1,4 +1,4 @@
-"""How cost grows with rate and size: the figure of a sweep."""
+"""The figure of the benchmark's sweep: time against firing rate and size."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ TITLES = {"train": "training step", "infer": "inference"}
 
 
 def figure(records: Sequence[dict[str, Any]]) -> Figure:
-    """Four axes: training and inference over the rate and over H."""
-    whole = Figure(figsize=(8.5, 6.2), layout="constrained")
-    axes = whole.subplots(2, 2, sharey="row")
+    """Four axes: training and inference against the rate and against H."""
+    panels = Figure(figsize=(8.5, 6.2), layout="constrained")
+    axes = panels.subplots(2, 2, sharey="row")
     for row, what in zip(axes, TITLES):
         for axis, over in zip(row, ("rate", "hidden")):
             some = [r for r in records if r["axis"] == over and r["what"] == what]
             draw(axis, some, over, TITLES[what])
     axes[0][0].legend(frameon=False, fontsize="small")
     axes[1][0].legend(frameon=False, fontsize="small")
-    return whole
+    return panels
 
 
 def draw(axis: Any, records: Sequence[dict[str, Any]], over: str, title: str) -> None:
-    """Milliseconds over the rate or H, a line each, both scales logarithmic."""
+    """Milliseconds against the rate or H, a line per peer, both scales logarithmic."""
     for name, look in LOOKS.items():
         line = sorted((r[over], r["ms"]) for r in records if r["name"] == name)
         if line:

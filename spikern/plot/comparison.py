@@ -1,7 +1,7 @@
-"""Figures of a comparison: models of results.json beside each other.
+"""Figures of a comparison: the models of results.json.
 
-The kind of a model shows in its marker and line too: spiking round and solid, standard square and
-dashed; or, where a kind has more than three, triangles and diamonds.
+Marker and line show the kind of a model too: round and solid for spiking, square and dashed for
+standard networks; from the fourth model of a kind on, triangles and diamonds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OPERATIONS = {
 
 
 class Look(NamedTuple):
-    """How a model is drawn in every figure."""
+    """Colour, marker and line style of a model in every figure."""
 
     colour: str
     marker: str
@@ -42,27 +42,27 @@ class Look(NamedTuple):
 
 
 def looks(models: Sequence[dict[str, Any]]) -> dict[str, Look]:
-    """A look for every model of results.json, by name; no two of six of a kind share one.
+    """A look for every model of results.json, by name; six models per kind differ.
 
-    >>> found = looks([{"name": n, "kind": "spiking"} for n in ("LIF", "ALIF", "BRF", "RF")])
-    >>> found["LIF"].colour == found["RF"].colour, found["LIF"].marker == found["RF"].marker
+    >>> look = looks([{"name": n, "kind": "spiking"} for n in ("LIF", "ALIF", "BRF", "RF")])
+    >>> look["LIF"].colour == look["RF"].colour, look["LIF"].marker == look["RF"].marker
     (True, False)
     """
-    found = {}
+    by_name = {}
     for kind, colours, kinds in (
         ("spiking", SPIKING, (("o", "-"), ("^", "-."))),
         ("standard", STANDARD, (("s", "--"), ("D", ":"))),
     ):
         for k, name in enumerate(m["name"] for m in models if m["kind"] == kind):
             marker, line = kinds[k // len(colours) % len(kinds)]
-            found[name] = Look(colours[k % len(colours)], marker, line)
-    return found
+            by_name[name] = Look(colours[k % len(colours)], marker, line)
+    return by_name
 
 
 def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table: str) -> Axes:
     """Test accuracy with its interval against the energy estimate by `table` (marker).
 
-    The horizontal bar goes from the lowest to the highest estimate, a tick for every table that
+    The horizontal bar goes from the lowest to the highest estimate, with a tick per table that
     prices the model.
     """
     look, labels = looks(models), []
@@ -86,7 +86,7 @@ def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table:
 
 
 def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
-    """Validation accuracy after every epoch: the mean over seeds, and each seed as a thin line."""
+    """Validation accuracy after every epoch: the mean over seeds, and every seed as a thin line."""
     look, labels = looks(models), []
     for model in models:
         runs = [[e["validation_accuracy"] for e in run["epochs"]] for run in model["history"]]
@@ -109,10 +109,10 @@ def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
 
 
 def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -> Axes:
-    """Operations of one inference by kind, a row a model, with what a dense network would do.
+    """Operations of one inference by kind, a row per model, beside those of a dense simulation.
 
-    Dots and not bars: on a log axis the length of a bar means nothing, and kinds do not add up.
-    A kind that never happened has no dot.
+    Dots, not bars: on a log axis the length of a bar has no meaning, and the kinds do not add up.
+    A kind that did not occur has no dot.
     """
     rows = range(len(models))
     counts = [_by_kind(model["ops_per_inference"]) for model in models]
@@ -132,7 +132,7 @@ def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -
 
 
 def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
-    """Mean firing rate of every hidden layer, spikes a neuron a step, as bars from zero."""
+    """Mean firing rate of every hidden layer in spikes per neuron and step, as bars from zero."""
     look = looks(models)
     bars = [
         (f"{m['name']}, layer {k}" if len(m["rates_by_layer"]) > 1 else m["name"], rate, m["name"])
@@ -157,14 +157,14 @@ def _by_kind(ops: dict[str, Any]) -> tuple[float, float, float]:
 
 
 def _log_x(axis: Axes, unit: str = "") -> Axes:
-    """A logarithmic axis of at least a decade, with ticks in words such as 30 nJ."""
+    """A logarithmic axis over at least a decade, with ticks such as 30 nJ."""
     axis.set_xscale("log")
     low, high = axis.get_xlim()
     middle = (low * high) ** 0.5
     low, high = min(low, middle / 3.5), max(high, middle * 3.5)
     axis.set_xlim(low, high)
-    roomy = axis.bbox.width / axis.figure.dpi > 1.2 * np.log10(high / low)
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if roomy else (1.0,)))
+    wide = axis.bbox.width / axis.figure.dpi > 1.2 * np.log10(high / low)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if wide else (1.0,)))
     axis.xaxis.set_major_formatter(EngFormatter(unit))
     axis.xaxis.set_minor_locator(NullLocator())
     return axis

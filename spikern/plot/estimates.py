@@ -1,7 +1,7 @@
-"""Figures of energy estimates: every function draws on an axis that it is given.
+"""Figures of energy estimates.
 
-What an estimate is made of (`parts`, `shares`), how a ratio moves with table and memory (`ratios`)
-and with the firing rate (`break_even`), and how far all of it is from a brain (`ladder`).
+The parts of an estimate (`parts`, `shares`), and how a ratio depends on table and memory traffic
+(`ratios`) and on the firing rate (`break_even`). The data are those of results.json and count.json.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from spikern.plot.style import (
     GRID,
     INK,
     LINES,
+    MARKERS,
     MUTED,
     PERCENT,
     name_at_right,
     tidy,
 )
-from spikern.studies.ladder import Rung
 
 PARTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "synapses": (("synapses",), COLOURS["blue"], ""),
@@ -38,15 +38,14 @@ PARTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "memory: spikes, values": (("queue", "values"), COLOURS["teal"], "----"),
     "addresses": (("addressing",), COLOURS["magenta"], "xxxx"),
 }
-"""What the parts of an estimate are summed up to, with colour and hatch; memory is hatched."""
-MARKERS = "osD^vP"
+"""The groups of an estimate's parts, with colour and hatch; memory traffic is hatched."""
 TIMES = FuncFormatter(lambda ratio, _: f"{ratio:g}×")
 RATES = (1e-3, 1.0)
-"""Firing rates that `break_even` spans: one spike in a thousand steps to one in every step."""
+"""Firing rates on the axis of `break_even`: a spike in a thousand steps to one in every step."""
 
 
 class Lane(NamedTuple):
-    """A row of a figure in which every group has a heading and a lane a view."""
+    """A row of a figure in which every group has a heading and a lane per view."""
 
     y: float
     group: str
@@ -61,9 +60,9 @@ def lanes(groups: Sequence[str], views: Sequence[str] = COMPARED) -> Iterator[La
 
 
 def parts(axis: Axes, estimates: Sequence[Mapping[str, Any]], table: str) -> Axes:
-    """Estimates of every network by `table`, stacked by kind, a bar a view, in joules.
+    """The estimates of every network by `table`, stacked by kind, a bar per view, in joules.
 
-    `estimates` are those of results.json; a view without an estimate has no bar.
+    A view without an estimate has no bar.
     """
 
     def label(lane: Lane, joules: float) -> None:
@@ -81,8 +80,8 @@ def parts(axis: Axes, estimates: Sequence[Mapping[str, Any]], table: str) -> Axe
 
 
 def shares(axis: Axes, estimates: Sequence[Mapping[str, Any]], table: str) -> Axes:
-    """The same bars, each drawn to its own length: what share a kind has."""
-    stacked(axis, estimates, table, lambda joules: joules / joules.sum(), lambda lane, whole: None)
+    """The same bars, all of length 1: the share of each kind."""
+    stacked(axis, estimates, table, lambda joules: joules / joules.sum(), lambda lane, length: None)
     axis.set(xlabel="share of that estimate", xlim=(0.0, 1.0))
     axis.xaxis.set_major_formatter(PERCENT)
     axis.xaxis.set_major_locator(MaxNLocator(4))
@@ -96,16 +95,14 @@ def stacked(
     scaled: Callable[[Any], Any],
     label: Callable[[Lane, float], None],
 ) -> Axes:
-    """Bars of the kinds of PARTS, each bar scaled, labelled with its lane and its length."""
+    """The bars of all estimates, their groups in the order of PARTS, `scaled` and labelled."""
     chosen = {(e["model"], e["view"]): e["parts"] for e in estimates if e["table"] == table}
     models = list(dict.fromkeys(model for model, _ in chosen))
     for lane in lanes(models):
-        found = chosen.get((lane.group, lane.view))
-        if not found:
+        pj = chosen.get((lane.group, lane.view))
+        if not pj:
             continue
-        joules = [
-            sum(found.get(kind, 0.0) for kind in kinds) / PJ for kinds, _, _ in PARTS.values()
-        ]
+        joules = [sum(pj.get(kind, 0.0) for kind in kinds) / PJ for kinds, _, _ in PARTS.values()]
         start = 0.0
         for length, (_, colour, hatch) in zip(scaled(np.array(joules)), PARTS.values()):
             if length == 0:
@@ -120,7 +117,7 @@ def stacked(
 
 
 def part_keys(estimates: Sequence[Mapping[str, Any]], table: str) -> list[Patch]:
-    """Keys of a legend for the kinds that occur."""
+    """The keys of a legend for the groups that occur."""
     seen = {kind for e in estimates if e["table"] == table for kind in e["parts"]}
     return [
         Patch(
@@ -132,26 +129,26 @@ def part_keys(estimates: Sequence[Mapping[str, Any]], table: str) -> list[Patch]
     ]  # fmt: skip
 
 
-def ratios(axis: Axes, statements: Sequence[Mapping[str, Any]]) -> Axes:
-    """Ratios of statements: a dot a table, a line from the least to the greatest, a lane a view.
+def ratios(axis: Axes, comparisons: Sequence[Mapping[str, Any]]) -> Axes:
+    """The ratios of energy comparisons: a lane per view, a dot per table, a line over all tables.
 
     Right of 1x the spiking network needs less. A lane without a dot has no estimate.
     """
-    look = table_looks(statements)
-    pairs = {f"{s['twin']} ÷ {s['spiking']}": s["lines"] for s in statements}
+    look = table_looks(comparisons)
+    pairs = {f"{c['twin']} ÷ {c['spiking']}": c["lines"] for c in comparisons}
     for lane in lanes(list(pairs)):
-        found = {
+        by_table = {
             x["table"]: x["ratio"]
             for x in pairs[lane.group]
             if x["view"] == lane.view and x["ratio"] is not None
         }
-        if found:
-            ends = [min(found.values()), max(found.values())]
+        if by_table:
+            ends = [min(by_table.values()), max(by_table.values())]
             axis.plot(ends, [lane.y] * 2, color=MUTED, lw=2.5, alpha=0.45, solid_capstyle="round")
         axis.plot([1.0, 1.0], [lane.y - 0.5, lane.y + 0.5], color=INK, lw=1.2)
-        for table, ratio in found.items():
+        for table, ratio in by_table.items():
             colour, marker, _ = look[table]
-            # Tables of one width often agree: their dots lie one above the other.
+            # Tables of one bit width often agree, so their dots lie one above the other.
             shift = 0.12 * (list(look).index(table) - (len(look) - 1) / 2)
             axis.plot(ratio, lane.y + shift, marker, color=colour, ms=7, mec="none")
     axis.set_xscale("log")
@@ -163,30 +160,30 @@ def ratios(axis: Axes, statements: Sequence[Mapping[str, Any]]) -> Axes:
     return name_lanes(axis, list(pairs))
 
 
-def table_keys(statements: Sequence[Mapping[str, Any]]) -> list[Line2D]:
-    """Keys of a legend for the tables that price a pair."""
+def table_keys(comparisons: Sequence[Mapping[str, Any]]) -> list[Line2D]:
+    """The keys of a legend for the tables that price a pair."""
     return [
         Line2D([], [], ls="", marker=marker, color=colour, ms=7, mec="none", label=table)
-        for table, (colour, marker, _) in table_looks(statements).items()
+        for table, (colour, marker, _) in table_looks(comparisons).items()
     ]
 
 
-def break_even(axis: Axes, statement: Mapping[str, Any], view: str) -> Axes:
-    """The ratio of a statement against the firing rate, a line a table, for one view.
+def break_even(axis: Axes, comparison: Mapping[str, Any], view: str) -> Axes:
+    """The ratio of an energy comparison against the firing rate for one view, a curve per table.
 
-    E(r) = E(0) + r (E - E(0)) / rate; the marker is the network at its own rate. Where a line
-    falls below 1x the spiking network needs more.
+    E(r) = E(0) + r (E - E(0)) / rate; the marker is the network at its own rate. Where a curve is
+    below 1x the spiking network needs more.
     """
-    look, rate = table_looks([statement]), statement["rate"]
+    look, rate = table_looks([comparison]), comparison["rate"]
     rates = np.geomspace(*RATES, 200)
     labels = []
-    for x in statement["lines"]:
+    for x in comparison["lines"]:
         if x["view"] != view or x["ratio"] is None or not x["cap"]:
             continue
         colour, marker, line = look[x["table"]]
-        still = x["twin_pj"] / x["cap"]
-        slope = (x["spiking_pj"] - still) / rate if rate else 0.0
-        curve = x["twin_pj"] / (still + rates * slope)
+        silent_pj = x["twin_pj"] / x["cap"]
+        slope = (x["spiking_pj"] - silent_pj) / rate if rate else 0.0
+        curve = x["twin_pj"] / (silent_pj + rates * slope)
         axis.plot(rates, curve, line, color=colour, lw=1.6)
         axis.plot(max(rate, RATES[0]), x["ratio"], marker, color=colour, ms=8, mec="none")
         labels.append((x["table"], float(curve[-1]), colour))
@@ -204,10 +201,10 @@ def break_even(axis: Axes, statement: Mapping[str, Any], view: str) -> Axes:
     return tidy(name_at_right(axis, labels))
 
 
-def table_looks(statements: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str, str]]:
-    """Colour, marker and line of every table that prices a pair."""
+def table_looks(comparisons: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str, str]]:
+    """Colour, marker and line style of every table that prices a pair."""
     priced = dict.fromkeys(
-        x["table"] for s in statements for x in s["lines"] if x["ratio"] is not None
+        x["table"] for c in comparisons for x in c["lines"] if x["ratio"] is not None
     )
     return {
         table: (CLASSES[k % len(CLASSES)], MARKERS[k % len(MARKERS)], LINES[k % len(LINES)])
@@ -223,7 +220,7 @@ def ratio_ticks(axis: Any) -> None:
 
 
 def name_lanes(axis: Axes, groups: Sequence[str]) -> Axes:
-    """Views as ticks, groups as headings over them, the first at the top."""
+    """Views as ticks, groups as headings above them, the first group at the top."""
     rows = list(lanes(groups))
     axis.set_yticks([lane.y for lane in rows], [lane.view for lane in rows])
     for lane in rows:
@@ -234,29 +231,4 @@ def name_lanes(axis: Axes, groups: Sequence[str]) -> Axes:
             )  # fmt: skip
     axis.set_ylim(max((lane.y for lane in rows), default=0.0) + 0.7, -0.5)
     axis.tick_params(axis="y", length=0)
-    return tidy(axis)
-
-
-def ladder(axis: Axes, rungs: Sequence[Rung]) -> Axes:
-    """Joules of every rung on one logarithmic scale, its arithmetic below its name.
-
-    Estimates of the network are filled, figures of the world outside are open.
-    """
-    for y, rung in enumerate(rungs):
-        colour = COLOURS["blue"] if rung.estimate else COLOURS["rust"]
-        axis.plot([rung.low, rung.high], [y, y], color=colour, lw=4, solid_capstyle="round")
-        face = colour if rung.estimate else "white"
-        axis.plot(rung.high, y, "o", color=colour, mfc=face, ms=8, mew=1.6)
-        for words, up, colour, size in ((rung.name, 8, INK, 9), (rung.arithmetic, -16, MUTED, 7)):
-            axis.annotate(
-                words, (rung.low, y), (0, up), textcoords="offset points", color=colour,
-                fontsize=size,
-            )  # fmt: skip
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(numticks=12))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(EngFormatter("J"))
-    axis.set(xlabel="energy (log scale)", yticks=[], ylim=(-0.7, len(rungs) - 0.2))
-    axis.margins(x=0.3)
-    axis.grid(axis="x", color=GRID, lw=0.8)
     return tidy(axis)

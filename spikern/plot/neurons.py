@@ -1,4 +1,4 @@
-"""A neuron in the plane of two of its states, and surrogates over the distance to threshold."""
+"""Figures of neurons: two states against each other, and surrogates over u."""
 
 from __future__ import annotations
 
@@ -17,7 +17,22 @@ from torch import Tensor
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.neurons.surrogate import SURROGATES, Surrogate
-from spikern.plot.style import CLASSES, COLOURS, GRID, INK, MUTED, array, legend_above, tidy
+from spikern.plot.style import (
+    CLASSES,
+    COLOURS,
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    array,
+    legend_above,
+    tidy,
+)
+
+POINTS = 801
+"""Points of a surrogate's curve."""
+BEYOND = 1.5
+"""The end of the axis of a surrogate over the widest support; 2 if no support is finite."""
 
 
 def phase(
@@ -27,16 +42,18 @@ def phase(
     names: Sequence[str],
     u: ArrayLike | Tensor | None = None,
 ) -> Axes:
-    """Two states of one neuron against each other over its steps, x and y (T,); their names.
+    """Two states x and y (T,) of one neuron against each other, named on the axes by `names`.
 
-    A dot is a step. The thin line between dots shows their order only: the neuron is a map from
-    step to step, and is nowhere in between. With the distance to threshold u (T,), steps that fire
-    (u > 0) are marked, and a tick at (x - u, y) shows for every step where the threshold was; that
-    is right if x is the state that is held against the threshold, such as v.
+    A dot is a step. The thin line between dots only shows their order: the neuron is a map from
+    step to step. With the distance to threshold u (T,), steps that fire (u > 0) are marked, and a
+    tick at (x - u, y) shows the threshold of every step; this requires that x is the state that is
+    compared with the threshold, such as v.
 
     Raises InputError on a wrong shape, NaN, or lengths that differ.
     """
-    horizontal, vertical = array(names_of(names)[0], x, "(T,)"), array(names[1], y, "(T,)")
+    if isinstance(names, str) or len(names) != 2:
+        raise InputError(f"expected two names, such as ('v', 'a'), got {names!r}")
+    horizontal, vertical = array(names[0], x, "(T,)"), array(names[1], y, "(T,)")
     distance = None if u is None else array("u", u, "(T,)")
     lengths = {len(values) for values in (horizontal, vertical, distance) if values is not None}
     if len(lengths) > 1:
@@ -61,54 +78,40 @@ def phase(
     return tidy(axis)
 
 
-def names_of(names: Sequence[str]) -> Sequence[str]:
-    """Two names, one an axis."""
-    if isinstance(names, str) or len(names) != 2:
-        raise InputError(f"expected two names, such as ('v', 'a'), got {names!r}")
-    return names
-
-
-POINTS = 801
-MARKERS = "osD^vP"
-"""A marker for each of CLASSES, so that several surrogates differ in more than colour."""
-BEYOND = 1.5
-"""How far beyond the widest support the axis goes; it ends at 2 if no support is finite."""
-
-
 def surrogate(axis: Axes, which: str | Surrogate | Sequence[str | Surrogate]) -> Axes:
     """Derivative (solid) and primitive (dashed) of one or several surrogates over u.
 
-    The thin step is the spike itself, [u > 0]. Shaded is where a gradient flows: the widest
-    support, if all are finite.
+    The thin step is the spike itself, [u > 0]. The widest support, where a gradient flows, is
+    shaded if all supports are finite.
 
     Raises InputError on an unknown name.
     """
     several = [which] if isinstance(which, str | Surrogate) else list(which)
     if not several:
         raise InputError(f"name at least one surrogate; there are: {', '.join(SURROGATES)}")
-    made = [_made(one) for one in several]
-    finite = [s.support for s in made if math.isfinite(s.support)]
+    surrogates = [_surrogate(one) for one in several]
+    finite = [s.support for s in surrogates if math.isfinite(s.support)]
     end = BEYOND * max(finite) if finite else 2.0
     u = torch.linspace(-end, end, POINTS, dtype=torch.float64)
     keys: list[Line2D | Patch] = []
-    for n, one in enumerate(made):
+    for n, one in enumerate(surrogates):
         colour, marker = CLASSES[n % len(CLASSES)], MARKERS[n % len(MARKERS)]
         every = (POINTS // 20 + POINTS // 40 * n, POINTS // 5)
         look: dict[str, Any] = {
             "color": colour,
-            "marker": marker if len(made) > 1 else "",
+            "marker": marker if len(surrogates) > 1 else "",
             "markevery": every,
         }
         axis.plot(u, one.derivative(u), lw=1.6, ms=5, **look)
         axis.plot(u, one.primitive(u), lw=1.2, ms=4, ls="--", **look)
-        if len(made) > 1:
+        if len(surrogates) > 1:
             keys.append(Line2D([], [], color=colour, marker=marker, ms=5, label=one.name))
-    colour = INK if len(made) > 1 else CLASSES[0]
+    colour = INK if len(surrogates) > 1 else CLASSES[0]
     keys.append(Line2D([], [], color=colour, lw=1.6, label="derivative"))
     keys.append(Line2D([], [], color=colour, lw=1.2, ls="--", label="primitive"))
     (step,) = axis.plot([-end, 0, 0, end], [0, 0, 1, 1], color=MUTED, lw=0.8, label="spike")
     keys.append(step)
-    if len(finite) == len(made):
+    if len(finite) == len(surrogates):
         widest = max(finite)
         keys.append(axis.axvspan(-widest, widest, color=GRID, lw=0, zorder=0, label="support"))
     axis.set(xlim=(-end, end), xlabel="u, distance to threshold")
@@ -117,7 +120,7 @@ def surrogate(axis: Axes, which: str | Surrogate | Sequence[str | Surrogate]) ->
     return tidy(axis)
 
 
-def _made(one: str | Surrogate) -> Surrogate:
+def _surrogate(one: str | Surrogate) -> Surrogate:
     if isinstance(one, Surrogate):
         return one
     check_choice("surrogate", one, SURROGATES)

@@ -1,4 +1,4 @@
-"""One test sample on its way through a network: input, spikes, readout."""
+"""One test sample in a network: input, spikes, readout."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SIGNED = LinearSegmentedColormap.from_list(
         to_rgba(style.COLOURS["blue"]),
     ],
 )
-"""Zero is transparent, and so is right on a light and on a dark page."""
+"""Zero is transparent, so that it suits a light and a dark page."""
 
 
 def draw(sample: Sample, rule: str, width: float) -> Figure:
-    """Input, one raster a hidden layer and the readout over one time axis; width in inches.
+    """Input, a raster per hidden layer and the readout over one time axis; width in inches.
 
     `rule` says how a sequence is answered: by the `last` step of the readout or by its `mean`.
     """
@@ -56,7 +56,7 @@ def draw(sample: Sample, rule: str, width: float) -> Figure:
 
 
 def draw_input(axis: Axes, x: NDArray[Any]) -> Axes:
-    """One feature as a line, ternary ones as a raster by sign, several analog as a heat map."""
+    """One feature as a line, events as a raster by sign, several analog features as a heat map."""
     if x.shape[1] == 1:
         return _title(activity.traces(axis, x, [""]), "input")
     if np.isin(x, (-1.0, 0.0, 1.0)).all():
@@ -75,7 +75,7 @@ def draw_input(axis: Axes, x: NDArray[Any]) -> Axes:
 
 
 def draw_labels(axis: Axes, sample: Sample) -> Axes:
-    """Two strips: the label of every step, blank where there is none, and the network's answer."""
+    """Two strips: the label of every step, blank where there is none, and the answer."""
     steps = sample.steps
     strips = [sample.readout[:steps].argmax(-1), np.asarray(sample.label)[:steps]]
     for row, classes in enumerate(strips):
@@ -92,19 +92,19 @@ def draw_labels(axis: Axes, sample: Sample) -> Axes:
 
 
 def answer(sample: Sample, rule: str) -> int:
-    """The class whose readout is highest, at the last step or on average."""
+    """The class with the highest readout, at the last step or on average."""
     readout = sample.readout[: sample.steps]
     return int((readout[-1] if rule == "last" else readout.mean(0)).argmax())
 
 
 def verdict(sample: Sample, rule: str) -> str:
-    """What the network answered and whether that was right, in words."""
+    """The answer of the network, and whether it is correct."""
     if not isinstance(sample.label, int):
         label = np.asarray(sample.label)[: sample.steps]
-        right = sample.readout[: sample.steps].argmax(-1) == label
-        return f"{right[label >= 0].mean():.1%} of the labelled steps answered correctly"
-    given, wanted = (sample.class_names[k] for k in (answer(sample, rule), sample.label))
-    return f"answer {given}, correct" if given == wanted else f"answer {given}, label {wanted}"
+        hits = sample.readout[: sample.steps].argmax(-1) == label
+        return f"{hits[label >= 0].mean():.1%} of the labelled steps answered correctly"
+    own, correct = (sample.class_names[k] for k in (answer(sample, rule), sample.label))
+    return f"answer {own}, correct" if own == correct else f"answer {own}, label {correct}"
 
 
 def _title(axis: Axes, text: str) -> Axes:

@@ -1,4 +1,4 @@
-"""Figures of studies, in the manner of `spikern.plot`: each draws on an axis and returns it."""
+"""Figures of studies: accuracy against operations, disturbances and size."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from spikern.studies.scaling import Fit, fit, predict
 from spikern.studies.statistics import mean, summary
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
-"""For every model, by level (a delay, a noise, a size): the values of the seeds."""
+"""By model and level (a delay, a noise, a size): the values of the seeds."""
 COLUMNS = 3
-"""Panels of a figure in a row."""
+"""Panels in a row of a figure."""
 
 
 def panels(number: int) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, in rows.
+    """A figure with so many panels in rows.
 
     >>> len(panels(4)[1])
     4
@@ -38,7 +38,7 @@ def panels(number: int) -> tuple[Figure, list[Axes]]:
 
 
 def levels(axis: Axes, curves: Curves, looks: Mapping[str, Look], xlabel: str) -> Axes:
-    """Mean accuracy and its 95 % interval, as far as it lies in 0..1, a line a model.
+    """Mean accuracy and its 95 % interval, clipped to 0..1, against the level, a line per model.
 
     >>> from matplotlib.figure import Figure
     >>> looks = {"LIF": Look("#0b62a8", "o", "-")}
@@ -50,8 +50,8 @@ def levels(axis: Axes, curves: Curves, looks: Mapping[str, Look], xlabel: str) -
         look = looks[model]
         x = sorted(curve)
         middle = np.array([mean(curve[level]) for level in x])
-        found = [summary(curve[level])["ci95"] or (m, m) for level, m in zip(x, middle)]
-        low, high = np.clip(found, 0.0, 1.0).T
+        bounds = [summary(curve[level])["ci95"] or (m, m) for level, m in zip(x, middle)]
+        low, high = np.clip(bounds, 0.0, 1.0).T
         axis.fill_between(x, low, high, color=look.colour, alpha=0.12, lw=0)
         axis.plot(x, middle, look.line, marker=look.marker, color=look.colour, label=model)
     axis.set(xlabel=xlabel, ylabel="test accuracy")
@@ -63,15 +63,15 @@ def levels(axis: Axes, curves: Curves, looks: Mapping[str, Look], xlabel: str) -
 def frontier(
     axis: Axes, points: Mapping[str, Sequence[tuple[float, float]]], looks: Mapping[str, Look]
 ) -> Axes:
-    """Accuracy against operations per inference; the undominated points of a model are joined.
+    """Accuracy against operations per inference; lines join the Pareto-optimal points of a model.
 
-    `points` has (operations, accuracy) of each setting of a model.
+    `points` has (operations, accuracy) of every setting, by model.
     """
-    for model, found in points.items():
+    for model, settings in points.items():
         look = looks[model]
-        x, y = np.array(found).T
+        x, y = np.array(settings).T
         axis.plot(x, y, look.marker, color=look.colour, alpha=0.4, ms=4)
-        best_x, best_y = np.array(undominated(found)).T
+        best_x, best_y = np.array(pareto_optimal(settings)).T
         axis.plot(best_x, best_y, look.line, marker=look.marker, color=look.colour, label=model)
     axis.set(xlabel="operations per inference", ylabel="test accuracy", xscale="log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
@@ -82,10 +82,10 @@ def frontier(
     return tidy(axis)
 
 
-def undominated(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (cost, gain) that no other beats in both, by cost.
+def pareto_optimal(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points (cost, gain) that no other point beats in both, by cost.
 
-    >>> undominated([(3, 0.9), (1, 0.7), (2, 0.6), (4, 0.9)])
+    >>> pareto_optimal([(3, 0.9), (1, 0.7), (2, 0.6), (4, 0.9)])
     [(1, 0.7), (3, 0.9)]
     """
     best: list[tuple[float, float]] = []
@@ -96,20 +96,16 @@ def undominated(points: Sequence[tuple[float, float]]) -> list[tuple[float, floa
 
 
 def growth(axis: Axes, name: str, fit: Fit, look: Look, beyond: float = 4.0) -> Axes:
-    """A fitted law with its interval; beyond the measured sizes dotted, as a prediction."""
+    """A fitted law with its interval; the prediction beyond the measured sizes is dotted."""
     low, high = fit.measured
     axis.plot(fit.x, fit.y, look.marker, color=look.colour, label=name)
-    for start, end, line, said in (
-        (low, high, look.line, None),
-        (high, high * beyond, ":", "prediction"),
-    ):
-        found = predict(fit, np.geomspace(start, end, 60).tolist())
-        x = [p.x for p in found]
-        axis.plot(x, [p.y for p in found], line, color=look.colour)
-        bounds: Any = [p.low for p in found], [p.high for p in found]
+    for start, end, line in ((low, high, look.line), (high, high * beyond, ":")):
+        points = predict(fit, np.geomspace(start, end, 60).tolist())
+        x = [p.x for p in points]
+        axis.plot(x, [p.y for p in points], line, color=look.colour)
+        bounds: Any = [p.low for p in points], [p.high for p in points]
         axis.fill_between(x, *bounds, color=look.colour, alpha=0.12, lw=0)
-        if said:
-            axis.annotate(said, (x[-1], found[-1].y), color=MUTED, ha="right", va="bottom")
+    axis.annotate("prediction", (x[-1], points[-1].y), color=MUTED, ha="right", va="bottom")
     axis.set(xscale="log", yscale="log")
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter("{x:g}")
@@ -122,13 +118,13 @@ AXES = {
     "dropped events": "share of dropped events",
     "weights": "noise on the weights (deviations)",
 }
-"""What a disturbance is called on its axis."""
+"""The axis label of every disturbance."""
 SIZES = {"parameters": "parameters", "operations": "AC and MAC of one inference"}
-"""What a size is called on its axis."""
+"""The axis label of every measure of size."""
 
 
 def drawn(part: dict[str, Any]) -> Figure:
-    """Frontier and robustness of a data set, then growth where it was measured; a panel each."""
+    """The panels of a data set: frontier, robustness, and growth where it was measured."""
     names = list(part["runs"][0]["robustness"])
     shown: list[Callable[..., Axes]] = [
         part_frontier,
@@ -142,22 +138,22 @@ def drawn(part: dict[str, Any]) -> Figure:
         panel(axis, part, look)
     for axis in axes[1:]:
         if legend := axis.get_legend():
-            legend.remove()  # the first panel has all models
+            legend.remove()  # the legend of the first panel has all models
     return figure
 
 
-def looks_of(found: Sequence[dict[str, Any]]) -> dict[str, Look]:
-    """How the models of some parts look together."""
+def looks_of(parts: Sequence[dict[str, Any]]) -> dict[str, Look]:
+    """The looks of all models of some parts."""
     runs = {
         run["model"]: {"name": run["model"], "kind": run["kind"]}
-        for part in found
+        for part in parts
         for run in part["runs"]
     }
     return looks(list(runs.values()))
 
 
 def part_frontier(axis: Axes, part: dict[str, Any], look: dict[str, Look]) -> Axes:
-    """Test accuracy against AC and MAC per inference: every run, every penalty."""
+    """Test accuracy against AC and MAC per inference, for every run and penalty."""
     points: dict[str, list[tuple[float, float]]] = {}
     for run in (*part["runs"], *part["frontier"]):
         operations = sum(results.per_inference([run], kind) for kind in ("ac", "mac"))
@@ -178,9 +174,9 @@ def _robust(axis: Axes, part: dict[str, Any], look: dict[str, Look], name: str) 
 
 
 def _growth(axis: Axes, part: dict[str, Any], look: dict[str, Look], against: results.Axis) -> Axes:
-    """What is missed against size, with the fitted power law and its prediction."""
-    for model, (sizes, missed) in results.grown(part, against).items():
-        growth(axis, model, fit(sizes, missed), look[model], results.BEYOND)
+    """Error against size, with the fitted power law and its prediction."""
+    for model, (sizes, errors) in results.errors_by_size(part, against).items():
+        growth(axis, model, fit(sizes, errors), look[model], results.BEYOND)
     bits = part["plan"]["measure"] == "bits"
     axis.set(xlabel=SIZES[against], ylabel="bits per answer" if bits else "1 - test accuracy")
     return axis

@@ -1,9 +1,4 @@
-"""The look of every figure: colours, line styles, quiet axes, names where the lines end.
-
-Figures as SVG: text as text, and the same bytes for the same figure.
-
-What comes into a figure: finite arrays of the shape that it draws, or an error that says so.
-"""
+"""The style of every figure (colours, lines, axes, labels), its input checks, and SVG files."""
 
 from __future__ import annotations
 
@@ -40,12 +35,14 @@ SPIKING = [COLOURS[name] for name in ("blue", "teal", "violet")]
 STANDARD = [COLOURS[name] for name in ("ochre", "magenta", "rust")]
 CLASSES = [COLOURS[name] for name in ("blue", "rust", "teal", "violet", "ochre", "magenta")]
 LINES = ["-", "-", "--", "--", "-.", "-."]
-"""A line style for each of CLASSES: colours that some eyes confuse never share one."""
+"""A line style for each of CLASSES; colours that are easily confused have different ones."""
+MARKERS = "osD^vP"
+"""A marker for each of CLASSES."""
 PERCENT = FuncFormatter(lambda fraction, _: f"{round(100 * fraction, 3):g}%")
 
 
 def tidy(axis: Axes) -> Axes:
-    """Two spines, quiet ticks, nothing behind the data."""
+    """Two spines, grey ticks, grid behind the data, no background."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(MUTED)
     axis.tick_params(which="both", color=MUTED, labelcolor=INK)
@@ -57,7 +54,7 @@ def tidy(axis: Axes) -> Axes:
 
 
 def legend_above(axis: Axes, columns: int, keys: Sequence[Artist] | None = None) -> Axes:
-    """The legend over the axis, where it hides nothing; of the keys given, or of all labels."""
+    """A legend above the axis, of `keys` or of all labels."""
     axis.legend(
         handles=keys, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False,
         labelcolor=INK, handletextpad=0.4, borderaxespad=0.2, columnspacing=1.2,
@@ -66,7 +63,7 @@ def legend_above(axis: Axes, columns: int, keys: Sequence[Artist] | None = None)
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Move values apart to at least `gap`, keeping their order, and their mean where they touch.
+    """Move values apart to at least `gap`; order and mean of neighbouring values are kept.
 
     >>> spread([0.0, 0.1, 5.0], 1.0)
     [-0.45, 0.55, 5.0]
@@ -91,7 +88,7 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
 
 
 def name_at_right(axis: Axes, labels: Sequence[tuple[str, float, str]]) -> Axes:
-    """Write (name, y, colour) right of the axis at its y, moved apart where two would touch."""
+    """Write every (name, y, colour) right of the axis at y, moved apart where two would overlap."""
     low, high = axis.get_ylim()
     at = [axis.transData.transform((1.0, y))[1] for y in (low, high, *(y for _, y, _ in labels))]
     bottom, top, *heights = at
@@ -107,7 +104,7 @@ def name_at_right(axis: Axes, labels: Sequence[tuple[str, float, str]]) -> Axes:
 
 
 def as_svg(figure: Figure, salt: str) -> str:
-    """The figure as an SVG document whose ids follow from `salt`.
+    """The figure as an SVG document with text as text; equal figures and salts give equal bytes.
 
     >>> as_svg(Figure(), "empty") == as_svg(Figure(), "empty")
     True
@@ -119,7 +116,7 @@ def as_svg(figure: Figure, salt: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure, whole or not at all. Raises DataError where nothing can be written."""
+    """Write the figure as SVG. Raises DataError if it cannot be written; no part of it remains."""
     atomic.write(path, as_svg(figure, path.stem))
 
 
@@ -131,29 +128,29 @@ def array(what: str, values: ArrayLike | Tensor, shape: str) -> NDArray[Any]:
     spikern.InputError: expected spikes as (T, H), got shape (3, 1, 2); \
 choose one sample first, as in x[:, 0]
     """
-    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    data = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     axes = shape.count(",") + 1 - shape.count(",)")
-    if found.ndim != axes:
+    if data.ndim != axes:
         hint = {(3, 2): "; choose one sample first, as in x[:, 0]",
                 (2, 1): "; choose one neuron first, as in x[:, 0]",
                 (3, 1): "; choose one sample and neuron first, as in x[:, 0, 0]"}  # fmt: skip
         raise InputError(
-            f"expected {what} as {shape}, got shape {found.shape}{hint.get((found.ndim, axes), '')}"
+            f"expected {what} as {shape}, got shape {data.shape}{hint.get((data.ndim, axes), '')}"
         )
-    if found.size == 0:
-        raise InputError(f"there is nothing to draw: {what} has shape {found.shape}")
-    if found.dtype.kind not in "biuf":
-        raise InputError(f"expected numbers for {what}, got {found.dtype}")
-    if not np.isfinite(found).all():
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(found))[0])
+    if data.size == 0:
+        raise InputError(f"there is nothing to draw: {what} has shape {data.shape}")
+    if data.dtype.kind not in "biuf":
+        raise InputError(f"expected numbers for {what}, got {data.dtype}")
+    if not np.isfinite(data).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(data))[0])
         raise InputError(
             f"{what} holds NaN or infinite values, the first at {where}; cut or replace them first"
         )
-    return found
+    return data
 
 
 def valid_steps(steps: int, length: int | None) -> int:
-    """How many of the steps the sample has: all, or its length."""
+    """The number of steps of a sample: all, or its length."""
     if length is None:
         return steps
     if not 1 <= length <= steps:
@@ -162,7 +159,7 @@ def valid_steps(steps: int, length: int | None) -> int:
 
 
 def step_length(dt: float | None) -> float:
-    """What one step is on the time axis: 1, or dt milliseconds."""
+    """The length of one step on the time axis: 1, or dt milliseconds."""
     if dt is not None and not 0 < dt < float("inf"):
         raise InputError(f"dt is the length of a step in ms and must be above 0, got {dt}")
     return 1.0 if dt is None else dt

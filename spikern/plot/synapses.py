@@ -1,4 +1,4 @@
-"""Who is connected to whom, and how strongly."""
+"""Figures of synapses: a weight matrix as an image, and a histogram of its weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from spikern.plot.style import COLOURS, GRID, INK, MUTED, array, legend_above, t
 DIVERGING = LinearSegmentedColormap.from_list(
     "weights", [COLOURS["rust"], "#d8d3c8", COLOURS["blue"]]
 ).with_extremes(bad="white")
-"""Inhibition rust, excitation blue, small weights sand; white, where there is no synapse."""
+"""Inhibition rust, excitation blue, small weights sand, no synapse white."""
 SATURATED = 0.01
-"""The share of the strongest synapses that may share the end of the colours."""
+"""The share of the strongest synapses that have the last colour of the scale."""
 
 
 def connectivity(
@@ -31,12 +31,12 @@ def connectivity(
     sources: Mapping[str, int] | None = None,
     targets: Mapping[str, int] | None = None,
 ) -> Axes:
-    """The weights (to, from) as a picture, zero in the middle of its colours.
+    """The weights (to, from) as an image, with zero in the middle of the colour scale.
 
-    Where `mask` (to, from) is zero there is no synapse, and that is drawn in white, which no
-    weight is; without a mask, where the weight is exactly zero. `sources` and `targets` are blocks
-    of columns and rows, in order, name by size: they get lines between them and their names. The
-    strongest hundredth of the weights share the last colour, and the bar ends in points.
+    Where `mask` (to, from) is zero there is no synapse; without a mask, where the weight is
+    exactly zero. No weight is white, so white shows that there is no synapse. `sources` and
+    `targets` are blocks of columns and rows in order, sizes by name; lines and names mark them.
+    The strongest hundredth of the weights has the last colour, and the colour bar ends in points.
 
     Raises InputError on a wrong shape, NaN, a mask of another shape, or blocks that do not add up.
     """
@@ -58,18 +58,18 @@ def connectivity(
     bar.ax.tick_params(color=MUTED, labelcolor=INK)
     bar.set_label("weight", color=INK)
     if not present.all():
-        words = f"no synapse ({1 - present.mean():.0%})"
-        legend_above(axis, 1, [Patch(facecolor="white", edgecolor=MUTED, label=words)])
+        label = f"no synapse ({1 - present.mean():.0%})"
+        legend_above(axis, 1, [Patch(facecolor="white", edgecolor=MUTED, label=label)])
     return tidy(axis)
 
 
 def weights(
     axis: Axes, weight: ArrayLike | Tensor, mask: ArrayLike | Tensor | None = None, bins: int = 40
 ) -> Axes:
-    """How many synapses have which weight, inhibition and excitation in the colours of above.
+    """A histogram of the weights, inhibition and excitation in the colours of `connectivity`.
 
-    Takes what `connectivity` takes; where no synapse is, nothing is counted. A synapse whose weight
-    is zero, which only a mask can tell, stands right of the line.
+    Weight and mask are those of `connectivity`; only synapses are counted. A synapse of weight
+    zero, which needs a mask, counts as excitatory.
     """
     w, present = _synapses(weight, mask)
     if not present.any():
@@ -77,7 +77,7 @@ def weights(
     if bins < 2:
         raise InputError(f"expected at least 2 bins, got {bins}")
     largest = float(np.abs(w[present]).max()) or 1.0
-    # An even number of bins, so that none of them has weights of both signs.
+    # With an even number of bins none of them has weights of both signs.
     edges = np.linspace(-largest, largest, 2 * (bins // 2) + 1)
     half = bins // 2
     counts, _ = np.histogram(w[present], edges)
@@ -100,7 +100,7 @@ def weights(
 def _synapses(
     weight: ArrayLike | Tensor, mask: ArrayLike | Tensor | None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The weights, and which of them belong to a synapse."""
+    """The weights, and a mask of those that belong to a synapse."""
     w = array("weight", weight, "(to, from)")
     if mask is None:
         return w, w != 0

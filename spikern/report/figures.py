@@ -1,7 +1,4 @@
-"""Figures as SVG elements that can stand in an HTML page beside others.
-
-The figures of the report, each drawn twice: for a wide screen and for a narrow one.
-"""
+"""The figures of the HTML report as SVG elements, each drawn for a wide and for a narrow screen."""
 
 from __future__ import annotations
 
@@ -17,35 +14,12 @@ from matplotlib.figure import Figure
 from spikern import plot
 from spikern.cost.break_even import COMPARED
 from spikern.cost.memory import BOUNDS
-from spikern.cost.summary import AS_TRAINED, one_table
+from spikern.cost.summary import widest_table
 from spikern.plot import estimates
-from spikern.plot.estimates import part_keys, parts, shares
 from spikern.plot.sample import draw
 from spikern.plot.style import COLOURS, as_svg
 from spikern.report import sentences
 from spikern.studies.comparison import Sample
-
-
-def inline(figure: Figure, name: str, label: str) -> Markup:
-    """The figure as one <svg>: text as text, ids under `name`, the house's colours as variables.
-
-    The page gives the variables --ink, --blue, ... their values, so that a dark page redraws it.
-    """
-    text = as_svg(figure, name)
-    text = text[text.index("<svg ") :]
-    for block in ("metadata", "style"):
-        text = re.sub(rf"\s*<{block}.*?</{block}>", "", text, flags=re.DOTALL)
-    text = re.sub(r"""(\bid="|href="#|url\(#)""", rf"\g<1>{name}-", text)
-    text = re.sub(r' d="[^"]*"', _rounded, text)
-    for variable, colour in COLOURS.items():
-        text = text.replace(colour, f"var(--{variable})")
-    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1))
-
-
-def _rounded(path: re.Match[str]) -> str:
-    """A path with two decimals a number: a raster has thousands of them."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", path[0])
-
 
 WIDE, NARROW = 10.8, 3.7
 """Inches, at 96 pixels each."""
@@ -54,14 +28,14 @@ REFERENCE = "LSTM"
 
 
 class Picture(NamedTuple):
-    """A figure ready for the page; the style sheet shows the one that fits."""
+    """A figure at both widths; the style sheet shows the one that fits."""
 
     wide: Markup
     narrow: Markup
 
 
 def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Picture]:
-    """All figures that there is something to draw for, by name."""
+    """All figures for which the results have data, by name."""
     models = results["models"]
     table = marker_table(results)
     drawn = {
@@ -111,7 +85,7 @@ def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Pictur
 
 
 def energy_pictures(results: dict[str, Any]) -> dict[str, Picture]:
-    """What estimates are made of; how the best spiking network's ratios move, and with what."""
+    """The parts of the estimates, the ratios of the best spiking network, its break-even rates."""
     energy, drawn = results["energy"], {}
     table = parts_table(results)
     if table is not None:
@@ -120,14 +94,14 @@ def energy_pictures(results: dict[str, Any]) -> dict[str, Picture]:
             f"Energy estimates of {names(results['models'])} by kind, by the table {table}",
             lambda width: on_part_axes(width, energy["estimates"], table),
         )
-    chosen = best_statements(results)
-    one = reference_statement(chosen)
+    comparisons = best_comparisons(results)
+    one = reference_comparison(comparisons)
     if one is not None:
-        pairs = ", ".join(f"{s['twin']} over {s['spiking']}" for s in chosen)
+        pairs = ", ".join(f"{c['twin']} over {c['spiking']}" for c in comparisons)
         drawn["ratios"] = picture(
             "ratios",
             f"Ratios of energy estimates, {pairs}, over tables and views",
-            lambda width: on_ratio_axis(width, chosen),
+            lambda width: on_ratio_axis(width, comparisons),
         )
         drawn["break_even"] = picture(
             "break_even",
@@ -137,26 +111,26 @@ def energy_pictures(results: dict[str, Any]) -> dict[str, Picture]:
     return drawn
 
 
-def on_part_axes(width: float, estimates: list[dict[str, Any]], table: str) -> Figure:
+def on_part_axes(width: float, rows: list[dict[str, Any]], table: str) -> Figure:
     """Bars to scale and bars by share, side by side or one above the other."""
-    models = {e["model"] for e in estimates}
+    models = {row["model"] for row in rows}
     wide = width == WIDE
     height = 0.9 + 1.15 * len(models)
     figure = Figure((width, height if wide else 2 * height), layout="constrained", facecolor="none")
     scale, share = figure.subplots(1, 2) if wide else figure.subplots(2, 1)
-    parts(scale, estimates, table)
-    shares(share, estimates, table)
+    estimates.parts(scale, rows, table)
+    estimates.shares(share, rows, table)
     if wide:
         share.tick_params(axis="y", labelleft=False)
-    return keyed(figure, part_keys(estimates, table), 6 if wide else 1)
+    return keyed(figure, estimates.part_keys(rows, table), 6 if wide else 1)
 
 
-def on_ratio_axis(width: float, statements: list[dict[str, Any]]) -> Figure:
+def on_ratio_axis(width: float, comparisons: list[dict[str, Any]]) -> Figure:
     """The interval plot under the key of its tables."""
     wide = width == WIDE
-    height = 1.0 + 1.15 * len(statements) + (0.0 if wide else 0.4)
-    figure = on_axis(width, height, lambda a: estimates.ratios(a, statements))
-    return keyed(figure, estimates.table_keys(statements), 6 if wide else 2)
+    height = 1.0 + 1.15 * len(comparisons) + (0.0 if wide else 0.4)
+    figure = on_axis(width, height, lambda a: estimates.ratios(a, comparisons))
+    return keyed(figure, estimates.table_keys(comparisons), 6 if wide else 2)
 
 
 def keyed(figure: Figure, keys: Sequence[Artist], columns: int) -> Figure:
@@ -168,54 +142,47 @@ def keyed(figure: Figure, keys: Sequence[Artist], columns: int) -> Figure:
     return figure
 
 
-def on_view_axes(width: float, statement: dict[str, Any]) -> Figure:
+def on_view_axes(width: float, comparison: dict[str, Any]) -> Figure:
     """The break-even plot for every view, side by side or one above the other."""
     wide, many = width == WIDE, len(COMPARED)
     size = (width, 3.6) if wide else (width, 2.9 * many)
     figure = Figure(size, layout="constrained", facecolor="none")
     axes = figure.subplots(1, many) if wide else figure.subplots(many, 1)
     for axis, view in zip(axes, COMPARED):
-        estimates.break_even(axis, statement, view)
+        estimates.break_even(axis, comparison, view)
     return figure
 
 
 def parts_table(results: dict[str, Any]) -> str | None:
     """The table of the bars by kind: one that prices memory too, if there is one."""
-    estimates = results["energy"]["estimates"]
-    return one_table(estimates, BOUNDS[0]) or one_table(estimates)
-
-
-def best_statements(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those of the most accurate spiking network that some table prices."""
-    best = sentences.best(results["models"], "spiking")
-    return [
-        s
-        for s in results["energy"]["statements"]
-        if best is not None and s["spiking"] == best["name"] and s["low"] is not None
-    ]
-
-
-def reference_statement(statements: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """That against the LSTM, else the first, if there is one."""
-    first = statements[0] if statements else None
-    return next((s for s in statements if s["twin"] == REFERENCE), first)
-
-
-def answer_rule(results: dict[str, Any]) -> str:
-    """How a sequence was answered: by the readout's last step, or by its mean."""
-    return str(results["settings"].get("answer", "mean"))
+    rows = results["energy"]["estimates"]
+    return widest_table(rows, BOUNDS[0]) or widest_table(rows)
 
 
 def marker_table(results: dict[str, Any]) -> str | None:
-    """The energy table that prices the most models; of equals AS_TRAINED, else the first."""
-    return max(
-        results["energy_tables"],
-        key=lambda t: (
-            sum(m["energy_pj"][t] is not None for m in results["models"]),
-            t == AS_TRAINED,
-        ),
-        default=None,
-    )
+    """The table of the markers: that which prices the operations of the most models."""
+    return widest_table(results["energy"]["estimates"])
+
+
+def best_comparisons(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """The comparisons of the most accurate spiking network that some table prices."""
+    best = sentences.best(results["models"], "spiking")
+    return [
+        c
+        for c in results["energy"]["statements"]
+        if best is not None and c["spiking"] == best["name"] and c["low"] is not None
+    ]
+
+
+def reference_comparison(comparisons: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The comparison with the LSTM, else the first, if there is one."""
+    first = comparisons[0] if comparisons else None
+    return next((c for c in comparisons if c["twin"] == REFERENCE), first)
+
+
+def answer_rule(results: dict[str, Any]) -> str:
+    """The answer of a sequence: the readout at the last step, or its mean."""
+    return str(results["settings"].get("answer", "mean"))
 
 
 def picture(name: str, label: str, draw: Callable[[float], Figure]) -> Picture:
@@ -232,6 +199,27 @@ def on_axis(width: float, height: float, draw: Callable[[Axes], Axes]) -> Figure
     return figure
 
 
+def inline(figure: Figure, name: str, label: str) -> Markup:
+    """The figure as one <svg> for a page: ids start with `name`, colours are variables.
+
+    The style sheet gives the variables --ink, --blue, ... their values for light and dark pages.
+    """
+    text = as_svg(figure, name)
+    text = text[text.index("<svg ") :]
+    for block in ("metadata", "style"):
+        text = re.sub(rf"\s*<{block}.*?</{block}>", "", text, flags=re.DOTALL)
+    text = re.sub(r"""(\bid="|href="#|url\(#)""", rf"\g<1>{name}-", text)
+    text = re.sub(r' d="[^"]*"', _rounded, text)
+    for variable, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{variable})")
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1))
+
+
+def _rounded(path: re.Match[str]) -> str:
+    """A path with two decimals per number; a raster has thousands of numbers."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path[0])
+
+
 def names(models: list[dict[str, Any]]) -> str:
-    """The models' names as a list in words."""
+    """The names of the models, separated by commas."""
     return ", ".join(m["name"] for m in models)

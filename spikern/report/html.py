@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds all it shows and needs no network to open."""
+"""The report of a comparison: one HTML file that contains all it shows and loads nothing."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from spikern.cost.estimates import OPERATIONS
 from spikern.cost.memory import BOUNDS
 from spikern.plot.estimates import table_looks
 from spikern.plot.sample import verdict
-from spikern.report import sentences, terminal
+from spikern.report import sentences
 from spikern.report.figures import (
     answer_rule,
-    best_statements,
+    best_comparisons,
     marker_table,
     parts_table,
     pictures,
-    reference_statement,
+    reference_comparison,
 )
+from spikern.report.numbers import aligned_count, duration, energy, extent, percent, ratio
+from spikern.report.terminal import accuracy
 from spikern.studies.comparison import Sample
 
 FOLDER = Path(__file__).parent
 
 
-def write(results: dict[str, Any], sample: Sample | None, path: Path) -> None:
-    """Write the report of a results.json, with a sample to show if a spiking network ran."""
+def write_html(results: dict[str, Any], sample: Sample | None, path: Path) -> None:
+    """Write the report of a results.json; `sample` is shown if a spiking network was trained."""
     atomic.write(path, render(results, sample))
 
 
 def render(results: dict[str, Any], sample: Sample | None) -> str:
     """The page as text."""
-    best = best_statements(results)
+    best = best_comparisons(results)
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -44,11 +46,11 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "accuracy": terminal.accuracy,
-        "energy": terminal.energy,
-        "percent": terminal.percent,
-        "quantity": terminal.quantity,
-        "duration": terminal.duration,
+        "accuracy": accuracy,
+        "energy": energy,
+        "percent": percent,
+        "count": aligned_count,
+        "duration": duration,
         "setting": setting,
     }
     return environment.get_template("template.html").render(
@@ -60,8 +62,8 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
         pictures=pictures(results, sample),
         marker_table=marker_table(results),
         parts_table=parts_table(results),
-        statements=[statement_row(s) for s in results["energy"]["statements"]],
-        shown=reference_statement(best),
+        comparison_rows=[comparison_row(c) for c in results["energy"]["statements"]],
+        shown=reference_comparison(best),
         priced=", ".join(table_looks(best)),
         sample=sample,
         verdict=verdict(sample, answer_rule(results)) if sample else None,
@@ -69,46 +71,45 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
 
 
 def row(model: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
-    """A model's entry of results.json with what the page says about it."""
+    """A model's entry of results.json with the texts of its row in the table."""
     compared = [c for c in results["comparisons"] if c["model"] == model["name"]]
     ratios = compared[0]["energy_ratio"] if compared else {}
     estimates = [pj for pj in model["energy_pj"].values() if pj is not None]
     return model | {
         "updates": sum(model["ops_per_inference"]["neuron_updates"].values()),
-        "energy": terminal.span(estimates, terminal.energy),
-        "ratios": ratios,
-        "ratio": terminal.span([r for r in ratios.values() if r is not None], times),
+        "energy": extent(estimates, energy),
+        "ratio": extent([r for r in ratios.values() if r is not None], times),
     }
 
 
-def statement_row(said: dict[str, Any]) -> dict[str, Any]:
-    """A statement with its intervals in words; a dash where no table has an estimate."""
+def comparison_row(comparison: dict[str, Any]) -> dict[str, Any]:
+    """A comparison with its intervals as text; a dash where no table has an estimate."""
 
-    def extent(key: str, *views: str) -> str:
-        chosen = [x[key] for x in said["lines"] if x["view"] in views and x[key] is not None]
-        return terminal.span(chosen, times)
+    def over(key: str, *views: str) -> str:
+        lines = (x for x in comparison["lines"] if x["view"] in views)
+        return extent([x[key] for x in lines if x[key] is not None], times)
 
-    rates = [x["break_even"]["rate"] for x in said["lines"] if x["ratio"] is not None]
-    least = min((r for r in rates if r is not None), default=None)
-    return said | {
-        "operations": extent("ratio", OPERATIONS),
-        "memory": extent("ratio", *BOUNDS),
-        "caps": extent("cap", *COMPARED),
-        "turns": "–" if least is None else terminal.percent(least),
+    rates = [x["break_even"]["rate"] for x in comparison["lines"] if x["ratio"] is not None]
+    lowest = min((r for r in rates if r is not None), default=None)
+    return comparison | {
+        "operations": over("ratio", OPERATIONS),
+        "memory": over("ratio", *BOUNDS),
+        "caps": over("cap", *COMPARED),
+        "lowest_break_even": "–" if lowest is None else percent(lowest),
     }
 
 
-def times(ratio: float) -> str:
-    """A ratio with a multiplication sign, so that it reads as a factor.
+def times(value: float) -> str:
+    """A ratio with a multiplication sign.
 
-    >>> times(0.25), times(12.3)
-    ('0.25×', '12×')
+    >>> times(12.3)
+    '12×'
     """
-    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
+    return ratio(value, sign="×")
 
 
 def setting(value: object) -> str:
-    """A setting in words.
+    """A setting as text.
 
     >>> setting(None), setting(("LIF", "LSTM")), setting(0.005)
     ('none', 'LIF, LSTM', '0.005')

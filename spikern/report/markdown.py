@@ -1,33 +1,44 @@
-"""Pages whose numbers come from results files.
+"""Markdown: pages whose tables come from results files, and the tables of a study's page.
 
-The tables of a study's page, made from its part of results.json (`spikern.studies.protocol`).
+A study's tables are made from one part of its results.json; see `spikern.studies.protocol`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from spikern._utils.errors import InputError
+from spikern.cost.estimates import PJ
+from spikern.cost.summary import AS_TRAINED
+from spikern.report.numbers import (
+    count,
+    energy,
+    extent,
+    mean_interval,
+    percent,
+    signed,
+    significant,
+)
 from spikern.studies.results import BEYOND, Part, by_model, energies, per_inference, rate
 from spikern.studies.statistics import interval, mean
 
 
-def filled(text: str, made: Mapping[str, str]) -> str:
-    """The text with what stands between `<!-- name -->` and `<!-- end -->` made anew.
+def filled(text: str, contents: Mapping[str, str]) -> str:
+    """The text with new contents between every `<!-- name -->` and the next `<!-- end -->`.
 
-    InputError if the text has no such place.
+    Raises InputError if the text has no such place.
 
     >>> filled("<!-- table -->\\nold\\n<!-- end -->", {"table": "new"})
     '<!-- table -->\\nnew\\n<!-- end -->'
     """
-    for name, content in made.items():
+    for name, content in contents.items():
         pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
         text, times = re.subn(
             pattern,
-            lambda found, content=content: f"{found[1]}{content}\n{found[2]}",  # type: ignore[misc]
+            lambda match, content=content: f"{match[1]}{content}\n{match[2]}",  # type: ignore[misc]
             text,
             flags=re.DOTALL,
         )
@@ -36,107 +47,83 @@ def filled(text: str, made: Mapping[str, str]) -> str:
     return text
 
 
-def machine(found: Mapping[str, Any], seconds: float) -> str:
-    """What a study ran on, from its `provenance`, and how long its jobs trained in sum."""
-    versions = ", ".join(
-        f"{name} {found[name]}" for name in ("spikern", "torch", "numba", "python")
-    )
-    return (
-        f"{found['processor']}, one thread a job, "
-        f"{seconds / 60:.0f} minutes of training in sum; {versions}; commit {found['commit']}."
-    )
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left, the others to the right.
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> str:
+    """A Markdown table; the columns in `left` are aligned left, the others right.
 
     >>> print(table(["model", "accuracy"], [["LIF", "90 %"]]))
     | model | accuracy |
     | --- | ---: |
     | LIF | 90 % |
     """
-    rule = ["---"] + ["---:"] * (len(head) - 1)
+    rule = ["---" if column in left else "---:" for column in range(len(head))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
-AS_TRAINED = "45nm_fp32"
-"""The table of the energy estimates that stand alone."""
+def machine(provenance: Mapping[str, Any], seconds: float) -> str:
+    """What a study ran on, and the sum of the training times of its jobs."""
+    versions = ", ".join(
+        f"{name} {provenance[name]}" for name in ("spikern", "torch", "numba", "python")
+    )
+    return (
+        f"{provenance['processor']}, one thread a job, "
+        f"{seconds / 60:.0f} minutes of training in sum; {versions}; "
+        f"commit {provenance['commit']}."
+    )
 
 
-def points(values: Sequence[float]) -> str:
-    """A mean with half its 95 % interval, in per cent.
-
-    >>> points([0.90, 0.92, 0.94])
-    '92.0 ± 5.0 %'
-    """
-    return f"{100 * mean(values):.1f}{half(values, 100.0, 1)} %"
-
-
-def half(values: Sequence[float], scale: float, digits: int) -> str:
-    """' ± half the interval', or nothing for a single value."""
-    found = interval(values)
-    return f" ± {scale * (found[1] - found[0]) / 2:.{digits}f}" if found else ""
+def seconds(part: Part) -> float:
+    """The sum of the training times of all reported runs, without searches."""
+    ablations = [run for runs in part["ablations"].values() for run in runs]
+    return math.fsum(
+        run["seconds"] for run in (*part["runs"], *ablations, *part["frontier"], *part["growth"])
+    )
 
 
 def score(part: Part, runs: Sequence[Part]) -> str:
-    """What is reported of some seeds: accuracy, or bits an answer."""
+    """What is reported of some seeds: accuracy, or bits per answer."""
     if part["plan"]["measure"] == "accuracy":
-        return points([run["test_accuracy"] for run in runs])
+        return accuracy_interval([run["test_accuracy"] for run in runs])
     bits = [run["bits"] for run in runs]
-    return f"{mean(bits):.3f}{half(bits, 1.0, 3)}"
+    return mean_interval(mean(bits), interval(bits), 3)
 
 
-def heading(part: Part) -> str:
-    """The name of what is reported."""
-    return "test accuracy" if part["plan"]["measure"] == "accuracy" else "bits per answer"
+def accuracy_interval(values: Sequence[float]) -> str:
+    """The mean of some accuracies with half its 95 % interval, in per cent.
 
-
-def short(number: float) -> str:
-    """Three digits, and thousands or millions of them as k or M.
-
-    >>> short(1234567.0), short(0.0)
-    ('1.23 M', '0')
+    >>> accuracy_interval([0.90, 0.92, 0.94])
+    '92.0 ± 5.0 %'
     """
-    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
+    scaled = [100 * value for value in values]
+    return f"{mean_interval(mean(scaled), interval(scaled))} %"
 
 
-def joules(number: float) -> str:
-    """Joules with a prefix.
-
-    >>> joules(1.2e-7)
-    '120 nJ'
-    """
-    for size, letter in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
-        if number >= size:
-            return f"{number / size:.3g} {letter}"
-    return f"{number / 1e-12:.3g} pJ"
+def energy_extent(runs: Sequence[Part]) -> str:
+    """The estimates of one inference by all tables that price it, least to greatest."""
+    return extent([PJ * joules for joules in energies(runs)], energy, " to ")
 
 
 def accuracy(part: Part) -> str:
-    """Every model: what it reached, and what it did for it."""
+    """The accuracy, operations and energy estimates of every model."""
     lines = []
     for model, runs in by_model(part["runs"]).items():
-        fired, estimates = rate(runs), energies(runs)
+        firing = rate(runs)
         lines.append(
             [
                 f"**{model}**" if model in part["best"].values() else model,
                 f"{runs[0]['hidden']}",
                 f"{runs[0]['parameters']:,}",
-                points([run["validation_accuracy"] for run in runs]),
+                accuracy_interval([run["validation_accuracy"] for run in runs]),
                 *([score(part, runs)] if part["plan"]["measure"] == "bits" else []),
-                points([run["test_accuracy"] for run in runs]),
+                accuracy_interval([run["test_accuracy"] for run in runs]),
                 *(
-                    [points([run["test_accuracy_all_steps"] for run in runs])]
+                    [accuracy_interval([run["test_accuracy_all_steps"] for run in runs])]
                     if "test_accuracy_all_steps" in runs[0]
                     else []
                 ),
-                "-" if fired is None else f"{100 * fired:.1f} %",
-                *(short(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
-                f"{joules(estimates[0])} to {joules(estimates[-1])}",
-                joules(1e-12 * mean([run["energy_pj"][AS_TRAINED] for run in runs])),
+                "-" if firing is None else percent(firing, gap=" "),
+                *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
+                energy_extent(runs),
+                energy(mean([run["energy_pj"][AS_TRAINED] for run in runs])),
             ]
         )
     bits = ["bits per answer"] if part["plan"]["measure"] == "bits" else []
@@ -149,33 +136,36 @@ def accuracy(part: Part) -> str:
 
 def claims(part: Part) -> str:
     """Every claim with its verdict."""
-    scale, unit = (100.0, "points") if part["plan"]["measure"] == "accuracy" else (1.0, "bits")
-    digits = 1 if unit == "points" else 3
     lines = [
-        [
-            name,
-            f"{scale * found['difference']:+.{digits}f}",
-            f"{scale * found['low']:+.{digits}f} to {scale * found['high']:+.{digits}f}",
-            f"{found['p_holm']:.2g}",
-            f"**{found['verdict']}**",
-        ]
-        for name, found in part["claims"].items()
+        [name, *effect(part, claim), significant(claim["p_holm"], 2), f"**{claim['verdict']}**"]
+        for name, claim in part["claims"].items()
     ]
+    unit = "points" if part["plan"]["measure"] == "accuracy" else "bits"
     return table(["claim", f"ahead by, {unit}", "interval", "p (Holm)", "verdict"], lines)
 
 
+def effect(part: Part, claim: Mapping[str, Any]) -> list[str]:
+    """The difference of a claim and its interval, in percentage points or bits."""
+    scale, decimals = (100.0, 1) if part["plan"]["measure"] == "accuracy" else (1.0, 3)
+    difference, low, high = (
+        signed(scale * claim[key], decimals) for key in ("difference", "low", "high")
+    )
+    return [difference, f"{low} to {high}"]
+
+
 def tuning(part: Part) -> str:
-    """Every learning rate that was tried, with its validation accuracy; the one taken is first."""
+    """Every learning rate of the search with its validation accuracy, the chosen one first."""
     lines = []
-    for model, found in part["tuning"].items():
-        ranked = sorted(found["trials"], key=lambda t: ("diverged" in t, -t["accuracy"]))
+    for model, search in part["tuning"].items():
+        ranked = sorted(search["trials"], key=lambda t: ("diverged" in t, -t["accuracy"]))
         lines.append(
             [
                 model,
                 *(
-                    f"{t['settings']['learning_rate']:.2g}: {100 * t['accuracy']:.1f} %"
-                    + (", diverged later" if "diverged" in t else "")
-                    for t in ranked
+                    f"{significant(trial['settings']['learning_rate'], 2)}: "
+                    + percent(trial["accuracy"], gap=" ")
+                    + (", diverged later" if "diverged" in trial else "")
+                    for trial in ranked
                 ),
             ]
         )
@@ -185,8 +175,9 @@ def tuning(part: Part) -> str:
 def variants(part: Part) -> str:
     """The best spiking model, its ablations and its frontier, over the same seeds."""
     seeds = part["plan"]["variant_seeds"]
-    whole = [run for run in part["runs"] if run["model"] == part["best"]["spiking"]][:seeds]
-    named = [(f"{part['best']['spiking']}, whole", whole), *part["ablations"].items()]
+    best = part["best"]["spiking"]
+    full = [run for run in part["runs"] if run["model"] == best][:seeds]
+    named = [(f"{best}, whole", full), *part["ablations"].items()]
     penalised: dict[float, list[Part]] = {}
     for run in part["frontier"]:
         penalised.setdefault(run["rate_penalty"], []).append(run)
@@ -196,61 +187,60 @@ def variants(part: Part) -> str:
             name,
             f"{runs[0]['parameters']:,}",
             score(part, runs),
-            f"{100 * (rate(runs) or 0.0):.1f} %",
-            short(per_inference(runs, "ac")),
-            joules(1e-12 * mean([run["energy_pj"][AS_TRAINED] for run in runs])),
+            percent(rate(runs) or 0.0, gap=" "),
+            count(per_inference(runs, "ac")),
+            energy(mean([run["energy_pj"][AS_TRAINED] for run in runs])),
         ]
         for name, runs in named
     ]
-    head = ["variant", "parameters", heading(part), "rate", "AC"]
+    reported = "test accuracy" if part["plan"]["measure"] == "accuracy" else "bits per answer"
+    head = ["variant", "parameters", reported, "rate", "AC"]
     return table([*head, f"energy estimate by {AS_TRAINED}"], lines)
 
 
 def robustness(part: Part) -> str:
     """Test accuracy of every model under every disturbance, mean over seeds."""
-    disturbed = part["runs"][0]["robustness"]
-    heads = [f"{name} {_level(part, name, k)}" for name, found in disturbed.items()
-             for k in range(1, len(found))]  # fmt: skip
+    levels = {
+        (name, k): level
+        for name, points in part["runs"][0]["robustness"].items()
+        for k, (level, _) in enumerate(points)
+        if k > 0
+    }
     lines = []
     for model, runs in by_model(part["runs"]).items():
-        cells = [
-            f"{100 * mean([run['robustness'][name][k][1] for run in runs]):.1f} %"
-            for name, found in disturbed.items()
-            for k in range(1, len(found))
-        ]
-        lines.append([model, f"{100 * mean([run['test_accuracy'] for run in runs]):.1f} %", *cells])
+        disturbed = [mean([run["robustness"][name][k][1] for run in runs]) for name, k in levels]
+        accuracies = [mean([run["test_accuracy"] for run in runs]), *disturbed]
+        lines.append([model, *(percent(a, gap=" ") for a in accuracies)])
+    heads = [f"{name} {level:g}" for (name, _), level in levels.items()]
     return table(["model", "undisturbed", *heads], lines)
-
-
-def _level(part: Part, name: str, k: int) -> str:
-    return f"{part['runs'][0]['robustness'][name][k][0]:g}"
 
 
 def times(part: Part) -> str:
     """Milliseconds of one inference at batch 1, every runtime; a ratio above 1 is slower."""
     lines = [
-        [f"{row['name']} on {row['runtime']}", f"{row['ms']:.3g}", f"{row['ratio']:.2f}"]
+        [f"{row['name']} on {row['runtime']}", significant(row["ms"]), f"{row['ratio']:.2f}"]
         for row in part["times"]
     ]
     return table(["network", "ms", f"times {part['best']['spiking']}'s"], lines)
 
 
 def growth(part: Part) -> str:
-    """The laws fitted to how what is missing falls with growth, and what they predict."""
+    """The laws fitted to error against size, and their predictions."""
     lines = []
     for law in part["laws"]:
-        letters = ", ".join(f"{name} {value:.3g}" for name, value in law["parameters"].items())
-        low, high = law["interval_of_b"]
-        last = law["prediction"]
+        letters = ", ".join(
+            f"{name} {significant(value)}" for name, value in law["parameters"].items()
+        )
+        predicted, low, high = (significant(law["prediction"][k]) for k in ("y", "low", "high"))
         lines.append(
             [
                 law["model"],
                 law["axis"],
                 law["law"],
                 letters,
-                f"{low:.2g} to {high:.2g}",
+                " to ".join(significant(bound, 2) for bound in law["interval_of_b"]),
                 f"{law['error']:.3f}",
-                f"{last['y']:.3g} ({last['low']:.3g} to {last['high']:.3g})",
+                f"{predicted} ({low} to {high})",
             ]
         )
     head = ["model", "growth in", "law", "fitted", "interval of b", "error of the fit (log)"]
@@ -266,26 +256,18 @@ TABLES: dict[str, Callable[[Part], str]] = {
     "times": times,
     "growth": growth,
 }
-"""What a page may have, by the name of its place; growth only where it was measured."""
+"""The tables of a page by the name of their place; growth only where it was measured."""
 
 
-def made(part: Part) -> dict[str, str]:
+def tables(part: Part) -> dict[str, str]:
     """All tables of a part of results.json, by the name of their place on the page."""
     name = part["plan"]["dataset"]
-    wanted = {k: make for k, make in TABLES.items() if k != "growth" or part["growth"]}
-    return {f"{name} {place}": make(part) for place, make in wanted.items()}
-
-
-def seconds(part: Part) -> float:
-    """How long all reported runs trained, in sum; searches are not in it."""
-    variants = [run for runs in part["ablations"].values() for run in runs]
-    return math.fsum(
-        run["seconds"] for run in (*part["runs"], *variants, *part["frontier"], *part["growth"])
-    )
+    makers = {place: make for place, make in TABLES.items() if place != "growth" or part["growth"]}
+    return {f"{name} {place}": make(part) for place, make in makers.items()}
 
 
 def study(results: Part) -> dict[str, str]:
-    """All that a study's page has from its results.json, by the name of its place."""
-    places = {name: text for part in results["parts"] for name, text in made(part).items()}
+    """All texts of a study's page, from its results.json, by the name of their place."""
+    places = {place: text for part in results["parts"] for place, text in tables(part).items()}
     trained = sum(map(seconds, results["parts"]))
     return places | {"machine": machine(results["provenance"], trained)}

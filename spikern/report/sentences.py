@@ -1,4 +1,4 @@
-"""The result of a comparison in plain sentences, as plain when it is against spiking networks."""
+"""The result of a comparison in sentences that are as plain when against spiking networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from spikern.cost.memory import BOUNDS
-from spikern.report.terminal import duration, energy, percent, span
+from spikern.report.numbers import duration, energy, extent, lower_or_higher, percent, signed
 
 
 def headline(results: dict[str, Any]) -> list[str]:
@@ -15,16 +15,17 @@ def headline(results: dict[str, Any]) -> list[str]:
     spiking = best(models, "spiking")
     against = {c["model"]: c for c in results["comparisons"]}
     if spiking is None or spiking["name"] not in against:
-        each = [best(models, kind) for kind in ("spiking", "standard")]
-        return [alone(model, results) for model in each if model is not None]
+        bests = [best(models, kind) for kind in ("spiking", "standard")]
+        return [single(model, results) for model in bests if model is not None]
     comparison = against[spiking["name"]]
     other = next(m for m in models if m["name"] == comparison["against"])
+    own_time, other_time = (duration(m["milliseconds_per_inference"]) for m in (spiking, other))
     return [
         accuracy(spiking, other, comparison, results),
-        ratio(comparison["energy_ratio"], other["name"], results["energy_tables"]),
+        operations(comparison["energy_ratio"], other["name"], results["energy_tables"]),
         *memory(results["energy"]["statements"], spiking["name"], other["name"]),
-        f"On this computer one inference takes {spiking['name']} {duration(spiking)} in the stream "
-        f"engine and the {other['name']} {duration(other)} in torch.",
+        f"On this computer one inference takes {own_time} for {spiking['name']} in the stream "
+        f"engine and {other_time} for the {other['name']} in torch.",
     ]
 
 
@@ -37,21 +38,23 @@ def best(models: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
     )
 
 
-def alone(model: dict[str, Any], results: dict[str, Any]) -> str:
-    """A model with nothing to compare it with."""
-    known = {
+def single(model: dict[str, Any], results: dict[str, Any]) -> str:
+    """The accuracy and energy estimate of a model without a comparison."""
+    by_title = {
         results["energy_tables"][table]["title"]: pj
         for table, pj in model["energy_pj"].items()
         if pj is not None
     }
-    cost = (
-        f"an energy estimate of {span(list(known.values()), energy)} per inference {by(known)}"
-        if known
-        else "no energy estimate, for no table prices its operations"
+    estimate = (
+        f"an energy estimate of {extent(list(by_title.values()), energy)} per inference "
+        f"{source(by_title)}"
+        if by_title
+        else "no energy estimate, because no table prices its operations"
     )
     return (
-        f"{model['name']}, the most accurate {model['kind']} network here, gets "
-        f"{percent(model['test_accuracy']['mean'])} of the {unit(results)} right, with {cost}."
+        f"{model['name']}, the most accurate {model['kind']} network here, classifies "
+        f"{percent(model['test_accuracy']['mean'])} of the {unit(results)} correctly, with "
+        f"{estimate}."
     )
 
 
@@ -61,13 +64,13 @@ def accuracy(
     comparison: dict[str, Any],
     results: dict[str, Any],
 ) -> str:
-    """The difference of accuracies with its interval, and whether it is a clear one."""
+    """The difference of accuracies with its interval, and whether it is clear."""
     difference = comparison["accuracy_difference"]
     points = abs(100 * difference["mean"])
     side = "more" if difference["mean"] > 0 else "fewer"
     start = (
-        f"{spiking['name']}, the most accurate spiking network here, gets "
-        f"{percent(spiking['test_accuracy']['mean'])} of the {unit(results)} right, "
+        f"{spiking['name']}, the most accurate spiking network here, classifies "
+        f"{percent(spiking['test_accuracy']['mean'])} of the {unit(results)} correctly, "
         f"{points:.1f} percentage points {side} than the {other['name']}"
     )
     if difference["ci95"] is None:
@@ -76,83 +79,49 @@ def accuracy(
     clear = "" if low > 0 or high < 0 else ", no clear difference"
     return (
         f"{start} (95% interval over {len(spiking['seeds'])} seeds: "
-        f"{signed(low)} to {signed(high)}{clear})."
+        f"{signed(100 * low)} to {signed(100 * high)}{clear})."
     )
 
 
-def ratio(ratios: dict[str, float | None], other: str, tables: dict[str, Any]) -> str:
+def operations(ratios: dict[str, float | None], other: str, tables: dict[str, Any]) -> str:
     """How many times lower or higher the energy estimate is, as a range over the tables."""
-    known = {tables[t]["title"]: r for t, r in ratios.items() if r is not None}
-    if not known:
-        return f"No table prices both, so there is no energy estimate to set against the {other}'s."
+    by_title = {tables[t]["title"]: r for t, r in ratios.items() if r is not None}
+    if not by_title:
+        return f"No table prices both networks, so no energy estimate compares it with the {other}."
     return (
-        f"For operations alone its energy estimate is {compared(list(known.values()))} than the "
-        f"{other}'s, {by(known)}."
+        f"For operations alone its energy estimate is {lower_or_higher(list(by_title.values()))} "
+        f"than that of the {other}, {source(by_title)}."
     )
 
 
 def memory(statements: list[dict[str, Any]], spiking: str, other: str) -> Iterator[str]:
-    """What is left of the ratio once memory is priced, if a table prices it."""
-    found = [
+    """The ratio with memory traffic, if a table prices it."""
+    ratios = [
         line["ratio"]
         for s in statements
         if s["spiking"] == spiking and s["twin"] == other
         for line in s["lines"]
         if line["view"] in BOUNDS and line["ratio"] is not None
     ]
-    if found:
+    if ratios:
         yield (
-            f"With memory traffic, counted under a low and a high bound, the estimate is "
-            f"{compared(found)} than the {other}'s."
+            "With memory traffic, counted under a low and a high bound, the estimate is "
+            f"{lower_or_higher(ratios)} than that of the {other}."
         )
 
 
-def compared(ratios: list[float]) -> str:
-    """Ratios as a range in words.
+def source(titles: Collection[str]) -> str:
+    """The tables behind an estimate: up to two by name, more by number.
 
-    >>> compared([2.0, 8.0]), compared([0.5, 0.25])
-    ('2.0 – 8.0 times lower', '2.0 – 4.0 times higher')
-    >>> compared([0.5, 4.0])
-    'from 2.0 times higher to 4.0 times lower'
-    """
-    low, high = min(ratios), max(ratios)
-    if low >= 1.0:
-        return f"{span([low, high], fold)} times lower"
-    if high <= 1.0:
-        return f"{span([1 / high, 1 / low], fold)} times higher"
-    return f"from {fold(1 / low)} times higher to {fold(high)} times lower"
-
-
-def by(titles: Collection[str]) -> str:
-    """The tables that an estimate is from: up to two by name, more by number.
-
-    >>> by(["45 nm", "Loihi 1"]), by(["a", "b", "c"])
+    >>> source(["45 nm", "Loihi 1"]), source(["a", "b", "c"])
     ('by the tables “45 nm” and “Loihi 1”', 'by 3 energy tables')
     """
-    named = [f"“{title}”" for title in titles]
-    if len(named) > 2:
-        return f"by {len(named)} energy tables"
-    return f"by the table{'s' if len(named) > 1 else ''} {' and '.join(named)}"
+    quoted = [f"“{title}”" for title in titles]
+    if len(quoted) > 2:
+        return f"by {len(quoted)} energy tables"
+    return f"by the table{'s' if len(quoted) > 1 else ''} {' and '.join(quoted)}"
 
 
 def unit(results: dict[str, Any]) -> str:
     """What an accuracy is a fraction of."""
     return "labelled test steps" if results["dataset"]["every_step"] else "test samples"
-
-
-def fold(times: float) -> str:
-    """A factor with two digits.
-
-    >>> fold(3.14159), fold(123.4)
-    ('3.1', '123')
-    """
-    return f"{times:.0f}" if times >= 10 else f"{times:.1f}"
-
-
-def signed(fraction: float) -> str:
-    """A difference in percentage points with its sign.
-
-    >>> signed(-0.0123)
-    '−1.2'
-    """
-    return f"{100 * fraction:+.1f}".replace("-", "−")

@@ -1,8 +1,7 @@
-"""The comparison as a table for a terminal.
+"""Text for the terminal: the table of a comparison, the report of a count, the benchmark table.
 
-The account for a terminal and for count.txt.
-
-Statements, twins and measured times as lines of text.
+Everything takes plain data as it stands in results.json and count.json. Every energy is an estimate
+under a table that is named with it.
 """
 
 from __future__ import annotations
@@ -10,20 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spikern.cost.break_even import BreakEven, Line, Statement
-from spikern.cost.estimates import VIEWS
+from spikern.cost.estimates import PJ, VIEWS
 from spikern.cost.prices import EnergyTable
-from spikern.studies.ladder import Rung
-from spikern.studies.ladder import text as ladder_text
+from spikern.report import markdown
+from spikern.report.numbers import (
+    aligned_count,
+    duration,
+    energy,
+    extent,
+    lower_or_higher,
+    mean_interval,
+    percent,
+    ratio,
+    significant,
+)
+from spikern.timing.benchmark import UNITS, Row
 
 HEADER = (
     "model", "accuracy", "params", "rate", "AC", "MAC", "updates", "energy est.", "vs LSTM", "time"
 )  # fmt: skip
 
 
-def table(results: dict[str, Any]) -> str:
-    """One line a model; operations are of one inference, energies estimates over the tables."""
-    lines = columns([HEADER] + [row(model, results) for model in results["models"]])
+# `spikern compare`
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The comparison of results.json: a line per model, then what the columns mean."""
+    lines = columns([HEADER] + [_model_row(model, results) for model in results["models"]])
     lines.insert(1, "-" * len(lines[0]))
     lines.append(
         f"\nAccuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
@@ -39,8 +51,33 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _model_row(model: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[str, ...]:
+    ops = model["ops_per_inference"]
+    ratios: Mapping[str, float | None] = next(
+        (c["energy_ratio"] for c in results["comparisons"] if c["model"] == model["name"]), {}
+    )
+    return (
+        model["name"],
+        accuracy(model["test_accuracy"]),
+        f"{model['parameters']:,}",
+        "-" if model["rate"] is None else percent(model["rate"]),
+        aligned_count(ops["ac"]),
+        aligned_count(ops["mac"]),
+        aligned_count(sum(ops["neuron_updates"].values())),
+        extent([pj for pj in model["energy_pj"].values() if pj is not None], energy),
+        extent([r for r in ratios.values() if r is not None], ratio),
+        duration(model["milliseconds_per_inference"]),
+    )
+
+
+def accuracy(entry: Mapping[str, Any]) -> str:
+    """An accuracy of results.json: the mean over seeds, and half its interval if there is one."""
+    interval = entry["ci95"] and [100 * bound for bound in entry["ci95"]]
+    return mean_interval(100 * entry["mean"], interval, unit="%")
+
+
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines, the first column to the left, the others to the right.
+    """Rows of cells as lines, the first column aligned left, the others right.
 
     >>> columns([("model", "AC"), ("LIF", "1,234")])
     ['model     AC', 'LIF    1,234']
@@ -52,219 +89,255 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def row(model: dict[str, Any], results: dict[str, Any]) -> tuple[str, ...]:
-    """One model's cells."""
-    ops = model["ops_per_inference"]
-    ratios: dict[str, float | None] = next(
-        (c["energy_ratio"] for c in results["comparisons"] if c["model"] == model["name"]), {}
-    )
-    return (
-        model["name"],
-        accuracy(model["test_accuracy"]),
-        f"{model['parameters']:,}",
-        "-" if model["rate"] is None else percent(model["rate"]),
-        quantity(ops["ac"]),
-        quantity(ops["mac"]),
-        quantity(sum(ops["neuron_updates"].values())),
-        span([pj for pj in model["energy_pj"].values() if pj is not None], energy),
-        span([r for r in ratios.values() if r is not None], lambda r: f"{r:.2g}x"),
-        duration(model),
-    )
+# `spikern count`
 
 
-def percent(value: float) -> str:
-    """A fraction as a percentage with one decimal."""
-    return f"{value:.1%}"
-
-
-def accuracy(entry: dict[str, Any]) -> str:
-    """Mean, and half the interval where there is one."""
-    if entry["ci95"] is None:
-        return percent(entry["mean"])
-    low, high = entry["ci95"]
-    return f"{percent(entry['mean'])} ± {50 * (high - low):.1f}"
-
-
-def span(values: list[float], show: Any) -> str:
-    """Lowest to highest."""
-    if not values:
-        return "-"
-    low, high = show(min(values)), show(max(values))
-    return low if low == high else f"{low} – {high}"
-
-
-def quantity(value: float) -> str:
-    """A count in thousands or millions.
-
-    >>> quantity(12_345), quantity(0), quantity(2_500_000)
-    ('12.3 k', '0', '2.50 M')
-    """
-    if value >= 1e6:
-        return f"{value / 1e6:.2f} M"
-    return f"{value / 1e3:.1f} k" if value >= 1e3 else f"{value:.0f}"
-
-
-def energy(pj: float) -> str:
-    """An energy in pJ, nJ or uJ.
-
-    >>> energy(1234.0)
-    '1.23 nJ'
-    """
-    for unit, size in (("µJ", 1e6), ("nJ", 1e3)):
-        if pj >= size:
-            return f"{pj / size:.3g} {unit}"
-    return f"{pj:.3g} pJ"
-
-
-def duration(model: dict[str, Any]) -> str:
-    """The time of an inference.
-
-    >>> duration({"milliseconds_per_inference": 0.0271})
-    '27 µs'
-    """
-    ms = model["milliseconds_per_inference"]
-    return f"{ms:.2f} ms" if ms >= 0.1 else f"{1e3 * ms:.0f} µs"
-
-
-def render(found: dict[str, Any]) -> str:
-    """The whole account in sections, every energy an estimate under a table that it names."""
+def count_report(results: Mapping[str, Any]) -> str:
+    """All of count.json in sections."""
     sections = [
-        *(list(model(m)) for m in found["models"]),
-        list(estimated(found)),
-        *(list(stated(said)) for said in found["statements"]),
-        list(twins(found)),
-        list(measured(found["measured"])) if found["measured"] else [],
-        list(reality(found["ladder"])) if found["ladder"] else [],
-        list(sources(found["tables"])),
+        *(_model(m) for m in results["models"]),
+        _estimates(results),
+        *(_comparison_section(c) for c in results["statements"]),
+        _fair_twins(results),
+        measured_times(results["measured"]) if results["measured"] else iter(()),
+        _energy_tables(results["tables"]),
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+    texts = ["\n".join(lines) for lines in sections]
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
-def heading(words: str) -> list[str]:
-    """A title and a line below it."""
-    return [words, "=" * len(words)]
+def _heading(title: str) -> list[str]:
+    return [title, "=" * len(title)]
 
 
-def model(m: dict[str, Any]) -> Iterator[str]:
+def _model(m: Mapping[str, Any]) -> Iterator[str]:
     """Counts by connection and layer, totals, memory traffic."""
     counts = m["counts"]
     runs, steps = counts["inferences"], counts["steps"]
-    yield from heading(
+    yield from _heading(
         f"{m['name']}: {m['kind']}, {m['hidden']} hidden units, {m['parameters']:,} parameters, "
-        f"{percent(m['test_accuracy'])} of the test split right"
+        f"test accuracy {percent(m['test_accuracy'])}"
     )
-    yield f"Per inference, mean over {runs:,} test samples of {steps / runs:.4g} steps on average."
-    rows = [("connection", "kind", "synapses", "arrivals", "AC", "MAC")]
+    yield (
+        f"Per inference, mean over {runs:,} test samples of {significant(steps / runs, 4)} steps "
+        "on average."
+    )
+    connections = [("connection", "kind", "synapses", "arrivals", "AC", "MAC")]
     for layer in counts["layers"]:
         for c in layer["connections"]:
-            done = [quantity(c[key] / runs) for key in ("arrivals", "ac", "mac")]
+            cells = [aligned_count(c[key] / runs) for key in ("arrivals", "ac", "mac")]
             name = f"{c['source']} to {c['target']}"
-            rows.append((name, c["kind"], f"{c['synapses']:,}", *done))
-    yield from columns(rows)
+            connections.append((name, c["kind"], f"{c['synapses']:,}", *cells))
+    yield from columns(connections)
     yield ""
-    table: list[tuple[str, ...]] = [
+    layers: list[tuple[str, ...]] = [
         ("layer", "units", "spikes", "AC", "MAC", "dense", "own arithmetic")
     ]
     for layer in counts["layers"]:
         ac, mac = (sum(c[key] for c in layer["connections"]) for key in ("ac", "mac"))
-        done = [quantity(n / runs) for n in (layer["spikes"], ac, mac, layer["dense"])]
+        cells = [aligned_count(n / runs) for n in (layer["spikes"], ac, mac, layer["dense"])]
         name = f"{layer['layer']} ({layer['unit']})"
-        table.append((name, str(layer["units"]), *done, by_kind(layer["updates"], runs)))
+        layers.append((name, str(layer["units"]), *cells, by_kind(layer["updates"], runs)))
     total = counts["total"]
-    for name, share in (("all, an inference", runs), ("all, a step", steps)):
-        done = [quantity(total[key] / share) for key in ("spikes", "ac", "mac", "dense")]
-        table.append((name, "", *done, by_kind(total["updates"], share)))
-    yield from columns(table)
+    for name, divisor in (("total per inference", runs), ("total per step", steps)):
+        cells = [aligned_count(total[key] / divisor) for key in ("spikes", "ac", "mac", "dense")]
+        layers.append((name, "", *cells, by_kind(total["updates"], divisor)))
+    yield from columns(layers)
     if counts["rate"] is not None:
         yield (
-            f"It fires at {percent(counts['rate'])} of its steps; a spike or event crosses a "
-            f"synapse {counts['spikes_per_synapse']:.3g} times an inference."
+            f"Firing rate {percent(counts['rate'])} of all neurons and steps; "
+            f"{significant(counts['spikes_per_synapse'])} spikes per synapse and inference."
         )
     yield ""
-    yield from memory(m["memory"])
+    yield from _memory(m["memory"])
 
 
-def by_kind(updates: dict[str, int], share: int) -> str:
-    """Operations by kind in words.
+def by_kind(updates: Mapping[str, int], divisor: int) -> str:
+    """Operations by kind, each divided by the number of inferences or steps.
 
     >>> by_kind({"mul": 30, "add": 20}, 10)
     '2 add, 3 mul'
     """
-    return ", ".join(f"{quantity(n / share)} {kind}" for kind, n in sorted(updates.items())) or "-"
+    kinds = sorted(updates.items())
+    return ", ".join(f"{aligned_count(n / divisor)} {kind}" for kind, n in kinds) or "-"
 
 
-def memory(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Bytes moved by kind, a line a bound and width."""
+def _memory(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Bytes moved by kind, a line per bound and pair of widths."""
     kinds = list(dict.fromkeys(kind for row in rows for kind in row["bytes"]))
-    yield "Bytes read and written an inference, and additions for addresses:"
-    table = [("bound, bits of weights/states", *kinds, "all", "addresses")]
+    yield "Bytes read and written per inference, and additions for addresses:"
+    lines = [("bound, bits of weights/states", *kinds, "all", "addresses")]
     for row in rows:
         moved = [row["bytes"].get(kind, 0.0) for kind in kinds]
         name = f"{row['bound']}, {row['weight_bits']}/{row['state_bits']}"
-        numbers = [*moved, sum(moved), row["addressing"]]
-        table.append((name, *(quantity(n) for n in numbers)))
-    yield from columns(table)
+        cells = [*moved, sum(moved), row["addressing"]]
+        lines.append((name, *map(aligned_count, cells)))
+    yield from columns(lines)
 
 
-def estimated(found: dict[str, Any]) -> Iterator[str]:
-    """Every model under every table and view, then the parts of what has an estimate."""
-    yield from heading("Energy estimates of one inference")
-    names = [m["name"] for m in found["models"]]
-    by_place = {(e["table"], e["view"], e["model"]): e for e in found["estimates"]}
+def _estimates(results: Mapping[str, Any]) -> Iterator[str]:
+    """Every model under every table and view, then the parts of every estimate."""
+    yield from _heading("Energy estimates of one inference")
+    names = [m["name"] for m in results["models"]]
+    by_place = {(e["table"], e["view"], e["model"]): e["pj"] for e in results["estimates"]}
     rows = [("table, view", *names)]
-    for table in found["tables"]:
+    for name in results["tables"]:
         for view in VIEWS:
-            cells = [by_place[table, view, name]["pj"] for name in names]
+            cells = [by_place[name, view, model] for model in names]
             if any(pj is not None for pj in cells):
-                shown = ("no estimate" if pj is None else energy(pj) for pj in cells)
-                rows.append((f"{table}, {view}", *shown))
+                texts = ("no estimate" if pj is None else energy(pj) for pj in cells)
+                rows.append((f"{name}, {view}", *texts))
     yield from columns(rows)
-    priced = {e["table"] for e in found["estimates"] if e["pj"] is not None}
-    if unpriced := [table for table in found["tables"] if table not in priced]:
+    priced = {e["table"] for e in results["estimates"] if e["pj"] is not None}
+    if unpriced := [name for name in results["tables"] if name not in priced]:
         yield f"No estimate for any model: {', '.join(unpriced)}."
     yield ""
-    yield from parts([e for e in found["estimates"] if e["pj"]])
-
-
-def parts(estimates: list[dict[str, Any]]) -> Iterator[str]:
-    """What each estimate is made of, a column a kind."""
+    estimates = [e for e in results["estimates"] if e["pj"]]
     kinds = list(dict.fromkeys(kind for e in estimates for kind in e["parts"]))
     rows = [("by kind", *kinds)]
     for e in estimates:
-        cells = (energy(e["parts"][kind]) if kind in e["parts"] else "-" for kind in kinds)
-        rows.append((f"{e['model']}, {e['table']}, {e['view']}", *cells))
+        texts = (energy(e["parts"][kind]) if kind in e["parts"] else "-" for kind in kinds)
+        rows.append((f"{e['model']}, {e['table']}, {e['view']}", *texts))
     yield from columns(rows)
 
 
-def reality(found: dict[str, Any]) -> Iterator[str]:
-    """The ladder with its arithmetic."""
-    yield from heading(f"A ladder to reality: {found['model']}")
-    yield (
-        f"One inference lasts {found['seconds']:.3g} s, as its sequence does on average; "
-        f"estimates by {found['table']}, {found['view']}."
+def _comparison_section(comparison: Mapping[str, Any]) -> Iterator[str]:
+    yield from _heading(f"{comparison['spiking']} against {comparison['twin']}")
+    yield energy_comparison(comparison)
+
+
+def energy_comparison(comparison: Mapping[str, Any]) -> str:
+    """A spiking network against a twin, as `spikern.cost.EnergyComparison.as_dict` gives it."""
+    own, twin = comparison["spiking"], comparison["twin"]
+    ratios = [x["ratio"] for x in comparison["lines"] if x["ratio"] is not None]
+    lines = [
+        f"The energy estimate of {own} is {lower_or_higher(ratios)} than that of {twin}."
+        if ratios
+        else f"No table prices both {own} and {twin}.",
+        f"Firing rate of {own} {percent(comparison['rate'])}; "
+        f"{significant(comparison['spikes_per_synapse'])} spikes per synapse and inference.",
+    ]
+    rows = [("table, view", own, twin, "ratio", "cap", "break-even rate", "of its own")]
+    without: dict[str, dict[str, list[str]]] = {}
+    for x in comparison["lines"]:
+        even = x["break_even"]
+        if even["rate"] is None:
+            views = without.setdefault(even["why"], {}).setdefault(x["table"], [])
+            views.append(x["view"])
+        if x["ratio"] is not None:
+            rows.append(
+                (
+                    f"{x['table']}, {x['view']}",
+                    energy(x["spiking_pj"]),
+                    energy(x["twin_pj"]),
+                    ratio(x["ratio"], 3),
+                    "-" if x["cap"] is None else ratio(x["cap"], 3),
+                    "-" if even["rate"] is None else percent(even["rate"]),
+                    "-" if x["room"] is None else ratio(x["room"], 3),
+                )
+            )
+    if ratios:
+        lines += columns(rows)
+    if without:
+        lines.append("Without a break-even rate:")
+    for why, by_table in without.items():
+        names = ", ".join(f"{name} ({', '.join(views)})" for name, views in by_table.items())
+        lines.append(f"  {why} – {names}")
+    return "\n".join(lines)
+
+
+def ratio_interval(comparison: Mapping[str, Any]) -> str:
+    """The ratios of a comparison from the worst to the best.
+
+    >>> ratio_interval({"low": 0.5, "high": 12.3}), ratio_interval({"low": None, "high": None})
+    ('0.5x to 12.3x', 'no estimate')
+    """
+    if comparison["low"] is None:
+        return "no estimate"
+    return f"{ratio(comparison['low'], 3)} to {ratio(comparison['high'], 3)}"
+
+
+def _fair_twins(results: Mapping[str, Any]) -> Iterator[str]:
+    """The fair twins: at equal parameters, in int8, pruned, equally accurate."""
+    yield from _heading("Fair twins")
+    yield "Ratios are estimates, twin over spiking, over all tables and views that price both;"
+    yield "above 1x the spiking network needs less."
+    yield ""
+    yield f"At equal {results['equal']}, as they were trained:"
+    for c in results["statements"]:
+        yield f"  {c['spiking']} against {c['twin']}: {ratio_interval(c)}"
+    yield ""
+    yield from _int8(results["int8"])
+    yield ""
+    yield "Pruned to the density of the spiking network:"
+    for row in results["pruned"]:
+        yield f"  {row['spiking']}, {row['twin']}: {row['why'] or pruned(row)}"
+    yield ""
+    yield "At equal accuracy on the test split:"
+    for row in results["equal_accuracy"]:
+        reached = ", ".join(row["reached_by"]) or "no standard model of this run"
+        yield (
+            f"  {row['spiking']} reaches {percent(row['test_accuracy'])}; as accurate: {reached}"
+        )
+    for row in results["climbs"]:
+        yield f"  {row['spiking']}, {row['twin']}: {smallest_twin(row)}"
+
+
+def _int8(results: Mapping[str, Any]) -> Iterator[str]:
+    """Accuracies in int8, and the comparison of the networks in int8."""
+    yield "In int8, quantised after training, on the test split:"
+    rows = [("  model", "scheme", "accuracy", "in float32", "same answers")]
+    for row in results["measured"]:
+        shares = (percent(row[key]) for key in ("accuracy", "float_accuracy", "agreement"))
+        rows.append((f"  {row['model']}", row["scheme"], *shares))
+    yield from columns(rows)
+    for model, why in results["missing"].items():
+        yield f"  {model}: {why}"
+    for c in results["statements"]:
+        yield f"  both in int8, {c['spiking']} against {c['twin']}: {ratio_interval(c)}"
+
+
+def pruned(row: Mapping[str, Any]) -> str:
+    """A pruned twin in a line."""
+    return (
+        f"{percent(row['density'])} of the weights kept, test accuracy "
+        f"{percent(row['test_accuracy'])}, {ratio_interval(row['statement'])}"
     )
-    yield ladder_text(tuple(Rung(**rung) for rung in found["rungs"]))
 
 
-def sources(tables: dict[str, Any]) -> Iterator[str]:
-    """What the tables are and leave out."""
-    yield from heading("Energy tables")
-    for name, table in tables.items():
-        yield from entry(name, **table)
+def smallest_twin(row: Mapping[str, Any]) -> str:
+    """The search for the smallest twin of equal accuracy in a line."""
+    tried = ", ".join(
+        f"{rung['hidden']} units {percent(rung['validation_accuracy'])}" for rung in row["rungs"]
+    )
+    target = f"target {percent(row['target'])} on validation; {tried}"
+    if row["reached"] is None:
+        return f"{target}: not reached"
+    return (
+        f"{target}: reached with {row['reached']} units, test accuracy "
+        f"{percent(row['test_accuracy'])}, {ratio_interval(row['statement'])}"
+    )
 
 
-def entry(
-    name: str, title: str, node: str, precision: str, source: str, not_modelled: str
-) -> Iterator[str]:
-    """A table in a few lines."""
-    yield f"{name}: {title}"
-    yield f"  node, precision  {node}, {precision}"
-    yield f"  source           {source}"
-    yield f"  not modelled     {not_modelled}"
+def measured_times(results: Mapping[str, Any]) -> Iterator[str]:
+    """Times on this machine; joules, or why there are none."""
+    yield from _heading("Measured on this machine, one thread")
+    rows = [("network", "equal", "runtime", "batch", "ms", "x first", "energy")]
+    for row in results["rows"]:
+        joules = "-" if row["joules"] is None else energy(PJ * row["joules"])
+        cells = (str(row["batch"]), significant(row["ms"], 4), significant(row["ratio"]), joules)
+        rows.append((row["name"], row["equal"] or "-", row["runtime"], *cells))
+    yield from columns(rows)
+    yield f"Energy: {results['no_joules'] or 'of one inference, idle power subtracted'}."
+    for what, why in results["missing"].items():
+        yield f"Not run: {what}: {why}"
 
 
-def table_list(tables: dict[str, EnergyTable]) -> str:
-    """All tables: name, title, node, precision, source, what is not modelled.
+# `spikern tables`
+
+
+def table_list(tables: Mapping[str, EnergyTable]) -> str:
+    """All energy tables: title, node, precision, source, what is not modelled.
 
     >>> from spikern.cost import tables
     >>> table_list(tables()).splitlines()[0]
@@ -273,104 +346,37 @@ def table_list(tables: dict[str, EnergyTable]) -> str:
     return "\n".join(
         line
         for t in tables.values()
-        for line in entry(t.name, t.title, t.node, t.precision, t.source, t.not_modelled)
+        for line in _energy_table(t.name, t.title, t.node, t.precision, t.source, t.not_modelled)
     )
 
 
-def stated(said: Mapping[str, Any]) -> Iterator[str]:
-    """A statement under its heading."""
-    words = f"{said['spiking']} against {said['twin']}"
-    yield from (words, "=" * len(words), restored(said).text())
+def _energy_tables(tables: Mapping[str, Any]) -> Iterator[str]:
+    yield from _heading("Energy tables")
+    for name, entry in tables.items():
+        yield from _energy_table(name, **entry)
 
 
-def restored(said: Mapping[str, Any]) -> Statement:
-    """The statement whose plain data these are."""
-    lines = tuple(
-        Line(**{**line, "break_even": BreakEven(**line["break_even"])}) for line in said["lines"]
-    )
-    return Statement(said["spiking"], said["twin"], said["rate"], said["spikes_per_synapse"], lines)
+def _energy_table(
+    name: str, title: str, node: str, precision: str, source: str, not_modelled: str
+) -> Iterator[str]:
+    yield f"{name}: {title}"
+    yield f"  node, precision  {node}, {precision}"
+    yield f"  source           {source}"
+    yield f"  not modelled     {not_modelled}"
 
 
-def interval(said: Mapping[str, Any]) -> str:
-    """The ratios of a statement from the worst to the best.
-
-    >>> interval({"low": 0.5, "high": 12.3}), interval({"low": None, "high": None})
-    ('0.5x to 12.3x', 'no estimate')
-    """
-    if said["low"] is None:
-        return "no estimate"
-    return f"{said['low']:.3g}x to {said['high']:.3g}x"
+# `spikern bench`
 
 
-def twins(found: dict[str, Any]) -> Iterator[str]:
-    """The fair twins: at equal parameters, in int8, as sparse, as accurate."""
-    yield from ("Fair twins", "==========")
-    yield "Ratios are estimates, twin over spiking, over all tables and views that price both;"
-    yield "above 1x the spiking network needs less."
-    yield ""
-    yield f"At equal {found['equal']}, as they were trained:"
-    for said in found["statements"]:
-        yield f"  {said['spiking']} against {said['twin']}: {interval(said)}"
-    yield from int8(found["int8"])
-    yield ""
-    yield "Pruned to the connections of the spiking network:"
-    for row in found["pruned"]:
-        yield f"  {row['spiking']}, {row['twin']}: {row['why'] or pruned(row)}"
-    yield ""
-    yield "At equal accuracy on the test split:"
-    for row in found["equal_accuracy"]:
-        reached = ", ".join(row["reached_by"]) or "no standard model of this run"
-        yield f"  {row['spiking']} gets {percent(row['test_accuracy'])}; as good: {reached}"
-    for row in found["climbs"]:
-        yield f"  {row['spiking']}, {row['twin']}: {climb(row)}"
-
-
-def int8(found: Mapping[str, Any]) -> Iterator[str]:
-    """Accuracies in int8, and the statement of the networks in int8."""
-    yield ""
-    yield "In int8, quantised after training, on the test split:"
-    rows = [("  model", "scheme", "accuracy", "in float32", "same answers")]
-    for row in found["measured"]:
-        shares = (percent(row[key]) for key in ("accuracy", "float_accuracy", "agreement"))
-        rows.append((f"  {row['model']}", row["scheme"], *shares))
-    yield from columns(rows)
-    for model, why in found["missing"].items():
-        yield f"  {model}: {why}"
-    for said in found["statements"]:
-        yield f"  both in int8, {said['spiking']} against {said['twin']}: {interval(said)}"
-
-
-def pruned(row: Mapping[str, Any]) -> str:
-    """A pruned twin in a line."""
-    return (
-        f"{percent(row['density'])} of the weights kept, {percent(row['test_accuracy'])} right, "
-        f"{interval(row['statement'])}"
-    )
-
-
-def climb(row: Mapping[str, Any]) -> str:
-    """A ladder of sizes in a line."""
-    tried = ", ".join(
-        f"{rung['hidden']} units {percent(rung['validation_accuracy'])}" for rung in row["rungs"]
-    )
-    aim = f"wanted {percent(row['target'])} on validation; {tried}"
-    if row["reached"] is None:
-        return f"{aim}: not reached"
-    return (
-        f"{aim}: reached with {row['reached']} units, {percent(row['test_accuracy'])} of the test "
-        f"split right, {interval(row['statement'])}"
-    )
-
-
-def measured(found: Mapping[str, Any]) -> Iterator[str]:
-    """Times on this machine, joules or why there are none."""
-    yield from ("Measured on this machine, one thread", "=" * 36)
-    rows = [("network", "equal", "runtime", "batch", "ms", "x first", "joules")]
-    for row in found["rows"]:
-        joules = "-" if row["joules"] is None else f"{row['joules']:.3g}"
-        numbers = (str(row["batch"]), f"{row['ms']:.4g}", f"{row['ratio']:.3g}", joules)
-        rows.append((row["name"], row["equal"] or "-", row["runtime"], *numbers))
-    yield from columns(rows)
-    yield f"Joules: {found['no_joules'] or 'of one inference, idle power subtracted'}."
-    for what, why in found["missing"].items():
-        yield f"Not run: {what}: {why}"
+def benchmark_table(rows: Sequence[Row]) -> str:
+    """The rows of a benchmark as a table in Markdown, a line per workload, kind and rate."""
+    peers = list(dict.fromkeys(row["peer"] for row in rows))
+    groups: dict[tuple[str, str, float], dict[str, Row]] = {}
+    for row in rows:
+        groups.setdefault((row["work"], row["what"], row["rate"]), {})[row["peer"]] = row
+    lines = []
+    for (work, what, rate), by_peer in groups.items():
+        own = next(iter(by_peer.values()))["spikern"]
+        ratios = (ratio(by_peer[n]["ratio"], 3) if n in by_peer else "-" for n in peers)
+        lines.append([work, what, percent(rate, 0), f"{significant(own)} {UNITS[what]}", *ratios])
+    return markdown.table(["work", "what", "rate", "spikern", *peers], lines, left=(0, 1))

@@ -1,7 +1,7 @@
 """Where the jobs of a study run: processes of this machine, or a Ray cluster.
 
-A backend is a function (work, configs) -> an iterator of what `work(config)` returned, as they
-ended. Where processes died, it yields `Lost` if it knows which job it was, else it raises `Died`.
+A backend is a function (work, configs) -> iterator of the values of `work(config)`, in the order in
+which they end. Where a process dies, it yields `Lost` if it knows the job, else it raises `Died`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from spikern._utils.processes import end_with
 Work = Callable[[Any], Any]
 Backend = Callable[[Work, Sequence[Any]], Iterator[Any]]
 RETRIES = 3
-"""How often Ray does a job again whose process or machine died."""
+"""Times that Ray repeats a job whose process or machine died."""
 
 
 class Died(Exception):
-    """A process of the pool died and took the others with it; which job it was is not known."""
+    """A process of the pool died and the pool with it; the job is not known."""
 
 
 class Lost(NamedTuple):
-    """A job that was given up, and why."""
+    """A job that was given up, and the reason."""
 
     config: Any
     reason: str
@@ -83,5 +83,5 @@ def _cluster(address: str, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
 
 
 def work_of(work: Work, config: Any) -> Any:
-    """A call as a plain function, which is what Ray takes."""
+    """Call work(config); Ray takes plain functions only."""
     return work(config)

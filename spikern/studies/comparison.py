@@ -27,7 +27,7 @@ from spikern._utils import atomic, processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
-from spikern.cost.summary import estimates, statements
+from spikern.cost.summary import comparisons, estimates
 from spikern.data.dataset import Dataset
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.layers.streaming import compile_stream
@@ -214,7 +214,7 @@ def compare(
         "energy": {
             "seed": 0,
             "estimates": estimates(counts, tables),
-            "statements": statements(counts, tables),
+            "statements": comparisons(counts, tables),
         },
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}

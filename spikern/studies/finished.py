@@ -16,18 +16,15 @@ from spikern._utils import processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.provenance import provenance
-from spikern.cost.break_even import statement
+from spikern.cost.break_even import compare_energy
 from spikern.cost.counts import Counts
-from spikern.cost.estimates import energy
-from spikern.cost.memory import BOUNDS
 from spikern.cost.prices import EnergyTable
-from spikern.cost.summary import counted, estimates, moved, one_table, statements
+from spikern.cost.summary import comparisons, count_summary, estimates, memory_summary
 from spikern.data.dataset import Dataset, Split
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network
 from spikern.studies.comparison import Comparison, job_result, read_object
 from spikern.studies.jobs import files
-from spikern.studies.ladder import ladder
 from spikern.studies.trainings import TrainingJob, load_dataset
 from spikern.studies.twins import (
     Int8,
@@ -47,7 +44,7 @@ from spikern.train.trial import count_split
 
 
 class FinishedRun(NamedTuple):
-    """A folder's comparison with its data, one seed of it, and the models that are asked about."""
+    """The comparison in a folder, its data, one of its seeds, and the models to count."""
 
     folder: Path
     comparison: Comparison
@@ -68,8 +65,8 @@ class Model(NamedTuple):
 def open_run(path: Path, seed: int | None = None) -> FinishedRun:
     """The run in a folder of `spikern compare`, or in one checkpoint jobs/NAME-SEED.safetensors.
 
-    A folder is asked about one seed, None being its first; a checkpoint about its own model and
-    seed. Raises DataError if there is no finished run, InputError if it has no such seed.
+    `seed` selects one of a folder's seeds, None the first; a checkpoint has its own. Raises
+    DataError if there is no finished run, InputError if it has no such seed.
     """
     path = Path(path)
     if path.suffix == SUFFIX:
@@ -125,9 +122,8 @@ def trained(run: FinishedRun, name: str) -> Model:
     return Model(name, network, result, count_split(network, run.dataset, run.comparison.encoder))
 
 
-MILLISECONDS = 1e3
 BATCHES = (1, 64)
-"""Samples at a time, where times are measured."""
+"""Batch sizes at which times are measured."""
 
 
 @processes.one_thread()
@@ -138,9 +134,9 @@ def count_run(
     climb: bool = False,
     measured: bool = False,
 ) -> dict[str, Any]:
-    """Everything of count.json; `against` names the standard models to compare with, none: all.
+    """The content of count.json; `against` names the standard models to compare with, none: all.
 
-    `climb` trains standard models of other sizes, `measured` times all on this machine.
+    `climb` also trains standard models of smaller sizes, `measured` times all on this machine.
     Raises InputError on a model that is not in the run or not a standard one.
     """
     started = time.perf_counter()
@@ -168,19 +164,18 @@ def count_run(
         },
         "models": [described(m, tables) for m in models],
         "estimates": estimates(counts, tables),
-        "statements": statements(counts, tables, names),
+        "statements": comparisons(counts, tables, names),
         "int8": in_int8(models, run, tables),
         "pruned": [as_sparse(a, b, run, tables) for a, b in pairs],
         "equal_accuracy": [as_accurate(a, standards) for a in spiking],
         "climbs": [size_entry(search, a, b, run, tables) for a, b, search in searches],
         "measured": times(run, spiking, standards, searches) if measured else None,
-        "ladder": rungs(run, spiking, tables),
         "provenance": provenance(time.perf_counter() - started, 1),
     }
 
 
 def wanted(run: FinishedRun, against: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The models to reload, and which of them are the standard ones to compare with."""
+    """The models to load, and the standard ones among them to compare with."""
     for name in against:
         check_choice("model of the run", name, run.comparison.models)
         if name not in BASELINES:
@@ -196,44 +191,19 @@ def described(model: Model, tables: Mapping[str, EnergyTable]) -> dict[str, Any]
     return {
         "name": model.name,
         **{key: model.result[key] for key in kept},
-        "counts": counted(model.counts),
-        "memory": moved(model.counts, tables),
+        "counts": count_summary(model.counts),
+        "memory": memory_summary(model.counts, tables),
     }
 
 
 def equal(run: FinishedRun) -> str:
-    """In what the models of the run are brought together."""
+    """What the models of the run have in common: their parameters or their width."""
     return "parameters" if run.comparison.hidden is None else "width"
 
 
 def best(models: Sequence[Model]) -> Model:
     """The most accurate on the test split."""
     return max(models, key=lambda m: float(m.result["test_accuracy"]))
-
-
-def rungs(
-    run: FinishedRun, spiking: Sequence[Model], tables: Mapping[str, EnergyTable]
-) -> dict[str, Any] | None:
-    """The ladder to reality of the most accurate spiking network; None if nothing prices it.
-
-    One inference lasts as long as its sequence does: the mean over the test split.
-    """
-    if not spiking:
-        return None
-    model = best(spiking)
-    name = one_table(estimates({model.name: model.counts}, tables), BOUNDS[0])
-    found = None if name is None else energy(model.counts, tables[name], BOUNDS[0])
-    if found is None:
-        return None
-    steps = float(run.dataset.test.lengths.double().mean())
-    seconds = steps * run.dataset.dt / MILLISECONDS
-    return {
-        "model": model.name,
-        "table": found.table,
-        "view": found.view,
-        "seconds": seconds,
-        "rungs": [rung._asdict() for rung in ladder(found, model.counts, seconds)],
-    }
 
 
 def times(
@@ -244,7 +214,7 @@ def times(
 ) -> dict[str, Any]:
     """The most accurate spiking network timed beside its twins, interleaved, on one thread."""
     if not spiking:
-        raise InputError("times are measured beside a spiking network; none was asked about")
+        raise InputError("times are measured beside a spiking network; name one")
     model = best(spiking)
     entered = [Contestant(model.name, "", model.network)]
     entered += [Contestant(m.name, equal(run), m.network) for m in standards]
@@ -265,7 +235,7 @@ def times(
 
 BITS = 8
 FINE_TUNING = 4
-"""A pruned twin is trained on for a quarter of the epochs that it had."""
+"""A pruned twin is fine-tuned for the epochs of its training divided by this."""
 Measure = Callable[[Network, Split], Int8]
 
 
@@ -297,7 +267,7 @@ def in_int8(
         "measured": measured,
         "missing": missing,
         "estimates": estimates(counts, eight),
-        "statements": statements(counts, eight),
+        "statements": comparisons(counts, eight),
     }
 
 
@@ -306,7 +276,7 @@ def as_sparse(
 ) -> dict[str, Any]:
     """The standard network pruned to the spiking one's connection density, and the statement.
 
-    A spiking network that is fully connected leaves nothing to prune, and says so.
+    For a fully connected spiking network nothing is pruned, and "why" says so.
     """
     kept = density(spiking.network)
     pair = {"spiking": spiking.name, "twin": standard.name, "density": kept}
@@ -318,12 +288,12 @@ def as_sparse(
     pruned = prune(standard.network, kept, run.dataset, shorter, run.seed)
     counts = count_split(pruned.network, run.dataset, run.comparison.encoder)
     names = (spiking.name, f"{standard.name}, pruned")
-    said = statement(spiking.counts, counts, tables, names=names)
+    said = compare_energy(spiking.counts, counts, tables, names=names)
     return pair | {"why": "", "test_accuracy": pruned.test_accuracy, "statement": said.as_dict()}
 
 
 def as_accurate(spiking: Model, standards: Sequence[Model]) -> dict[str, Any]:
-    """Which standard networks of the run answer the test split at least as well."""
+    """The standard networks of the run that are at least as accurate on the test split."""
     target = spiking.result["test_accuracy"]
     others = {m.name: m.result["test_accuracy"] for m in standards}
     return {
@@ -370,13 +340,13 @@ def size_entry(
     run: FinishedRun,
     tables: Mapping[str, EnergyTable],
 ) -> dict[str, Any]:
-    """A search for a size as plain data, with the statement against the network it ended with."""
+    """A search for a size as plain data, with the comparison against the network it ended with."""
     said = reached = None
     if search.network is not None:
         reached = search.network.body.hidden_size
         counts = count_split(search.network, run.dataset, run.comparison.encoder)
         names = (spiking.name, f"{standard.name} of {reached} units")
-        said = statement(spiking.counts, counts, tables, names=names).as_dict()
+        said = compare_energy(spiking.counts, counts, tables, names=names).as_dict()
     return {
         "spiking": spiking.name,
         "twin": standard.name,

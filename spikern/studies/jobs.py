@@ -1,9 +1,11 @@
-"""A job is a frozen dataclass; its name is the hash of what it holds.
+"""Jobs: frozen dataclasses, and the files that each has in a study's folder.
 
-jobs/<key>.json          the config and the result of a finished job
-jobs/<key>.safetensors   its checkpoint
-jobs/<key>.lock          who works on it now; empty when nobody does
-jobs/<key>.error         the traceback of its last failure
+jobs/<name>.json          config and result of a finished job
+jobs/<name>.safetensors   checkpoint
+jobs/<name>.lock          "host pid" of the runner that does the job now; otherwise empty
+jobs/<name>.error         traceback of the last failure
+
+The name is the key of the config, its hash, unless a study names its jobs otherwise.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def canonical(config: Any) -> str:
 
 
 def key(config: Any) -> str:
-    """The name of a job: the first 16 digits of the SHA-256 of its canonical text.
+    """The key of a config: the first 16 digits of the SHA-256 of its canonical text.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)

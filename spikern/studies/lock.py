@@ -1,4 +1,4 @@
-"""Whose job it is: a lock that its holder's death sets free.
+"""The lock of a job, which the death of its holder releases.
 
 `flock` belongs to an open file, and the system closes the files of a process however it ends, so
 a killed runner's claim is free at once and none is ever stale. On a network folder this holds
@@ -23,7 +23,7 @@ from spikern._utils.errors import DataError
 
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
-    """Whether the job is ours; while inside, nobody else's."""
+    """Lock a job while inside; yields whether this process got the lock."""
     handle = _locked(path)
     if handle is None:
         yield False
@@ -38,7 +38,7 @@ def claim(path: Path) -> Iterator[bool]:
 
 
 def died(path: Path) -> str | None:
-    """Who died while holding this lock, as "host pid"; the news is told once."""
+    """The process that died while it held this lock, as "host pid"; reported once."""
     if not path.exists():
         return None
     handle = _locked(path)

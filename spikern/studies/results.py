@@ -1,7 +1,4 @@
-"""What is read from a part of a study's results: runs by model, what they did, how they grew.
-
-What results.json says of a data set, a model over its seeds, and models beside the LSTM.
-"""
+"""The entries of results.json: of a comparison, and what tables read from a study's runs."""
 
 from __future__ import annotations
 
@@ -14,12 +11,12 @@ from spikern.studies.scaling import fit, predict
 from spikern.studies.statistics import mean, summary
 
 Part = dict[str, Any]
-"""Of results.json, or one of its runs."""
+"""The part of results.json that one plan makes, or one of its runs."""
 Axis = Literal["parameters", "operations"]
 AXES: tuple[Axis, ...] = ("parameters", "operations")
-"""What growth is measured in; operations are the AC and MAC of one inference."""
+"""The measures of size in a law of growth; operations are the AC and MAC of one inference."""
 BEYOND = 4.0
-"""How many times the largest measured size a prediction reaches."""
+"""The size of a prediction, in multiples of the largest measured size."""
 
 
 def by_model(runs: Sequence[Part]) -> dict[str, list[Part]]:
@@ -46,7 +43,7 @@ def rate(runs: Sequence[Part]) -> float | None:
 
 
 def energies(runs: Sequence[Part]) -> list[float]:
-    """The estimates in J by every table that prices all that was done, ascending."""
+    """The estimates in J by every table that prices all operations, ascending."""
     priced = [
         [run["energy_pj"][name] for run in runs]
         for name, pj in runs[0]["energy_pj"].items()
@@ -55,11 +52,8 @@ def energies(runs: Sequence[Part]) -> list[float]:
     return sorted(1e-12 * mean(found) for found in priced)
 
 
-def grown(part: Part, axis: Axis) -> dict[str, tuple[list[float], list[list[float]]]]:
-    """Of every model of a study of growth: its sizes, and at each what every seed missed.
-
-    What is missed is 1 - accuracy, or bits.
-    """
+def errors_by_size(part: Part, axis: Axis) -> dict[str, tuple[list[float], list[list[float]]]]:
+    """The sizes of every model of a study of growth, and the error of every seed at each size."""
     found = {}
     for model, runs in by_model(part["growth"]).items():
         by_budget: dict[int, list[Part]] = {}
@@ -67,32 +61,32 @@ def grown(part: Part, axis: Axis) -> dict[str, tuple[list[float], list[list[floa
             by_budget.setdefault(run["budget"], []).append(run)
         found[model] = (
             [size(of_budget, axis) for of_budget in by_budget.values()],
-            [[missed(part, run) for run in of_budget] for of_budget in by_budget.values()],
+            [[error(part, run) for run in of_budget] for of_budget in by_budget.values()],
         )
     return found
 
 
 def size(runs: Sequence[Part], axis: Axis) -> float:
-    """How large the runs of one budget are, in the mean over seeds."""
+    """The size of the runs of one budget, mean over seeds."""
     if axis == "parameters":
         return float(runs[0]["parameters"])
     return per_inference(runs, "ac") + per_inference(runs, "mac")
 
 
-def missed(part: Part, run: Part) -> float:
-    """What a run misses: bits, or what its accuracy lacks of 1."""
+def error(part: Part, run: Part) -> float:
+    """The error of a run: 1 - test accuracy, or bits per answer where the plan measures bits."""
     bits = part["plan"]["measure"] == "bits"
     return float(run["bits"] if bits else 1 - run["test_accuracy"])
 
 
 def laws(part: Part) -> list[Part]:
-    """The laws fitted to what every model missed, and what they say beyond; none without growth.
+    """The laws fitted to the errors of every model, with predictions; empty without growth.
 
-    The law with a break is fitted where there are seven sizes, which it needs.
+    The law with a break needs seven sizes and is fitted only where there are as many.
     """
     found = []
     for axis in AXES:
-        for model, (sizes, values) in grown(part, axis).items():
+        for model, (sizes, values) in errors_by_size(part, axis).items():
             for law in ("power", "broken") if len(sizes) > 6 else ("power",):
                 fitted = fit(sizes, values, law)
                 found.append(

@@ -1,4 +1,4 @@
-"""How much a trained network bears: noise on its input, events dropped, weights disturbed.
+"""Robustness of a trained network to input noise, dropped events and disturbed weights.
 
 Every disturbance is a pure function of what it disturbs, a level and a seed; level 0 changes
 nothing.
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
-from spikern.data.dataset import Dataset, Split, valid_steps
-from spikern.events.trains import Events
+from spikern.data.dataset import Dataset, Split
+from spikern.events.trains import Events, valid_steps
 from spikern.layers.network import Network
 from spikern.train.loop import evaluate
 
@@ -35,7 +35,8 @@ def noisy(split: Split, level: float, seed: int) -> Split:
     if not 0 <= level < float("inf"):
         raise InputError(f"noise must be 0 or more and finite, got {level}")
     noise = torch.randn(split.x.shape, generator=_generator(seed))
-    return replace(split, x=dense(split.x) + level * noise * valid_steps(split).unsqueeze(2))
+    valid = valid_steps(split.lengths, len(split.x)).unsqueeze(2)
+    return replace(split, x=dense(split.x) + level * noise * valid)
 
 
 def dropped(split: Split, level: float, seed: int) -> Split:

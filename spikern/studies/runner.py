@@ -1,4 +1,4 @@
-"""Running a study: do every job that is not done yet, whoever else is at it."""
+"""The runner of studies: it does every job that is not done yet, beside other runners."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from spikern.studies.jobs import Files, Name, files, key, named, read_results
 from spikern.studies.lock import claim, died
 
 Job = Callable[[Any, Path], dict[str, Any]]
-"""(config, checkpoint) -> result. What it returns can be written as JSON."""
+"""(config, checkpoint) -> result, which can be written as JSON."""
 
 POLL_SECONDS = 1.0
-"""Between looks at jobs that other runners have."""
+"""Time between two looks at jobs that other runners do."""
 DEATHS = 3
-"""A job during which this many processes died is given up for this run."""
+"""Deaths of its process after which a job is given up for this run."""
 
 
 class Outcome(NamedTuple):
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What came of one attempt at a job; `busy`: another runner is at it."""
+    """The end of one attempt at a job; `busy`: another runner does it."""
 
     key: str
     how: Literal["finished", "failed", "died", "busy"]
@@ -54,7 +54,7 @@ def run(
     progress: bool = True,
     name: Name = key,
 ) -> Outcome:
-    """Do what is left of a study, then gather all its results in OUT/results.sqlite.
+    """Do the jobs of a study that are not finished, then write all results to OUT/results.sqlite.
 
     Finished jobs are skipped, a killed one resumes from its checkpoint, one that failed is tried
     again; a failure is written to its `.error` file and the rest go on. Several runners may work
@@ -127,7 +127,7 @@ def tried(
     out: Path,
     name: Name,
 ) -> Iterator[Ended]:
-    """Every job attempted once; of those whose process died, as far as that is known."""
+    """Attempt every job once; yield how each ended, also those whose process died, where known."""
     try:
         for ended in backend(work, configs):
             if isinstance(ended, backends.Lost):
@@ -144,13 +144,13 @@ def tried(
 
 
 def given_up(job: Files, reason: str, how: Literal["failed", "died"]) -> Ended:
-    """Note a failure that the job itself could not note."""
+    """Write the error file of a job that could not write its own."""
     atomic.write(job.error, reason + "\n")
     return Ended(job.error.stem, how, reason)
 
 
 def attempt(job: Job, out: Path, name: Name, config: Any) -> Ended:
-    """Do a job if it is free and not done; the result or the traceback is written."""
+    """Do a job if no other runner does it and it is not finished; write the result or the error."""
     stem = name(config)
     job_files = files(out, stem)
     with claim(job_files.lock) as ours:

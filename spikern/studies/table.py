@@ -1,4 +1,4 @@
-"""All results of a study in one table: `jobs` in OUT/results.sqlite, a row a job.
+"""All results of a study in one table: `jobs` in OUT/results.sqlite, one row per job.
 
     pandas.read_sql("select * from jobs", sqlite3.connect("results.sqlite"))
     ATTACH 'results.sqlite' (TYPE sqlite);  SELECT * FROM results.jobs;        in DuckDB
@@ -36,7 +36,7 @@ def flat(found: Mapping[str, Any]) -> Row:
             # SQLite takes two names that differ in case alone for one.
             if column.lower() in (name.lower() for name in row):
                 raise InputError(
-                    f"a job and its result have two columns '{column}'; name one otherwise"
+                    f"a job and its result have two columns '{column}'; rename one of them"
                 )
             row[column] = value
     return row
@@ -60,7 +60,7 @@ def rows(out: Path) -> list[Row]:
 
 
 def write(out: Path) -> Path:
-    """Make the table anew from the jobs' files, whole or not at all."""
+    """Write the table from the jobs' files, atomically."""
     found = rows(out)
     names = list(dict.fromkeys(name for row in found for name in row)) or ["key"]
     with closing(sqlite3.connect(":memory:")) as database:

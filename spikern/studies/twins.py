@@ -1,8 +1,8 @@
 """Fair twins of a spiking network: standard ones in int8, pruned, and at equal accuracy.
 
-The smallest weights of all connections together go (global magnitude), exactly as many as the
-density says; biases stay. While the mask is held a pruned weight has no gradient, so Adam, whose
-moments start at zero, leaves it at exactly zero, with weight decay or without.
+Pruning removes the weights of smallest magnitude over all connections together, exactly as many as
+the density says; biases stay. While the mask is held a pruned weight has no gradient, so Adam,
+whose moments start at zero, leaves it at exactly zero, with weight decay or without.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEVELS = 127
 
 
 class Int8(NamedTuple):
-    """Measured on one split: accuracy in int8 and in float32, and how often both answer alike."""
+    """Accuracy on one split in int8 and in float32, and the share of equal answers."""
 
     scheme: str
     accuracy: float
@@ -118,7 +118,7 @@ def beside(scheme: str, logits: Logits, network: Network, split: Split) -> Int8:
 
 
 class Pruned(NamedTuple):
-    """A pruned network, its density, what fine-tuning did, and its accuracy on the test split."""
+    """A pruned network, its density, the history of its fine-tuning, and its test accuracy."""
 
     network: Network
     density: float

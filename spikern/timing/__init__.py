@@ -1,13 +1,16 @@
-"""Measured, not estimated: time, memory and joules of spikern, its twins and its peers."""
+"""Measured time, memory and joules of spikern, its twins and its peers."""
 
-from spikern.timing.benchmark import Measured, Settings, benchmark_table, run_benchmark
-from spikern.timing.inference import Contestant, measure
+from spikern.timing.benchmark import Measurement, Row, Settings, rows, run_benchmark, sweep
+from spikern.timing.inference import Contestant, InferenceTimes, measure
 
 __all__ = [
     "Contestant",
-    "Measured",
+    "InferenceTimes",
+    "Measurement",
+    "Row",
     "Settings",
-    "benchmark_table",
     "measure",
+    "rows",
     "run_benchmark",
+    "sweep",
 ]

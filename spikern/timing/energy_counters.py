@@ -1,13 +1,14 @@
-"""Joules of the processor, as its own counters give them: RAPL through Linux's powercap.
+"""Joules of one inference by the energy counters of the processor: RAPL through Linux's powercap.
 
 Every folder `intel-rapl:N` is a domain with a `name`, a counter `energy_uj` in microjoules that
 wraps around, and `max_energy_range_uj`, the largest value before it does. Packages are added up,
 and the memory beside them; `core` and `uncore` are parts of a package and `psys` contains it, so
 they are left out. The files belong to root on most systems.
 
-Joules of one inference: what the machine took while it ran, less what it takes idle.
+The energy of one inference is the energy of a run without the idle power, which is measured just
+before:
 
-J = (E_run - P_idle t_run) / n,   P_idle = E_idle / t_idle,  measured just before
+    J = (E_run - P_idle t_run) / n,   P_idle = E_idle / t_idle
 """
 
 from __future__ import annotations
@@ -33,22 +34,22 @@ class Domain(NamedTuple):
     largest: int
 
 
-class Found(NamedTuple):
-    """The domains of a machine; without any, why not."""
+class Domains(NamedTuple):
+    """The domains of a machine that can be read; if there are none, why not."""
 
     domains: tuple[Domain, ...]
     why_not: str | None
 
 
-def find(root: Path = ROOT) -> Found:
-    """The domains that can be read.
+def find_domains(root: Path = ROOT) -> Domains:
+    """Find the domains that can be read.
 
-    >>> find(Path("/nowhere")).why_not
+    >>> find_domains(Path("/nowhere")).why_not
     'not measured on this machine: /nowhere has no intel-rapl domain'
     """
     folders = sorted(root.glob("intel-rapl:*"))
     if not folders:
-        return Found((), f"{NOT_MEASURED}: {root} has no intel-rapl domain")
+        return Domains((), f"{NOT_MEASURED}: {root} has no intel-rapl domain")
     domains = []
     for folder in folders:
         try:
@@ -59,19 +60,19 @@ def find(root: Path = ROOT) -> Found:
             domains.append(Domain(name, folder / "energy_uj", largest))
             number(folder / "energy_uj")
         except OSError as error:
-            return Found((), f"{NOT_MEASURED}: {error}")
+            return Domains((), f"{NOT_MEASURED}: {error}")
     if not domains:
-        return Found((), f"{NOT_MEASURED}: {root} has only the domains {', '.join(PARTS)}")
-    return Found(tuple(domains), None)
+        return Domains((), f"{NOT_MEASURED}: {root} has only the domains {', '.join(PARTS)}")
+    return Domains(tuple(domains), None)
 
 
 def read(domains: Sequence[Domain]) -> tuple[int, ...]:
-    """The counters now, in microjoules."""
+    """Read the counters, in microjoules."""
     return tuple(number(domain.path) for domain in domains)
 
 
 def number(path: Path) -> int:
-    """The whole number in a file; raises DataError if it cannot be read or holds none."""
+    """The integer in a file. Raises DataError if there is none or the file cannot be read."""
     try:
         return int(path.read_text())
     except (OSError, ValueError) as error:
@@ -79,9 +80,9 @@ def number(path: Path) -> int:
 
 
 def joules(domains: Sequence[Domain], before: Sequence[int], after: Sequence[int]) -> float:
-    """Joules between two readings, each counter having wrapped around once at most.
+    """Joules between two readings; each counter may have wrapped around once.
 
-    A window must be shorter than one turn, which takes minutes at full load.
+    A counter wraps around after minutes at full load, so the readings must be closer than that.
 
     >>> one = Domain("package-0", Path("energy_uj"), 1_000_000)
     >>> joules([one], [900_000], [400_000])
@@ -91,15 +92,15 @@ def joules(domains: Sequence[Domain], before: Sequence[int], after: Sequence[int
         raise InputError(
             f"{len(domains)} domains need as many readings, got {len(before)} and {len(after)}"
         )
-    turned = (
+    differences = (
         end - start if end >= start else domain.largest - start + end
         for domain, start, end in zip(domains, before, after)
     )
-    return sum(turned) / 1e6
+    return sum(differences) / 1e6
 
 
 class Window(NamedTuple):
-    """Joules and seconds of a stretch of time, and the inferences done in it."""
+    """Joules and seconds of a stretch of time, and the number of inferences in it."""
 
     joules: float
     seconds: float
@@ -107,7 +108,7 @@ class Window(NamedTuple):
 
 
 class Energy(NamedTuple):
-    """One inference: joules with idle power subtracted; and the idle watts that were."""
+    """Joules of one inference with the idle power subtracted, and the measurements behind it."""
 
     joules_per_inference: float
     idle_watts: float
@@ -116,20 +117,20 @@ class Energy(NamedTuple):
 
 
 def net(idle: Window, run: Window) -> Energy:
-    """Idle power subtracted; negative where the load drowned in the idle power's noise.
+    """Subtract the idle power; the result is negative where noise exceeds the load.
 
     >>> net(Window(20.0, 2.0, 0), Window(60.0, 4.0, 100)).joules_per_inference
     0.2
     """
     if idle.seconds <= 0 or run.seconds <= 0 or run.inferences < 1:
-        raise InputError(f"windows need time and an inference, got {idle} and {run}")
+        raise InputError(f"windows need a duration and an inference, got {idle} and {run}")
     watts = idle.joules / idle.seconds
     each = (run.joules - watts * run.seconds) / run.inferences
     return Energy(each, watts, idle.seconds, run.seconds)
 
 
 def window(domains: tuple[Domain, ...], work: Callable[[], int]) -> Window:
-    """Read, do the work, read again; the work says how many inferences it did."""
+    """Read the counters before and after `work`, which returns its number of inferences."""
     before, started = read(domains), time.perf_counter()
     inferences = work()
     seconds, after = time.perf_counter() - started, read(domains)

@@ -1,4 +1,4 @@
-"""Time, and where it can be had energy, of one inference: every network on every runtime."""
+"""Time of one inference, and its energy where the machine has counters, on every runtime."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError, SpikernError, UnsupportedError
 from spikern.data.dataset import Batch, Split
+from spikern.events import valid_steps
 from spikern.layers.network import Network
 from spikern.timing import energy_counters
 from spikern.timing.measurement import interleaved, threads
 from spikern.timing.runtimes import INT8_GRAPH, RUNTIMES, Call
 
 TOLERANCE = 1e-3
-"""Of float32 logits, times the largest: sums in another order and approximate tanh and sigmoid
-leave parts in a million a step, and a trained recurrence can carry them on and enlarge them."""
+"""Largest difference of float32 logits, relative to the largest logit. Sums in another order and
+approximate tanh and sigmoid differ by parts in a million per step, which a trained recurrence can
+amplify."""
 ALONE = 16
-"""Samples, one call each, behind one number at batch 1, since spikes differ between samples."""
+"""Samples, one call each, that a time at batch 1 is taken over, since spikes differ by sample."""
 
 
 class Contestant(NamedTuple):
-    """A trained network, what it is called, and in what it equals the spiking one."""
+    """A trained network, its name, and what is equal to the first, spiking network."""
 
     name: str
     equal: str
     network: Network
 
 
-class Checked(NamedTuple):
-    """A runtime's logits beside the network's own: largest difference, share of equal answers."""
+class LogitCheck(NamedTuple):
+    """The logits of a runtime against those of the network: largest difference, equal answers."""
 
     name: str
     equal: str
@@ -45,11 +47,11 @@ class Checked(NamedTuple):
     agreement: float
 
 
-class Row(TypedDict):
-    """One contestant on one runtime: milliseconds of one inference, the median and all samples.
+class InferenceTime(TypedDict):
+    """One network on one runtime: milliseconds of one inference, the median and all samples.
 
-    `ratio` is its time over that of the first contestant; above 1 the first is cheaper.
-    `joules` is one inference's with idle power subtracted, or None.
+    ratio    its time over that of the first network; above 1 the first is faster
+    joules   energy of one inference without the idle power, or None
     """
 
     name: str
@@ -62,23 +64,27 @@ class Row(TypedDict):
     joules: float | None
 
 
-class Measured(NamedTuple):
-    """All rows and checks; what did not run on this machine and why; why no joules, if so."""
+class InferenceTimes(NamedTuple):
+    """All times and checks.
 
-    rows: list[Row]
-    checks: list[Checked]
+    missing     what did not run on this machine, and why
+    no_joules   why there are no joules, or None
+    """
+
+    rows: list[InferenceTime]
+    checks: list[LogitCheck]
     missing: dict[str, str]
     no_joules: str | None
 
 
 Key = tuple[str, str, str]
-"""Name, what is equal, runtime."""
+"""Name of the network, what is equal, runtime."""
 
 
 def batches(split: Split, size: int) -> list[Batch]:
-    """One batch of the first samples; for size 1, sixteen samples of the median length alone.
+    """One batch of the first samples; for size 1, sixteen batches of one sample of median length.
 
-    All of one length, since a compiled network is compiled for it.
+    They have one length because a compiled network is compiled for a length.
 
     >>> from spikern.data import load
     >>> [len(batch) for batch in batches(load("digits").test, 64)]
@@ -101,16 +107,18 @@ def measure(
     thread_count: int = 1,
     joule_seconds: float = 5.0,
     root: Path = energy_counters.ROOT,
-) -> Measured:
-    """Time all contestants, the spiking one first, interleaved; each batch size on its own.
+) -> InferenceTimes:
+    """Time all networks on all their runtimes, interleaved, for each batch size.
 
-    Every runtime is first held to the network's own logits; see `check`.
+    The spiking network comes first. The logits of every runtime are checked first; see `check`.
+
+    Raises InputError if the first network is not spiking, SpikernError if logits differ.
     """
     if not contestants or not contestants[0].network.spiking:
         raise InputError("name the spiking network first: the others are measured against it")
-    found = energy_counters.find(root)
-    rows: list[Row] = []
-    checks: list[Checked] = []
+    counters = energy_counters.find_domains(root)
+    rows: list[InferenceTime] = []
+    checks: list[LogitCheck] = []
     missing: dict[str, str] = {}
     with threads(thread_count):
         for size in sizes:
@@ -119,46 +127,47 @@ def measure(
             for one in contestants:
                 for runtime, make in RUNTIMES[one.network.spiking].items():
                     try:
-                        made = make(one.network, inputs, thread_count)
+                        runtime_calls = make(one.network, inputs, thread_count)
                     except UnsupportedError as error:
                         missing[f"{one.name} on {runtime}"] = str(error)
                         continue
-                    checks.append(check(one, runtime, size, made, inputs))
-                    calls[one.name, one.equal, runtime] = made
+                    checks.append(check(one, runtime, size, runtime_calls, inputs))
+                    calls[one.name, one.equal, runtime] = runtime_calls
             inferences = sum(map(len, inputs))
-            whole = {key: partial(one_after_another, made) for key, made in calls.items()}
+            rounds = {key: partial(_call_all, of_key) for key, of_key in calls.items()}
             times = {
                 key: [ms / inferences for ms in samples]
-                for key, samples in interleaved(whole, repeats).items()
+                for key, samples in interleaved(rounds, repeats).items()
             }
             joules = {
                 key: energy_counters.measure(
-                    found.domains, call, inferences, joule_seconds
+                    counters.domains, call, inferences, joule_seconds
                 ).joules_per_inference
-                for key, call in whole.items()
-                if found.domains
+                for key, call in rounds.items()
+                if counters.domains
             }
             rows += as_rows(times, size, joules)
-    return Measured(rows, checks, missing, found.why_not)
+    return InferenceTimes(rows, checks, missing, counters.why_not)
 
 
-def one_after_another(calls: Sequence[Call]) -> None:
-    """Every call once."""
+def _call_all(calls: Sequence[Call]) -> None:
     for call in calls:
         call()
 
 
-def as_rows(times: dict[Key, list[float]], batch: int, joules: dict[Key, float]) -> list[Row]:
+def as_rows(
+    times: dict[Key, list[float]], batch: int, joules: dict[Key, float]
+) -> list[InferenceTime]:
     """Medians, and their ratios to the first.
 
-    >>> found = as_rows({("ALIF", "", "stream"): [1.0, 2.0, 9.0],
+    >>> rows = as_rows({("ALIF", "", "stream"): [1.0, 2.0, 9.0],
     ...                  ("LSTM", "width", "eager"): [6.0, 5.0, 7.0]}, 1, {})
-    >>> [row["ratio"] for row in found]
+    >>> [row["ratio"] for row in rows]
     [1.0, 3.0]
     """
     first = statistics.median(next(iter(times.values())))
     return [
-        Row(
+        InferenceTime(
             name=key[0], equal=key[1], runtime=key[2], batch=batch,
             ms=statistics.median(samples), samples=samples,
             ratio=statistics.median(samples) / first, joules=joules.get(key),
@@ -169,33 +178,35 @@ def as_rows(times: dict[Key, list[float]], batch: int, joules: dict[Key, float])
 
 def check(
     one: Contestant, runtime: str, size: int, calls: Sequence[Call], inputs: Sequence[Batch]
-) -> Checked:
-    """Hold a runtime to the network's own logits; raises SpikernError if float32 ones differ.
+) -> LogitCheck:
+    """Compare the logits of a runtime with those of the network.
 
-    In int8 they must differ, so there only the share of equal answers is reported.
+    In int8 they differ by design, so there only the share of equal answers is reported.
+
+    Raises SpikernError if float32 logits differ by more than TOLERANCE of the largest.
     """
     gaps, same, answers, largest = [0.0], 0, 0, 1.0
     for call, batch in zip(calls, inputs):
         with torch.no_grad():
-            wanted = one.network(batch.x, lengths=batch.lengths)[0].numpy()
-        # Past a sample's length there is no answer; what a runtime writes there is its own.
-        counted = valid(wanted, batch)
-        got, wanted = call()[counted], wanted[counted]
-        gaps.append(float(np.abs(got - wanted).max()))
-        largest = max(largest, float(np.abs(wanted).max()))
-        same += int((got.argmax(-1) == wanted.argmax(-1)).sum())
-        answers += len(wanted)
+            expected = one.network(batch.x, lengths=batch.lengths)[0].numpy()
+        # Past the length of a sample there is no answer, and a runtime may write anything there.
+        answered = valid(expected, batch)
+        logits, expected = call()[answered], expected[answered]
+        gaps.append(float(np.abs(logits - expected).max()))
+        largest = max(largest, float(np.abs(expected).max()))
+        same += int((logits.argmax(-1) == expected.argmax(-1)).sum())
+        answers += len(expected)
     difference = float(np.max(gaps))
     if runtime != INT8_GRAPH and not difference <= TOLERANCE * largest:
         raise SpikernError(
             f"{one.name} on {runtime} gives logits {difference:.3g} off those of torch, "
             f"more than {TOLERANCE:g} of the largest, {largest:.3g}; its time means nothing"
         )
-    return Checked(one.name, one.equal, runtime, size, difference, same / answers)
+    return LogitCheck(one.name, one.equal, runtime, size, difference, same / answers)
 
 
 def valid(logits: NDArray[Any], batch: Batch) -> NDArray[np.bool_]:
-    """Which answers count: all (B,), or of (T, B) those within the lengths."""
+    """Which logits are answers: all of (B, C), or of (T, B, C) those within the lengths."""
     if logits.ndim == 2:
         return np.ones(len(logits), np.bool_)
-    return np.arange(len(logits))[:, None] < batch.lengths.numpy()
+    return valid_steps(batch.lengths, len(logits)).numpy()

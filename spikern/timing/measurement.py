@@ -1,4 +1,4 @@
-"""Times and memory: interleaved, warmed, medians."""
+"""Times of interleaved, warmed-up calls; peak memory; the parts of a training step."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from torch import nn
 
 from spikern.layers.network import Network
 from spikern.layers.streaming import compile_stream
-from spikern.timing.workloads import Work
+from spikern.timing.workloads import Workload
 
 Key = TypeVar("Key", bound=Hashable)
 SAMPLE_SECONDS = 0.005
-"""A quicker call is repeated until a sample lasts this long."""
+"""A faster call is repeated until a sample lasts this long."""
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Inside, torch and spikern compute on so many threads."""
+    """A context in which torch and spikern compute on so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -39,8 +39,8 @@ def threads(count: int) -> Iterator[None]:
 def interleaved(calls: Mapping[Key, Callable[[], object]], repeats: int) -> dict[Key, list[float]]:
     """Milliseconds of every call, `repeats` samples each.
 
-    Each is called twice to warm up. Then the rounds: every call once, and again, so that a slow
-    minute of the machine falls on all of them.
+    Each is called twice to warm up. Then every round takes one sample of every call, so that a
+    slow minute of the machine affects all of them.
     """
     inner: dict[Key, int] = {}
     for key, call in calls.items():
@@ -60,20 +60,20 @@ def _seconds(call: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - started) / times
 
 
-def peak_memory(name: str, work: Work, rate: float, count: int) -> float | None:
+def peak_memory(name: str, work: Workload, rate: float, count: int) -> float | None:
     """MiB that one training step adds to a fresh process at its peak; None without /proc."""
-    asked = json.dumps({"name": name, "work": asdict(work), "rate": rate, "threads": count})
-    done = subprocess.run(
-        [sys.executable, "-m", "spikern.timing.memory", asked],
+    request = json.dumps({"name": name, "work": asdict(work), "rate": rate, "threads": count})
+    process = subprocess.run(
+        [sys.executable, "-m", "spikern.timing.memory", request],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found: float | None = json.loads(done.stdout.splitlines()[-1])
-    return found
+    mib: float | None = json.loads(process.stdout.splitlines()[-1])
+    return mib
 
 
-def shares(network: Network, work: Work, repeats: int) -> dict[str, Any]:
-    """Where a training step of spikern goes: ms of its parts, and rows added a sample and step."""
-    x, y = work.batch_of()
+def shares(network: Network, work: Workload, repeats: int) -> dict[str, Any]:
+    """The parts of a training step of spikern in ms, and rows added per sample and step."""
+    x, y = work.data()
     optimiser = torch.optim.Adam(network.parameters(), lr=0.0)
     parts: dict[str, list[float]] = {"forward": [], "backward": [], "optimiser": []}
     for _ in range(repeats + 1):

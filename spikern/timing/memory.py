@@ -1,7 +1,8 @@
-"""The child that measures memory: `python -m spikern.timing.memory JSON` prints MiB, or null.
+"""The peak memory of a training step: `python -m spikern.timing.memory JSON` prints MiB, or null.
 
-A first step on two time steps loads the code and makes the optimiser's state. Then the kernel's
-mark of the highest resident set is reset, one whole step runs, and the mark is read.
+The first training step, on two time steps, loads the code and creates the state of the optimiser.
+Then the kernel's peak of the resident set is reset, one whole training step runs, and the peak is
+read.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from pathlib import Path
 import torch
 
 from spikern.timing import peers
-from spikern.timing.peers import Dense, Leaky, spiking, with_engine
-from spikern.timing.workloads import Work
+from spikern.timing.peers import Dense, Leaky, spiking_network, with_engine
+from spikern.timing.workloads import Workload
 
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
-def peak_of_step(name: str, work: Work, rate: float) -> float | None:
-    """MiB that the step adds to the process at its peak."""
+def peak_of_step(name: str, work: Workload, rate: float) -> float | None:
+    """MiB that a training step adds to the process at its peak; None without /proc."""
     if not CLEAR.exists():
         return None
-    x, y = work.batch_of()
+    x, y = work.data()
     if name in peers.DENSE:
         model: torch.nn.Module = Dense(peers.DENSE[name], work)
     elif name == peers.SNNTORCH:
         model = Leaky(work)
     else:
-        network = spiking(work, x[:, :4].contiguous(), rate)
+        network = spiking_network(work, x[:, :4].contiguous(), rate)
         model = with_engine(network, name.removeprefix("spikern "))
     peers.train_step(model, x[:2], y)()
     step = peers.train_step(model, x, y)
@@ -47,11 +48,12 @@ def status(field: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def main(asked: str) -> None:
-    """Measure what was asked for and print it."""
-    given = json.loads(asked)
-    torch.set_num_threads(given["threads"])
-    print(json.dumps(peak_of_step(given["name"], Work(**given["work"]), given["rate"])))
+def main(request: str) -> None:
+    """Measure what the JSON text requests and print it."""
+    settings = json.loads(request)
+    torch.set_num_threads(settings["threads"])
+    work = Workload(**settings["work"])
+    print(json.dumps(peak_of_step(settings["name"], work, settings["rate"])))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The networks that are compared: one recurrent stack and one readout each.
+"""The peers of the benchmark: spikern's engines, snnTorch, torch and ONNX Runtime.
 
-ONNX Runtime's LSTM, exported from torch, with its buffers bound once.
-
-Everyone that is timed: a name, a firing rate, and a call for each thing that it can do.
+Every peer is one recurrent stack and one readout, with a call for each kind of measurement that it
+supports.
 """
 
 from __future__ import annotations
@@ -18,223 +17,39 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikern._utils.packages import require
+from spikern.interop.onnx import session
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
-from spikern.timing.workloads import Work
+from spikern.timing.workloads import Workload
 from spikern.train import calibration
 
 SEED = 0
-BETA = 0.95
-"""snnTorch's membrane decay, about 20 steps, as ALIF's."""
-SHARE = 8
-"""Samples that snnTorch's rate is set on."""
-
-
-def mask_recurrence(weight: Tensor, connectivity: float) -> None:
-    """Keep a random share of a recurrent matrix; the rest is zero and gets no gradient."""
-    if connectivity < 1.0:
-        mask = (torch.rand(weight.shape) < connectivity).to(weight.dtype)
-        with torch.no_grad():
-            weight.mul_(mask)
-        weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call]
-
-
-def spiking(work: Work, x: Tensor, rate: float) -> Network:
-    """ALIF without bias, calibrated to fire at `rate`, and a leaky readout."""
-    torch.manual_seed(SEED)
-    body = SpikingRNN(
-        "ALIF", work.features, work.hidden, work.layers, bias=False,
-        recurrent=work.connectivity if work.connectivity < 1.0 else True,
-        input_power=work.input_power,
-    )  # fmt: skip
-    calibration.calibrate(body, x, rate=rate)
-    return Network(body, Readout(work.hidden, work.classes), "mean")
-
-
-def with_engine(network: Network, engine: str) -> Network:
-    """The same network, its weights shared, on another engine."""
-    stacks: list[Any] = []
-    for stack in (network.body, network.readout):
-        assert isinstance(stack, SpikingRNN)
-        other = object.__new__(type(stack))
-        other.__dict__ = stack.__dict__ | {"engine_asked": engine}
-        stacks.append(other)
-    return Network(stacks[0], stacks[1], network.answer)
-
-
-class Dense(nn.Module):
-    """torch's RNN, GRU or LSTM, and a linear readout of the mean of its last layer."""
-
-    def __init__(self, kind: str, work: Work, hidden: int | None = None) -> None:
-        super().__init__()
-        torch.manual_seed(SEED)
-        hidden = hidden or work.hidden
-        self.rnn = getattr(nn, kind)(work.features, hidden, work.layers)
-        self.readout = nn.Linear(hidden, work.classes)
-
-    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, C) and the state: h, and c where there is one."""
-        before: Any = (state if len(state) > 1 else state[0]) if state else None
-        out, after = self.rnn(x, before)
-        return self.readout(out.mean(0)), *(after if isinstance(after, tuple) else (after,))
-
-
-class Leaky(nn.Module):
-    """Layers of snnTorch's RLeaky, looped over time as its documentation does."""
-
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        snntorch: Any = importlib.import_module("snntorch")
-        torch.manual_seed(SEED)
-        sizes = [work.features] + work.layers * [work.hidden]
-        self.inputs = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
-        self.cells = nn.ModuleList(
-            snntorch.RLeaky(beta=BETA, linear_features=work.hidden) for _ in range(work.layers)
-        )
-        self.readout = nn.Linear(work.hidden, work.classes)
-        for name, weight in self.cells.named_parameters():
-            if name.endswith("recurrent.weight"):
-                mask_recurrence(weight, work.connectivity)
-
-    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, C) and the state: spikes and membrane of each layer."""
-        z, after = x, []
-        for k in range(len(self.cells)):
-            z, *last = self.layer(k, z, *state[2 * k : 2 * k + 2])
-            after += last
-        return self.readout(z.mean(0)), *after
-
-    def layer(self, k: int, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """The spikes (T, B, H) of layer k, and its state."""
-        cell: Any = self.cells[k]
-        z, v = state or cell.reset_mem()
-        current = self.inputs[k](x)
-        out = []
-        for i in current:
-            z, v = cell(i, z, v)
-            out.append(z)
-        return torch.stack(out), z, v
-
-    def calibrate(self, x: Tensor, rate: float) -> list[float]:
-        """Scale each layer's input so that it fires at `rate`; returns the rates on all of x."""
-        few, rates = x[:, :SHARE], []
-        with torch.no_grad():
-            for k in range(len(self.cells)):
-                weights = [p.clone() for p in self.inputs[k].parameters()]
-
-                def at(log_gain: float, k: int = k, z: Tensor = few, kept: Any = weights) -> float:
-                    for p, before in zip(self.inputs[k].parameters(), kept):
-                        p.copy_(before * 2.0**log_gain)
-                    return float(self.layer(k, z)[0].mean())
-
-                bisect(at, rate)
-                few = self.layer(k, few)[0]
-            for k in range(len(self.cells)):
-                x = self.layer(k, x)[0]
-                rates.append(float(x.mean()))
-        return rates
-
-
-def bisect(measure: Callable[[float], float], target: float, rounds: int = 12) -> None:
-    """Call `measure`, a rising function, ever nearer to where it gives `target`, in -8..8."""
-    low, high = -8.0, 8.0
-    for _ in range(rounds):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if measure(middle) < target else (low, middle)
-
-
-def parameters(module: nn.Module) -> int:
-    """Trainable numbers that are not masked away."""
-    return sum(int(p.count_nonzero()) for p in module.parameters() if p.requires_grad)
-
-
-def lstm_of(count: int, work: Work) -> int:
-    """The hidden size of the LSTM whose parameter count is nearest to `count`."""
-
-    def size(hidden: int) -> int:
-        layers = [work.features] + (work.layers - 1) * [hidden]
-        return sum(4 * hidden * (f + hidden + 2) for f in layers) + work.classes * (hidden + 1)
-
-    return min(range(1, work.hidden + 1), key=lambda hidden: abs(size(hidden) - count))
-
-
-def session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) -> Any:
-    """An inference session of a torch LSTM with its state as inputs and outputs."""
-    import onnxruntime
-
-    file: Any = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model, example, file, dynamo=False,
-            input_names=["x", "h", "c"], output_names=["y", "h_after", "c_after"],
-        )  # fmt: skip
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        file.getvalue(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def calls(model: Dense, work: Work, threads: int) -> dict[str, Callable[[], object]]:
-    """What can be timed: a whole batch, or its steps with the state carried.
-
-    Inputs, state and outputs are bound, which is faster than passing arrays: at every step the
-    state is read from one pair of buffers and written to the other.
-    """
-    import onnxruntime
-
-    value = onnxruntime.OrtValue.ortvalue_from_numpy
-    x, _ = work.batch_of()
-    stepwise = "step" in work.whats
-    first = x[:1] if stepwise else x
-    hidden = torch.zeros(work.layers, work.batch, model.rnn.hidden_size)
-    made = session(model.eval(), (first, hidden, hidden), threads)
-    fed = value(first.numpy().copy())
-    y = value(torch.zeros(work.batch, work.classes).numpy())
-    one, other = ([value(hidden.numpy().copy()) for _ in "hc"] for _ in range(2))
-
-    def bound(before: list[Any], after: list[Any]) -> Any:
-        binding = made.io_binding()
-        for name, buffer in zip(("x", "h", "c"), (fed, *before)):
-            binding.bind_ortvalue_input(name, buffer)
-        for name, buffer in zip(("y", "h_after", "c_after"), (y, *after)):
-            binding.bind_ortvalue_output(name, buffer)
-        return binding
-
-    there, back = bound(one, other), bound(other, one)
-    pieces = [piece.numpy().copy() for piece in torch.unbind(x.unsqueeze(1))]
-
-    def steps() -> None:
-        for k, piece in enumerate(pieces):
-            fed.update_inplace(piece)
-            made.run_with_iobinding(back if k % 2 else there)
-
-    def whole() -> None:
-        made.run_with_iobinding(there)
-
-    return {"step": steps} if stepwise else {"infer": whole}
-
-
-Call = Callable[[], object]
 FUSED, REFERENCE, STREAM = "spikern fused", "spikern reference", "spikern stream"
 SNNTORCH = "snnTorch RLeaky"
 DENSE = {"nn.RNN": "RNN", "nn.GRU": "GRU", "nn.LSTM": "LSTM"}
 RUNTIME, RUNTIME_EQUAL = "ONNX Runtime LSTM", "ONNX Runtime LSTM, equal parameters"
 TRAINED = (FUSED, REFERENCE, SNNTORCH, *DENSE)
-"""Those that train, and whose memory is measured."""
+"""The peers that train, and whose memory is measured."""
 NEEDS = {
     SNNTORCH: {"snntorch": "snntorch==1.0.0"},
     RUNTIME: {"onnxruntime": "onnxruntime", "onnx": "onnx"},
 }
+"""The packages that a peer needs: the module, and what pip installs."""
+BETA = 0.95
+"""The membrane decay of snnTorch, about 20 steps, as that of ALIF."""
+CALIBRATED = 8
+"""Samples on which the rate of snnTorch is calibrated."""
+Call = Callable[[], object]
 
 
 class Peer(NamedTuple):
-    """One contestant at a work; `rate` is the rate asked for, None where it changes nothing.
+    """One network that is timed.
 
-    `rates` are those measured, by layer; `calls` do the work named "train", "infer" or "step".
+    rate    the firing rate asked for; None where it changes nothing
+    rates   the firing rates measured, by layer
+    calls   what is timed, by kind: "train", "infer" or "step"
     """
 
     name: str
@@ -244,7 +59,7 @@ class Peer(NamedTuple):
 
 
 def not_measured() -> dict[str, str]:
-    """Peers whose packages are missing, with what to install."""
+    """The peers whose packages are missing, with what to install."""
     missing = {}
     for name, packages in NEEDS.items():
         absent = [p for p in packages if importlib.util.find_spec(p) is None]
@@ -253,6 +68,81 @@ def not_measured() -> dict[str, str]:
             what = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed"
             missing[name] = f"{what}; pip install {pins}"
     return missing
+
+
+def contestants(work: Workload, rates: tuple[float, ...], threads: int) -> Iterator[Peer]:
+    """All peers that can be timed on a workload, the spiking ones once per firing rate."""
+    x, _ = work.data()
+    missing = not_measured()
+    for rate in rates:
+        network = spiking_network(work, x, rate)
+        measured = measured_rates(network, x)
+        yield torch_peer(FUSED, rate, measured, with_engine(network, "fused"), work)
+        yield torch_peer(REFERENCE, rate, measured, with_engine(network, "reference"), work)
+        if not {"infer", "step"}.isdisjoint(work.kinds):
+            yield stream_peer(rate, measured, network, work)
+        if SNNTORCH not in missing:
+            yield trained_peer(SNNTORCH, work, rate)
+    for name in DENSE:
+        yield trained_peer(name, work, rates[0])
+    if RUNTIME not in missing:
+        equal = lstm_of(parameters(network), work)
+        for name, hidden in ((RUNTIME, work.hidden), (RUNTIME_EQUAL, equal)):
+            calls = onnx_calls(Dense("LSTM", work, hidden), work, threads)
+            yield Peer(name, None, (), calls)
+
+
+def trained_peer(name: str, work: Workload, rate: float) -> Peer:
+    """A peer that trains, by name."""
+    x, _ = work.data()
+    if name in DENSE:
+        return torch_peer(name, None, [], Dense(DENSE[name], work), work)
+    if name == SNNTORCH:
+        leaky = Leaky(work)
+        return torch_peer(name, rate, leaky.calibrate(x, rate), leaky, work)
+    network = spiking_network(work, x, rate)
+    rates = measured_rates(network, x)
+    engine = name.removeprefix("spikern ")
+    return torch_peer(name, rate, rates, with_engine(network, engine), work)
+
+
+def measured_rates(network: Network, x: Tensor) -> list[float]:
+    """Spikes per neuron and step, by layer."""
+    with torch.no_grad():
+        return calibration.firing_rates(network.run(x)[0].spikes, x)
+
+
+def torch_peer(
+    name: str, rate: float | None, rates: list[float], model: nn.Module, work: Workload
+) -> Peer:
+    """A torch module as a peer."""
+    x, y = work.data()
+    calls: dict[str, Call] = {}
+    if "train" in work.kinds or "memory" in work.kinds:
+        calls["train"] = train_step(model, x, y)
+    if "infer" in work.kinds:
+        calls["infer"] = inference(model, x)
+    if "step" in work.kinds:
+        calls["step"] = stepping(model, x, flat=not isinstance(model, Network))
+    return Peer(name, rate, tuple(rates), calls)
+
+
+def stream_peer(rate: float, rates: list[float], network: Network, work: Workload) -> Peer:
+    """The stream engine as a peer; it does not train."""
+    x: Any = work.data()[0].numpy()
+    stream = compile_stream(network)
+    pieces = [np.ascontiguousarray(piece) for piece in x[:, 0]]
+
+    def steps() -> None:
+        state = stream.zero_state()
+        for piece in pieces:
+            stream.step(piece, state)
+
+    calls: dict[str, Call] = {
+        "infer": lambda: stream.run(x).out.mean(0),
+        "step": steps,
+    }
+    return Peer(STREAM, rate, tuple(rates), {w: c for w, c in calls.items() if w in work.kinds})
 
 
 def train_step(model: nn.Module, x: Tensor, y: Tensor) -> Call:
@@ -293,76 +183,179 @@ def stepping(model: nn.Module, x: Tensor, flat: bool = True) -> Call:
     return call
 
 
-def torch_peer(
-    name: str, rate: float | None, rates: list[float], model: nn.Module, work: Work
-) -> Peer:
-    """A torch module as a contestant."""
-    x, y = work.batch_of()
-    calls: dict[str, Call] = {}
-    if "train" in work.whats or "memory" in work.whats:
-        calls["train"] = train_step(model, x, y)
-    if "infer" in work.whats:
-        calls["infer"] = inference(model, x)
-    if "step" in work.whats:
-        calls["step"] = stepping(model, x, flat=not isinstance(model, Network))
-    return Peer(name, rate, tuple(rates), calls)
+def spiking_network(work: Workload, x: Tensor, rate: float) -> Network:
+    """ALIF without bias, calibrated to fire at `rate` on x, and a leaky readout."""
+    torch.manual_seed(SEED)
+    body = SpikingRNN(
+        "ALIF", work.features, work.hidden, work.layers, bias=False,
+        recurrent=work.connectivity if work.connectivity < 1.0 else True,
+        input_power=work.input_power,
+    )  # fmt: skip
+    calibration.calibrate(body, x, rate=rate)
+    return Network(body, Readout(work.hidden, work.classes), "mean")
 
 
-def stream_peer(rate: float, rates: list[float], network: Network, work: Work) -> Peer:
-    """The stream engine, which does not train."""
-    x: Any = work.batch_of()[0].numpy()
-    stream = compile_stream(network)
-    pieces = [np.ascontiguousarray(piece) for piece in x[:, 0]]
+def with_engine(network: Network, engine: str) -> Network:
+    """The same network on another engine; the weights are shared."""
+    stacks: list[Any] = []
+    for stack in (network.body, network.readout):
+        assert isinstance(stack, SpikingRNN)
+        other = object.__new__(type(stack))
+        other.__dict__ = stack.__dict__ | {"engine_asked": engine}
+        stacks.append(other)
+    return Network(stacks[0], stacks[1], network.answer)
+
+
+class Dense(nn.Module):
+    """torch's RNN, GRU or LSTM, and a linear readout of the mean of its last layer."""
+
+    def __init__(self, kind: str, work: Workload, hidden: int | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(SEED)
+        hidden = hidden or work.hidden
+        self.rnn = getattr(nn, kind)(work.features, hidden, work.layers)
+        self.readout = nn.Linear(hidden, work.classes)
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, C) and the state: h, and c where there is one."""
+        before: Any = (state if len(state) > 1 else state[0]) if state else None
+        out, after = self.rnn(x, before)
+        return self.readout(out.mean(0)), *(after if isinstance(after, tuple) else (after,))
+
+
+class Leaky(nn.Module):
+    """Layers of snnTorch's RLeaky, looped over time as its documentation does."""
+
+    def __init__(self, work: Workload) -> None:
+        super().__init__()
+        snntorch: Any = importlib.import_module("snntorch")
+        torch.manual_seed(SEED)
+        sizes = [work.features] + work.layers * [work.hidden]
+        self.inputs = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
+        self.cells = nn.ModuleList(
+            snntorch.RLeaky(beta=BETA, linear_features=work.hidden) for _ in range(work.layers)
+        )
+        self.readout = nn.Linear(work.hidden, work.classes)
+        for name, weight in self.cells.named_parameters():
+            if name.endswith("recurrent.weight"):
+                mask_recurrence(weight, work.connectivity)
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, C) and the state: spikes and membrane potential of each layer."""
+        z, after = x, []
+        for k in range(len(self.cells)):
+            z, *last = self.layer(k, z, *state[2 * k : 2 * k + 2])
+            after += last
+        return self.readout(z.mean(0)), *after
+
+    def layer(self, k: int, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """The spikes (T, B, H) of layer k, and its state."""
+        cell: Any = self.cells[k]
+        z, v = state or cell.reset_mem()
+        current = self.inputs[k](x)
+        out = []
+        for i in current:
+            z, v = cell(i, z, v)
+            out.append(z)
+        return torch.stack(out), z, v
+
+    def calibrate(self, x: Tensor, rate: float) -> list[float]:
+        """Scale each layer's input so that it fires at `rate`; returns the rates on all of x."""
+        few, rates = x[:, :CALIBRATED], []
+        with torch.no_grad():
+            for k in range(len(self.cells)):
+                weights = [p.clone() for p in self.inputs[k].parameters()]
+
+                def at(log_gain: float, k: int = k, z: Tensor = few, kept: Any = weights) -> float:
+                    for p, before in zip(self.inputs[k].parameters(), kept):
+                        p.copy_(before * 2.0**log_gain)
+                    return float(self.layer(k, z)[0].mean())
+
+                bisect(at, rate)
+                few = self.layer(k, few)[0]
+            for k in range(len(self.cells)):
+                x = self.layer(k, x)[0]
+                rates.append(float(x.mean()))
+        return rates
+
+
+def mask_recurrence(weight: Tensor, connectivity: float) -> None:
+    """Keep a random share of a recurrent matrix; the rest stays zero and gets no gradient."""
+    if connectivity < 1.0:
+        mask = (torch.rand(weight.shape) < connectivity).to(weight.dtype)
+        with torch.no_grad():
+            weight.mul_(mask)
+        weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call]
+
+
+def bisect(measure: Callable[[float], float], target: float, rounds: int = 12) -> None:
+    """Call `measure`, a rising function, by bisection in -8..8 towards the value `target`."""
+    low, high = -8.0, 8.0
+    for _ in range(rounds):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if measure(middle) < target else (low, middle)
+
+
+def parameters(module: nn.Module) -> int:
+    """The number of trainable parameters that are not zero, so without masked ones."""
+    return sum(int(p.count_nonzero()) for p in module.parameters() if p.requires_grad)
+
+
+def lstm_of(count: int, work: Workload) -> int:
+    """The hidden size of the LSTM whose parameter count is nearest to `count`."""
+
+    def size(hidden: int) -> int:
+        layers = [work.features] + (work.layers - 1) * [hidden]
+        return sum(4 * hidden * (f + hidden + 2) for f in layers) + work.classes * (hidden + 1)
+
+    return min(range(1, work.hidden + 1), key=lambda hidden: abs(size(hidden) - count))
+
+
+def onnx_calls(model: Dense, work: Workload, threads: int) -> dict[str, Callable[[], object]]:
+    """Calls of ONNX Runtime: a whole batch, or its steps with the state carried.
+
+    Inputs, state and outputs are bound, which is faster than passing arrays: every step reads the
+    state from one pair of buffers and writes it to the other.
+    """
+    value = require("onnxruntime", "bench").OrtValue.ortvalue_from_numpy
+    x, _ = work.data()
+    stepwise = "step" in work.kinds
+    first = x[:1] if stepwise else x
+    hidden = torch.zeros(work.layers, work.batch, model.rnn.hidden_size)
+    runtime = onnx_session(model.eval(), (first, hidden, hidden), threads)
+    input_buffer = value(first.numpy().copy())
+    y = value(torch.zeros(work.batch, work.classes).numpy())
+    one, other = ([value(hidden.numpy().copy()) for _ in "hc"] for _ in range(2))
+
+    def bind(before: list[Any], after: list[Any]) -> Any:
+        binding = runtime.io_binding()
+        for name, buffer in zip(("x", "h", "c"), (input_buffer, *before)):
+            binding.bind_ortvalue_input(name, buffer)
+        for name, buffer in zip(("y", "h_after", "c_after"), (y, *after)):
+            binding.bind_ortvalue_output(name, buffer)
+        return binding
+
+    forth, back = bind(one, other), bind(other, one)
+    pieces = [piece.numpy().copy() for piece in torch.unbind(x.unsqueeze(1))]
 
     def steps() -> None:
-        state = stream.zero_state()
-        for piece in pieces:
-            stream.step(piece, state)
+        for k, piece in enumerate(pieces):
+            input_buffer.update_inplace(piece)
+            runtime.run_with_iobinding(back if k % 2 else forth)
 
-    calls: dict[str, Call] = {
-        "infer": lambda: stream.run(x).out.mean(0),
-        "step": steps,
-    }
-    return Peer(STREAM, rate, tuple(rates), {w: c for w, c in calls.items() if w in work.whats})
+    def whole() -> None:
+        runtime.run_with_iobinding(forth)
 
-
-def measured_rates(network: Network, x: Tensor) -> list[float]:
-    """Spikes per neuron and step, by layer."""
-    with torch.no_grad():
-        return calibration.firing_rates(network.run(x)[0].spikes, x)
+    return {"step": steps} if stepwise else {"infer": whole}
 
 
-def make(name: str, work: Work, rate: float) -> Peer:
-    """One contestant that trains, by name."""
-    x, _ = work.batch_of()
-    if name in DENSE:
-        return torch_peer(name, None, [], Dense(DENSE[name], work), work)
-    if name == SNNTORCH:
-        leaky = Leaky(work)
-        return torch_peer(name, rate, leaky.calibrate(x, rate), leaky, work)
-    network = spiking(work, x, rate)
-    rates = measured_rates(network, x)
-    engine = name.removeprefix("spikern ")
-    return torch_peer(name, rate, rates, with_engine(network, engine), work)
-
-
-def contestants(work: Work, rates: tuple[float, ...], threads: int) -> Iterator[Peer]:
-    """All that can be timed at a work, those that a firing rate concerns once for each rate."""
-    x, _ = work.batch_of()
-    missing = not_measured()
-    for rate in rates:
-        network = spiking(work, x, rate)
-        found = measured_rates(network, x)
-        yield torch_peer(FUSED, rate, found, with_engine(network, "fused"), work)
-        yield torch_peer(REFERENCE, rate, found, with_engine(network, "reference"), work)
-        if not {"infer", "step"}.isdisjoint(work.whats):
-            yield stream_peer(rate, found, network, work)
-        if SNNTORCH not in missing:
-            yield make(SNNTORCH, work, rate)
-    for name in DENSE:
-        yield make(name, work, rates[0])
-    if RUNTIME not in missing:
-        equal = lstm_of(parameters(network), work)
-        for name, hidden in ((RUNTIME, work.hidden), (RUNTIME_EQUAL, equal)):
-            made = calls(Dense("LSTM", work, hidden), work, threads)
-            yield Peer(name, None, (), made)
+def onnx_session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) -> Any:
+    """An ONNX Runtime session of a torch LSTM with its state as inputs and outputs."""
+    file: Any = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model, example, file, dynamo=False,
+            input_names=["x", "h", "c"], output_names=["y", "h_after", "c_after"],
+        )  # fmt: skip
+    return session(require("onnx", "bench").load_model_from_string(file.getvalue()), threads)

@@ -2,12 +2,12 @@
 
     spikern stream       the event-driven engine, for a spiking network
     torch eager          a standard network as torch runs it
-    torch.compile        the same traced whole, the recurrence too, and compiled by inductor
+    torch.compile        the same compiled by inductor as one graph, which includes the recurrence
     ONNX Runtime fp32    its ONNX graph, input and output bound once
     ONNX Runtime int8    the same, quantised; where ONNX Runtime can
 
-A standard network sees only the past, so it runs over the padding and is asked at each sample's
-last valid step; that spares it the packing which torch would do.
+A standard network depends only on the past, so it runs over the padding and is read at the last
+valid step of each sample; no sequence is packed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
-from spikern._utils.packages import package
+from spikern._utils.packages import require
 from spikern.data.dataset import Batch
 from spikern.interop.onnx import Logits, int8_graph, onnx_graph, session
 from spikern.layers.baseline import Baseline
@@ -30,26 +30,26 @@ from spikern.layers.network import ANSWERS, Network
 from spikern.layers.streaming import compile_stream
 
 Call = Callable[[], NDArray[Any]]
-"""Computes the logits of the batch that it was made for."""
+"""A call without arguments that computes the logits of one batch."""
 STREAM, EAGER, COMPILED = "spikern stream", "torch eager", "torch.compile"
 FLOAT_GRAPH, INT8_GRAPH = "ONNX Runtime fp32", "ONNX Runtime int8"
 COMPILERS = ("g++", "clang++")
 UNROLLED = 32
-"""Steps of an RNN or GRU that are compiled: torch.compile unrolls them, and 64 take minutes."""
+"""Most steps of an RNN or GRU that are compiled: torch.compile unrolls them; 64 take minutes."""
 
 
 def stream(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
-    """The stream engine; `threads` is torch's setting, which it follows."""
+    """The stream engine; it follows the thread setting of torch."""
     engine = compile_stream(network)
 
     def bind(batch: Batch) -> Call:
         x, lengths = batch.x.numpy(), batch.lengths.numpy()
-        everyone = np.arange(len(lengths))
+        samples = np.arange(len(lengths))
 
         def call() -> NDArray[Any]:
             out: NDArray[Any] = engine.run(x, lengths=lengths).out
             if network.answer == "last":
-                out = out[lengths - 1, everyone]
+                out = out[lengths - 1, samples]
             elif network.answer == "mean":
                 out = out.sum(0) / lengths[:, None]
             return out
@@ -60,12 +60,12 @@ def stream(network: Network, batches: Sequence[Batch], threads: int) -> list[Cal
 
 
 def eager(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
-    """torch, an operator at a time."""
+    """torch in eager mode."""
     return in_torch(padded(network), batches)
 
 
 def compiled(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
-    """torch.compile with the recurrence in the graph, which torch leaves out unless it is asked.
+    """torch.compile with the recurrence in the graph, which torch leaves out by default.
 
     Raises UnsupportedError without a C++ compiler, which inductor needs, and for an RNN or GRU
     over more than UNROLLED steps.
@@ -78,12 +78,12 @@ def compiled(network: Network, batches: Sequence[Batch], threads: int) -> list[C
     if network.body.kind != "LSTM" and steps > UNROLLED:
         raise UnsupportedError(
             f"torch.compile unrolls the steps of a {network.body.kind}; {steps} of them take "
-            f"minutes to compile, so more than {UNROLLED} are not"
+            f"minutes to compile, so more than {UNROLLED} are refused"
         )
     import torch._dynamo.config as dynamo
 
     logits: Any = padded(network)
-    # Code of its own, since torch keeps compiled networks by code and gives up after the eighth.
+    # A code object of its own: torch caches compiled networks by code object, eight at most.
     logits.__code__ = logits.__code__.replace()
     calls = in_torch(torch.compile(logits, fullgraph=True), batches)
     with dynamo.patch(allow_rnn=True):
@@ -98,7 +98,7 @@ def float_graph(network: Network, batches: Sequence[Batch], threads: int) -> lis
 
 
 def int8(network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
-    """ONNX Runtime in int8; raises UnsupportedError for RNN and GRU, which it does not quantise."""
+    """ONNX Runtime in int8. Raises UnsupportedError for RNN and GRU, which it does not quantise."""
     return bound(int8_graph(network), network, batches, threads)
 
 
@@ -108,17 +108,17 @@ RUNTIMES: dict[bool, dict[str, Runtime]] = {
     True: {STREAM: stream},
     False: {EAGER: eager, COMPILED: compiled, FLOAT_GRAPH: float_graph, INT8_GRAPH: int8},
 }
-"""What runs a network, by whether it is spiking."""
+"""The runtimes of a network, by whether it is spiking."""
 
 
 def padded(network: Network) -> Logits:
     """A standard network's logits of x (T, B, F) and lengths (B,), without checks or packing."""
-    body, readout, form = network.body, network.readout, ANSWERS[network.answer]
+    body, readout, answer = network.body, network.readout, ANSWERS[network.answer]
     if not isinstance(body, Baseline):
         raise UnsupportedError("only RNN, GRU and LSTM run over padding; stream a spiking network")
 
     def logits(x: Tensor, lengths: Tensor) -> Tensor:
-        answers: Tensor = readout(form(body.rnn(x)[0], lengths))
+        answers: Tensor = readout(answer(body.rnn(x)[0], lengths))
         return answers
 
     return logits
@@ -139,22 +139,22 @@ def in_torch(logits: Logits, batches: Sequence[Batch]) -> list[Call]:
 
 def bound(graph: Any, network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """Calls of an ONNX graph with their buffers bound, which is faster than passing arrays."""
-    value = package("onnxruntime").OrtValue.ortvalue_from_numpy
-    made = session(graph, threads)
+    value = require("onnxruntime", "bench").OrtValue.ortvalue_from_numpy
+    runtime = session(graph, threads)
     readout: Any = network.readout
 
     def bind(batch: Batch) -> Call:
         shape = batch.x.shape[:2] if network.answer == "every_step" else batch.x.shape[1:2]
         logits = value(np.zeros((*shape, readout.out_features), np.float32))
-        binding = made.io_binding()
+        binding = runtime.io_binding()
         binding.bind_ortvalue_input("x", value(np.ascontiguousarray(batch.x.numpy())))
         binding.bind_ortvalue_input("lengths", value(batch.lengths.int().numpy()))
         binding.bind_ortvalue_output("logits", logits)
 
         def call() -> NDArray[Any]:
-            made.run_with_iobinding(binding)
-            found: NDArray[Any] = logits.numpy()
-            return found
+            runtime.run_with_iobinding(binding)
+            out: NDArray[Any] = logits.numpy()
+            return out
 
         return call
 

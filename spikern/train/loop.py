@@ -1,9 +1,9 @@
 """Training: one plain loop for every model.
 
-Cross-entropy by Adam(W) with gradient clipping and a cosine schedule; learned delays are narrowed
-until half of the training; the weights of the epoch with the best validation accuracy are kept;
-the test split is not looked at. All that is random follows from the seed, and the order of an
-epoch's batches from seed and epoch alone, so that a resumed run equals an unbroken one bit for bit.
+Cross-entropy is minimised by AdamW with gradient clipping. Learned delays are narrowed during the
+first half of the training. The weights of the epoch with the best validation accuracy are kept; the
+test split is not looked at. All that is random follows from the seed, and the order of an epoch's
+batches from seed and epoch alone, so that a resumed run equals an unbroken one bit for bit.
 """
 
 from __future__ import annotations
@@ -11,25 +11,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, DivergedError, InputError
-from spikern.data.dataset import Dataset, Split, valid_steps
+from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
+from spikern.events import valid_steps
 from spikern.layers.delays import narrow
 from spikern.layers.description import describe
-from spikern.layers.network import Network
+from spikern.layers.network import Answer, Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.train import checkpoint
+from spikern.train.augmentation import add_noise, shift_channels, stretch_time
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
 
 CALIBRATION_BATCH = 64
+STREAMS = 16
+"""Streams that a split is read as where the state is carried on."""
+
+
+Schedule = Literal["cosine", "linear", "constant"]
+Loss = Literal["answer", "every_step"]
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,11 @@ class Training:
     epochs: int = 60
     """Passes over the training split."""
     batch_size: int = 32
+    """Sequences per update."""
     learning_rate: float = 1e-2
-    """Adam's step at the start; it falls to zero along a half cosine."""
+    """Adam's learning rate at the start."""
     weight_decay: float = 0.0
-    """Of the weights; biases and time constants are not decayed."""
+    """Weight decay; not applied to biases and time constants."""
     clip: float = 1.0
     """Largest norm of the whole gradient."""
     input_noise: float = 0.0
@@ -53,19 +63,56 @@ class Training:
     """Firing rate above which the regulariser acts."""
     rate_penalty: float = 0.0
     """Weight of the mean over neurons of max(0, rate - rate_limit)^2 in the loss; 0: none."""
+    schedule: Schedule = "cosine"
+    """Course of the learning rate from its start to its end: half a cosine, a line, or constant."""
+    final_rate: float = 0.0
+    """Learning rate at the end, as a share of that at the start; not for a constant one."""
+    loss: Loss = "answer"
+    """Where the loss is taken: at the answer, or, for one label per sequence, at every step."""
+    carry_state: bool = False
+    """Carry the state from each sequence to the next: the split is read as `batch_size` streams of
+    consecutive sequences, for data that were cut from one stream."""
+    patience: int | None = None
+    """Epochs without a better validation accuracy after which the training ends; None: never."""
+    channel_shift: int = 0
+    """Largest random shift of the features of an analog input, in places."""
+    time_stretch: float = 0.0
+    """Largest random change of the length of an analog sequence, as a share of it."""
 
     def __post_init__(self) -> None:
+        check_choice("schedule", self.schedule, get_args(Schedule))
+        check_choice("loss", self.loss, get_args(Loss))
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"patience must be at least 1 or None, got {self.patience}")
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
         if not 0 < self.rate < 1:
             raise InputError(f"rate must lie between 0 and 1, got {self.rate}")
-        for name in ("weight_decay", "rate_penalty", "input_noise"):
+        for name in ("final_rate", "time_stretch"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(
+                    f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
+                )
+        for name in ("weight_decay", "rate_penalty", "input_noise", "channel_shift"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+
+    def learning_rate_at(self, progress: float) -> float:
+        """The learning rate at a progress from 0, the first update, to 1, the end.
+
+        >>> [Training(schedule="linear", final_rate=0.5).learning_rate_at(p) for p in (0.0, 1.0)]
+        [0.01, 0.005]
+        """
+        left = {
+            "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+            "linear": 1 - progress,
+            "constant": 1.0,
+        }[self.schedule]
+        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * left)
 
 
 class Epoch(NamedTuple):
@@ -108,8 +155,7 @@ def fit(
         ],
         training.learning_rate,
     )
-    if training.input_noise and dataset.events:
-        raise InputError(f"{dataset.name} holds events, which take no input_noise; leave it at 0")
+    _check_applies(training, dataset)
     header = {
         "training": asdict(training),
         "seed": seed,
@@ -127,14 +173,14 @@ def fit(
         first = dataset.train.batch(order[:CALIBRATION_BATCH])
         network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
-    while len(epochs) < training.epochs:
+    while not _ended(epochs, training):
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_generator(seed, len(epochs)).initial_seed())  # for dropout
             loss, rate = _train_epoch(
                 network, dataset.train, training, optimizer, seed, len(epochs)
             )
-        accuracy = evaluate(network, dataset.validation).accuracy
+        accuracy = evaluate(network, dataset.validation, carry_state=training.carry_state).accuracy
         if all(accuracy > e.validation_accuracy for e in epochs):
             best = _copy(network)
         epochs.append(Epoch(len(epochs) + 1, loss, accuracy, rate, time.perf_counter() - started))
@@ -148,6 +194,25 @@ def fit(
         report(epochs[-1])
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
+
+
+def _check_applies(training: Training, dataset: Dataset) -> None:
+    """Raise InputError for a setting that the data set cannot have."""
+    for name in ("input_noise", "channel_shift", "time_stretch"):
+        if getattr(training, name) and dataset.events:
+            raise InputError(f"{dataset.name} holds events, which take no {name}; leave it at 0")
+    if training.time_stretch and dataset.every_step:
+        raise InputError(f"{dataset.name} has labels at every step, which time_stretch would move")
+    if training.carry_state and not dataset.every_step:
+        raise InputError(f"carry_state needs a label at every step; {dataset.name} has sequences")
+
+
+def _ended(epochs: list[Epoch], training: Training) -> bool:
+    """Whether all epochs are done, or as many as `patience` brought no better accuracy."""
+    waited = len(epochs) - _best(epochs).epoch if epochs else 0
+    return len(epochs) >= training.epochs or (
+        training.patience is not None and waited >= training.patience
+    )
 
 
 def _best(epochs: list[Epoch]) -> Epoch:
@@ -189,21 +254,23 @@ def _train_epoch(
     network.train()
     parameters = list(network.parameters())
     generator = _generator(seed, epoch)
-    batches = torch.split(torch.randperm(len(split), generator=generator), training.batch_size)
+    if training.carry_state:
+        batches = streams(len(split), training.batch_size)
+    else:
+        order = torch.randperm(len(split), generator=generator)
+        batches = list(torch.split(order, training.batch_size))
     total_steps = training.epochs * len(batches)
     losses, rates = [], []
+    state: Any = None
     for k, indices in enumerate(batches):
         progress = (epoch * len(batches) + k) / total_steps
         for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+            group["lr"] = training.learning_rate_at(progress)
         narrow(network, progress)
-        batch = split.batch(indices)
-        x = batch.x
-        if training.input_noise:
-            valid = valid_steps(batch).unsqueeze(2)
-            x = x + training.input_noise * torch.randn(x.shape, generator=generator) * valid
-        activity, _ = network.run(x, lengths=batch.lengths)
-        loss = cross_entropy(activity.logits, batch.y)
+        batch = _augmented(split.batch(indices), training, generator)
+        state = carried(state, len(indices)) if training.carry_state else None
+        activity, state = network.run(batch.x, state, batch.lengths, _answer(network, training))
+        loss = cross_entropy(activity.logits, _labels(batch, activity.logits))
         if network.spiking:
             layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
             if epoch == 0 and k == 0:
@@ -225,6 +292,51 @@ def _train_epoch(
         optimizer.step()
         losses.append(loss.item() * len(indices))
     return sum(losses) / len(split), sum(rates) / len(rates) if rates else None
+
+
+def _augmented(batch: Batch, training: Training, generator: torch.Generator) -> Batch:
+    """A batch with the random changes that the training asks for."""
+    x, lengths = batch.x, batch.lengths
+    if training.time_stretch:
+        x, lengths = stretch_time(x, lengths, training.time_stretch, generator)
+    if training.channel_shift:
+        x = shift_channels(x, training.channel_shift, generator)
+    if training.input_noise:
+        valid = valid_steps(lengths, len(x))
+        x = add_noise(x, valid, training.input_noise, generator)
+    return replace(batch, x=x, lengths=lengths)
+
+
+def _answer(network: Network, training: Training) -> Answer:
+    """The form of the answer that the loss is taken of."""
+    return "every_step" if training.loss == "every_step" else network.answer
+
+
+def _labels(batch: Batch, logits: Tensor) -> Tensor:
+    """The labels of a batch in the form of its logits: a sequence's own at each of its steps."""
+    if logits.ndim == 2 or batch.y.ndim == 2:
+        return batch.y
+    return torch.where(valid_steps(batch.lengths, len(logits)), batch.y, UNLABELLED)
+
+
+def streams(number: int, count: int) -> list[Tensor]:
+    """Batches that read consecutive sequences 0..number - 1 as `count` streams, the longest first.
+
+    >>> [batch.tolist() for batch in streams(5, 2)]
+    [[0, 3], [1, 4], [2]]
+    """
+    parts = torch.tensor_split(torch.arange(number), min(count, number))
+    return [torch.stack([part[k] for part in parts if k < len(part)]) for k in range(len(parts[0]))]
+
+
+def carried(state: Any, batch: int) -> Any:
+    """A state, without its gradient, for the first so many samples of the batch that it is of."""
+    if state is None:
+        return None
+    if isinstance(state, Tensor):
+        return state.detach()[:, :batch]
+    fields = [carried(field, batch) for field in state]
+    return type(state)(*fields) if hasattr(state, "_fields") else tuple(fields)
 
 
 def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
@@ -250,16 +362,29 @@ class Evaluation(NamedTuple):
     predictions: Tensor
 
 
-def evaluate(network: Network, split: Split, batch_size: int = 256) -> Evaluation:
-    """Run a split; predictions are (N,) or (T, N), zero past a sample's length."""
+def evaluate(
+    network: Network, split: Split, batch_size: int = 256, carry_state: bool = False
+) -> Evaluation:
+    """Run a split; predictions are (N,) or (T, N), zero past a sample's length.
+
+    With `carry_state` the split is read as STREAMS streams of consecutive sequences, each of which
+    starts with the state that the one before it left.
+    """
     network.eval()
     predictions = torch.zeros_like(split.y)
     weighted: list[list[float]] = []
     loss = 0.0
+    batches = (
+        streams(len(split), STREAMS)
+        if carry_state
+        else list(torch.split(torch.arange(len(split)), batch_size))
+    )
+    state: Any = None
     with torch.no_grad():
-        for indices in torch.split(torch.arange(len(split)), batch_size):
+        for indices in batches:
             batch = split.batch(indices)
-            activity, _ = network.run(batch.x, lengths=batch.lengths)
+            state = carried(state, len(indices)) if carry_state else None
+            activity, state = network.run(batch.x, state, batch.lengths)
             loss += float(cross_entropy(activity.logits, batch.y, "sum"))
             answer = activity.logits.argmax(-1)
             if answer.ndim == 2:

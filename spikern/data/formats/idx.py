@@ -23,7 +23,7 @@ BYTES = 8
 
 
 def read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    """The content of a file, packed with gzip or not. Raises DataError on anything else."""
+    """Read a file, packed with gzip or not. Raises DataError on any other content."""
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":

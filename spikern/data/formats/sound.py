@@ -20,26 +20,26 @@ from spikern._utils.errors import DataError
 
 Sound = npt.NDArray[np.float32]
 WINDOW = 25.0
-"""Milliseconds of sound in a step."""
+"""Milliseconds of sound per step."""
 FLOOR = 1e-6
-"""Power below which a band counts as silent; full scale is 1."""
+"""Power below which a band is silent; full scale is 1."""
 
 
 def read_wav(path: Path, sample_rate: int) -> Sound:
-    """A mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
+    """Read a mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
     content = path.read_bytes()
-    announced = 8 + int.from_bytes(content[4:8], "little")  # scipy reads on without a word
+    announced = 8 + int.from_bytes(content[4:8], "little")  # scipy accepts a truncated file
     if not content.startswith(b"RIFF") or len(content) < announced:
         raise DataError(
             f"{path}: expected a wav file, whole, got {len(content)} bytes that begin with "
             f"{content[:4]!r}; fetch it again"
         )
     try:
-        found, samples = scipy.io.wavfile.read(io.BytesIO(content))
+        rate, samples = scipy.io.wavfile.read(io.BytesIO(content))
     except (ValueError, EOFError, struct.error) as error:
         raise DataError(f"{path}: expected a wav file, whole: {error}; fetch it again") from error
-    if found != sample_rate:
-        raise DataError(f"{path}: expected {sample_rate} samples a second, got {found}; resample")
+    if rate != sample_rate:
+        raise DataError(f"{path}: expected {sample_rate} samples a second, got {rate}; resample")
     if samples.ndim != 1 or samples.dtype != np.int16 or len(samples) == 0:
         raise DataError(
             f"{path}: expected one channel of 16 bits, got {samples.shape} {samples.dtype}"
@@ -49,7 +49,7 @@ def read_wav(path: Path, sample_rate: int) -> Sound:
 
 
 def log_mel(sound: Sound, sample_rate: int, hop: float, bands: int) -> Sound:
-    """The spectrogram (T, bands), one step every `hop` ms; a sound shorter than a window has one.
+    """Return the spectrogram (T, bands), one step every `hop` ms, at least one step.
 
     >>> tone = np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000).astype(np.float32)
     >>> spectrum = log_mel(tone, 8000, hop=10.0, bands=40)
@@ -67,7 +67,7 @@ def log_mel(sound: Sound, sample_rate: int, hop: float, bands: int) -> Sound:
 
 
 def mel_bands(sample_rate: int, size: int, bands: int) -> npt.NDArray[np.float64]:
-    """Weights (size / 2 + 1, bands) of the triangles, each 1 at its centre."""
+    """Return the weights (size / 2 + 1, bands) of the triangles, each 1 at its centre."""
     top = 2595 * np.log10(1 + sample_rate / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
     frequency = np.fft.rfftfreq(size, 1 / sample_rate)[:, None]

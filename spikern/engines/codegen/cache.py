@@ -1,8 +1,8 @@
 """Generated modules: written once to the user's cache folder, imported, compiled there by numba.
 
-A module's file is named by the hash of its text, so it never changes under a name and processes
-that make it at the same time write the same bytes. A folder that cannot be written, or what
-another numba or a crash left in it, costs a compilation in memory, never a run.
+The file of a module is named by the hash of its text, so a name always has the same text, and
+processes that write it at the same time write the same bytes. A folder that cannot be written, or
+that another numba or a crash left broken, costs a compilation in memory, never a run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ready: set[tuple[str, str]] = set()
 
 
 def folder() -> Path:
-    """$SPIKERN_CACHE, or kernels in the user's cache folder."""
+    """$SPIKERN_CACHE, otherwise spikern/kernels in the user's cache folder."""
     if "SPIKERN_CACHE" in os.environ:
         return Path(os.environ["SPIKERN_CACHE"])
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -43,7 +43,7 @@ def name_of(text: str) -> str:
 
 
 def load(text: str) -> ModuleType:
-    """The module with this text, from the cache folder if that can be used, else from memory."""
+    """The module with this text, imported from the cache folder if that works, else from memory."""
     name = name_of(text)
     with _LOCK:
         _texts[name] = text
@@ -61,31 +61,31 @@ def module(name: str) -> ModuleType:
 
 
 def function(name: str, entry: str, signature: str, title: str) -> Any:
-    """A compiled function of a loaded module; one with a title says on stderr that it compiles."""
+    """A compiled function of a loaded module; with a title, compiling is announced on stderr."""
     with _LOCK:
         if (name, entry) not in _ready:
             _compile(name, entry, signature, title)
-            if not config.DISABLE_JIT:  # type: ignore[attr-defined]
+            if not config.DISABLE_JIT:
                 getattr(_modules[name], entry).disable_compile()  # other types are an error
             _ready.add((name, entry))
         return getattr(_modules[name], entry)
 
 
 def _compile(name: str, entry: str, signature: str, title: str) -> None:
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if config.DISABLE_JIT:
         return
-    kept = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
-    loud = bool(title) and not any(kept.glob(f"{name}.{entry}-*.nbi"))
+    cached = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
+    loud = bool(title) and not any(cached.glob(f"{name}.{entry}-*.nbi"))
     began = time.perf_counter()
     if loud:
         print(f"spikern: compiling {title}, first use ...", end="", file=sys.stderr, flush=True)
     try:
         getattr(_modules[name], entry).compile(signature)
     except Exception:
-        # A broken cache fails in as many ways as pickles can: make it anew, then without it.
+        # A broken cache fails in as many ways as pickles can: rebuild it, then do without it.
         try:
-            _forget(name, kept)
-            _modules[name] = _import(name, kept.parent / f"{name}.py")
+            _forget(name, cached)
+            _modules[name] = _import(name, cached.parent / f"{name}.py")
             getattr(_modules[name], entry).compile(signature)
         except Exception as error:
             _modules[name] = _from_memory(name, _texts[name], error)
@@ -94,9 +94,9 @@ def _compile(name: str, entry: str, signature: str, title: str) -> None:
         print(f" {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
 
 
-def _forget(name: str, kept: Path) -> None:
-    """Remove what numba kept of a module."""
-    for path in [*kept.glob(f"{name}.*.nbi"), *kept.glob(f"{name}.*.nbc")]:
+def _forget(name: str, cached: Path) -> None:
+    """Remove numba's cache of a module."""
+    for path in [*cached.glob(f"{name}.*.nbi"), *cached.glob(f"{name}.*.nbc")]:
         path.unlink(missing_ok=True)
 
 
@@ -122,21 +122,21 @@ def _import(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[name] = made
-    spec.loader.exec_module(made)
-    return made
+    imported = importlib.util.module_from_spec(spec)
+    sys.modules[name] = imported
+    spec.loader.exec_module(imported)
+    return imported
 
 
 def _from_memory(name: str, text: str, reason: BaseException) -> ModuleType:
-    """The module without a file, compiled anew in every process."""
+    """The module without a file, which every process compiles anew."""
     print(
         f"spikern: the kernel cache {folder()} cannot be used ({type(reason).__name__}: {reason}); "
         "kernels are compiled anew in this process; set SPIKERN_CACHE to a folder you can write",
         file=sys.stderr,
     )
-    made = ModuleType(name)
-    sys.modules[name] = made
+    imported = ModuleType(name)
+    sys.modules[name] = imported
     uncached = text.replace("cache=True", "cache=False")
-    exec(compile(uncached, f"<{name}>", "exec"), made.__dict__)
-    return made
+    exec(compile(uncached, f"<{name}>", "exec"), imported.__dict__)
+    return imported

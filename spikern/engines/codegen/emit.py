@@ -1,8 +1,8 @@
-"""Programs printed as scalar Python that numba compiles: one line an operation, float32 throughout.
+"""Programs printed as scalar Python for numba: one line per operation, float32 throughout.
 
 Every product and sum is a statement of its own rounding, in the author's order, so a kernel's
 spikes are those of the reference engine bit for bit. exp, sqrt and the like are the exception:
-torch's vectorised ones may differ in the last place (trace.ALIKE lists what cannot).
+torch's vectorised ones may differ in the last place (trace.EXACT lists those that cannot).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def expression(op: Op, names: Mapping[str, str], truths: set[str]) -> str:
 
 
 def statements(ops: Iterable[Op], names: Mapping[str, str], truths: set[str]) -> list[str]:
-    """One assignment an operation; `names` renames, `truths` are results that are true or false."""
+    """One assignment per operation; `names` renames, `truths` are the boolean results."""
     return [f"{names.get(op.name, op.name)} = {expression(op, names, truths)}" for op in ops]
 
 

@@ -1,17 +1,20 @@
-"""The text of a neuron's kernels: its programs put into the time loops.
+"""The text of a neuron's training kernels: its programs put into the time loops.
 
-The text of the time loops, with a line `@name` where the neuron's own arithmetic goes.
+The templates are Python with a line `@name` where the neuron's own arithmetic goes. What all
+kernels have in common, they import from `runtime`.
 
-A kernel runs one block of samples over all steps, t outside and the block's samples inside, so
+A kernel runs one block of samples over all steps, t outside and the samples of the block inside, so
 that their state stays in the cache. Threads take blocks; every block has its own sums of
 gradients, which are added up in order, so the result does not depend on the number of threads.
 
-What arrives has one of three forms, the others being empty: `current` (T, B, H), an analog input
-already multiplied; lists of events; or `below`, the kept bits of the population underneath.
+The input of a population has one of three forms, and the other two are empty: `current` (T, B, H),
+an analog input already multiplied by the weights; lists of events; or `below`, the spikes of the
+population underneath as bits.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -20,279 +23,20 @@ from spikern.engines.codegen.trace import Op, Program
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate, triangular
 
+HEAD = '''"""@purpose."""
 
-@dataclass
-class Parts:
-    """The lines that fill the templates, and the constants hoisted out of the loops."""
+import math
 
-    model: NeuronModel
-    surrogate: Surrogate
-    smooth: bool = False
-    names: dict[str, str] = field(default_factory=dict)
-    truths: set[str] = field(default_factory=set)
-    hoisted: dict[tuple[str, tuple[trace.Value, ...]], str] = field(default_factory=dict)
-    constant_lines: list[str] = field(default_factory=list)
+import numpy as np
+from numba import njit
 
-    def __post_init__(self) -> None:
-        self.state = self.model.state._fields
-        self.params = self.model.params._fields
-        self.forward = trace.forward(self.model)
-        self.hoist(self.forward)
+from spikern.engines.codegen.runtime import (
+    @imports
+)
 
-    def hoist(self, program: Program) -> None:
-        """Give every operation on constants alone a row of C, the same one to equals."""
-        for op in trace.constant_ops(program):
-            args = tuple(self.names.get(a, a) if isinstance(a, str) else a for a in op.args)
-            key = (op.kind, args)
-            if key not in self.hoisted:
-                self.hoisted[key] = f"c_{len(self.hoisted)}"
-                text = emit.expression(op, self.names, self.truths)
-                self.constant_lines.append(f"{self.hoisted[key]} = {text}")
-            self.names[op.name] = self.hoisted[key]
-            if op.truth:
-                self.truths |= {op.name, self.hoisted[key]}
-
-    def lines(self, ops: Iterable[Op]) -> list[str]:
-        """Statements of the operations that are not hoisted."""
-        kept = [op for op in ops if not self.names.get(op.name, "").startswith("c_")]
-        self.truths |= {op.name for op in kept if op.truth}
-        return emit.statements(kept, self.names, self.truths)
-
-    def value(self, program: Program, output: str) -> str:
-        """The text of an output."""
-        return emit.value(program.outputs[output], self.names, self.truths)
-
-    def update(self) -> list[str]:
-        """The step: up to u, the spike, the rest."""
-        if not self.model.spikes:
-            return self.lines(trace.needed(self.forward, self.forward.outputs))
-        first = trace.needed(self.forward, ["u"])
-        names = {op.name for op in first}
-        rest = [
-            op for op in trace.needed(self.forward, self.forward.outputs) if op.name not in names
-        ]
-        lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
-        if not self.smooth:
-            return [*lines, "z = truth(u > f32(0.0))", *self.lines(rest)]
-        return [*lines, *self.of_u(trace.primitive(self.surrogate), "z"), *self.lines(rest)]
-
-    def of_u(self, program: Program, output: str) -> list[str]:
-        """A function of u alone, its results renamed lest they hide those of the step."""
-        names = {op.name: f"u{op.name}" for op in program.ops}
-        truths = {op.name for op in program.ops if op.truth}
-        lines = emit.statements(trace.needed(program, [output]), names, truths)
-        return [*lines, f"{output} = {emit.value(program.outputs[output], names, truths)}"]
-
-
-def load(
-    parts: Parts, lines: list[str], sources: dict[str, str], P: str = "P", C: str = "C"
-) -> list[str]:
-    """Loads of whatever the lines read: constants, hoisted constants and the given sources."""
-    text = " ".join(lines).replace("(", " ").replace(")", " ").replace("-", " ").split()
-    used = set(text)
-    loads = [f"p_{f} = {P}[{k}, h]" for k, f in enumerate(parts.params) if f"p_{f}" in used]
-    loads += [f"{c} = {C}[{k}, h]" for k, c in enumerate(parts.hoisted.values()) if c in used]
-    return loads + [f"{name} = {source}" for name, source in sources.items() if name in used]
-
-
-def source(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
-    """A self-contained module with the training kernels of a neuron.
-
-    smooth: the spike is the surrogate's primitive, for tests against true derivatives.
-    """
-    parts = Parts(model, surrogate, smooth)
-    adjoint = _prefixed(trace.adjoint(model))
-    parts.hoist(adjoint)
-    filled = _forward_parts(parts) | _backward_parts(parts, adjoint)
-    filled |= constant_parts(parts)
-    text = runtime.HEAD + CONSTANTS + FORWARD + BACKWARD
-    text = emit.fill(emit.fill(text, filled), filled)
-    title = f"{model.name} with the {surrogate.name} surrogate"
-    facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
-    return text.replace("@title", title) + "\n\n" + facts
-
-
-def _prefixed(program: Program) -> Program:
-    """The adjoint's results under names that the step's do not use."""
-    names = {op.name: f"b{op.name}" for op in program.ops}
-
-    def renamed(value: trace.Value) -> trace.Value:
-        return names.get(value, value) if isinstance(value, str) else value
-
-    ops = [
-        Op(names[op.name], op.kind, tuple(renamed(a) for a in op.args), op.truth)
-        for op in program.ops
-    ]
-    outputs = {k: renamed(v) for k, v in program.outputs.items()}
-    return Program(program.inputs, tuple(ops), outputs)
-
-
-def constant_parts(parts: Parts) -> dict[str, list[str]]:
-    """The lines that compute the hoisted constants."""
-    lines = parts.constant_lines
-    stores = [f"C[{k}, h] = {c}" for k, c in enumerate(parts.hoisted.values())]
-    return {
-        "load_params": [f"p_{f} = P[{k}, h]" for k, f in enumerate(parts.params)],
-        "compute_constants": lines,
-        "store_constants": stores or ["pass"],
-    }
-
-
-def _forward_parts(parts: Parts) -> dict[str, list[str]]:
-    state, spikes = parts.state, parts.model.spikes
-    update = parts.update()
-    stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
-    counted = ["sums[h] += z"] if spikes else []
-    out = [] if spikes else [f"S_out[q, h] = {parts.value(parts.forward, 'out')}"]
-    sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[h]"}
-    fields = [*state, *([] if spikes else ["out"])]
-    exact = spikes and not parts.smooth
-    return {
-        "current": CURRENT.strip("\n").split("\n"),
-        "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in fields],
-        "begin_state": [f"S_{f}[q, h] = start[{k}, low + q, h]" for k, f in enumerate(state)],
-        "check_state": [
-            f"checks[t // every, {k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)
-        ],
-        "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
-        "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
-        "recur": _recur(exact) if spikes else [],
-        "load": load(parts, [*update, *stores, *out], sources),
-        "update": update,
-        "store": [*stores, *out],
-        "count": counted,
-        "hand_on": [f"out[t, b, h] = S_{'z' if spikes else 'out'}[q, h]"],
-        "keep": ["keep(S_z, q, bits, t * batch + b)"] if exact else [],
-    }
-
-
-def _recur(exact: bool) -> list[str]:
-    """What the last spikes bring; they are any numbers in the state that a run starts from."""
-    values = [
-        "n = list_nonzero(S_z, q, rows, 0)",
-        "if linked:",
-        "    add_scaled_links(acc, at, to, links, rows, 0, n, S_z, q)",
-        "else:",
-        "    add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)",
-    ]
-    spikes = [
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if linked:",
-        "    add_links(acc, at, to, links, rows, 0, n)",
-        "else:",
-        "    add_rows(acc, w_rec, rows, 0, n)",
-    ]
-    if not exact:
-        return ["if recurrent or linked:", *_indent(values)]
-    return [
-        "if recurrent or linked:",
-        "    if t == 0:",
-        *_indent(values, 2),
-        "    else:",
-        *_indent(spikes, 2),
-    ]
-
-
-def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
-    state, spikes = parts.state, parts.model.spikes
-    lines: list[str] = []
-    done: set[str] = set()
-    if spikes:
-        first = trace.needed(adjoint, ["d_z"])
-        done = {op.name for op in first}
-        lines += [*parts.lines(first), f"g_u = ({parts.value(adjoint, 'd_z')}) * slope"]
-    wanted = [o for o in adjoint.outputs if o != "d_z"]
-    lines += parts.lines(op for op in trace.needed(adjoint, wanted) if op.name not in done)
-    stores = [f"G_{f}[q, h] = {parts.value(adjoint, f'd_s_{f}')}" for f in state]
-    stores += [f"y = {parts.value(adjoint, 'd_i')}", "di[q, h] = y", "db[h] += y"]
-    stores += [
-        f"dP[{k}, h] += {parts.value(adjoint, f'd_p_{f}')}"
-        for k, f in enumerate(parts.params)
-        if isinstance(adjoint.outputs[f"d_p_{f}"], str)
-    ]
-    taped = {f"s_{f}": f"s_{f}" for f in state} | {"i": "i", "z": "z", "slope": "d"}
-    sources = {name: f"T_{name}[e, h]" for name in taped}
-    sources |= {f"g_n_{f}": f"G_{f}[q, h]" for f in state} | {"g_out": "go[h]"}
-    if spikes:
-        sources["g_n_z"] += " + d_totals[h]"
-    loads = load(parts, [*lines, *stores], sources)
-    kept = [n for n in taped if any(load.startswith(f"{n} = T_") for load in loads)]
-    return {
-        "make_tape": [
-            f"T_{n} = distinct(np.empty((every * size, hidden), np.float32))" for n in kept
-        ],
-        "make_gradients": [
-            f"G_{f} = distinct(np.empty((size, hidden), np.float32))" for f in state
-        ],
-        "begin_gradients": [f"G_{f}[q, h] = d_final[{k}, low + q, h]" for k, f in enumerate(state)],
-        "restore_state": [f"S_{f}[q, h] = checks[segment, {k}, b, h]" for k, f in enumerate(state)],
-        "surrogate": parts.of_u(trace.derivative(parts.surrogate), "d") if spikes else [],
-        "tape": [f"T_{n}[e, h] = {taped[n]}" for n in kept],
-        "pull_spikes": PULL_SPIKES.split("\n") if spikes else [],
-        "load_adjoint": loads,
-        "adjoint": lines,
-        "store_adjoint": stores,
-        "push_rows": _push_rows(parts.smooth, state.index("z")) if spikes else [],
-        "pull_start": PULL_START.split("\n") if spikes else [],
-        "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],
-    }
-
-
-PULL_SPIKES = """\
-more = t + 1 < min(steps, lengths[b])
-if fed or (more and (recurrent or linked)):
-    n = list_nonzero(T_slope, e, rows, 0)
-    if fed:
-        add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)
-    if more and linked:
-        add_link_dots(G_z, q, at, to, links, rows, 0, n, di, q)
-    elif more and recurrent:
-        add_dots(G_z, q, w_rec, rows, 0, n, di, q)"""
-"""What the currents that a spike caused say of it, where the surrogate's support reaches."""
-PULL_START = """\
-if recurrent or linked:
-    for j in range(hidden):
-        rows[0, j] = j
-    for q in range(size):
-        if linked:
-            add_link_dots(G_z, q, at, to, links, rows, 0, hidden, di, q)
-        else:
-            add_dots(G_z, q, w_rec, rows, 0, hidden, di, q)"""
-
-
-def _push_rows(smooth: bool, z_field: int) -> list[str]:
-    def scaled(values: str, v: str) -> list[str]:
-        return [
-            f"n = list_nonzero({values}, {v}, rows, 0)",
-            "if linked:",
-            f"    add_scaled_to_links(d_link, at, to, rows, n, di, q, {values}, {v})",
-            "else:",
-            f"    add_scaled_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
-        ]
-
-    begin = ["for h in range(hidden):", f"    S_z[q, h] = start[{z_field}, b, h]"]
-    later = [
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if linked:",
-        "    add_to_links(d_link, at, to, rows, n, di, q)",
-        "else:",
-        "    add_to_rows(dw_rec, rows, n, di, q)",
-    ]
-    if smooth:
-        later = scaled("z_all", "(t - 1) * batch + b")
-    return [
-        "if recurrent or linked:",
-        "    if t == 0:",
-        *_indent([*begin, *scaled("S_z", "q")], 2),
-        "    else:",
-        *_indent(later, 2),
-    ]
-
-
-def _indent(lines: list[str], levels: int = 1) -> list[str]:
-    return ["    " * levels + line for line in lines]
-
-
+RUNTIME = "@hash"
+"""The hash of the module that is imported above: another runtime is another file."""
+'''
 CONSTANTS = '''
 
 @njit(cache=True)
@@ -308,17 +52,17 @@ FORWARD = '''
 @njit(cache=True, nogil=True)
 def forward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, at, to, links, bias, P, C, start,
-    out, final, bits, checks, totals,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start,
+    out, final, bits, checkpoints, totals,
 ):
     """One block of samples over time; see the reference engine for the meaning."""
     current, w_in = distinct(current), distinct(w_in)
-    w_rec, links = distinct(w_rec), distinct(links)
+    w_rec, synapses = distinct(w_rec), distinct(synapses)
     bias, P, C, out, bits = distinct(bias), distinct(P), distinct(C), distinct(out), distinct(bits)
-    final, checks, sums = distinct(final), distinct(checks), distinct(totals[block])
+    final, checkpoints, sums = distinct(final), distinct(checkpoints), distinct(totals[block])
     batch, hidden = lengths.shape[0], bias.shape[0]
     projected, stacked, wanted = current.shape[0] > 0, below.shape[0] > 0, out.shape[0] > 0
-    recurrent, linked = w_rec.shape[0] > 0, links.shape[0] > 0
+    recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
     acc = distinct(np.empty(hidden, np.float32))
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
@@ -372,97 +116,12 @@ else:
 """
 BACKWARD = '''
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def add_dots(sums, v, w, rows, q, n, g, u):
-    """sums[v, j] += w[j] . g[u] for the n rows j that rows[q] lists."""
-    k = 0
-    while k + 4 <= n:
-        j0, j1, j2, j3 = rows[q, k], rows[q, k + 1], rows[q, k + 2], rows[q, k + 3]
-        y0 = y1 = y2 = y3 = f32(0.0)
-        for h in range(w.shape[1]):
-            y = g[u, h]
-            y0 += w[j0, h] * y
-            y1 += w[j1, h] * y
-            y2 += w[j2, h] * y
-            y3 += w[j3, h] * y
-        sums[v, j0] += y0
-        sums[v, j1] += y1
-        sums[v, j2] += y2
-        sums[v, j3] += y3
-        k += 4
-    while k < n:
-        j0 = rows[q, k]
-        y0 = f32(0.0)
-        for h in range(w.shape[1]):
-            y0 += w[j0, h] * g[u, h]
-        sums[v, j0] += y0
-        k += 1
-
-
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def add_link_dots(sums, v, at, to, links, rows, q, n, g, u):
-    """sums[v, j] += the links from j . g[u] where they lead, for the n units that rows[q] lists."""
-    for k in range(n):
-        j = rows[q, k]
-        y = f32(0.0)
-        for e in range(at[j], at[j + 1]):
-            y += links[e] * g[u, to[e]]
-        sums[v, j] += y
-
-
-@njit(cache=True)
-def add_to_rows(w, rows, n, g, q):
-    """The n rows of w that rows[0] lists each get g[q] added."""
-    for k in range(n):
-        j = rows[0, k]
-        for h in range(w.shape[1]):
-            w[j, h] += g[q, h]
-
-
-@njit(cache=True)
-def add_scaled_to_rows(w, rows, n, g, q, values, v):
-    """The n rows of w that rows[0] lists each get g[q], times their value in values[v], added."""
-    for k in range(n):
-        j = rows[0, k]
-        y = values[v, j]
-        for h in range(w.shape[1]):
-            w[j, h] += y * g[q, h]
-
-
-@njit(cache=True)
-def add_to_events(w, indices, values, first, last, g, q):
-    """The rows of w of the events first to last - 1 get g[q], times the event's value, added."""
-    for k in range(first, last):
-        j, y = indices[k], values[k]
-        for h in range(w.shape[1]):
-            w[j, h] += y * g[q, h]
-
-
-@njit(cache=True)
-def add_to_links(links, at, to, rows, n, g, q):
-    """The links from the n units that rows[0] lists get g[q], where they lead, added."""
-    for k in range(n):
-        j = rows[0, k]
-        for e in range(at[j], at[j + 1]):
-            links[e] += g[q, to[e]]
-
-
-@njit(cache=True)
-def add_scaled_to_links(links, at, to, rows, n, g, q, values, v):
-    """The same, times the unit's value in values[v]."""
-    for k in range(n):
-        j = rows[0, k]
-        y = values[v, j]
-        for e in range(at[j], at[j + 1]):
-            links[e] += y * g[q, to[e]]
-
-
 @njit(cache=True, nogil=True)
 def backward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, at, to, links, bias, P, C, start,
-    d_out, d_final, d_totals, d_above, w_above, bits, z_all, checks,
-    d_current, d_w_in, d_w_rec, d_links, d_bias, d_P, d_start,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start,
+    d_out, d_final, d_totals, d_above, w_above, bits, z_all, checkpoints,
+    d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_start,
 ):
     """The gradients of one block; segments of `every` steps are run again from their state.
 
@@ -470,17 +129,17 @@ def backward(
     the currents of the population above, which reached it through w_above (H, U).
     """
     current, w_in = distinct(current), distinct(w_in)
-    w_rec, links = distinct(w_rec), distinct(links)
+    w_rec, synapses = distinct(w_rec), distinct(synapses)
     bias, P, C, bits = distinct(bias), distinct(P), distinct(C), distinct(bits)
-    d_out, checks, z_all = distinct(d_out), distinct(checks), distinct(z_all)
+    d_out, checkpoints, z_all = distinct(d_out), distinct(checkpoints), distinct(z_all)
     d_above, w_above = distinct(d_above), distinct(w_above)
     d_current, d_start = distinct(d_current), distinct(d_start)
     dw_in, dw_rec = distinct(d_w_in[block]), distinct(d_w_rec[block])
-    db, dP, d_link = distinct(d_bias[block]), distinct(d_P[block]), distinct(d_links[block])
+    db, dP, d_synapse = distinct(d_bias[block]), distinct(d_P[block]), distinct(d_synapses[block])
     batch, hidden = lengths.shape[0], bias.shape[0]
     projected, stacked = current.shape[0] > 0, below.shape[0] > 0
-    recurrent, linked = w_rec.shape[0] > 0, links.shape[0] > 0
-    passed, given, fed = d_current.shape[0] > 0, d_out.shape[0] > 0, d_above.shape[0] > 0
+    recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
+    passed, is_output, fed = d_current.shape[0] > 0, d_out.shape[0] > 0, d_above.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
     acc = distinct(np.empty(hidden, np.float32))
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
@@ -492,7 +151,7 @@ def backward(
     @make_gradients
     dw_in[:, :] = f32(0.0)
     dw_rec[:, :] = f32(0.0)
-    d_link[:] = f32(0.0)
+    d_synapse[:] = f32(0.0)
     dP[:, :] = f32(0.0)
     db[:] = f32(0.0)
     for q in range(size):
@@ -530,7 +189,7 @@ def backward(
                         for h in range(hidden):
                             d_current[t, b, h] = f32(0.0)
                     continue
-                if given:
+                if is_output:
                     for h in range(hidden):
                         go[h] = d_out[t, b, h]
                 for h in range(hidden):
@@ -558,6 +217,311 @@ def backward(
 '''
 
 
+PULL_SPIKES = """\
+more = t + 1 < min(steps, lengths[b])
+if fed or (more and (recurrent or sparse)):
+    n = list_nonzero(T_slope, e, rows, 0)
+    if fed:
+        add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)
+    if more and sparse:
+        add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)
+    elif more and recurrent:
+        add_dots(G_z, q, w_rec, rows, 0, n, di, q)"""
+"""The gradient of a spike through the currents it caused, where the surrogate's support reaches."""
+PULL_START = """\
+if recurrent or sparse:
+    for j in range(hidden):
+        rows[0, j] = j
+    for q in range(size):
+        if sparse:
+            add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, hidden, di, q)
+        else:
+            add_dots(G_z, q, w_rec, rows, 0, hidden, di, q)"""
+"""The gradient of the spikes in the initial state."""
+
+
+_LISTING = '''
+
+@njit(cache=True, nogil=True)
+def count_events(x, low, high, counts):
+    """How many entries of each row low..high - 1 of x (R, F) are not zero."""
+    count_rows(x, low, high, counts)
+
+
+@njit(cache=True, nogil=True)
+def list_events(x, low, high, offsets, indices, values):
+    """The entries of rows low..high - 1 of x (R, F) that are not zero, from offsets[row] on."""
+    list_rows(x, low, high, offsets, indices, values)
+'''
+
+
 def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
-    """The text of the training kernels that are derived from a neuron, triangular by default."""
+    """The text of a neuron's training kernels; the surrogate is triangular by default."""
     return source(model, triangular() if surrogate is None else surrogate)
+
+
+def source(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
+    """The text of a module with the training kernels of a neuron.
+
+    smooth: the spike is the surrogate's primitive, for tests against true derivatives.
+    """
+    parts = Parts(model, surrogate, smooth)
+    adjoint = _prefixed(trace.adjoint(model))
+    parts.hoist(adjoint)
+    filled = _forward_parts(parts) | _backward_parts(parts, adjoint)
+    filled |= constant_parts(parts)
+    body = emit.fill(emit.fill(CONSTANTS + FORWARD + BACKWARD, filled), filled)
+    title = f"{model.name} with the {surrogate.name} surrogate"
+    facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
+    return module_text(f"Kernels of {title}, derived from its step", f"{body}\n\n{facts}")
+
+
+def module_text(purpose: str, body: str) -> str:
+    """A module with these kernels, which imports what they use of the runtime.
+
+    It names the hash of the runtime, because numba's cache on disk looks at this file alone, while
+    the machine code in it contains the functions of the runtime too.
+    """
+    words = set(re.findall(r"\w+", body))
+    names = [name for name in runtime.__all__ if name in words]
+    text = emit.fill(HEAD, {"imports": [f"{name}," for name in names]})
+    return text.replace("@purpose", purpose).replace("@hash", runtime.HASH) + body
+
+
+LISTING = module_text("Lists of the events of a dense input", _LISTING)
+"""The text of a module with the kernels that turn a dense input into lists of events."""
+
+
+@dataclass
+class Parts:
+    """The lines that fill the templates, and the constants hoisted out of the loops."""
+
+    model: NeuronModel
+    surrogate: Surrogate
+    smooth: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+    truths: set[str] = field(default_factory=set)
+    hoisted: dict[tuple[str, tuple[trace.Value, ...]], str] = field(default_factory=dict)
+    constant_lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = self.model.state._fields
+        self.params = self.model.params._fields
+        self.forward = trace.forward(self.model)
+        self.hoist(self.forward)
+
+    def hoist(self, program: Program) -> None:
+        """Give every operation on constants alone a row of C, and equal operations the same row."""
+        for op in trace.constant_ops(program):
+            args = tuple(self.names.get(a, a) if isinstance(a, str) else a for a in op.args)
+            key = (op.kind, args)
+            if key not in self.hoisted:
+                self.hoisted[key] = f"c_{len(self.hoisted)}"
+                text = emit.expression(op, self.names, self.truths)
+                self.constant_lines.append(f"{self.hoisted[key]} = {text}")
+            self.names[op.name] = self.hoisted[key]
+            if op.truth:
+                self.truths |= {op.name, self.hoisted[key]}
+
+    def lines(self, ops: Iterable[Op]) -> list[str]:
+        """Statements of the operations that are not hoisted."""
+        kept = [op for op in ops if not self.names.get(op.name, "").startswith("c_")]
+        self.truths |= {op.name for op in kept if op.truth}
+        return emit.statements(kept, self.names, self.truths)
+
+    def value(self, program: Program, output: str) -> str:
+        """The text of an output."""
+        return emit.value(program.outputs[output], self.names, self.truths)
+
+    def update(self) -> list[str]:
+        """The step: up to u, the spike, the rest."""
+        if not self.model.spikes:
+            return self.lines(trace.needed(self.forward, self.forward.outputs))
+        first = trace.needed(self.forward, ["u"])
+        names = {op.name for op in first}
+        rest = [
+            op for op in trace.needed(self.forward, self.forward.outputs) if op.name not in names
+        ]
+        lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
+        if not self.smooth:
+            return [*lines, "z = truth(u > f32(0.0))", *self.lines(rest)]
+        return [*lines, *self.of_u(trace.primitive(self.surrogate), "z"), *self.lines(rest)]
+
+    def of_u(self, program: Program, output: str) -> list[str]:
+        """A function of u alone; its results get names that the step does not use."""
+        names = {op.name: f"u{op.name}" for op in program.ops}
+        truths = {op.name for op in program.ops if op.truth}
+        lines = emit.statements(trace.needed(program, [output]), names, truths)
+        return [*lines, f"{output} = {emit.value(program.outputs[output], names, truths)}"]
+
+
+def load_lines(
+    parts: Parts, lines: list[str], sources: dict[str, str], P: str = "P", C: str = "C"
+) -> list[str]:
+    """Loads of what the lines read: constants, hoisted constants and the given sources."""
+    text = " ".join(lines).replace("(", " ").replace(")", " ").replace("-", " ").split()
+    used = set(text)
+    loads = [f"p_{f} = {P}[{k}, h]" for k, f in enumerate(parts.params) if f"p_{f}" in used]
+    loads += [f"{c} = {C}[{k}, h]" for k, c in enumerate(parts.hoisted.values()) if c in used]
+    return loads + [f"{name} = {source}" for name, source in sources.items() if name in used]
+
+
+def _prefixed(program: Program) -> Program:
+    """The adjoint's results under names that the step's do not use."""
+    names = {op.name: f"b{op.name}" for op in program.ops}
+
+    def renamed(value: trace.Value) -> trace.Value:
+        return names.get(value, value) if isinstance(value, str) else value
+
+    ops = [
+        Op(names[op.name], op.kind, tuple(renamed(a) for a in op.args), op.truth)
+        for op in program.ops
+    ]
+    outputs = {k: renamed(v) for k, v in program.outputs.items()}
+    return Program(program.inputs, tuple(ops), outputs)
+
+
+def constant_parts(parts: Parts) -> dict[str, list[str]]:
+    """The lines that compute the hoisted constants."""
+    lines = parts.constant_lines
+    stores = [f"C[{k}, h] = {c}" for k, c in enumerate(parts.hoisted.values())]
+    return {
+        "load_params": [f"p_{f} = P[{k}, h]" for k, f in enumerate(parts.params)],
+        "compute_constants": lines,
+        "store_constants": stores or ["pass"],
+    }
+
+
+def _forward_parts(parts: Parts) -> dict[str, list[str]]:
+    state, spikes = parts.state, parts.model.spikes
+    update = parts.update()
+    stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
+    counted = ["sums[h] += z"] if spikes else []
+    out = [] if spikes else [f"S_out[q, h] = {parts.value(parts.forward, 'out')}"]
+    sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[h]"}
+    fields = [*state, *([] if spikes else ["out"])]
+    exact = spikes and not parts.smooth
+    return {
+        "current": CURRENT.strip("\n").split("\n"),
+        "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in fields],
+        "begin_state": [f"S_{f}[q, h] = start[{k}, low + q, h]" for k, f in enumerate(state)],
+        "check_state": [
+            f"checkpoints[t // every, {k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)
+        ],
+        "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
+        "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
+        "recur": _recur(exact) if spikes else [],
+        "load": load_lines(parts, [*update, *stores, *out], sources),
+        "update": update,
+        "store": [*stores, *out],
+        "count": counted,
+        "hand_on": [f"out[t, b, h] = S_{'z' if spikes else 'out'}[q, h]"],
+        "keep": ["keep(S_z, q, bits, t * batch + b)"] if exact else [],
+    }
+
+
+def _recur(exact: bool) -> list[str]:
+    """Add the rows of the last spikes; z of the initial state need not be 0 or 1."""
+    values = [
+        "n = list_nonzero(S_z, q, rows, 0)",
+        "if sparse:",
+        "    add_scaled_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)",
+        "else:",
+        "    add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)",
+    ]
+    spikes = [
+        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
+        "if sparse:",
+        "    add_synapses(acc, begin, target, synapses, rows, 0, n)",
+        "else:",
+        "    add_rows(acc, w_rec, rows, 0, n)",
+    ]
+    if not exact:
+        return ["if recurrent or sparse:", *_indent(values)]
+    return [
+        "if recurrent or sparse:",
+        "    if t == 0:",
+        *_indent(values, 2),
+        "    else:",
+        *_indent(spikes, 2),
+    ]
+
+
+def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
+    state, spikes = parts.state, parts.model.spikes
+    lines: list[str] = []
+    done: set[str] = set()
+    if spikes:
+        first = trace.needed(adjoint, ["d_z"])
+        done = {op.name for op in first}
+        lines += [*parts.lines(first), f"g_u = ({parts.value(adjoint, 'd_z')}) * slope"]
+    wanted = [o for o in adjoint.outputs if o != "d_z"]
+    lines += parts.lines(op for op in trace.needed(adjoint, wanted) if op.name not in done)
+    stores = [f"G_{f}[q, h] = {parts.value(adjoint, f'd_s_{f}')}" for f in state]
+    stores += [f"y = {parts.value(adjoint, 'd_i')}", "di[q, h] = y", "db[h] += y"]
+    stores += [
+        f"dP[{k}, h] += {parts.value(adjoint, f'd_p_{f}')}"
+        for k, f in enumerate(parts.params)
+        if isinstance(adjoint.outputs[f"d_p_{f}"], str)
+    ]
+    taped = {f"s_{f}": f"s_{f}" for f in state} | {"i": "i", "z": "z", "slope": "d"}
+    sources = {name: f"T_{name}[e, h]" for name in taped}
+    sources |= {f"g_n_{f}": f"G_{f}[q, h]" for f in state} | {"g_out": "go[h]"}
+    if spikes:
+        sources["g_n_z"] += " + d_totals[h]"
+    loads = load_lines(parts, [*lines, *stores], sources)
+    kept = [n for n in taped if any(load.startswith(f"{n} = T_") for load in loads)]
+    return {
+        "make_tape": [
+            f"T_{n} = distinct(np.empty((every * size, hidden), np.float32))" for n in kept
+        ],
+        "make_gradients": [
+            f"G_{f} = distinct(np.empty((size, hidden), np.float32))" for f in state
+        ],
+        "begin_gradients": [f"G_{f}[q, h] = d_final[{k}, low + q, h]" for k, f in enumerate(state)],
+        "restore_state": [
+            f"S_{f}[q, h] = checkpoints[segment, {k}, b, h]" for k, f in enumerate(state)
+        ],
+        "surrogate": parts.of_u(trace.derivative(parts.surrogate), "d") if spikes else [],
+        "tape": [f"T_{n}[e, h] = {taped[n]}" for n in kept],
+        "pull_spikes": PULL_SPIKES.split("\n") if spikes else [],
+        "load_adjoint": loads,
+        "adjoint": lines,
+        "store_adjoint": stores,
+        "push_rows": _push_rows(parts.smooth, state.index("z")) if spikes else [],
+        "pull_start": PULL_START.split("\n") if spikes else [],
+        "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],
+    }
+
+
+def _push_rows(smooth: bool, z_field: int) -> list[str]:
+    def scaled(values: str, v: str) -> list[str]:
+        return [
+            f"n = list_nonzero({values}, {v}, rows, 0)",
+            "if sparse:",
+            f"    add_scaled_to_synapses(d_synapse, begin, target, rows, n, di, q, {values}, {v})",
+            "else:",
+            f"    add_scaled_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
+        ]
+
+    begin = ["for h in range(hidden):", f"    S_z[q, h] = start[{z_field}, b, h]"]
+    later = [
+        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
+        "if sparse:",
+        "    add_to_synapses(d_synapse, begin, target, rows, n, di, q)",
+        "else:",
+        "    add_to_rows(dw_rec, rows, n, di, q)",
+    ]
+    if smooth:
+        later = scaled("z_all", "(t - 1) * batch + b")
+    return [
+        "if recurrent or sparse:",
+        "    if t == 0:",
+        *_indent([*begin, *scaled("S_z", "q")], 2),
+        "    else:",
+        *_indent(later, 2),
+    ]
+
+
+def _indent(lines: list[str], levels: int = 1) -> list[str]:
+    return ["    " * levels + line for line in lines]

@@ -1,59 +1,80 @@
 """The text of a stack's inference kernel: all populations of one step before the next step.
 
-Weights, constants and sizes come in one array each and are cut up once a call, because every
+Weights, constants and sizes come in one array each and are cut up once per call, because every
 array that crosses from Python costs as much as adding a row. A single step is given the addresses
-of those that stay.
+of the arrays that stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 
 from spikern.engines.codegen import emit, kernels
-from spikern.engines.codegen.runtime import HEAD
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate
 
-PLAN = (
-    "hidden",
-    "fan_in",
-    "recurrent",
-    "P",
-    "C",
-    "w_in",
-    "w_rec",
-    "bias",
-    "state",
-    "widest",
-    "one",
-    "links",
-    "at",
-    "to",
-    "whole",
-    "memory",
-    "memory_size",
-    "wires",
-    "wires_size",
-    "out",
-    "additions",
-)
-"""Columns of the plan: sizes, where each thing begins in `memory`, where in a sample's state, the
-widest layer or input, the length of a single step, and of sparse recurrent weights, which are then
-what begins at w_rec, how many links there are and where in `wires` they are. The rest is for `step`
-and in the first row alone: the size of a sample's state, and the addresses of the arrays that do
-not change from step to step."""
-UNUSED = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
+
+class Column(IntEnum):
+    """Columns of the plan (populations, columns) int64, which a kernel is given."""
+
+    HIDDEN = 0
+    """Neurons of the population."""
+    FAN_IN = 1
+    """Its inputs."""
+    RECURRENT = 2
+    """Rows of its recurrent weights; 0 where there are none or they are sparse."""
+    PARAMS = 3
+    """Where its parameters begin in `memory`, which holds all floats of the stack."""
+    CONSTANTS = 4
+    """Where its hoisted constants begin in `memory`."""
+    W_IN = 5
+    """Where its input weights begin in `memory`."""
+    W_REC = 6
+    """Where its recurrent weights begin in `memory`, those of sparse synapses too."""
+    BIAS = 7
+    """Where its biases begin in `memory`."""
+    STATE = 8
+    """Where its fields begin in the state of a sample."""
+    WIDEST = 9
+    """Neurons of the widest population, or inputs of the first if they are more."""
+    ONE_STEP = 10
+    """1, the length of a single step."""
+    SYNAPSES = 11
+    """How many sparse recurrent synapses it has."""
+    BEGIN = 12
+    """Where the first synapse of each neuron is listed in `indices`."""
+    TARGET = 13
+    """Where the targets of the synapses are listed in `indices`."""
+    STATE_SIZE = 14
+    """Size of a sample's state. This and what follows: first row only, read by `step` only."""
+    MEMORY = 15
+    """Address of `memory`."""
+    MEMORY_SIZE = 16
+    """Length of `memory`."""
+    INDICES = 17
+    """Address of `indices`."""
+    INDICES_SIZE = 18
+    """Length of `indices`."""
+    OUT = 19
+    """Address of the output of a step."""
+    ADDITIONS = 20
+    """Address of the additions counted by `step`."""
+
+
+NO_SURROGATE = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
 """Inference has no gradient."""
+
 ADVANCE = '''
 
 @njit(cache=True, nogil=True)
-def advance(low, high, memory, wires, plan, lengths, x, state, out, additions):
+def advance(low, high, memory, indices, plan, lengths, x, state, out, additions):
     """Samples low..high over all steps of x (T B, F); state (B, S) and additions change."""
     x, out, plan, memory = distinct(x), distinct(out), distinct(plan), distinct(memory)
     batch = state.shape[0]
     steps = x.shape[0] // batch
-    rows = distinct(np.empty((@populations_and_input, plan[0, 9]), np.int32))
-    acc = distinct(np.empty(plan[0, 9], np.float32))
+    rows = distinct(np.empty((@populations_and_input, plan[0, WIDEST]), np.int32))
+    acc = distinct(np.empty(plan[0, WIDEST], np.float32))
     @carve
     for b in range(low, high):
         @begin
@@ -70,85 +91,30 @@ def advance(low, high, memory, wires, plan, lengths, x, state, out, additions):
 @njit(cache=True)
 def step(plan, x, state):
     """One sample by one step: x (F,), state (1, S); False, and nothing done, of other shapes."""
-    if x.shape[0] != plan[0, 1] or state.shape[0] != 1 or state.shape[1] != plan[0, 14]:
+    if x.shape[0] != plan[0, FAN_IN] or state.shape[0] != 1:
+        return False
+    if state.shape[1] != plan[0, STATE_SIZE]:
         return False
     last = plan.shape[0] - 1
-    memory = carray(floats_at(plan[0, 15]), (plan[0, 16],))
-    wires = carray(words_at(plan[0, 17]), (plan[0, 18],))
-    out = carray(floats_at(plan[0, 19]), (1, plan[last, 0]))
-    additions = carray(counts_at(plan[0, 20]), (last + 1, 2))
+    memory = floats_at(plan[0, MEMORY], (plan[0, MEMORY_SIZE],))
+    indices = words_at(plan[0, INDICES], (plan[0, INDICES_SIZE],))
+    out = floats_at(plan[0, OUT], (1, plan[last, HIDDEN]))
+    additions = counts_at(plan[0, ADDITIONS], (last + 1, 2))
+    lengths = plan[0, ONE_STEP : ONE_STEP + 1]
     x = matrix(x, 0, 1, x.shape[0])
-    advance(0, 1, memory, wires, plan, plan[0, 10:11], x, state, out, additions)
+    advance(0, 1, memory, indices, plan, lengths, x, state, out, additions)
     return True
 '''
-VIEWS = '''
-import ctypes
-
-from numba import carray
-from numba.np.arrayobj import populate_array
-
-if config.DISABLE_JIT:
-
-    def floats_at(address):
-        return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_float))
-
-    def words_at(address):
-        return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_uint32))
-
-    def counts_at(address):
-        return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_int64))
-
-    def matrix(memory, at, rows, columns):
-        return memory[at : at + rows * columns].reshape((rows, columns))
-
-else:
-
-    def reaching(kind):
-        """What makes a pointer to numbers of a kind out of an address."""
-
-        @intrinsic
-        def pointer(typingctx, address):
-            def codegen(context, builder, sig, args):
-                return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
-
-            return types.CPointer(kind)(types.int64), codegen
-
-        return pointer
-
-    floats_at, words_at = reaching(types.float32), reaching(types.uint32)
-    counts_at = reaching(types.int64)
-
-    @intrinsic
-    def matrix(typingctx, memory, at, rows, columns):
-        """The matrix that begins at a place of an array, with the promise of `distinct`.
-
-        It costs nothing, where a slice and its reshape cost a third of a step of a small network;
-        it keeps nothing alive.
-        """
-        kind = types.Array(memory.dtype, 2, "C")
-
-        def codegen(context, builder, sig, args):
-            whole = context.make_array(sig.args[0])(context, builder, args[0])
-            view = context.make_array(kind)(context, builder)
-            size = whole.itemsize
-            pointer = promised(builder, builder.gep(whole.data, [args[1]]))
-            strides = builder.mul(args[3], size), size
-            populate_array(view, pointer, (args[2], args[3]), strides, size, None)
-            return view._getvalue()
-
-        return kind(memory, types.int64, types.int64, types.int64), codegen
-
-'''
 CARVE = """
-H{k} = plan[{k}, 0]
-P{k} = matrix(memory, plan[{k}, 3], {params}, H{k})
-C{k} = matrix(memory, plan[{k}, 4], {consts}, H{k})
-w_in{k} = matrix(memory, plan[{k}, 5], plan[{k}, 1], H{k})
-w_rec{k} = matrix(memory, plan[{k}, 6], plan[{k}, 2], H{k})
-links{k} = matrix(memory, plan[{k}, 6], 1, plan[{k}, 11])[0]
-at{k} = matrix(wires, plan[{k}, 12], 1, (plan[{k}, 11] > 0) * (H{k} + 1))[0]
-to{k} = matrix(wires, plan[{k}, 13], 1, plan[{k}, 11])[0]
-bias{k} = matrix(memory, plan[{k}, 7], 1, H{k})[0]
+H{k} = plan[{k}, HIDDEN]
+P{k} = matrix(memory, plan[{k}, PARAMS], {params}, H{k})
+C{k} = matrix(memory, plan[{k}, CONSTANTS], {constants}, H{k})
+w_in{k} = matrix(memory, plan[{k}, W_IN], plan[{k}, FAN_IN], H{k})
+w_rec{k} = matrix(memory, plan[{k}, W_REC], plan[{k}, RECURRENT], H{k})
+synapses{k} = matrix(memory, plan[{k}, W_REC], 1, plan[{k}, SYNAPSES])[0]
+begin{k} = matrix(indices, plan[{k}, BEGIN], 1, (plan[{k}, SYNAPSES] > 0) * (H{k} + 1))[0]
+target{k} = matrix(indices, plan[{k}, TARGET], 1, plan[{k}, SYNAPSES])[0]
+bias{k} = matrix(memory, plan[{k}, BIAS], 1, H{k})[0]
 acc{k} = acc[:H{k}]
 n{k} = a{k} = r{k} = 0
 """
@@ -165,14 +131,16 @@ for h in range(H{k}):
 @spikes
 """
 RECUR = """
-if plan[{k}, 11] > 0:
+if plan[{k}, SYNAPSES] > 0:
     for e in range(n{k}):
-        r{k} += np.int64(at{k}[rows[{k}, e] + 1]) - np.int64(at{k}[rows[{k}, e]])
+        r{k} += np.int64(begin{k}[rows[{k}, e] + 1]) - np.int64(begin{k}[rows[{k}, e]])
     if t == 0:
-        add_scaled_links(acc{k}, at{k}, to{k}, links{k}, rows, {k}, n{k}, S{k}, {z})
+        add_scaled_synapses(
+            acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k}, S{k}, {z}
+        )
     else:
-        add_links(acc{k}, at{k}, to{k}, links{k}, rows, {k}, n{k})
-elif plan[{k}, 2] > 0:
+        add_synapses(acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k})
+elif plan[{k}, RECURRENT] > 0:
     r{k} += n{k} * H{k}
     if t == 0:
         add_scaled_rows(acc{k}, w_rec{k}, rows, {k}, n{k}, S{k}, {z})
@@ -182,37 +150,39 @@ elif plan[{k}, 2] > 0:
 
 
 def source(models: Sequence[NeuronModel]) -> str:
-    """A self-contained module that advances this stack of neurons."""
+    """The text of a module that advances this stack of neurons."""
+    columns = "".join(f"{column.name} = {column.value}\n" for column in Column)
+    body = f"\n# Columns of the plan\n{columns}"
     carve: list[str] = []
     populations: list[str] = []
     begin: list[str] = []
     count: list[str] = []
-    text = HEAD + VIEWS
     last = len(models) - 1
     for k, model in enumerate(models):
-        parts = kernels.Parts(model, UNUSED)
+        parts = kernels.Parts(model, NO_SURROGATE)
         fields = model.state._fields
         filled = kernels.constant_parts(parts)
-        text += emit.fill(kernels.CONSTANTS.replace("def constants", f"def constants{k}"), filled)
-        sizes = {"params": len(model.params._fields), "consts": len(parts.hoisted)}
+        body += emit.fill(kernels.CONSTANTS.replace("def constants", f"def constants{k}"), filled)
+        sizes = {"params": len(model.params._fields), "constants": len(parts.hoisted)}
         carve += _lines(CARVE.format(k=k, **sizes))
-        begin += [f"S{k} = matrix(state[b], plan[{k}, 8], {len(fields)}, H{k})"]
+        begin += [f"S{k} = matrix(state[b], plan[{k}, STATE], {len(fields)}, H{k})"]
         if model.spikes:
             begin += [f"n{k} = list_nonzero(S{k}, {fields.index('z')}, rows, {k})"]
-        body = emit.fill(POPULATION.format(k=k, count="n" if k == 0 else f"n{k - 1}"), {
-            "gather": [_gather(k, len(models))], **_population(k, parts, k == last),
-        })  # fmt: skip
-        populations += _lines(body)
+        template = POPULATION.format(k=k, count="n" if k == 0 else f"n{k - 1}")
+        gather = {"gather": [_gather(k, len(models))]}
+        populations += _lines(emit.fill(template, gather | _population(k, parts, k == last)))
         count += [f"additions[{k}, 0] += a{k} * H{k}", f"additions[{k}, 1] += r{k}"]
     filled = {"carve": carve, "begin": begin, "populations": populations, "count": count}
-    text += emit.fill(ADVANCE, filled)
-    text = text.replace("@populations_and_input", str(len(models) + 1))
-    text = text.replace("@input", str(len(models)))
+    body += emit.fill(ADVANCE, filled)
+    body = body.replace("@populations_and_input", str(len(models) + 1))
+    body = body.replace("@input", str(len(models)))
     title = "stack of " + ", ".join(model.name for model in models)
-    return text.replace("@title", f"the {title}") + f"\n\nTITLE = {title!r}\n"
+    purpose = f"Kernels of the {title}, derived from the steps"
+    return kernels.module_text(purpose, f"{body}\n\nTITLE = {title!r}\n")
 
 
 def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]]:
+    """The lines of one population in one step."""
     model, fields = parts.model, parts.state
     update = parts.update()
     stores = [
@@ -221,17 +191,18 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
     if last:
         stores.append(f"out[at, h] = {parts.value(parts.forward, 'out')}")
     sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {"i": f"acc{k}[h]"}
-    loads = kernels.load(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
+    loads = kernels.load_lines(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
     recur: list[str] = []
     spikes: list[str] = []
     if model.spikes:
         z = fields.index("z")
-        recur = RECUR.format(k=k, z=z).strip("\n").split("\n")
+        recur = _lines(RECUR.format(k=k, z=z))
         spikes = [f"n{k} = list_nonzero(S{k}, {z}, rows, {k})"]
     return {"recur": recur, "load": loads, "update": update, "store": stores, "spikes": spikes}
 
 
 def _gather(k: int, populations: int) -> str:
+    """The line that adds what arrives from outside or from the population below."""
     if k == 0:
         return f"add_scaled_rows(acc0, w_in0, rows, {populations}, n, x, at)"
     return f"add_rows(acc{k}, w_in{k}, rows, {k - 1}, n{k - 1})"

@@ -56,10 +56,10 @@ ELEMENTWISE = {
     **{"fmod": "fmod", "log1p": "log1p", "expm1": "expm1", "square": "square"},
 }
 TRUTH = {"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
-ALIKE = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "square", "floor", "fmod"}
-ALIKE |= {"where", "maximum", "minimum", "clamp", "relu", "sign", *TRUTH}
-"""Operations that have one right result in float32, which everybody gives. exp, tanh and the like
-are approximations, and torch's may differ from a kernel's in the last place; so is torch's sqrt."""
+EXACT = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "square", "floor", "fmod"}
+EXACT |= {"where", "maximum", "minimum", "clamp", "relu", "sign", *TRUTH}
+"""Operations with one right result in float32, the same everywhere. exp, tanh and the like are
+approximations, and torch's may differ from a kernel's in the last place; so may torch's sqrt."""
 SAME = {"detach", "alias", "clone", "lift_fresh", "lift_fresh_copy", "_to_copy", "to", "view"}
 FILLS = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
 FILLS |= {"zeros": 0.0, "ones": 1.0}
@@ -69,7 +69,7 @@ FULLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
 def forward(model: NeuronModel) -> Program:
     """The step as a program: inputs p_*, s_*, i, z; outputs n_* (next state), out and u.
 
-    z is what `fire` returned, u what it was asked; u is missing for a neuron that never fires.
+    z is what `fire` returned, u its argument; a neuron that never fires has no u.
     """
     names = [*_inputs(model)]
     names += ["z"] if model.spikes else []
@@ -89,7 +89,7 @@ def rounds_alike(model: NeuronModel) -> bool:
     >>> rounds_alike(LIF), rounds_alike(EIF)  # the second has an exponential
     (True, False)
     """
-    return all(op.kind in ALIKE or _is_square(op) for op in forward(model).ops)
+    return all(op.kind in EXACT or _is_square(op) for op in forward(model).ops)
 
 
 def _is_square(op: Op) -> bool:
@@ -203,23 +203,23 @@ def _trace(
         elif node.op == "get_attr":
             names[node] = _number(getattr(graph, node.target), owner)
         elif node.op == "output":
-            found = node.args[0] if isinstance(node.args[0], (tuple, list)) else (node.args[0],)
-            results = [0.0 if r is None else names[r] for r in found]
+            nodes = node.args[0] if isinstance(node.args[0], (tuple, list)) else (node.args[0],)
+            results = [0.0 if r is None else names[r] for r in nodes]
         else:
-            made = _translate(node, names, truths)
-            if made is None:
+            translated = _translate(node, names, truths)
+            if translated is None:
                 raise UnsupportedError(_complaint(owner, node, function, examples))
-            names[node] = made if not isinstance(made, Op) else made.name
-            if isinstance(made, Op):
-                ops.append(made)
-                if made.truth:
-                    truths.add(made.name)
+            names[node] = translated.name if isinstance(translated, Op) else translated
+            if isinstance(translated, Op):
+                ops.append(translated)
+                if translated.truth:
+                    truths.add(translated.name)
     return Program(tuple(inputs), tuple(ops), dict(zip(outputs, results)))
 
 
 def _translate(node: fx.Node, names: dict[fx.Node, Value], truths: set[Value]) -> Op | Value | None:
-    """The operation or the value that a node stands for; None if there is no such thing."""
-    # make_fx gives what an in-place operation changed a new name, so it is an ordinary one here.
+    """The operation or the value of a node; None if it has no scalar form."""
+    # make_fx gives the result of an in-place operation a new name, so it is an ordinary one here.
     kind = str(node.target).removeprefix("aten.").split(".")[0].removesuffix("_")
     args: list[Any] = [names[a] if isinstance(a, fx.Node) else a for a in node.args]
     if kind in SAME:

@@ -1,4 +1,4 @@
-"""Blocks on torch's team of threads: every one once, errors told, with or without OpenMP."""
+"""Blocks on torch's threads: each runs once, errors are raised, with or without OpenMP."""
 
 import threading
 from pathlib import Path

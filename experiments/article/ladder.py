@@ -1,17 +1,28 @@
-"""A ladder to reality: an inference's estimate beside a brain and two language models.
+"""The energy estimate of one inference beside a brain and two language models.
 
-Every rung shows how its figure comes about. An estimate of one small network and the power of a
-whole brain are not the same kind of thing; the ladder says how far apart they are, no more.
+python experiments/article/ladder.py RUN   # RUN is the folder of a finished `spikern compare`
+
+Every line shows its arithmetic. The estimate of a small network and the power of a whole brain are
+not the same kind of quantity; the lines only show how far apart they are.
 """
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
+
+import tyro
 
 from spikern._utils.errors import InputError
 from spikern.cost.counts import Counts
-from spikern.cost.estimates import PJ, Estimate
+from spikern.cost.estimates import PJ, Estimate, energy
+from spikern.cost.memory import BOUNDS
+from spikern.cost.prices import tables
+from spikern.cost.summary import estimates, widest_table
+from spikern.layers.baseline import BASELINES
+from spikern.report.numbers import significant
+from spikern.studies.finished import open_run, trained
 
 BRAIN_NEURONS = 8.6e10
 BRAIN_SYNAPSES = 1e14
@@ -20,14 +31,14 @@ BLOOM_QUERIES = 230_768
 BLOOM_DAYS = 18
 BLOOM_WATTS = 1_664.0
 PALM_TRAINING_GWH = 3.4
-"""The scale of the article that started this library."""
+"""The figures of the article that started this library."""
 DAY = 86_400
 GWH = 3.6e12
 """Seconds in a day, joules in a gigawatt-hour."""
 
 
 class Rung(NamedTuple):
-    """Joules of one thing, from low to high, the arithmetic, and whether it is our estimate."""
+    """Joules from low to high, the arithmetic, and whether it is an estimate of the network."""
 
     name: str
     low: float
@@ -37,12 +48,12 @@ class Rung(NamedTuple):
 
 
 def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ...]:
-    """The rungs in joules, the cheapest first; `seconds` is how long one inference lasts.
+    """The rungs in joules, the least first; `seconds` is the duration of one inference.
 
-    The network's own rungs: one synapse and one whole inference, and that inference scaled to as
-    many synapses as a brain has. The brain's: one synapse and the whole, over the same time.
+    Of the network: one synapse, one inference, and one inference scaled to the synapses of a
+    brain. Of the brain: one synapse and the whole, over the same time.
 
-    Raises InputError on a duration that is no time, or on a network without synapses.
+    Raises InputError unless the duration is positive and the network has synapses.
     """
     if not (seconds > 0 and math.isfinite(seconds)):
         raise InputError(f"seconds must be above 0 and finite, got {seconds}")
@@ -90,17 +101,24 @@ def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ..
     return tuple(sorted(rungs, key=lambda rung: rung.high))
 
 
-def text(rungs: tuple[Rung, ...]) -> str:
-    """The ladder for a terminal, one rung a line."""
-    return "\n".join(f"{amount(r):>22}  {r.name}: {r.arithmetic}" for r in rungs)
+def main(run: tyro.conf.Positional[Path]) -> None:
+    """Print the rungs of the most accurate spiking network of a run, an inference per sequence."""
+    opened = open_run(run)
+    models = [trained(opened, name) for name in opened.models if name not in BASELINES]
+    if not models:
+        raise InputError(f"{run} has no spiking network")
+    model = max(models, key=lambda m: float(m.result["test_accuracy"]))
+    prices, view = tables(), BOUNDS[0]
+    name = widest_table(estimates({model.name: model.counts}, prices), view)
+    estimate = None if name is None else energy(model.counts, prices[name], view)
+    if estimate is None:
+        raise InputError(f"no table prices the memory traffic of {model.name}")
+    test = opened.dataset.test
+    seconds = float(test.lengths.double().mean()) * opened.dataset.dt / 1e3
+    for rung in ladder(estimate, model.counts, seconds):
+        joules = " to ".join(dict.fromkeys(map(significant, (rung.low, rung.high))))
+        print(f"{joules:>20} J  {rung.name}: {rung.arithmetic}")
 
 
-def amount(rung: Rung) -> str:
-    """Joules, one number or a span.
-
-    >>> amount(Rung("a brain for a second", 20.0, 50.0, ""))
-    '20 to 50 J'
-    """
-    if rung.low == rung.high:
-        return f"{rung.low:.3g} J"
-    return f"{rung.low:.3g} to {rung.high:.3g} J"
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,4 +1,7 @@
-"""The `.ts` text format of the UCR/UEA time series archive.
+"""The text formats of the UCR/UEA time series archive: `.ts` and `.tsv`.
+
+`.ts` has a header and one series per line: its dimensions separated by ':', the values of one
+dimension by ',', the label last.
 
     # comment
     @dimensions 2
@@ -6,19 +9,17 @@
     @data
     1.0,2.0,3.0:0.1,0.2,0.3:a
 
-One line a series: its dimensions separated by ':', the values of one by ',', the label last.
-
-The `.tsv` text format of the UCR time series archive: one series a line, tab separated.
+`.tsv` has one series of one feature per line, separated by tabs: the label, the values, and NaN
+after the last value of a shorter series.
 
     1<TAB>0.5<TAB>0.25<TAB>NaN
-
-The label first, then the values of one feature; NaN after the last value of a shorter series.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,11 @@ import numpy.typing as npt
 from spikern._utils.errors import DataError
 
 Series = npt.NDArray[np.float32]
+Label = TypeVar("Label")
 
 
 class TimeSeries(NamedTuple):
-    """The content of a file: class names, one (T, F) array a series, one class index a series."""
+    """The content of a file: class names; per series an array (T, F) and a class index."""
 
     class_names: tuple[str, ...]
     series: list[Series]
@@ -38,12 +40,7 @@ class TimeSeries(NamedTuple):
 
 def read_ts(path: Path) -> TimeSeries:
     """Read a classification file with complete series. Raises DataError with the line number."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text, got bytes that are none: {error}") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; give the path of a .ts file") from error
+    lines = read_lines(path)
     header: dict[str, list[str]] = {}
     start = 0
     for start, line in enumerate(lines, 1):
@@ -59,23 +56,16 @@ def read_ts(path: Path) -> TimeSeries:
         header[words[0].lower()] = words[1:]
     else:
         raise DataError(f"{path}: no '@data' line; the file is cut off or of another format")
-    names, dimensions = read_header(path, header)
-    series, labels = [], []
-    for number, line in enumerate(lines[start:], start + 1):
-        if line.strip() and not line.startswith("#"):
-            try:
-                values, label = read_ts_line(line, dimensions, names)
-            except ValueError as error:
-                raise DataError(f"{path}, line {number}: {error}") from error
-            series.append(values)
-            labels.append(label)
+    names, dimensions = parse_ts_header(path, header)
+    content = [(n, line) for n, line in enumerate(lines, 1) if n > start and line[:1] != "#"]
+    series, labels = parse_lines(path, content, lambda line: parse_ts(line, dimensions, names))
     if not series:
         raise DataError(f"{path}: no series after '@data'; the file is cut off")
     return TimeSeries(names, series, labels)
 
 
-def read_header(path: Path, header: dict[str, list[str]]) -> tuple[tuple[str, ...], int]:
-    """Class names and the number of dimensions."""
+def parse_ts_header(path: Path, header: dict[str, list[str]]) -> tuple[tuple[str, ...], int]:
+    """Return the class names and the number of dimensions."""
     flag, *names = header.get("@classlabel", ["false"])
     if flag.lower() != "true" or not names:
         raise DataError(f"{path}: expected '@classLabel true <names>'; only classification is read")
@@ -88,10 +78,10 @@ def read_header(path: Path, header: dict[str, list[str]]) -> tuple[tuple[str, ..
     return tuple(names), int(count[0])
 
 
-def read_ts_line(line: str, dimensions: int, names: tuple[str, ...]) -> tuple[Series, int]:
-    """One series (T, F) and its class index. Raises ValueError.
+def parse_ts(line: str, dimensions: int, names: tuple[str, ...]) -> tuple[Series, int]:
+    """Return the series (T, F) and the class index of a line. Raises ValueError.
 
-    >>> read_line("1,2,3:4,5,6:b", 2, ("a", "b"))[1]
+    >>> parse_ts("1,2,3:4,5,6:b", 2, ("a", "b"))[1]
     1
     """
     *fields, label = line.strip().split(":")
@@ -111,21 +101,7 @@ def read_ts_line(line: str, dimensions: int, names: tuple[str, ...]) -> tuple[Se
 
 def read_tsv(path: Path) -> TimeSeries:
     """Read a file; classes in the order of their numbers. Raises DataError with the line number."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text, got bytes that are none: {error}") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; give the path of a .tsv file") from error
-    series, labels = [], []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                label, values = read_tsv_line(line)
-            except ValueError as error:
-                raise DataError(f"{path}, line {number}: {error}") from error
-            series.append(values)
-            labels.append(label)
+    series, labels = parse_lines(path, list(enumerate(read_lines(path), 1)), parse_tsv)
     if not series:
         raise DataError(f"{path}: no series; the file is empty or cut off")
     classes = sorted(set(labels))
@@ -134,17 +110,45 @@ def read_tsv(path: Path) -> TimeSeries:
     )
 
 
-def read_tsv_line(line: str) -> tuple[float, Series]:
-    """The label and the series (T, 1). Raises ValueError.
+def parse_tsv(line: str) -> tuple[Series, float]:
+    """Return the series (T, 1) and the label of a line. Raises ValueError.
 
-    >>> read_line("2\\t0.5\\t1.5\\tNaN")[1].tolist()
+    >>> parse_tsv("2\\t0.5\\t1.5\\tNaN")[0].tolist()
     [[0.5], [1.5]]
     """
     label, *values = (float(word) for word in line.strip().split("\t"))
-    known = np.isfinite(values)
-    count = int(known.sum())
+    finite = np.isfinite(values)
+    count = int(finite.sum())
     if count == 0 or not np.isfinite(label):
         raise ValueError("expected a label and at least one finite value, separated by tabs")
-    if not known[:count].all():
+    if not finite[:count].all():
         raise ValueError("expected NaN after the last value alone, got it or infinity before")
-    return label, np.array(values[:count], dtype=np.float32)[:, None]
+    return np.array(values[:count], dtype=np.float32)[:, None], label
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file. Raises DataError if it is missing or not text."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text in UTF-8: {error}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; give the path of a {path.suffix} file") from error
+
+
+def parse_lines(
+    path: Path,
+    lines: Sequence[tuple[int, str]],
+    parse: Callable[[str], tuple[Series, Label]],
+) -> tuple[list[Series], list[Label]]:
+    """Parse all numbered lines that are not blank. Raises DataError with the line number."""
+    series, labels = [], []
+    for number, line in lines:
+        if line.strip():
+            try:
+                values, label = parse(line)
+            except ValueError as error:
+                raise DataError(f"{path}, line {number}: {error}") from error
+            series.append(values)
+            labels.append(label)
+    return series, labels

@@ -1,24 +1,23 @@
-"""The statement: affine in the rate, so that scaled networks must lie on its lines; the ladder."""
+"""Energy is affine in the firing rate, so scaled counts must lie on the lines of a comparison."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 from engine_cases import dyadic_layer, events
-from matplotlib.figure import Figure
 from torch import nn
 
 from spikern._utils.errors import InputError
-from spikern.cost.break_even import COMPARED, break_even, spikes_per_synapse, statement
+from spikern.cost.break_even import COMPARED, break_even, compare_energy, spikes_per_synapse
 from spikern.cost.counting import count
 from spikern.cost.counts import silent
 from spikern.cost.estimates import Surroundings, energy
 from spikern.cost.prices import tables
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout
-from spikern.plot import estimates
-from spikern.studies.ladder import ladder, text
+from spikern.report import energy_comparison
 
 
 def network():
@@ -77,11 +76,11 @@ def test_silence_is_the_limit_of_ever_fewer_spikes(counted):
     assert twice == still
 
 
-def test_a_statement_holds_every_table_and_view(counted):
+def test_a_comparison_holds_every_table_and_view(counted):
     mine, twin = counted
-    found = statement(mine, twin, tables())
-    assert [(x.table, x.view) for x in found.lines] == [(t, v) for t in tables() for v in COMPARED]
-    for x in found.lines:
+    found = compare_energy(mine, twin, tables())
+    assert [(x.table, x.view) for x in found.ratios] == [(t, v) for t in tables() for v in COMPARED]
+    for x in found.ratios:
         table = tables()[x.table]
         a, b = energy(mine, table, x.view), energy(twin, table, x.view)
         assert (x.spiking_pj, x.twin_pj) == (a and a.pj, b and b.pj)
@@ -91,9 +90,9 @@ def test_a_statement_holds_every_table_and_view(counted):
         if x.break_even.rate is not None:
             assert (x.break_even.rate > found.rate) == (x.ratio > 1)
             assert x.room == x.break_even.rate / found.rate
-    ratios = [x.ratio for x in found.lines if x.ratio is not None]
+    ratios = [x.ratio for x in found.ratios if x.ratio is not None]
     assert (found.low, found.high) == (min(ratios), max(ratios))
-    assert not any(x.ratio for x in found.lines if x.table in ("22nm_yan", "loihi1"))
+    assert not any(x.ratio for x in found.ratios if x.table in ("22nm_yan", "loihi1"))
 
 
 def test_the_rate_and_the_spikes_per_synapse_by_hand():
@@ -111,18 +110,18 @@ def test_the_rate_and_the_spikes_per_synapse_by_hand():
 
 
 def test_words_and_json(counted):
-    found = statement(*counted, tables(), names=("ALIF", "LSTM"))
-    words = found.text()
-    assert words.startswith("Estimates: ALIF needs ")
-    assert "loihi1: no estimate for operations, registers, read-modify-write" in words
+    found = compare_energy(*counted, tables(), names=("ALIF", "LSTM"))
+    words = energy_comparison(found.as_dict())
+    assert re.match(r"The energy estimate of ALIF is .* (lower|higher) than that of LSTM", words)
+    assert "loihi1 (operations, registers, read-modify-write)" in words
     assert words.count("\n") < 20
     again = json.loads(json.dumps(found.as_dict()))
     assert again["low"] == found.low
-    assert again["lines"][0]["break_even"] == found.lines[0].break_even._asdict()
+    assert again["lines"][0]["break_even"] == found.ratios[0].break_even._asdict()
 
 
 @pytest.mark.parametrize(
-    ("rate", "now", "still", "twin", "why"),
+    ("rate", "own", "silent_own", "twin", "why"),
     [
         (0.1, 3.0, 1.0, None, "no estimate"),
         (0.0, 1.0, 1.0, 2.0, "nothing fired"),
@@ -130,19 +129,19 @@ def test_words_and_json(counted):
         (0.1, 3.0, 1.0, 1000.0, "even if all neurons fire"),
     ],
 )
-def test_where_there_is_no_break_even_it_says_why(rate, now, still, twin, why):
-    found = break_even(rate, now, still, twin)
+def test_where_there_is_no_break_even_it_says_why(rate, own, silent_own, twin, why):
+    found = break_even(rate, own, silent_own, twin)
     assert found.rate is None
     assert why in found.why
 
 
-def test_a_silent_network_has_a_statement_and_no_break_even(counted):
+def test_a_silent_network_has_a_comparison_and_no_break_even(counted):
     mine, twin = counted
-    found = statement(silent(mine), twin, tables())
+    found = compare_energy(silent(mine), twin, tables())
     assert found.rate == 0
-    assert all(x.break_even.rate is None for x in found.lines)
-    assert all(x.cap == x.ratio for x in found.lines)
-    assert any(x.ratio for x in found.lines)
+    assert all(x.break_even.rate is None for x in found.ratios)
+    assert all(x.cap == x.ratio for x in found.ratios)
+    assert any(x.ratio for x in found.ratios)
 
 
 def test_the_twin_may_take_longer(counted):
@@ -150,59 +149,22 @@ def test_the_twin_may_take_longer(counted):
     mine, twin = counted
     chosen = {"45nm_int8": tables()["45nm_int8"]}
     fast, slow = (Surroundings(static_watts=1e-3, seconds=s) for s in (1e-6, 3e-6))
-    plain = statement(mine, twin, chosen).lines[0]
-    found = statement(mine, twin, chosen, surroundings=fast, twin_surroundings=slow).lines[0]
+    plain = compare_energy(mine, twin, chosen).ratios[0]
+    found = compare_energy(mine, twin, chosen, surroundings=fast, twin_surroundings=slow).ratios[0]
     assert found.spiking_pj == pytest.approx(plain.spiking_pj + 1e3, rel=1e-12)
     assert found.twin_pj == pytest.approx(plain.twin_pj + 3e3, rel=1e-12)
 
 
 def test_nothing_priced_is_said_so(counted):
-    found = statement(*counted, {"loihi1": tables()["loihi1"]})
+    found = compare_energy(*counted, {"loihi1": tables()["loihi1"]})
     assert (found.low, found.high) == (None, None)
-    assert found.text().startswith("No table prices both")
+    assert energy_comparison(found.as_dict()).startswith("No table prices both")
 
 
 def test_the_first_network_must_be_able_to_fire(counted):
     _, twin = counted
     with pytest.raises(InputError, match="no neuron"):
-        statement(twin, twin, tables())
-
-
-# The ladder
-
-
-def test_the_ladder_holds_the_figures_of_the_article(counted):
-    mine, _ = counted
-    found = energy(mine, tables()["45nm_int8"], "registers")
-    rungs = {rung.name: rung for rung in ladder(found, mine, seconds=2.0)}
-    bloom = rungs["one query to BLOOM"]
-    assert round(bloom.low, -2) == 11_200  # 11.2 kJ
-    brain = rungs["a brain in that time"]
-    assert (brain.low, brain.high) == (40.0, 100.0)
-    assert rungs["training PaLM once"].low == pytest.approx(1.224e13)
-    inference = rungs["one inference, estimate"]
-    assert inference.low == found.pj * 1e-12
-    synapses = sum(c.synapses for c in mine.connections)
-    assert rungs["one synapse of the network, estimate"].low == inference.low / synapses
-    assert f"{synapses:,} synapses" in rungs["one synapse of the network, estimate"].arithmetic
-    heights = [rung.high for rung in ladder(found, mine, 2.0)]
-    assert heights == sorted(heights)
-
-
-def test_the_ladder_in_words_and_as_a_figure(counted):
-    mine, _ = counted
-    rungs = ladder(energy(mine, tables()["45nm_fp32"]), mine, 2.0)
-    assert text(rungs).count("\n") == 6
-    axis = estimates.ladder(Figure(figsize=(8, 6)).add_subplot(), rungs)
-    written = {annotation.get_text() for annotation in axis.texts}
-    assert written == {words for rung in rungs for words in (rung.name, rung.arithmetic)}
-
-
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf")])
-def test_a_duration_that_is_no_time_is_refused(counted, seconds):
-    mine, _ = counted
-    with pytest.raises(InputError, match="seconds"):
-        ladder(energy(mine, tables()["45nm_fp32"]), mine, seconds)
+        compare_energy(twin, twin, tables())
 
 
 def test_readout_is_not_a_firing_layer(counted):

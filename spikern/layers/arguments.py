@@ -1,0 +1,141 @@
+"""The arguments of a layer's call: checked at the boundary, and brought into one layout.
+
+Every layout of an input becomes (T, B, F) on its way in, and the output returns to the layout of
+the input. What is checked here is trusted by all code below.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from spikern._utils.errors import InputError
+from spikern.engines.population import Input
+from spikern.events.trains import Events, valid_steps
+
+LayerInput = Tensor | Events | PackedSequence
+"""(T, B, F), (B, T, F) with batch_first, (T, F) for one sample, events, or packed sequences."""
+
+
+def check_input(x: Input, features: int, dtype: torch.dtype) -> None:
+    """Require a finite tensor (T, B, F) with at least one step and one sample, or events."""
+    if not isinstance(x, (Tensor, Events)):
+        raise InputError(f"expected a torch tensor or Events, got {type(x).__name__}")
+    if len(x.shape) != 3 or x.shape[2] != features:
+        raise InputError(f"expected input of shape (T, B, {features}), got {tuple(x.shape)}")
+    if isinstance(x, Events):
+        return
+    if x.dtype != dtype:
+        raise InputError(f"expected input of dtype {dtype} like the weights, got {x.dtype}")
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        raise InputError(f"empty input: {x.shape[0]} steps and {x.shape[1]} samples")
+    if torch.compiler.is_compiling() or math.isfinite(float(x.detach().sum())):
+        return
+    if not bool(torch.isfinite(x).all()):
+        raise InputError("the input holds NaN or infinite values; clean or mask it first")
+
+
+def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
+    """Require one whole number per sample, between 1 and the number of steps."""
+    if lengths.shape != (batch,) or lengths.is_floating_point():
+        raise InputError(
+            f"expected lengths as {batch} whole numbers, got {tuple(lengths.shape)} "
+            f"of dtype {lengths.dtype}"
+        )
+    if torch.compiler.is_compiling():
+        return
+    low, high = int(lengths.min()), int(lengths.max())
+    if low < 1 or high > steps:
+        raise InputError(f"lengths must lie in 1..{steps}, got {low}..{high}")
+
+
+def check_state(
+    state: Any,
+    kind: type[Any],
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    **other: tuple[int, ...],
+) -> Any:
+    """Return the state as `kind`; every field must have the expected shape and dtype.
+
+    `other` holds the shapes of fields that differ from the common `shape`. A plain tuple of as
+    many tensors is read in the order of the fields.
+    """
+    names = kind._fields
+    if type(state) is tuple and len(state) == len(names):
+        state = kind(*state)
+    if not isinstance(state, kind):
+        raise InputError(
+            f"expected a state of type {kind.__name__}, got {type(state).__name__}; "
+            f"its fields are {', '.join(names)}"
+        )
+    for name in names:
+        value = getattr(state, name)
+        if not isinstance(value, Tensor):
+            raise InputError(f"state field '{name}' must be a tensor, got {type(value).__name__}")
+        expected = other.get(name, shape)
+        if tuple(value.shape) != expected:
+            raise InputError(
+                f"state field '{name}' must have shape {expected}, got {tuple(value.shape)}"
+            )
+        if value.dtype != dtype:
+            raise InputError(f"state field '{name}' must have dtype {dtype}, got {value.dtype}")
+    return state
+
+
+def is_single(x: LayerInput) -> bool:
+    """Whether x is one sample without a batch, (T, F)."""
+    return isinstance(x, Tensor) and x.ndim == 2
+
+
+def to_time_first(
+    x: LayerInput, lengths: Tensor | None, batch_first: bool
+) -> tuple[Input, Tensor | None]:
+    """Return x as (T, B, F) and its lengths (B,); packed sequences bring their own lengths.
+
+    >>> x = torch.nn.utils.rnn.pack_sequence([torch.ones(3, 1), torch.ones(2, 1)])
+    >>> padded, lengths = to_time_first(x, None, batch_first=True)
+    >>> padded.shape, lengths
+    (torch.Size([3, 2, 1]), tensor([3, 2]))
+    """
+    if isinstance(x, PackedSequence):
+        if lengths is not None:
+            raise InputError("a PackedSequence holds its own lengths; leave lengths= out")
+        padded, own = pad_packed_sequence(x)
+        return padded, own.to(padded.device)
+    if isinstance(x, Tensor) and x.ndim == 2:
+        return x.unsqueeze(1), None if lengths is None else lengths.reshape(-1)
+    if isinstance(x, Tensor) and x.ndim == 3 and batch_first:
+        return x.transpose(0, 1), lengths
+    return x, lengths
+
+
+def to_layout_of(x: LayerInput, out: Tensor, batch_first: bool) -> Tensor | PackedSequence:
+    """Return an output (T, B, H) in the layout of x."""
+    if isinstance(x, PackedSequence):
+        if x.sorted_indices is not None:
+            out = out.index_select(1, x.sorted_indices)
+        # batch_sizes are the valid samples of each step: the mask's transpose.
+        present = valid_steps(x.batch_sizes, out.shape[1]).T.to(out.device)
+        return PackedSequence(out[present], x.batch_sizes, x.sorted_indices, x.unsorted_indices)
+    if is_single(x):
+        return out.squeeze(1)
+    return out.transpose(0, 1) if batch_first and isinstance(x, Tensor) else out
+
+
+def reversed_in_time(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return x (T, B, F) with the valid steps of every sample reversed; padding stays in place.
+
+    >>> x = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    >>> reversed_in_time(x, torch.tensor([2])).flatten()
+    tensor([2., 1., 3.])
+    """
+    if lengths is None:
+        return x.flip(0)
+    steps = torch.arange(len(x), device=x.device).unsqueeze(1)
+    source = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return x.gather(0, source.unsqueeze(2).expand_as(x))

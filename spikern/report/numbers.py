@@ -1,0 +1,136 @@
+"""Numbers as text: one function per kind of quantity, for the terminal, HTML, and Markdown.
+
+The README and the pages of the studies were written with formats that differ in the gap before a
+percent sign and in the digits of a count and a ratio; arguments choose between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A plain number with so many significant digits.
+
+    >>> significant(0.012345), significant(2.5), significant(1234.0, 4)
+    ('0.0123', '2.5', '1234')
+    """
+    return f"{value:.{digits}g}"
+
+
+def count(value: float) -> str:
+    """A count in units, thousands, millions or billions, with three significant digits.
+
+    >>> count(1_234_567), count(0), count(123_456)
+    ('1.23 M', '0', '123 k')
+    """
+    for size, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return significant(value / size) + prefix
+    return significant(value)
+
+
+def aligned_count(value: float) -> str:
+    """A count as in the columns of a text table, where every prefix has its number of decimals.
+
+    >>> aligned_count(123_456), aligned_count(0), aligned_count(2_500_000)
+    ('123.5 k', '0', '2.50 M')
+    """
+    if value >= 1e6:
+        return f"{value / 1e6:.2f} M"
+    return f"{value / 1e3:.1f} k" if value >= 1e3 else f"{value:.0f}"
+
+
+def energy(pj: float) -> str:
+    """An energy given in pJ, in pJ to J.
+
+    >>> energy(1234.0), energy(5.0e9), energy(0.25)
+    ('1.23 nJ', '5 mJ', '0.25 pJ')
+    """
+    for unit, size in (("J", 1e12), ("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3)):
+        if pj >= size:
+            return f"{significant(pj / size)} {unit}"
+    return f"{significant(pj)} pJ"
+
+
+def duration(milliseconds: float) -> str:
+    """The time of one inference.
+
+    >>> duration(0.0271), duration(1.3)
+    ('27 µs', '1.30 ms')
+    """
+    return f"{milliseconds:.2f} ms" if milliseconds >= 0.1 else f"{1e3 * milliseconds:.0f} µs"
+
+
+def percent(fraction: float, decimals: int = 1, gap: str = "") -> str:
+    """A fraction in per cent; `gap` stands before the sign.
+
+    >>> percent(0.5), percent(0.0512, 2), percent(0.5, gap=" ")
+    ('50.0%', '5.12%', '50.0 %')
+    """
+    return f"{100 * fraction:.{decimals}f}{gap}%"
+
+
+def mean_interval(
+    mean: float, interval: Sequence[float] | None, decimals: int = 1, unit: str = ""
+) -> str:
+    """A mean with its unit, and half of its interval where there is one.
+
+    >>> mean_interval(92.0, (87.0, 97.0), unit="%"), mean_interval(1.2345, None, 3)
+    ('92.0% ± 5.0', '1.234')
+    """
+    half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{decimals}f}"
+    return f"{mean:.{decimals}f}{unit}{half}"
+
+
+def signed(value: float, decimals: int = 1) -> str:
+    """A difference with its sign.
+
+    >>> signed(-1.23), signed(0.5, 3)
+    ('-1.2', '+0.500')
+    """
+    return f"{value:+.{decimals}f}"
+
+
+def ratio(value: float, digits: int = 2, sign: str = "x") -> str:
+    """A factor with so many significant digits, and none after the point that are not among them.
+
+    >>> ratio(0.25), ratio(12.3), ratio(12.34, 3), ratio(1234.5)
+    ('0.25x', '12x', '12.3x', '1234x')
+    """
+    whole = value >= 10 ** (digits - 1)
+    return f"{f'{value:.0f}' if whole else significant(value, digits)}{sign}"
+
+
+def extent(
+    values: Sequence[float], text: Callable[[float], str], between: str = " – ", empty: str = "-"
+) -> str:
+    """The least and the greatest value, or one where both have the same text.
+
+    >>> extent([3e3, 5.0], energy), extent([], energy), extent([1.0, 2.0], ratio, " to ")
+    ('5 pJ – 3 nJ', '-', '1x to 2x')
+    """
+    if not values:
+        return empty
+    low, high = text(min(values)), text(max(values))
+    return low if low == high else f"{low}{between}{high}"
+
+
+def lower_or_higher(ratios: Sequence[float]) -> str:
+    """How many times lower something is, given the ratios of the other to it.
+
+    >>> lower_or_higher([2.0, 8.0]), lower_or_higher([0.5, 0.25])
+    ('2 – 8 times lower', '2 – 4 times higher')
+    >>> lower_or_higher([0.5, 4.0])
+    'from 2 times higher to 4 times lower'
+    """
+
+    def times(value: float) -> str:
+        return ratio(value, sign="")
+
+    low, high = min(ratios), max(ratios)
+    if low >= 1.0:
+        return f"{extent([low, high], times)} times lower"
+    if high <= 1.0:
+        return f"{extent([1 / high, 1 / low], times)} times higher"
+    return f"from {times(1 / low)} times higher to {times(high)} times lower"

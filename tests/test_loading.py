@@ -1,0 +1,96 @@
+"""A trained network comes back from its checkpoint alone, whatever it is made of."""
+
+import io
+
+import pytest
+import torch
+from tqdm import tqdm
+
+from spikern import LIF, Network, Readout, SpikingRNN, Training, build, fit, load, load_network
+from spikern._utils.errors import DataError, InputError
+from spikern.layers.description import describe, rebuild
+from spikern.studies import TrainingJob, key, progress
+from spikern.studies.jobs import files
+from spikern.studies.trainings import validate
+from spikern.train import checkpoint
+
+MASK = (torch.arange(36).view(6, 6) % 3 == 0).float()
+NETWORKS = {
+    "spiking": lambda: build("BRF", 2, 6, 3, "mean", dt=2.0, surrogate="fast_sigmoid"),
+    "standard": lambda: build("LSTM", 2, 6, 3, num_layers=2),
+    "two layers": lambda: build("ALIF", 2, 6, 3, num_layers=2, dropout=0.3, skip=True),
+    "feedback": lambda: build("LIF", 2, 6, 3, num_layers=2, feedback=0.5, recurrent=0.3),
+    "both directions": lambda: build("LIF", 2, 6, 3, bidirectional=True),
+    "one to one": lambda: build("LIF", 2, 6, 3, recurrent="diagonal"),
+    "no recurrence": lambda: build("LIF", 2, 6, 3, recurrent=False),
+    "delays": lambda: build("LIF", 2, 6, 3, delay=3, recurrent_delay=2),
+    "learned delays": lambda: build("LIF", 2, 6, 3, delay=3, learn_delays=True),
+    "mask": lambda: Network(SpikingRNN("LIF", 2, 6, recurrent=MASK), Readout(6, 3), "last"),
+    "full mask": lambda: Network(
+        SpikingRNN("LIF", 2, 6, recurrent=torch.ones(6, 6)), Readout(6, 3), "last"
+    ),
+    "linear readout": lambda: Network(SpikingRNN("LIF", 2, 6), torch.nn.Linear(6, 3), "mean"),
+    "fixed constants": lambda: Network(
+        SpikingRNN(LIF.frozen(), 2, 6, bias=False), Readout(6, 3, dt=0.5), "every_step"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.filterwarnings("ignore:dropout")
+def test_a_network_is_rebuilt_from_its_description(kind):
+    torch.manual_seed(0)
+    network = NETWORKS[kind]().eval()
+    state = torch.get_rng_state()
+    again = rebuild(describe(network), network.state_dict()).eval()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert describe(again) == describe(network)
+    x, lengths = 4 * torch.randn(15, 4, 2), torch.tensor([15, 9, 3, 15])
+    with torch.no_grad():
+        logits = network(x, lengths=lengths)[0]
+        assert torch.equal(again(x, lengths=lengths)[0], logits)
+    assert logits.count_nonzero() > 0
+
+
+def test_a_neuron_of_ones_own_is_asked_for_and_passed():
+    from dataclasses import replace
+
+    mine = replace(LIF, name="Mine")
+    network = Network(SpikingRNN(mine, 2, 6), Readout(6, 3), "last")
+    with pytest.raises(InputError, match=r"needs the neuron Mine; pass it: neurons=\[Mine\]"):
+        rebuild(describe(network), network.state_dict())
+    again = rebuild(describe(network), network.state_dict(), [mine])
+    assert again.body.neuron is mine
+
+
+def test_a_checkpoint_alone_gives_the_weights_of_the_best_epoch(tmp_path):
+    data = load("digits").thinned(60)
+    network = build("ALIF", 1, 8, 10, dt=data.dt)
+    path = tmp_path / "alone.safetensors"
+    fit(network, data, Training(epochs=2, batch_size=30), checkpoint=path)
+    again = load_network(path)
+    assert not again.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+def test_a_checkpoint_of_another_network_is_not_resumed(tmp_path):
+    data = load("digits").thinned(20)
+    path = tmp_path / "x.safetensors"
+    fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
+    with pytest.raises(DataError, match="belongs to a run with network"):
+        fit(build("LIF", 1, 8, 10, dt=2.0), data, Training(epochs=1), checkpoint=path)
+
+
+def test_progress_is_read_from_the_checkpoints(tmp_path):
+    training = Training(epochs=2, batch_size=10)
+    jobs = [TrainingJob("digits", "RNN", s, training, hidden_size=4, sequences=10) for s in (0, 1)]
+    bar = tqdm(total=4, file=io.StringIO())
+    progress.show(bar, jobs, tmp_path, key)
+    assert bar.n == 0
+    path = files(tmp_path, key(jobs[1])).checkpoint
+    validate(jobs[1], path)
+    progress.show(bar, jobs, tmp_path, key)
+    assert bar.n == 2
+    assert "RNN seed 1" in str(bar)
+    assert f"loss {checkpoint.read_header(path)['epochs'][-1][1]:.3f}" in str(bar)
