@@ -1,4 +1,4 @@
-"""Sphinx settings, and the things that are made at build time.
+"""Sphinx settings, and what is generated at build time.
 
 Tables that would go stale if written by hand are filled in where a page says `@@name@@`, a page
 for each neuron is written (neuron_pages.py), figures are those that the examples of their page save
@@ -54,9 +54,9 @@ def surrogate_table() -> str:
     """Every surrogate: half width of its support, source."""
     rows = ["| surrogate | zero outside | source |", "| --- | --- | --- |"]
     for name, make in spikern.SURROGATES.items():
-        made = make()
-        support = "-" if made.support == float("inf") else f"±{made.support:g}"
-        rows.append(f"| `{name}` | {support} | {made.source} |")
+        surrogate = make()
+        support = "-" if surrogate.support == float("inf") else f"±{surrogate.support:g}"
+        rows.append(f"| `{name}` | {support} | {surrogate.source} |")
     return "\n".join(rows)
 
 
@@ -134,7 +134,7 @@ def kind_of(node: dict[str, Any], schema: dict[str, Any]) -> str:
     return " or ".join(kinds if isinstance(kinds, list) else [kinds])
 
 
-MADE = {
+GENERATED = {
     "neurons": neuron_pages.summary,
     "neuron_list": neuron_pages.one_liners,
     "neuron_pages": neuron_pages.links,
@@ -148,21 +148,21 @@ MADE = {
 
 def fill_in(app: Any, page: str, source: list[str]) -> None:
     """Put each table where the page asks for it."""
-    source[0] = re.sub(r"@@(\w+)@@", lambda found: MADE[found[1]](), source[0])
+    source[0] = re.sub(r"@@(\w+)@@", lambda match: GENERATED[match[1]](), source[0])
 
 
 def plain_to_rst(lines: list[str]) -> list[str]:
     """Prose as prose, `code` as literal, equations, columns and doctests as they are."""
-    made: list[str] = []
+    rst: list[str] = []
     for paragraph in "\n".join(lines).split("\n\n"):
         if paragraph.lstrip().startswith(">>>"):
-            made += paragraph.split("\n")
+            rst += paragraph.split("\n")
         elif neuron_pages.is_equation(paragraph):
-            made += [".. code-block:: text", "", *(f"    {line}" for line in paragraph.split("\n"))]
+            rst += [".. code-block:: text", "", *(f"    {line}" for line in paragraph.split("\n"))]
         else:
-            made += [escaped(line) for line in paragraph.split("\n")]
-        made.append("")
-    return made
+            rst += [escaped(line) for line in paragraph.split("\n")]
+        rst.append("")
+    return rst
 
 
 def escaped(line: str) -> str:

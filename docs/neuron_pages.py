@@ -53,8 +53,8 @@ def paragraphs(model: NeuronModel) -> list[str]:
 
 def equations(model: NeuronModel) -> str:
     """The equation of a neuron, as its module has it."""
-    found = next(p for p in paragraphs(model) if is_equation(p))
-    return inspect.cleandoc("\n" + found)
+    equation = next(p for p in paragraphs(model) if is_equation(p))
+    return inspect.cleandoc("\n" + equation)
 
 
 def all_equations() -> str:

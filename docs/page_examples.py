@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def run(page: Path, folder: Path) -> str:
-    """Run a page's examples in `folder`, where their files go; returns what went otherwise."""
+    """Run a page's examples in `folder`, where their files go; return what differs."""
     text = re.sub(r"^```.*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
-    said: list[str] = []
+    failures: list[str] = []
     with contextlib.chdir(folder):
-        doctest.DocTestRunner(verbose=False).run(test, out=said.append)
-    return "".join(said)
+        doctest.DocTestRunner(verbose=False).run(test, out=failures.append)
+    return "".join(failures)
 
 
 def shows_figures(page: Path) -> bool:

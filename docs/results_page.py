@@ -37,12 +37,12 @@ def best_of_kinds(part: results.Part) -> tuple[list[results.Part], list[results.
 
 
 def overall() -> str:
-    """Two rows a data set: the best of either kind, and who is ahead."""
+    """Two rows per data set: the best model of each kind, and which is ahead."""
     lines = []
     for part in studies():
         spiking, standard = best_of_kinds(part)
         verdict = part["claims"][f"{part['best']['spiking']} > {part['best']['standard']}"]
-        for runs, said in ((spiking, verdict["verdict"]), (standard, "")):
+        for runs, text in ((spiking, verdict["verdict"]), (standard, "")):
             fired = results.rate(runs)
             lines.append(
                 [
@@ -55,7 +55,7 @@ def overall() -> str:
                     count(results.per_inference(runs, "mac")),
                     markdown.energy_extent(runs),
                     significant(fastest(part, runs[0]["model"])),
-                    said,
+                    text,
                 ]
             )
     head = ["data set", "model", "parameters", "test accuracy or bits", "rate", "AC", "MAC"]
@@ -101,21 +101,21 @@ def verdicts() -> str:
     return markdown.table(["data set", "claim", "ahead by", "interval", "verdict"], lines)
 
 
-def made() -> dict[str, str]:
+def tables() -> dict[str, str]:
     """All tables of the page, by the name of their place."""
     return {"overall": overall(), "ratios": ratios(), "claims": verdicts()}
 
 
-def drawn() -> Figure:
+def frontiers() -> Figure:
     """Accuracy against operations on every data set, a panel each."""
-    found = list(studies())
-    look = study.looks_of(found)
-    figure, axes = study.panels(len(found))
-    for axis, part in zip(axes, found):
+    parts = list(studies())
+    look = study.looks_of(parts)
+    figure, axes = study.panels(len(parts))
+    for axis, part in zip(axes, parts):
         study.part_frontier(axis, part, look).set_title(part["dataset"]["name"])
     return figure
 
 
 if __name__ == "__main__":
-    atomic.write(PAGE, markdown.filled(PAGE.read_text(), made()))
-    save(drawn(), FIGURE)
+    atomic.write(PAGE, markdown.filled(PAGE.read_text(), tables()))
+    save(frontiers(), FIGURE)

@@ -171,4 +171,4 @@ def test_the_results_page_is_made_of_the_studies_results(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     results_page = importlib.import_module("results_page")
     page = results_page.PAGE.read_text()
-    assert filled(page, results_page.made()) == page
+    assert filled(page, results_page.tables()) == page
