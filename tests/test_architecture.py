@@ -1,7 +1,10 @@
 """The rooms of the package: what is at its root, and who may import whom."""
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,3 +152,28 @@ def test_no_module_has_the_name_of_what_its_room_exports():
             for alias in node.names
         }
         assert path.stem not in exported, f"{module} hides what its room exports"
+
+
+LATE = {
+    *("matplotlib", "sklearn", "onnx", "onnxruntime", "ray", "snntorch", "nir"),
+    *("scipy.signal", "scipy.stats", "scipy.optimize", "scipy.io"),
+}
+"""Packages that no name of the flat API imports before it is used; numba imports SciPy's root."""
+
+
+def test_the_flat_api_is_lazy_and_shows_no_internals():
+    code = (
+        "import json, sys, spikern\n"
+        "at_first = [name for name in ('torch', 'numba') if name in sys.modules]\n"
+        "names = dir(spikern)\n"
+        "rooms = {'plot', 'report', 'studies', 'timing'}\n"
+        "every = [getattr(spikern, name) for name in names if name not in rooms]\n"
+        "print(json.dumps([at_first, names, list(sys.modules)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    at_first, names, modules = json.loads(done.stdout)
+    assert at_first == []
+    assert {"SpikingRNN", "build", "fit", "load", "load_network", "count", "record"} <= set(names)
+    internals = [name for name in names if name.startswith("_") or name in ("cli", "engines")]
+    assert internals == []
+    assert LATE.isdisjoint(modules)

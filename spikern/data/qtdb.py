@@ -22,7 +22,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 import torch
 from torch import Tensor
 
@@ -101,8 +100,10 @@ def full_length(x: Tensor, y: Tensor) -> Split:
 
 def read(path: Path) -> tuple[Tensor, Tensor]:
     """Read events (T, N, F) and labels (T, N) of one original file."""
+    from scipy.io import loadmat
+
     try:
-        content = scipy.io.loadmat(path)
+        content = loadmat(path)
         events, one_hot = content["x"], content["y"]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: expected a MATLAB 5 file with x and y: {error}") from error

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import scipy.io.wavfile
-import scipy.signal
 
 from spikern._utils.errors import DataError
 
@@ -27,6 +25,8 @@ FLOOR = 1e-6
 
 def read_wav(path: Path, sample_rate: int) -> Sound:
     """Read a mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
+    from scipy.io import wavfile  # SciPy takes a second to import
+
     content = path.read_bytes()
     announced = 8 + int.from_bytes(content[4:8], "little")  # scipy accepts a truncated file
     if not content.startswith(b"RIFF") or len(content) < announced:
@@ -35,7 +35,7 @@ def read_wav(path: Path, sample_rate: int) -> Sound:
             f"{content[:4]!r}; fetch it again"
         )
     try:
-        rate, samples = scipy.io.wavfile.read(io.BytesIO(content))
+        rate, samples = wavfile.read(io.BytesIO(content))
     except (ValueError, EOFError, struct.error) as error:
         raise DataError(f"{path}: expected a wav file, whole: {error}; fetch it again") from error
     if rate != sample_rate:
@@ -56,11 +56,13 @@ def log_mel(sound: Sound, sample_rate: int, hop: float, bands: int) -> Sound:
     >>> spectrum.shape, int(spectrum.mean(0).argmax())  # 1000 mel of 2146, 40 bands
     ((98, 40), 18)
     """
+    from scipy.signal import get_window
+
     length, step = round(WINDOW * sample_rate / 1000), round(hop * sample_rate / 1000)
     size = 1 << (length - 1).bit_length()
     padded = np.pad(sound, (0, max(0, length - len(sound))))
     windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
-    hann = scipy.signal.get_window("hann", length).astype(np.float32)
+    hann = get_window("hann", length).astype(np.float32)
     power = np.abs(np.fft.rfft(windows * hann, size)) ** 2 / hann.sum() ** 2
     spectrum: Sound = np.log(power @ mel_bands(sample_rate, size, bands) + FLOOR)
     return spectrum.astype(np.float32)
