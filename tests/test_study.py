@@ -620,6 +620,23 @@ def test_a_trial_by_hand_is_what_the_search_does(tmp_path):
     assert f"'validation_accuracy': {found['validation_accuracy']}," in done.stdout
 
 
+def test_no_verdict_stands_on_trainings_that_had_not_ended():
+    plan = Plan("digits", 500, Training(), ("LIF",), ("LSTM",))
+    flat, rising = [0.1, *[0.9] * 19], [k / 20 for k in range(20)]
+    runs = [
+        {"model": m, "seed": s, "test_accuracy": accuracy + s / 1e3, "curve": curve}
+        for m, accuracy, curve in (("LIF", 0.9, flat), ("LSTM", 0.5, rising))
+        for s in (0, 1, 2)
+    ]
+    claim = protocol.judge(runs, "LIF", plan)["LIF > LSTM"]
+    assert (claim["verdict"], claim["ended"]) == ("confirmed", False)
+    assert "not ended (else confirmed)" in markdown.claims(
+        {"plan": {"measure": "accuracy"}, "claims": {"LIF > LSTM": claim}}
+    )
+    ended = protocol.judge([run | {"curve": flat} for run in runs], "LIF", plan)["LIF > LSTM"]
+    assert ended["ended"]
+
+
 def test_claims_of_a_study_are_about_bits_where_fewer_win():
     plan = protocol.Plan("digits", 500, Training(), standard=("LSTM",), measure="bits")
     runs = [

@@ -22,7 +22,15 @@ from spikern.report.numbers import (
     signed,
     significant,
 )
-from spikern.studies.results import BEYOND, Part, by_model, energies, per_inference, rate
+from spikern.studies.results import (
+    BEYOND,
+    Part,
+    by_model,
+    energies,
+    late_gain,
+    per_inference,
+    rate,
+)
 from spikern.studies.statistics import interval, mean
 
 
@@ -120,6 +128,11 @@ def accuracy(part: Part) -> str:
                     if "test_accuracy_all_steps" in runs[0]
                     else []
                 ),
+                *(
+                    [percent(mean([late_gain(run["curve"]) for run in runs]), gap=" ")]
+                    if "curve" in runs[0]
+                    else []
+                ),
                 "-" if firing is None else percent(firing, gap=" "),
                 *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
                 energy_extent(runs),
@@ -128,7 +141,8 @@ def accuracy(part: Part) -> str:
         )
     bits = ["bits per answer"] if part["plan"]["measure"] == "bits" else []
     every = ["test, all steps"] if "test_accuracy_all_steps" in part["runs"][0] else []
-    head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, "rate"]
+    late = ["late gain"] if "curve" in part["runs"][0] else []
+    head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, *late, "rate"]
     return table(
         [*head, "AC", "MAC", "updates", "energy estimate, all tables", f"by {AS_TRAINED}"], lines
     )
@@ -137,11 +151,22 @@ def accuracy(part: Part) -> str:
 def claims(part: Part) -> str:
     """Every claim with its verdict."""
     lines = [
-        [name, *effect(part, claim), significant(claim["p_holm"], 2), f"**{claim['verdict']}**"]
+        [name, *effect(part, claim), significant(claim["p_holm"], 2), verdict(claim)]
         for name, claim in part["claims"].items()
     ]
     unit = "points" if part["plan"]["measure"] == "accuracy" else "bits"
     return table(["claim", f"ahead by, {unit}", "interval", "p (Holm)", "verdict"], lines)
+
+
+def verdict(claim: Mapping[str, Any]) -> str:
+    """The verdict on a claim; none stands on trainings that had not ended.
+
+    >>> verdict({"verdict": "refuted", "ended": False}), verdict({"verdict": "refuted"})
+    ('none, trainings not ended (else refuted)', '**refuted**')
+    """
+    if not claim.get("ended", True):
+        return f"none, trainings not ended (else {claim['verdict']})"
+    return f"**{claim['verdict']}**"
 
 
 def effect(part: Part, claim: Mapping[str, Any]) -> list[str]:

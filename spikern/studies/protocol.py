@@ -26,7 +26,7 @@ from spikern._utils.errors import DataError, InputError
 from spikern.layers.network import Answer
 from spikern.studies import runner, table
 from spikern.studies.jobs import changed, grid
-from spikern.studies.results import describe, laws
+from spikern.studies.results import by_model, describe, has_ended, laws
 from spikern.studies.statistics import claims, mean
 from spikern.studies.trainings import (
     AS_BUILT,
@@ -174,7 +174,7 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
         "tuning": tuning,
         "runs": runs,
         "best": best,
-        "claims": claims(pairs(runs, best["spiking"], plan)),
+        "claims": judge(runs, best["spiking"], plan),
         "ablations": {
             name: train_variants(
                 grid(
@@ -260,16 +260,16 @@ def settings_of(job: TrainingJob) -> Result:
 
 def rank(plan: Plan, trials: Sequence[TrainingJob], results: Sequence[Result]) -> dict[str, Result]:
     """The trials of every model with their seconds in sum, and the settings of its best."""
-    by_model: dict[str, Result] = {}
+    searches: dict[str, Result] = {}
     for job, result in zip(trials, results):
         settings = {name: value_at(job, _path(name)) for name in axes_of(plan, job.model)}
         trial = {"settings": settings, "accuracy": result["validation_accuracy"]}
-        search = by_model.setdefault(job.model, {"trials": [], "seconds": 0.0})
+        search = searches.setdefault(job.model, {"trials": [], "seconds": 0.0})
         search["trials"].append(trial)
         search["seconds"] += result["seconds"]
-    for search in by_model.values():
+    for search in searches.values():
         search["best"] = best_settings(search["trials"])
-    return by_model
+    return searches
 
 
 def value_at(config: Any, path: Sequence[str]) -> Any:
@@ -309,8 +309,22 @@ def best_model(runs: Sequence[Result], kind: str) -> str:
     'BRF'
     """
     of_kind = [run for run in runs if run["kind"] == kind]
-    by_model = table.gathered(of_kind, ["model"], "validation_accuracy")
-    return str(max(by_model, key=lambda model: mean(by_model[model]))[0])
+    accuracies = table.gathered(of_kind, ["model"], "validation_accuracy")
+    return str(max(accuracies, key=lambda model: mean(accuracies[model]))[0])
+
+
+def judge(runs: Sequence[Result], spiking: str, plan: Plan) -> dict[str, Result]:
+    """The claims about the best spiking model; "ended" says whether the trainings of both had.
+
+    No verdict stands on trainings that had not.
+    """
+    ended = {model: has_ended(of_model) for model, of_model in by_model(runs).items()}
+    judged = claims(pairs(runs, spiking, plan))
+    return {
+        f"{spiking} > {other}": judged[f"{spiking} > {other}"]
+        | {"ended": ended[spiking] and ended[other]}
+        for other in plan.standard
+    }
 
 
 def pairs(

@@ -15,6 +15,8 @@ Part = dict[str, Any]
 Axis = Literal["parameters", "operations"]
 AXES: tuple[Axis, ...] = ("parameters", "operations")
 """The measures of size in a law of growth; operations are the AC and MAC of one inference."""
+RISING = 0.02
+"""Largest late gain of a training that counts as ended."""
 BEYOND = 4.0
 """The size of a prediction, in multiples of the largest measured size."""
 
@@ -50,6 +52,24 @@ def energies(runs: Sequence[Part]) -> list[float]:
         if pj is not None
     ]
     return sorted(1e-12 * mean(found) for found in priced)
+
+
+def late_gain(curve: Sequence[float]) -> float:
+    """The share of the gain in validation accuracy that came in the last tenth of the epochs.
+
+    >>> late_gain([0.2, *[0.9] * 18, 0.9])
+    0.0
+    >>> round(late_gain([k / 10 for k in range(10)]), 3)
+    0.111
+    """
+    last = len(curve) - max(1, len(curve) // 10)
+    gain = max(curve) - curve[0]
+    return (max(curve) - max(curve[:last], default=curve[0])) / gain if gain > 0 else 0.0
+
+
+def has_ended(runs: Sequence[Part]) -> bool:
+    """Whether the last tenth of the epochs brought no more than RISING of the gain, on average."""
+    return mean([late_gain(run["curve"]) for run in runs]) <= RISING
 
 
 def errors_by_size(part: Part, axis: Axis) -> dict[str, tuple[list[float], list[list[float]]]]:
