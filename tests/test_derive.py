@@ -1,5 +1,7 @@
 """What is derived from a step: operation counts by hand, and errors that name the line."""
 
+import copy
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -17,7 +19,7 @@ from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
 from spikern.neurons.resonator import RF
 from spikern.neurons.surrogate import SURROGATES
-from spikern.testing import difference
+from spikern.testing import difference, dyadic
 
 
 def test_operations_of_the_neurons_counted_by_hand():
@@ -124,3 +126,85 @@ def test_a_step_that_asks_for_a_value_runs_on_the_reference_engine():
     with pytest.raises(UnsupportedError, match="Asking: cannot be traced"):
         update_ops(own)
     assert SpikingRNN(own, 3, 5).engine == "reference"
+
+
+class Amplifier:
+    """A gain that a step captures through an object."""
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def step(self, p, s, i, fire):
+        return LIF.step(p, s, self.gain * i, fire)
+
+
+GAIN = 1.0
+
+
+def global_step(p, s, i, fire):
+    return LIF.step(p, s, GAIN * i, fire)
+
+
+def capture(kind, monkeypatch):
+    """A neuron whose step captures a gain, and how to set that gain."""
+    amplifier = Amplifier(1.0)
+    gain = 1.0
+
+    def closed(p, s, i, fire):
+        return LIF.step(p, s, gain * i, fire)
+
+    def set_closed(value):
+        nonlocal gain
+        gain = value
+
+    step, set_gain = {
+        "a method's object": (amplifier.step, lambda value: setattr(amplifier, "gain", value)),
+        "a global": (global_step, lambda value: monkeypatch.setitem(globals(), "GAIN", value)),
+        "a closure": (closed, set_closed),
+    }[kind]
+    return replace(LIF, name="Amplified", step=step), set_gain
+
+
+@pytest.mark.parametrize("kind", ["a method's object", "a global", "a closure"])
+def test_a_kernel_follows_the_values_that_a_step_captures(kind, plain_python, monkeypatch):
+    """A value that changes after the first call changes the spikes, as in the reference."""
+    neuron, set_gain = capture(kind, monkeypatch)
+    torch.manual_seed(0)
+    layer = dyadic(SpikingRNN(neuron, 3, 8, engine="fused"))
+    x = torch.randint(4, (20, 4, 3)).float()
+    spikes = {}
+    for gain in (1.0, 3.0, 0.0):
+        set_gain(gain)
+        out, state = layer(x)
+        assert difference(layer, x, [out], state) == ""
+        spikes[gain] = int(out.sum())
+    assert spikes[3.0] > spikes[1.0] > spikes[0.0]
+
+
+def test_a_surrogate_of_ones_own_has_kernels_of_its_own(plain_python):
+    """A derivative that is replaced is the one that trains, whatever the surrogate's name."""
+    built_in = SURROGATES["triangular"]()
+    mine = replace(built_in, derivative=doubled)
+    gradients = []
+    for surrogate in (built_in, mine):
+        torch.manual_seed(0)
+        layer = SpikingRNN("LIF", 3, 8, surrogate=surrogate, engine="fused", recurrent=False)
+        layer(3 * torch.ones(2, 1, 3))[0].sum().backward()
+        gradients.append(layer.bias_l0.grad)
+    assert gradients[0].any()
+    assert not torch.equal(*gradients)
+
+
+def doubled(u):
+    return 2 * SURROGATES["triangular"]().derivative(u)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_surrogate_survives_copies_as_itself(again):
+    for name, make in SURROGATES.items():
+        assert again(make()).key == make().key, name
+    if again is copy.deepcopy:
+        mine = replace(SURROGATES["triangular"](), derivative=doubled)
+    else:  # functions at the top of a module can be pickled
+        mine = replace(SURROGATES["triangular"](), derivative=doubled, primitive=doubled)
+    assert again(mine).derivative is doubled

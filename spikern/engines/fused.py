@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
+from spikern._utils.fingerprint import fingerprint
 from spikern.engines.arrays import (
     EVERY,
     PopulationGradients,
@@ -40,7 +41,7 @@ from spikern.engines.population import Input, Population, RunResult, is_sparse, 
 from spikern.engines.threads import in_threads
 from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, State
-from spikern.neurons.surrogate import SURROGATES, Surrogate
+from spikern.neurons.surrogate import Surrogate
 
 _sources: dict[Any, str] = {}
 
@@ -120,9 +121,11 @@ def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) 
 
 
 def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
-    """The kernels' text, derived once per step and surrogate."""
-    shape = surrogate.settings if surrogate.name in SURROGATES else surrogate.derivative
-    key = (model.step, model.params, model.state, model.spikes, surrogate.name, shape, smooth)
+    """The kernels' text, derived once per step and surrogate, with the values they capture."""
+    key = (
+        *(fingerprint(model.step), model.params, model.state, model.spikes),
+        *(surrogate.key, surrogate.scale, smooth),
+    )
     if key not in _sources:
         _sources[key] = kernels.source(model, surrogate, smooth)
     return _sources[key]

@@ -9,14 +9,15 @@ It is infinite for some; the fused kernels skip neurons outside.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
+from spikern._utils.fingerprint import fingerprint
 from spikern.neurons.model import Fire
 
 
@@ -32,8 +33,16 @@ class Surrogate:
     scale: float = 1.0
     settings: tuple[float, ...] = ()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (SURROGATES[self.name], self.settings)
+    @property
+    def key(self) -> Hashable:
+        """What the surrogate computes: equal for two surrogates that compute the same."""
+        return self.name, fingerprint(self.primitive), fingerprint(self.derivative), self.support
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """A built-in is pickled by its name and settings, another one by its functions."""
+        if self.name in SURROGATES and SURROGATES[self.name](*self.settings).key == self.key:
+            return SURROGATES[self.name], self.settings
+        return Surrogate, tuple(getattr(self, f.name) for f in fields(self))
 
 
 class _Spike(torch.autograd.Function):
