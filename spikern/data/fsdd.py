@@ -139,11 +139,7 @@ def speaker_split(recordings: Recordings) -> Parts:
     test_speaker, validation_speaker = names[splits.order(len(names), SEED)[:2]]
     speaker = np.array(recordings.speakers)
     test, validation = speaker == test_speaker, speaker == validation_speaker
-    return (
-        np.flatnonzero(~(test | validation)),
-        np.flatnonzero(validation),
-        np.flatnonzero(test),
-    )
+    return (np.flatnonzero(~(test | validation)), np.flatnonzero(validation), np.flatnonzero(test))
 
 
 def read(folder: Path) -> Recordings:

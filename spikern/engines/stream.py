@@ -183,10 +183,7 @@ class Stream:
         return result
 
     def run(
-        self,
-        x: Floats,
-        state: Floats | None = None,
-        lengths: NDArray[np.int64] | None = None,
+        self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
         x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
@@ -326,10 +323,7 @@ class DelayedStream:
         return state[:, begin:middle], buffer
 
     def run(
-        self,
-        x: Floats,
-        state: Floats | None = None,
-        lengths: NDArray[np.int64] | None = None,
+        self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
         x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
