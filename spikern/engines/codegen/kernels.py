@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from inspect import getmembers, isfunction
 
 from spikern.engines.codegen import emit, runtime, trace
 from spikern.engines.codegen.trace import Op, Program
@@ -34,6 +35,7 @@ from spikern.engines.codegen.runtime import (
     @imports
 )
 
+f32 = np.float32
 RUNTIME = "@hash"
 """The hash of the module that is imported above: another runtime is another file."""
 '''
@@ -245,13 +247,22 @@ _LISTING = '''
 @njit(cache=True, nogil=True)
 def count_events(x, low, high, counts):
     """How many entries of each row low..high - 1 of x (R, F) are not zero."""
-    count_rows(x, low, high, counts)
+    for row in range(low, high):
+        n = 0
+        for j in range(x.shape[1]):
+            n += x[row, j] != f32(0.0)
+        counts[row] = n
 
 
 @njit(cache=True, nogil=True)
 def list_events(x, low, high, offsets, indices, values):
     """The entries of rows low..high - 1 of x (R, F) that are not zero, from offsets[row] on."""
-    list_rows(x, low, high, offsets, indices, values)
+    columns = np.empty((1, x.shape[1]), np.int32)
+    for row in range(low, high):
+        first = offsets[row]
+        for k in range(list_nonzero(x, row, columns, 0)):
+            indices[first + k] = columns[0, k]
+            values[first + k] = x[row, columns[0, k]]
 '''
 
 
@@ -283,7 +294,7 @@ def module_text(purpose: str, body: str) -> str:
     the machine code in it contains the functions of the runtime too.
     """
     words = set(re.findall(r"\w+", body))
-    names = [name for name in runtime.__all__ if name in words]
+    names = [name for name, _ in getmembers(runtime, isfunction) if name in words]
     text = emit.fill(HEAD, {"imports": [f"{name}," for name in names]})
     return text.replace("@purpose", purpose).replace("@hash", runtime.HASH) + body
 
@@ -425,9 +436,9 @@ def _recur(exact: bool) -> list[str]:
     values = [
         "n = list_nonzero(S_z, q, rows, 0)",
         "if sparse:",
-        "    add_scaled_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)",
+        "    add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)",
         "else:",
-        "    add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)",
+        "    add_rows(acc, w_rec, rows, 0, n, S_z, q)",
     ]
     spikes = [
         "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
@@ -499,9 +510,9 @@ def _push_rows(smooth: bool, z_field: int) -> list[str]:
         return [
             f"n = list_nonzero({values}, {v}, rows, 0)",
             "if sparse:",
-            f"    add_scaled_to_synapses(d_synapse, begin, target, rows, n, di, q, {values}, {v})",
+            f"    add_to_synapses(d_synapse, begin, target, rows, n, di, q, {values}, {v})",
             "else:",
-            f"    add_scaled_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
+            f"    add_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
         ]
 
     begin = ["for h in range(hidden):", f"    S_z[q, h] = start[{z_field}, b, h]"]
