@@ -219,6 +219,46 @@ def backward(
 '''
 
 
+RECUR_VALUES = """\
+if recurrent or sparse:
+    n = list_nonzero(S_z, q, rows, 0)
+    if sparse:
+        add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)
+    else:
+        add_rows(acc, w_rec, rows, 0, n, S_z, q)"""
+"""Add the rows of the last spikes, which need not be 0 or 1."""
+RECUR = """\
+if recurrent or sparse:
+    if t == 0:
+        n = list_nonzero(S_z, q, rows, 0)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)
+        else:
+            add_rows(acc, w_rec, rows, 0, n, S_z, q)
+    else:
+        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n)
+        else:
+            add_rows(acc, w_rec, rows, 0, n)"""
+"""Add the rows of the last spikes; only those of the initial state need not be 0 or 1."""
+PUSH_ROWS = """\
+if recurrent or sparse:
+    if t == 0:
+        for h in range(hidden):
+            S_z[q, h] = start[{z}, b, h]
+        n = list_nonzero(S_z, q, rows, 0)
+        if sparse:
+            add_to_synapses(d_synapse, begin, target, rows, n, di, q, S_z, q)
+        else:
+            add_to_rows(dw_rec, rows, n, di, q, S_z, q)
+    else:
+        n = {events}
+        if sparse:
+            add_to_synapses(d_synapse, begin, target, rows, n, di, q{values})
+        else:
+            add_to_rows(dw_rec, rows, n, di, q{values})"""
+"""The gradient of the recurrent weights of the last spikes."""
 PULL_SPIKES = """\
 more = t + 1 < min(steps, lengths[b])
 if fed or (more and (recurrent or sparse)):
@@ -421,7 +461,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         ],
         "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
         "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
-        "recur": _recur(exact) if spikes else [],
+        "recur": (RECUR if exact else RECUR_VALUES).split("\n") if spikes else [],
         "load": load_lines(parts, [*update, *stores, *out], sources),
         "update": update,
         "store": [*stores, *out],
@@ -429,33 +469,6 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         "hand_on": [f"out[t, b, h] = S_{'z' if spikes else 'out'}[q, h]"],
         "keep": ["keep(S_z, q, bits, t * batch + b)"] if exact else [],
     }
-
-
-def _recur(exact: bool) -> list[str]:
-    """Add the rows of the last spikes; z of the initial state need not be 0 or 1."""
-    values = [
-        "n = list_nonzero(S_z, q, rows, 0)",
-        "if sparse:",
-        "    add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)",
-        "else:",
-        "    add_rows(acc, w_rec, rows, 0, n, S_z, q)",
-    ]
-    spikes = [
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if sparse:",
-        "    add_synapses(acc, begin, target, synapses, rows, 0, n)",
-        "else:",
-        "    add_rows(acc, w_rec, rows, 0, n)",
-    ]
-    if not exact:
-        return ["if recurrent or sparse:", *_indent(values)]
-    return [
-        "if recurrent or sparse:",
-        "    if t == 0:",
-        *_indent(values, 2),
-        "    else:",
-        *_indent(spikes, 2),
-    ]
 
 
 def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
@@ -506,33 +519,8 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
 
 
 def _push_rows(smooth: bool, z_field: int) -> list[str]:
-    def scaled(values: str, v: str) -> list[str]:
-        return [
-            f"n = list_nonzero({values}, {v}, rows, 0)",
-            "if sparse:",
-            f"    add_to_synapses(d_synapse, begin, target, rows, n, di, q, {values}, {v})",
-            "else:",
-            f"    add_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
-        ]
-
-    begin = ["for h in range(hidden):", f"    S_z[q, h] = start[{z_field}, b, h]"]
-    later = [
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if sparse:",
-        "    add_to_synapses(d_synapse, begin, target, rows, n, di, q)",
-        "else:",
-        "    add_to_rows(dw_rec, rows, n, di, q)",
-    ]
+    before = "(t - 1) * batch + b"
+    events, values = f"list_kept(bits, {before}, rows, 0)", ""
     if smooth:
-        later = scaled("z_all", "(t - 1) * batch + b")
-    return [
-        "if recurrent or sparse:",
-        "    if t == 0:",
-        *_indent([*begin, *scaled("S_z", "q")], 2),
-        "    else:",
-        *_indent(later, 2),
-    ]
-
-
-def _indent(lines: list[str], levels: int = 1) -> list[str]:
-    return ["    " * levels + line for line in lines]
+        events, values = f"list_nonzero(z_all, {before}, rows, 0)", f", z_all, {before}"
+    return PUSH_ROWS.format(z=z_field, events=events, values=values).split("\n")
