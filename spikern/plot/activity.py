@@ -13,8 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from spikern._utils.errors import InputError
 from spikern.plot.style import (
@@ -25,6 +23,7 @@ from spikern.plot.style import (
     MUTED,
     PERCENT,
     SPIKING,
+    Values,
     array,
     name_at_right,
     step_length,
@@ -38,7 +37,7 @@ THINNEST, WIDEST = 0.7, 2.0
 
 def raster(
     axis: Axes,
-    spikes: ArrayLike | Tensor,
+    spikes: Values,
     colour: str = INK,
     dt: float | None = None,
     length: int | None = None,
@@ -64,7 +63,7 @@ def raster(
 
 def rates(
     axis: Axes,
-    spikes: ArrayLike | Tensor,
+    spikes: Values,
     colour: str = SPIKING[0],
     dt: float | None = None,
     length: int | None = None,
@@ -84,7 +83,7 @@ def rates(
 
 def traces(
     axis: Axes,
-    values: ArrayLike | Tensor,
+    values: Values,
     names: Sequence[str],
     highlight: Sequence[int] = (),
     dt: float | None = None,
