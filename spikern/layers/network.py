@@ -78,9 +78,12 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def run(
-        self, x: Input, state: Any = None, lengths: Tensor | None = None,
+        self,
+        x: Input,
+        state: Any = None,
+        lengths: Tensor | None = None,
         answer: Answer | None = None,
-    ) -> tuple[Activity, Any]:  # fmt: skip
+    ) -> tuple[Activity, Any]:
         """Return the activity of one forward pass, and the state of body and readout.
 
         `answer` is the form of the logits, by default the network's own.

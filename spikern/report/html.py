@@ -31,20 +31,11 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
     """The page as text."""
     best = figures.best_comparisons(results)
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "accuracy": accuracy,
-        "energy": energy,
-        "percent": percent,
-        "count": aligned_count,
-        "duration": duration,
-        "setting": setting,
-    }
+        loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    filters = (accuracy, energy, percent, duration, setting)
+    environment.filters |= {f.__name__: f for f in filters} | {"count": aligned_count}
     return environment.get_template("template.html").render(
         **results,
         style=Markup((FOLDER / "style.css").read_text()),
