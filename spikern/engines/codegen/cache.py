@@ -21,7 +21,6 @@ from typing import Any
 from numba import config
 
 from spikern._utils import atomic
-from spikern._utils.errors import DataError
 
 PREFIX = "spikern_kernel_"
 _LOCK = threading.RLock()
@@ -52,7 +51,7 @@ def load(text: str) -> ModuleType:
         if name not in _modules:
             try:
                 _modules[name] = _import(name, _write(name, text))
-            except (OSError, RuntimeError, DataError) as error:
+            except (OSError, RuntimeError) as error:
                 _modules[name] = _from_memory(name, text, error)
         return _modules[name]
 
