@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -293,7 +293,7 @@ class DelayedStream:
         self.output_size = self._streams[-1].output_size
         self._buffers = [_buffer_shape(c) for c in self.connections]
         sizes = [(s.state_size, d * a) for s, (d, a) in zip(self._streams, self._buffers)]
-        self._edges = np.cumsum([0, *chain.from_iterable(sizes)])
+        self._edges = np.append(0, np.cumsum(sizes))
         self.state_size = int(self._edges[-1])
         self.additions = np.zeros((len(self.populations), 2), np.int64)
 

@@ -140,7 +140,8 @@ def measure(
                 for key, samples in interleaved(rounds, repeats).items()
             }
             joules = {}
-            for key, call in rounds.items() if counters.domains else ():
+            metered = rounds if counters.domains else {}
+            for key, call in metered.items():
                 energy = energy_counters.measure(counters.domains, call, inferences, joule_seconds)
                 joules[key] = energy.joules_per_inference
             rows += as_rows(times, size, joules)
