@@ -212,20 +212,17 @@ def gradients_match_differences(model: NeuronModel) -> None:
     smooth = triangular(width=8.0).primitive
     current = _input()[:4, :2].repeat(1, 1, 2)[..., :H].contiguous().requires_grad_()
     params = tuple(p.detach().clone().requires_grad_() for p in layer.params(0))
-    w_rec = (
-        layer.get_parameter("weight_hh_l0").detach().clone().requires_grad_()
-        if model.spikes
-        else None
-    )
+    weights = [layer.get_parameter("weight_hh_l0")] if model.spikes else []
+    recurrent = [w.detach().clone().requires_grad_() for w in weights]
     state = zero_state(model, (2, H), layer.weight_ih_l0)
 
     def run(current: Tensor, *rest: Any) -> tuple[Tensor, ...]:
         constants = model.params(*rest[: len(params)])
-        w = rest[len(params)] if model.spikes else None
-        out, final = reference.run(model, constants, state, current, w, smooth)
+        w_rec = rest[len(params)] if model.spikes else None
+        out, final = reference.run(model, constants, state, current, w_rec, smooth)
         return (out, *final)
 
-    inputs = (current, *params, *(() if w_rec is None else (w_rec,)))
+    inputs = (current, *params, *recurrent)
     holds = torch.autograd.gradcheck(run, inputs, eps=1e-6, atol=1e-5, raise_exception=False)
     _require(holds, model, "gradients match finite differences", "4 steps, smooth fire, float64")
 
@@ -354,10 +351,10 @@ def difference(
     actual = torch.stack([output.detach() for output in outputs])
     final = recording.state
     if trace.rounds_alike(layer.neuron):
-        return _unequal("output", actual, expected) or _unequal_state(after, final)
+        return _unequal("output", actual, expected) or _first(_unequal, after, final)
     distances = [run.u for run in recording.layers if run.u is not None]
     if not distances:
-        return _far("output", actual, expected) or _far_state(after, final)
+        return _far("output", actual, expected) or _first(_far, after, final)
     differs = actual != expected
     for b in range(x.shape[1]):
         steps = differs[:, :, b].any(0).any(1).nonzero()
@@ -367,7 +364,7 @@ def difference(
             u = float(distances[k][t, b][differs[k, t, b]].abs().max())
             if u >= NEAR:
                 return f"sample {b} diverges at step {t}, where u = {u:.2g}"
-    return "" if differs.any() else _far_state(after, final)
+    return "" if differs.any() else _first(_far, after, final)
 
 
 def gradient_difference(
@@ -416,11 +413,7 @@ def _far(name: str, actual: Tensor, expected: Tensor) -> str:
     return "" if gap <= ROUNDING * scale else f"{name} differs by {gap:.2g}"
 
 
-def _unequal_state(actual: State, expected: State) -> str:
+def _first(compare: Callable[..., str], actual: State, expected: State) -> str:
+    """The first difference of two states, field by field."""
     pairs = zip(expected._fields, actual, expected)
-    return next((s for n, a, b in pairs if (s := _unequal(n, a.detach(), b))), "")
-
-
-def _far_state(actual: State, expected: State) -> str:
-    pairs = zip(expected._fields, actual, expected)
-    return next((s for n, a, b in pairs if (s := _far(n, a.detach(), b))), "")
+    return next((s for n, a, b in pairs if (s := compare(n, a.detach(), b))), "")

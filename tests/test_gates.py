@@ -46,7 +46,7 @@ FAULTS = {
     "recurrent gradient forgotten": ("add_dots(G_z, q, w_rec, rows, 0, n, di, q)", "pass"),
     "padding runs on": ("if t >= lengths[b]:", "if t > lengths[b]:"),
     "bias gradient twice": ("db[h] += y", "db[h] += f32(2.0) * y"),
-    "initial spikes forgotten": ("add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)", "pass"),
+    "initial spikes forgotten": ("add_rows(acc, w_rec, rows, 0, n, S_z, q)", "pass"),
 }
 
 
@@ -94,7 +94,7 @@ def test_a_fault_between_populations_is_rejected(fault, plain_python):
 LINK_FAULTS = {
     "links forgotten": ("add_synapses(acc, begin, target, synapses, rows, 0, n)", "pass"),
     "first links forgotten": (
-        "add_scaled_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)", "pass",
+        "add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)", "pass",
     ),
     "gradient through links forgotten": (
         "add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)", "pass",

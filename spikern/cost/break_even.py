@@ -76,15 +76,10 @@ class EnergyComparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, as in results.json and count.json; the ratios are its "lines"."""
-        return {
-            "spiking": self.spiking,
-            "twin": self.twin,
-            "rate": self.rate,
-            "spikes_per_synapse": self.spikes_per_synapse,
-            "lines": [asdict(x) | {"break_even": x.break_even._asdict()} for x in self.ratios],
-            "low": self.low,
-            "high": self.high,
-        }
+        kept = ("spiking", "twin", "rate", "spikes_per_synapse")
+        lines = [asdict(x) | {"break_even": x.break_even._asdict()} for x in self.ratios]
+        bounds = {"low": self.low, "high": self.high}
+        return {key: getattr(self, key) for key in kept} | {"lines": lines} | bounds
 
 
 def compare_energy(
@@ -119,18 +114,11 @@ def compare_energy(
                 )
             )
             even = break_even(rate, own, silent_own, other)
-            ratios.append(
-                EnergyRatio(
-                    table=table.name,
-                    view=view,
-                    spiking_pj=own,
-                    twin_pj=other,
-                    ratio=_quotient(other, own),
-                    break_even=even,
-                    room=_quotient(even.rate, rate),
-                    cap=_quotient(other, silent_own),
-                )
-            )
+            ratio = EnergyRatio(
+                table.name, view, spiking_pj=own, twin_pj=other, ratio=_quotient(other, own),
+                break_even=even, room=_quotient(even.rate, rate), cap=_quotient(other, silent_own),
+            )  # fmt: skip
+            ratios.append(ratio)
     return EnergyComparison(*names, rate, spikes_per_synapse(spiking), tuple(ratios))
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, UnsupportedError
-from spikern.cost.counts import Counts, Layer, Storage
+from spikern.cost.counts import Counts, Layer, Storage, analog_layer
 from spikern.cost.spiking import spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps
@@ -181,22 +181,11 @@ def averaging(model: Network, width: int, steps: int, lengths: Tensor) -> list[L
     if model.answer != "mean":
         return []
     uses = counted(valid_steps(lengths.cpu(), steps))
-    return [
-        Layer(
-            "mean",
-            "mean",
-            0,
-            False,
-            (),
-            {
-                "add": tuple(width * n for n in (0, *uses[1:])),
-                "mul": tuple(width * n for n in counted(last_steps(steps, lengths))),
-            },
-            uses,
-            (0,) * len(uses),
-            Storage(states=width),
-        )
-    ]
+    arithmetic = {
+        "add": tuple(width * n for n in (0, *uses[1:])),
+        "mul": tuple(width * n for n in counted(last_steps(steps, lengths))),
+    }
+    return [analog_layer("mean", "mean", 0, (), arithmetic, uses, Storage(states=width))]
 
 
 def delta(events: Tensor, valid: Tensor) -> Layer:
@@ -208,20 +197,11 @@ def delta(events: Tensor, valid: Tensor) -> Layer:
     features = events.shape[2]
     uses = counted(valid)
     sent = counted((events != 0).cpu() & valid.unsqueeze(2))
-    return Layer(
-        "encoder",
-        "delta",
-        0,
-        False,
-        (),
-        {
-            "add": tuple(features * n + moved for n, moved in zip(uses, sent)),
-            "compare": tuple(features * n for n in uses),
-        },
-        uses,
-        (0,) * len(uses),
-        Storage(states=features),
-    )
+    arithmetic = {
+        "add": tuple(features * n + moved for n, moved in zip(uses, sent)),
+        "compare": tuple(features * n for n in uses),
+    }
+    return analog_layer("encoder", "delta", 0, (), arithmetic, uses, Storage(states=features))
 
 
 ENCODERS = {"delta": delta}

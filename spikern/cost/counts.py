@@ -159,6 +159,14 @@ class Layer:
         )
 
 
+def analog_layer(
+    name: str, unit: str, units: int, connections: tuple[Connection, ...],
+    arithmetic: Mapping[str, Steps], uses: Steps, storage: Storage,
+) -> Layer:  # fmt: skip
+    """A layer whose units never fire."""
+    return Layer(name, unit, units, False, connections, arithmetic, uses, (0,) * len(uses), storage)
+
+
 @dataclass(frozen=True)
 class Counts:
     """The counts of a network over `inferences` samples; + adds those of other samples.

@@ -61,10 +61,7 @@ def priced(ops: Ops, table: EnergyTable) -> dict[str, float] | None:
     if table.updates == "by operation":
         updates = dict(ops.updates)
     elif table.updates == "by neuron":
-        updates = {
-            "update_active": ops.spikes,
-            "update_inactive": ops.neuron_updates - ops.spikes,
-        }
+        updates = {"update_active": ops.spikes, "update_inactive": ops.neuron_updates - ops.spikes}
         spikes = {"spike": ops.spikes}
     else:
         updates = {"reset": ops.spikes}

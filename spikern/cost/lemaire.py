@@ -55,15 +55,9 @@ def spiking(theta_in: float, theta_out: float, n_in: int, n_out: int, steps: flo
     """
     events, updates = theta_in * n_out, steps * n_out
     return Lemaire(
-        macs=updates,
-        accumulates=events + updates + theta_out,
-        inputs=theta_in,
-        weights=events,
-        biases=updates,
-        potentials=events + updates,
-        outputs=theta_out,
-        addressing=events,
-    )
+        macs=updates, accumulates=events + updates + theta_out, inputs=theta_in, weights=events,
+        biases=updates, potentials=events + updates, outputs=theta_out, addressing=events,
+    )  # fmt: skip
 
 
 def standard(n_in: int, n_out: int, steps: float) -> Lemaire:
@@ -88,13 +82,11 @@ def lemaire(layer: Layer) -> Lemaire:
         counts = plus(counts, connection(c))
     if not layer.connections:
         return counts
-    if layer.unit in (*GATES, "linear"):
-        rows = layer.connections[0].targets
-        outputs = float(steps * layer.storage.outputs)
-        return plus(
-            counts, NOTHING._replace(accumulates=steps * rows, biases=steps * rows, outputs=outputs)
-        )
-    return plus(counts, spiking(0, fired, 0, layer.units, steps))
+    if layer.unit not in (*GATES, "linear"):
+        return plus(counts, spiking(0, fired, 0, layer.units, steps))
+    rows = float(steps * layer.connections[0].targets)
+    outputs = float(steps * layer.storage.outputs)
+    return plus(counts, NOTHING._replace(accumulates=rows, biases=rows, outputs=outputs))
 
 
 def connection(c: Connection) -> Lemaire:

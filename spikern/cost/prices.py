@@ -134,18 +134,16 @@ def read(path: str | Path) -> EnergyTable:
         raise DataError(f"cannot read the energy table {path}: {error}") from error
     check = _Check(path, text, raw)
     check.texts()
-    bits = check.section("bits")
+    bits = check.section("bits") or {}
     sram, dram = check.section("sram"), check.section("dram")
     return EnergyTable(
         path.stem,
         **{key: raw[key] for key in TEXTS},
         pj=check.prices(),
-        weight_bits=None if bits is None else bits["weights"],
-        state_bits=None if bits is None else bits["states"],
-        sram=None
-        if sram is None
-        else Sram(sram["access_bits"], tuple(sram["bytes"]), tuple(sram["pj"])),
-        dram=None if dram is None else Dram(dram["access_bits"], dram["pj"]),
+        weight_bits=bits.get("weights"),
+        state_bits=bits.get("states"),
+        sram=Sram(sram["access_bits"], tuple(sram["bytes"]), tuple(sram["pj"])) if sram else None,
+        dram=Dram(dram["access_bits"], dram["pj"]) if dram else None,
     )
 
 
@@ -189,8 +187,7 @@ class _Check(NamedTuple):
             if not (isinstance(sizes, list) and isinstance(costs, list)):
                 raise self.refuse(name, "pj", "bytes and pj must be lists")
             if len(sizes) != len(costs) or sorted(set(sizes)) != sizes or 0 in costs:
-                message = "bytes must rise, with one pj > 0 for each"
-                raise self.refuse(name, "pj", message)
+                raise self.refuse(name, "pj", "bytes must rise, with one pj > 0 for each")
         return section
 
     def prices(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from spikern.cost.counts import Layer, Storage
+from spikern.cost.counts import Layer, Storage, analog_layer
 from spikern.cost.synapses import Signal, connect, counted
 
 GATES: dict[str, dict[str, int]] = {
@@ -41,6 +41,12 @@ def recurrent_layers(
     source = x.source
     kind = module.mode.split("_")[0]
     uses, size = counted(valid), module.hidden_size
+    arithmetic = {op: tuple(n * size * u for u in uses) for op, n in gates(module).items()}
+    storage = Storage(
+        states=size if kind == "LSTM" else 0,
+        biases=size * BIASES[kind] if module.bias else 0,
+        outputs=module.proj_size or size,
+    )
     layers = []
     for k in range(module.num_layers):
         for suffix in ("", "_reverse") if module.bidirectional else ("",):
@@ -53,26 +59,11 @@ def recurrent_layers(
             ]
             if module.proj_size:
                 connections.append(("projection", own, f"weight_hr_l{k}{suffix}"))
-            layers.append(
-                Layer(
-                    name,
-                    kind,
-                    size,
-                    False,
-                    tuple(
-                        connect(arriving, name, what, getattr(module, weight), valid)
-                        for what, arriving, weight in connections
-                    ),
-                    {op: tuple(n * size * u for u in uses) for op, n in gates(module).items()},
-                    uses,
-                    (0,) * len(uses),
-                    Storage(
-                        states=size if kind == "LSTM" else 0,
-                        biases=size * BIASES[kind] if module.bias else 0,
-                        outputs=module.proj_size or size,
-                    ),
-                )
+            connected = tuple(
+                connect(arriving, name, what, getattr(module, weight), valid)
+                for what, arriving, weight in connections
             )
+            layers.append(analog_layer(name, kind, size, connected, arithmetic, uses, storage))
         source = f"{prefix} {k}"
     return layers, source
 
@@ -80,14 +71,6 @@ def recurrent_layers(
 def linear_layer(module: nn.Linear, x: Signal, valid: Tensor, name: str, kind: str) -> Layer:
     """A linear map at the steps of `valid` (T, B): spikes accumulate, other values multiply."""
     uses, size = counted(valid), module.out_features
-    return Layer(
-        name,
-        "linear",
-        size,
-        False,
-        (connect(x, name, kind, module.weight, valid),),
-        {},
-        uses,
-        (0,) * len(uses),
-        Storage(biases=0 if module.bias is None else size, outputs=size),
-    )
+    connected = (connect(x, name, kind, module.weight, valid),)
+    storage = Storage(biases=0 if module.bias is None else size, outputs=size)
+    return analog_layer(name, "linear", size, connected, {}, uses, storage)

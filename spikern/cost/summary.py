@@ -49,13 +49,8 @@ def _layer_summary(layer: Layer) -> dict[str, Any]:
 
 def _connection_summary(c: Connection) -> dict[str, Any]:
     """One connection, summed over its steps."""
-    return {
-        "source": c.source,
-        "target": c.target,
-        "kind": c.kind,
-        "spiking": c.spiking,
-        "weights": c.weights,
-        "synapses": c.synapses,
+    kept = ("source", "target", "kind", "spiking", "weights", "synapses")
+    return {key: getattr(c, key) for key in kept} | {
         "arrivals": sum(c.arrivals),
         "ac": sum(c.ops) if c.spiking else 0,
         "mac": 0 if c.spiking else sum(c.ops),
@@ -80,15 +75,9 @@ def memory_summary(counts: Counts, tables: Mapping[str, EnergyTable]) -> list[di
             for a in moved.arrays:
                 size = (a.reads + a.writes) * a.bits / 8 / counts.inferences
                 by_kind[a.kind] = by_kind.get(a.kind, 0.0) + size
-            rows.append(
-                {
-                    "bound": bound,
-                    "weight_bits": weight_bits,
-                    "state_bits": state_bits,
-                    "bytes": by_kind,
-                    "addressing": moved.addressing / counts.inferences,
-                }
-            )
+            row = {"bound": bound, "weight_bits": weight_bits, "state_bits": state_bits}
+            addressing = moved.addressing / counts.inferences
+            rows.append(row | {"bytes": by_kind, "addressing": addressing})
     return rows
 
 
@@ -101,15 +90,10 @@ def estimates(
         for table in tables.values():
             for view in views:
                 estimate = energy(own, table, view)
-                rows.append(
-                    {
-                        "model": name,
-                        "table": table.name,
-                        "view": view,
-                        "pj": None if estimate is None else estimate.pj,
-                        "parts": {} if estimate is None else dict(estimate.parts),
-                    }
-                )
+                pj = None if estimate is None else estimate.pj
+                parts = {} if estimate is None else dict(estimate.parts)
+                row = {"model": name, "table": table.name, "view": view}
+                rows.append(row | {"pj": pj, "parts": parts})
     return rows
 
 

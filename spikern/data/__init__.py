@@ -50,12 +50,10 @@ DATASETS: dict[str, Entry] = {
         for delay in copying.DELAYS
     },
     "digits": Entry(digits.TITLE, digits.FILES, digits.load),
-    "fsdd": Entry(fsdd.TITLE, fsdd.FILES, fsdd.official),
-    "fsdd_events": Entry(f"{fsdd.TITLE}, from events", fsdd.FILES, fsdd.official_events),
-    "fsdd_speakers": Entry(f"{fsdd.TITLE}, of unknown speakers", fsdd.FILES, fsdd.speakers),
-    "fsdd_speakers_events": Entry(
-        f"{fsdd.TITLE}, of unknown speakers, from events", fsdd.FILES, fsdd.speakers_events
-    ),
+    **{
+        name: Entry(title, fsdd.FILES, partial(load_as, name, title, split))
+        for name, (title, load_as, split) in fsdd.VARIANTS.items()
+    },
     "japanese_vowels": Entry(japanese_vowels.TITLE, japanese_vowels.FILES, japanese_vowels.load),
     "psmnist": Entry(mnist.TITLE_PERMUTED, mnist.FILES, mnist.permuted),
     "qtdb": Entry(qtdb.TITLE, qtdb.FILES, qtdb.load),

@@ -56,20 +56,12 @@ def load(path: Path) -> Dataset:
             f"classes"
         )
     name = stem(train_path)
-    train_split, validation_split, test_split = split_and_standardise(train, test)
     return Dataset(
-        name=name,
-        title=f"{name}, of the UCR/UEA archive",
-        train=train_split,
-        validation=validation_split,
-        test=test_split,
-        class_names=train.class_names,
-        every_step=False,
-        events=False,
+        name, f"{name}, of the UCR/UEA archive", *split_and_standardise(train, test),
+        class_names=train.class_names, every_step=False, events=False, dt=DT,
         source=f"{train_path.name} and {test_path.name}, format of the UCR/UEA time series archive",
         licence="not stated in the files",
-        dt=DT,
-    )
+    )  # fmt: skip
 
 
 def pair(path: Path) -> tuple[Path, Path]:

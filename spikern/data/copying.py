@@ -39,18 +39,10 @@ def load(delay: int) -> Dataset:
         for seed, count in enumerate((SEQUENCES, SEQUENCES // 2, SEQUENCES))
     )
     return Dataset(
-        name=f"copy_{delay}",
-        title=f"{TITLE} of {delay} steps",
-        train=train,
-        validation=validation,
-        test=test,
-        class_names=tuple(str(k) for k in range(SYMBOLS)),
-        every_step=True,
-        events=True,
-        source="made by spikern",
-        licence="none needed",
-        dt=1.0,
-    )
+        f"copy_{delay}", f"{TITLE} of {delay} steps", train, validation, test,
+        class_names=tuple(str(k) for k in range(SYMBOLS)), every_step=True, events=True, dt=1.0,
+        source="made by spikern", licence="none needed",
+    )  # fmt: skip
 
 
 def split(count: int, delay: int, seed: int) -> Split:

@@ -110,6 +110,12 @@ class Dataset:
                 f"0..{self.classes - 1}, got {label}"
             )
 
+    def with_splits(self, change: Callable[[Split], Split], **changes: Any) -> Dataset:
+        """Return the data set with `change` applied to every split, and new values of fields."""
+        for part in ("train", "validation", "test"):
+            changes[part] = change(getattr(self, part))
+        return replace(self, **changes)
+
     def with_input(self, encode: Callable[[Tensor], Tensor], **changes: Any) -> Dataset:
         """Return the data set with `encode` applied to x, a tensor, of every split.
 
@@ -127,13 +133,7 @@ class Dataset:
             padding = ~valid_steps(part.lengths, len(part.x)).unsqueeze(2)
             return replace(part, x=encode(part.x).masked_fill(padding, 0.0))
 
-        return replace(
-            self,
-            train=changed(self.train),
-            validation=changed(self.validation),
-            test=changed(self.test),
-            **changes,
-        )
+        return self.with_splits(changed, **changes)
 
     def thinned(self, sequences: int) -> Dataset:
         """Return the data set with at most `sequences` per split, evenly spaced in it.
@@ -151,12 +151,7 @@ class Dataset:
             x = part.x.select(chosen) if isinstance(part.x, Events) else part.x[:, chosen]
             return Split(x, part.y[..., chosen], part.lengths[chosen])
 
-        return replace(
-            self,
-            train=subset(self.train),
-            validation=subset(self.validation),
-            test=subset(self.test),
-        )
+        return self.with_splits(subset)
 
     @property
     def input_size(self) -> int:

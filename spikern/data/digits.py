@@ -35,16 +35,9 @@ def load() -> Dataset:
         for part in splits.stratified(labels, (0.7, 0.1, 0.2), SEED)
     )
     return Dataset(
-        name="digits",
-        title=TITLE,
-        train=train,
-        validation=validation,
-        test=test,
-        class_names=tuple("0123456789"),
-        every_step=False,
-        events=False,
+        "digits", TITLE, train, validation, test,
+        class_names=tuple("0123456789"), every_step=False, events=False, dt=DT,
         source="UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), "
         "as in scikit-learn",
         licence="CC BY 4.0",
-        dt=DT,
-    )
+    )  # fmt: skip

@@ -60,28 +60,6 @@ class Recordings(NamedTuple):
 Parts = tuple[splits.Indices, splits.Indices, splits.Indices]
 
 
-def official() -> Dataset:
-    """Load the official split, as log-mel spectrograms."""
-    return spectrograms("fsdd", TITLE, official_split)
-
-
-def speakers() -> Dataset:
-    """Load the split by speakers, as log-mel spectrograms."""
-    return spectrograms("fsdd_speakers", f"{TITLE}, of unknown speakers", speaker_split)
-
-
-def official_events() -> Dataset:
-    """Load the official split, as events."""
-    return as_events("fsdd_events", f"{TITLE}, from events", official_split)
-
-
-def speakers_events() -> Dataset:
-    """Load the split by speakers, as events."""
-    return as_events(
-        "fsdd_speakers_events", f"{TITLE}, of unknown speakers, from events", speaker_split
-    )
-
-
 def spectrograms(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Dataset:
     """Load the data set with a split, as log-mel spectrograms."""
     recordings = read(locate())
@@ -139,11 +117,7 @@ def speaker_split(recordings: Recordings) -> Parts:
     test_speaker, validation_speaker = names[splits.order(len(names), SEED)[:2]]
     speaker = np.array(recordings.speakers)
     test, validation = speaker == test_speaker, speaker == validation_speaker
-    return (
-        np.flatnonzero(~(test | validation)),
-        np.flatnonzero(validation),
-        np.flatnonzero(test),
-    )
+    return (np.flatnonzero(~(test | validation)), np.flatnonzero(validation), np.flatnonzero(test))
 
 
 def read(folder: Path) -> Recordings:
@@ -194,15 +168,18 @@ def dataset(name: str, title: str, parts: list[Split], dt: float, events: bool) 
     """Return the data set of three splits."""
     train, validation, test = parts
     return Dataset(
-        name=name,
-        title=title,
-        train=train,
-        validation=validation,
-        test=test,
-        class_names=tuple("0123456789"),
-        every_step=False,
-        events=events,
+        name, title, train, validation, test,
+        class_names=tuple("0123456789"), every_step=False, events=events, dt=dt,
         source="Free Spoken Digit Dataset, github.com/Jakobovski/free-spoken-digit-dataset",
         licence="CC BY-SA 4.0",
-        dt=dt,
-    )
+    )  # fmt: skip
+
+
+BY_SPEAKER = f"{TITLE}, of unknown speakers"
+VARIANTS = {
+    "fsdd": (TITLE, spectrograms, official_split),
+    "fsdd_events": (f"{TITLE}, from events", as_events, official_split),
+    "fsdd_speakers": (BY_SPEAKER, spectrograms, speaker_split),
+    "fsdd_speakers_events": (f"{BY_SPEAKER}, from events", as_events, speaker_split),
+}
+"""The data sets made of the recordings: title, form of the input, split."""

@@ -47,18 +47,13 @@ def shd() -> Dataset:
         raise DataError(f"{path}: expected more than {HELD_OUT} speakers, got {len(names)}")
     kept = np.isin(recordings.speakers, names[splits.order(len(names), SEED)[HELD_OUT:]])
     return Dataset(
-        name="shd",
-        title=SHD_TITLE,
+        "shd", SHD_TITLE,
         train=recordings.split(np.flatnonzero(kept)),
         validation=recordings.split(np.flatnonzero(~kept)),
         test=spike_hdf5.read(locate("shd_test"), DT).split(),
-        class_names=recordings.class_names,
-        every_step=False,
-        events=True,
-        source="Spiking Heidelberg Digits (Cramer et al. 2022), zenkelab.org",
-        licence=LICENCE,
-        dt=DT,
-    )
+        class_names=recordings.class_names, every_step=False, events=True, dt=DT,
+        source="Spiking Heidelberg Digits (Cramer et al. 2022), zenkelab.org", licence=LICENCE,
+    )  # fmt: skip
 
 
 def ssc() -> Dataset:
@@ -67,18 +62,10 @@ def ssc() -> Dataset:
         spike_hdf5.read(locate(f"ssc_{part}"), DT) for part in ("train", "valid", "test")
     )
     return Dataset(
-        name="ssc",
-        title=SSC_TITLE,
-        train=train.split(),
-        validation=validation.split(),
-        test=test.split(),
-        class_names=train.class_names,
-        every_step=False,
-        events=True,
-        source="Spiking Speech Commands (Cramer et al. 2022), zenkelab.org",
-        licence=LICENCE,
-        dt=DT,
-    )
+        "ssc", SSC_TITLE, train.split(), validation.split(), test.split(),
+        class_names=train.class_names, every_step=False, events=True, dt=DT,
+        source="Spiking Speech Commands (Cramer et al. 2022), zenkelab.org", licence=LICENCE,
+    )  # fmt: skip
 
 
 def locate(name: str) -> Path:

@@ -25,20 +25,13 @@ HINT = "JapaneseVowels in .ts format, from timeseriesclassification.com"
 def load() -> Dataset:
     """Load the data set from JapaneseVowels_TRAIN.ts and _TEST.ts in the folder japanese_vowels."""
     train_series, test_series = (read(part) for part in ("TRAIN", "TEST"))
-    train, validation, test = archive.split_and_standardise(train_series, test_series)
     return Dataset(
-        name="japanese_vowels",
-        title=TITLE,
-        train=train,
-        validation=validation,
-        test=test,
+        "japanese_vowels", TITLE, *archive.split_and_standardise(train_series, test_series),
         class_names=tuple(f"speaker {name}" for name in train_series.class_names),
-        every_step=False,
-        events=False,
+        every_step=False, events=False, dt=DT,
         source="UCI Japanese Vowels (Kudo, Toyama and Shimbo 1999), UEA archive",
         licence="CC BY 4.0",
-        dt=DT,
-    )
+    )  # fmt: skip
 
 
 def read(part: str) -> ucr.TimeSeries:

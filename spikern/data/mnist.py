@@ -27,20 +27,12 @@ DT = 1.0
 """Milliseconds per pixel, as in Yin, Corradi and Bohté (2021): a default neuron, 20 ms, remembers
 most of a row."""
 SHA256 = {
-    "train-images-idx3-ubyte.gz": (
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-    ),
-    "train-labels-idx1-ubyte.gz": (
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-    ),
-    "t10k-images-idx3-ubyte.gz": (
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-    ),
-    "t10k-labels-idx1-ubyte.gz": (
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-    ),
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-FILES = tuple(f"mnist/{name}" for name in SHA256)
+FILES = tuple(f"mnist/{name}.gz" for name in SHA256)
 HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
 HINT = "one of the four idx files of MNIST, packed with gzip"
 
@@ -61,24 +53,19 @@ def dataset(name: str, title: str, order: splits.Indices) -> Dataset:
     kept, held_out = splits.stratified(labels.tolist(), (11 / 12, 1 / 12), SEED)
     test_images, test_labels = part("t10k")
     return Dataset(
-        name=name,
-        title=title,
+        name, title,
         train=split(images[kept], labels[kept], order),
         validation=split(images[held_out], labels[held_out], order),
         test=split(test_images, test_labels, order),
-        class_names=tuple("0123456789"),
-        every_step=False,
-        events=False,
-        source="MNIST (LeCun, Cortes and Burges)",
-        licence="CC BY-SA 3.0",
-        dt=DT,
-    )
+        class_names=tuple("0123456789"), every_step=False, events=False, dt=DT,
+        source="MNIST (LeCun, Cortes and Burges)", licence="CC BY-SA 3.0",
+    )  # fmt: skip
 
 
 def part(name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Read images (N, 784) and labels (N,) of train or t10k."""
-    images = idx.read(locate(f"{name}-images-idx3-ubyte.gz"), 3)
-    labels = idx.read(locate(f"{name}-labels-idx1-ubyte.gz"), 1)
+    images = idx.read(locate(f"{name}-images-idx3-ubyte"), 3)
+    labels = idx.read(locate(f"{name}-labels-idx1-ubyte"), 1)
     return paired(images, labels)
 
 
@@ -104,4 +91,4 @@ def split(
 
 def locate(name: str) -> Path:
     """Return one original file."""
-    return files.locate(f"mnist/{name}", f"{HOME}/{name}", SHA256[name], HINT)
+    return files.locate(f"mnist/{name}.gz", f"{HOME}/{name}.gz", SHA256[name], HINT)

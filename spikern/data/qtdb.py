@@ -59,37 +59,25 @@ def load() -> Dataset:
     shuffled = torch.from_numpy(splits.order(x.shape[1], SEED))
     held_out, kept = (part.sort().values for part in shuffled.tensor_split([HELD_OUT]))
     return Dataset(
-        name="qtdb",
-        title=TITLE,
+        "qtdb", TITLE,
         train=full_length(x[:, kept], y[:, kept]),
         validation=full_length(x[:, held_out], y[:, held_out]),
         test=full_length(x_test, y_test),
-        class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
-        every_step=True,
-        events=True,
+        class_names=("P", "PQ", "QR", "RS", "ST", "TP"), every_step=True, events=True, dt=DT,
         source="PhysioNet QT Database (Laguna et al. 1997), as events by Yin et al. (2021)",
-        licence="MIT; recordings ODC-By 1.0",
-        dt=DT,
-        label_of_unlabelled=CLASS_OF_UNLABELLED,
-    )
+        licence="MIT; recordings ODC-By 1.0", label_of_unlabelled=CLASS_OF_UNLABELLED,
+    )  # fmt: skip
 
 
 def all_steps() -> Dataset:
     """Load the data set with every step labelled, as in the published protocol."""
-    data = load()
 
     def labelled(part: Split) -> Split:
         y = part.y.masked_fill(part.y == UNLABELLED, CLASS_OF_UNLABELLED)
         return replace(part, y=y)
 
-    return replace(
-        data,
-        name="qtdb_all_steps",
-        title=TITLE_ALL_STEPS,
-        train=labelled(data.train),
-        validation=labelled(data.validation),
-        test=labelled(data.test),
-        label_of_unlabelled=None,
+    return load().with_splits(
+        labelled, name="qtdb_all_steps", title=TITLE_ALL_STEPS, label_of_unlabelled=None
     )
 
 

@@ -40,18 +40,11 @@ def load() -> Dataset:
     ends = [len(codes) * percent // 100 for percent in (90, 95)]
     train, validation, test = (split(c, len(vocabulary)) for c in codes.tensor_split(ends))
     return Dataset(
-        name="tinyshakespeare",
-        title=TITLE,
-        train=train,
-        validation=validation,
-        test=test,
+        "tinyshakespeare", TITLE, train, validation, test,
         class_names=tuple(NAMES.get(character, character) for character in vocabulary),
-        every_step=True,
-        events=True,
-        source="plays of Shakespeare, as in char-rnn (Karpathy 2015)",
-        licence="public domain",
-        dt=DT,
-    )
+        every_step=True, events=True, dt=DT,
+        source="plays of Shakespeare, as in char-rnn (Karpathy 2015)", licence="public domain",
+    )  # fmt: skip
 
 
 def read(path: Path) -> str:

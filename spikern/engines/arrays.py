@@ -220,23 +220,12 @@ def kernel_arrays(
         params = array(p.params)
         constants = allocate(cache.module(name).CONSTANTS, hidden).numpy()
         kernel_entry(name, "constants")(params, constants)
-        offsets, indices, values = of_input
-        result.append(
-            Arrays(
-                offsets=array(offsets),
-                indices=array(indices),
-                values=array(values),
-                current=array(current),
-                below=array(below),
-                w_in=array(rows),
-                w_rec=array(recurrent),
-                begin=array(p.begin),
-                target=array(p.target).view(np.uint32),
-                synapses=array(synapses),
-                bias=array(p.bias),
-                P=params,
-                C=constants,
-                start=array(p.start),
-            )
-        )
+        offsets, indices, values = map(array, of_input)
+        read = Arrays(
+            offsets=offsets, indices=indices, values=values, current=array(current),
+            below=array(below), w_in=array(rows), w_rec=array(recurrent), begin=array(p.begin),
+            target=array(p.target).view(np.uint32), synapses=array(synapses), bias=array(p.bias),
+            P=params, C=constants, start=array(p.start),
+        )  # fmt: skip
+        result.append(read)
     return result

@@ -177,16 +177,8 @@ def run(
 
 
 @run.register_fake
-def _(
-    names: str,
-    steps: int,
-    x: Tensor,
-    offsets: Tensor,
-    indices: Tensor,
-    values: Tensor,
-    lengths: Tensor,
-    tensors: list[Tensor],
-) -> list[Tensor]:
+def _(names: str, steps: int, *inputs: Any) -> list[Tensor]:
+    *_, lengths, tensors = inputs
     return as_list(allocate_outputs(tensors[0].new_empty, steps, len(lengths), tensors))
 
 
@@ -261,23 +253,8 @@ def _sum_of_blocks(blocks: Tensor) -> Tensor:
 
 
 @_run_backward.register_fake
-def _(
-    names: str,
-    steps: int,
-    d_out: Tensor,
-    d_finals: list[Tensor],
-    d_totals: list[Tensor],
-    x: Tensor,
-    offsets: Tensor,
-    indices: Tensor,
-    values: Tensor,
-    lengths: Tensor,
-    tensors: list[Tensor],
-    z_all: Tensor,
-    bits: list[Tensor],
-    checkpoints: list[Tensor],
-    wants_x: bool,
-) -> list[Tensor]:
+def _(*inputs: Any) -> list[Tensor]:
+    x, (*_, tensors, _, _, _, wants_x) = inputs[5], inputs
     d_x = torch.empty_like(x) if wants_x else x.new_empty(0)
     gradients = [
         torch.empty_like(getattr(p, name))

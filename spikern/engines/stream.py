@@ -102,16 +102,14 @@ class Stream:
         self._additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(neurons, np.float32)
         self._answer = self._out[neurons - self.output_size :]
-        for column, value in (
-            (Column.STATE_SIZE, self.state_size),
-            (Column.MEMORY, self._memory.ctypes.data),
-            (Column.MEMORY_SIZE, self._memory.size),
-            (Column.INDICES, self._indices.ctypes.data),
-            (Column.INDICES_SIZE, self._indices.size),
-            (Column.OUT, self._out.ctypes.data),
-            (Column.ADDITIONS, self._additions.ctypes.data),
-        ):
-            self._plan[0, column] = value
+        first = self._plan[0]
+        first[Column.STATE_SIZE] = self.state_size
+        first[Column.MEMORY] = self._memory.ctypes.data
+        first[Column.MEMORY_SIZE] = self._memory.size
+        first[Column.INDICES] = self._indices.ctypes.data
+        first[Column.INDICES_SIZE] = self._indices.size
+        first[Column.OUT] = self._out.ctypes.data
+        first[Column.ADDITIONS] = self._additions.ctypes.data
         self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
 
     @property
@@ -183,10 +181,7 @@ class Stream:
         return result
 
     def run(
-        self,
-        x: Floats,
-        state: Floats | None = None,
-        lengths: NDArray[np.int64] | None = None,
+        self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
         x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
@@ -237,12 +232,9 @@ def _description(x: Any) -> str:
 
 
 def _check_run(
-    x: Floats,
-    state: Floats | None,
-    lengths: NDArray[np.int64] | None,
-    input_size: int,
+    x: Floats, state: Floats | None, lengths: NDArray[np.int64] | None, input_size: int,
     state_size: int,
-) -> tuple[Floats, Floats, NDArray[np.int64]]:
+) -> tuple[Floats, Floats, NDArray[np.int64]]:  # fmt: skip
     """The arguments of a run: x (T, B, F), a state (B, S) to change, the steps of each sample."""
     x = np.ascontiguousarray(x, np.float32)
     if x.ndim != 3 or x.shape[2] != input_size:
@@ -300,10 +292,8 @@ class DelayedStream:
         self.input_size = self._streams[0].input_size - (0 if own is None else len(own))
         self.output_size = self._streams[-1].output_size
         self._buffers = [_buffer_shape(c) for c in self.connections]
-        sizes = [
-            n for s, (d, a) in zip(self._streams, self._buffers) for n in (s.state_size, d * a)
-        ]
-        self._edges = np.cumsum([0, *sizes])
+        sizes = [(s.state_size, d * a) for s, (d, a) in zip(self._streams, self._buffers)]
+        self._edges = np.append(0, np.cumsum(sizes))
         self.state_size = int(self._edges[-1])
         self.additions = np.zeros((len(self.populations), 2), np.int64)
 
@@ -326,10 +316,7 @@ class DelayedStream:
         return state[:, begin:middle], buffer
 
     def run(
-        self,
-        x: Floats,
-        state: Floats | None = None,
-        lengths: NDArray[np.int64] | None = None,
+        self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
         x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
@@ -464,10 +451,13 @@ def _read(
     path: str | Path, arrays: dict[str, NDArray[Any]], k: int, model: NeuronModel
 ) -> StreamPopulation:
     """The k-th population of a file."""
-    missing = [name for name in ("params", "w_in", "bias") if f"{k}.{name}" not in arrays]
+    own: dict[str, Any] = {
+        name: arrays.get(f"{k}.{name}") for name in ("params", "w_in", "w_rec", "bias", "links")
+    }
+    missing = [name for name in ("params", "w_in", "bias") if own[name] is None]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)} of population {k}; save it again")
-    hidden, fan_in = len(arrays[f"{k}.bias"]), arrays[f"{k}.w_in"].shape[-1]
+    hidden, fan_in = len(own["bias"]), own["w_in"].shape[-1]
     shapes = {
         "params": (len(model.params._fields), hidden),
         "w_in": (hidden, fan_in),
@@ -475,7 +465,7 @@ def _read(
         "bias": (hidden,),
     }
     for name, shape in shapes.items():
-        array = arrays.get(f"{k}.{name}")
+        array = own[name]
         if array is None:
             continue
         if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
@@ -483,14 +473,7 @@ def _read(
                 f"{path}: expected {name} of population {k}, {model.name}, as finite float32 "
                 f"{shape}, got {array.dtype} {array.shape}; save it again"
             )
-    synapses = arrays.get(f"{k}.links")
+    synapses = own["links"]
     if synapses is not None and (synapses.min(initial=0) < 0 or synapses.max(initial=0) >= hidden):
         raise DataError(f"{path}: population {k} has links to neurons that it lacks; save it again")
-    return StreamPopulation(
-        model,
-        arrays[f"{k}.params"],
-        arrays[f"{k}.w_in"],
-        arrays.get(f"{k}.w_rec"),
-        arrays[f"{k}.bias"],
-        synapses,
-    )
+    return StreamPopulation(model, *own.values())

@@ -222,11 +222,7 @@ class Events:
         offsets = self.offsets[: steps * self.batch + 1]
         end = int(offsets[-1])
         return replace(
-            self,
-            steps=steps,
-            offsets=offsets,
-            indices=self.indices[:end],
-            values=self.values[:end],
+            self, steps=steps, offsets=offsets, indices=self.indices[:end], values=self.values[:end]
         )
 
     def binned(self, k: int) -> Events:

@@ -68,38 +68,25 @@ def node_of(layer: SpikingRNN, index: int) -> Any:
     """Return the neuron node of population `index`, in float64 so that reading it is exact."""
     nir = require("nir", "nir")
     kind = EXACT.get(layer.neuron.step) or LOSSY[layer.neuron.step][0]
-    value = {
-        c.symbol: c.value(getattr(layer, f"raw_{c.symbol}_l{index}").detach().double())
-        .cpu()
-        .numpy()
-        for c in layer.neuron.constants.values()
-    }
-    one = np.ones(layer.hidden_size)
-    zero = np.zeros(layer.hidden_size)
+    value = {}
+    for c in layer.neuron.constants.values():
+        raw = getattr(layer, f"raw_{c.symbol}_l{index}")
+        value[c.symbol] = c.value(raw.detach().double()).cpu().numpy()
+    one, zero = np.ones(layer.hidden_size), np.zeros(layer.hidden_size)
+    tau = value["tau_mem"] / MS
     if kind == "LI":
-        return nir.LI(tau=value["tau_mem"] / MS, r=one, v_leak=zero)
-    shared = {
-        "r": one,
-        "v_leak": zero,
-        "v_threshold": value["v_th"],
-        "v_reset": value.get("v_reset", zero),
-    }
+        return nir.LI(tau=tau, r=one, v_leak=zero)
+    shared = {"r": one, "v_leak": zero, "v_reset": value.get("v_reset", zero)}
+    shared["v_threshold"] = value["v_th"]
     if kind == "LIF":
-        return nir.LIF(tau=value["tau_mem"] / MS, **shared)
-    times = {"tau_syn": value["tau_syn"] / MS, "tau_mem": value["tau_mem"] / MS}
-    return nir.CubaLIF(**times, w_in=one, **shared)
+        return nir.LIF(tau=tau, **shared)
+    return nir.CubaLIF(tau_syn=value["tau_syn"] / MS, tau_mem=tau, w_in=one, **shared)
 
 
 def layer_of(
-    node: Any,
-    name: str,
-    w_in: Tensor,
-    bias: Tensor | None,
-    w_rec: Tensor | None,
-    dt: float,
-    scheme: Scheme,
-    **settings: Any,
-) -> SpikingRNN:
+    node: Any, name: str, w_in: Tensor, bias: Tensor | None, w_rec: Tensor | None, dt: float,
+    scheme: Scheme, **settings: Any,
+) -> SpikingRNN:  # fmt: skip
     """Return the layer of one population: neuron node, weights (to, from), dt in ms."""
     kind = type(node).__name__
     hidden, features = w_in.shape

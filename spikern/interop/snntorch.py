@@ -27,6 +27,16 @@ from spikern.neurons.lif import LIF
 CELLS: tuple[Cell, ...] = ("Leaky", "RLeaky", "RSynaptic")
 NAMES = {"alpha_mem": "beta", "alpha_syn": "alpha", "v_th": "threshold", "w_self": "V"}
 """snnTorch's name of each constant."""
+REFUSED = {
+    "surrogate_disable": "there would be no gradient",
+    "inhibition": "neurons of a layer do not silence each other here",
+    "state_quant": "states are not quantised here",
+    "graded_spikes_factor": "a spike is 0 or 1 here; multiply the weights behind the layer instead",
+    "kernel_size": "there is no convolutional recurrence here",
+    "reset_delay=False": "RSynaptic ignores it; reset_delay=True is what it computes",
+    "threshold": "it must be above 0, else a neuron fires at rest",
+}
+"""The settings of a cell that have no equal here, and why."""
 
 
 def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> SpikingRNN:
@@ -67,23 +77,15 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
     weight = linear.weight
     both: list[Tensor | None] = [linear.bias, getattr(recurrent, "bias", None)]
     biases = [b for b in both if b is not None and _is_needed(b)]
+    constants = {
+        field: replace(constant, trainable=values[field].requires_grad)
+        for field, constant in model.constants.items()
+    }
     layer = SpikingRNN(
-        replace(
-            model,
-            constants={
-                field: replace(constant, trainable=values[field].requires_grad)
-                for field, constant in model.constants.items()
-            },
-        ),
-        linear.in_features,
-        hidden,
-        bias=bool(biases),
-        recurrent=recurrent is not None,
-        surrogate=surrogate_from_snntorch(snn_cell.spike_grad),
-        engine=engine,
-        device=weight.device,
-        dtype=weight.dtype,
-    )
+        replace(model, constants=constants), linear.in_features, hidden, bias=bool(biases),
+        recurrent=recurrent is not None, surrogate=surrogate_from_snntorch(snn_cell.spike_grad),
+        engine=engine, device=weight.device, dtype=weight.dtype,
+    )  # fmt: skip
     _fill(layer.weight_ih_l0, weight)
     if recurrent is not None:
         _fill(layer.get_parameter("weight_hh_l0"), recurrent.weight)
@@ -200,30 +202,18 @@ def _cell_of(layer: SpikingRNN) -> tuple[Cell, str, bool]:
 
 def _refuse_settings(cell: Any, kind: str) -> None:
     """Raise UnsupportedError for settings of a cell that have no equal here."""
-    refused = {
-        "surrogate_disable": (cell.surrogate_disable, "there would be no gradient"),
-        "inhibition": (cell.inhibition, "neurons of a layer do not silence each other here"),
-        "state_quant": (cell.state_quant, "states are not quantised here"),
-        "graded_spikes_factor": (
-            isinstance(cell.graded_spikes_factor, nn.Parameter)
-            or bool((cell.graded_spikes_factor != 1).any()),
-            "a spike is 0 or 1 here; multiply the weights behind the layer instead",
-        ),
-        "kernel_size": (
-            kind != "Leaky" and cell.kernel_size is not None,
-            "there is no convolutional recurrence here",
-        ),
-        "reset_delay=False": (
-            kind == "RSynaptic" and not cell.reset_delay,
-            "RSynaptic ignores it; reset_delay=True is what it computes",
-        ),
-        "threshold": (
-            bool((cell.threshold <= 0).any()),
-            "it must be above 0, else a neuron fires at rest",
-        ),
+    factor = cell.graded_spikes_factor
+    present = {
+        "surrogate_disable": cell.surrogate_disable,
+        "inhibition": cell.inhibition,
+        "state_quant": cell.state_quant,
+        "graded_spikes_factor": isinstance(factor, nn.Parameter) or bool((factor != 1).any()),
+        "kernel_size": kind != "Leaky" and cell.kernel_size is not None,
+        "reset_delay=False": kind == "RSynaptic" and not cell.reset_delay,
+        "threshold": bool((cell.threshold <= 0).any()),
     }
-    for setting, (present, reason) in refused.items():
-        if present:
+    for setting, reason in REFUSED.items():
+        if present[setting]:
             raise UnsupportedError(f"{kind} with {setting} has no equal here: {reason}")
 
 

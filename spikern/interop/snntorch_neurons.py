@@ -128,13 +128,18 @@ def _decayed(alpha: Tensor, x: Tensor) -> Tensor:
     return alpha.clamp(0, 1) * x
 
 
-def leaky(p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset) -> tuple[LeakyState, Tensor]:
-    """Run one step of Leaky or RLeaky."""
+def _membrane(p: Any, s: Any, fire: Fire, reset: Reset, *currents: Tensor) -> tuple[Tensor, Tensor]:
+    """Membrane potential and spikes after a step; the currents are added in their order."""
 
     def update(v: Tensor) -> Tensor:
-        return _decayed(p.alpha_mem, v) + i
+        return sum(currents, _decayed(p.alpha_mem, v))
 
-    v, z = reset(p, s, update, fire)
+    return reset(p, s, update, fire)
+
+
+def leaky(p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset) -> tuple[LeakyState, Tensor]:
+    """Run one step of Leaky or RLeaky."""
+    v, z = _membrane(p, s, fire, reset, i)
     return LeakyState(v, z), z
 
 
@@ -142,13 +147,7 @@ def self_leaky(
     p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset
 ) -> tuple[LeakyState, Tensor]:
     """Run one step of RLeaky with one-to-one recurrence."""
-
-    w_self: Tensor = p.w_self
-
-    def update(v: Tensor) -> Tensor:
-        return _decayed(p.alpha_mem, v) + i + s.z * w_self
-
-    v, z = reset(p, s, update, fire)
+    v, z = _membrane(p, s, fire, reset, i, s.z * p.w_self)
     return LeakyState(v, z), z
 
 
@@ -157,11 +156,7 @@ def synaptic(
 ) -> tuple[SynapticState, Tensor]:
     """Run one step of RSynaptic."""
     i_syn = _decayed(p.alpha_syn, s.i_syn) + i
-
-    def update(v: Tensor) -> Tensor:
-        return _decayed(p.alpha_mem, v) + i_syn
-
-    v, z = reset(p, s, update, fire)
+    v, z = _membrane(p, s, fire, reset, i_syn)
     return SynapticState(i_syn, v, z), z
 
 
@@ -170,11 +165,7 @@ def self_synaptic(
 ) -> tuple[SynapticState, Tensor]:
     """Run one step of RSynaptic with one-to-one recurrence."""
     i_syn: Tensor = _decayed(p.alpha_syn, s.i_syn) + i + s.z * p.w_self
-
-    def update(v: Tensor) -> Tensor:
-        return _decayed(p.alpha_mem, v) + i_syn
-
-    v, z = reset(p, s, update, fire)
+    v, z = _membrane(p, s, fire, reset, i_syn)
     return SynapticState(i_syn, v, z), z
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import namedtuple
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -22,14 +23,7 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import Population, RunResult, dense
 from spikern.events.trains import valid_steps
-from spikern.layers.arguments import (
-    LayerInput,
-    check_input,
-    check_lengths,
-    is_single,
-    to_layout_of,
-    to_time_first,
-)
+from spikern.layers import arguments
 from spikern.neurons.model import State
 
 
@@ -58,17 +52,17 @@ class Axons(nn.Module, ABC):
         """
 
     def forward(
-        self, x: LayerInput, buffer: Tensor | None = None, lengths: Tensor | None = None
+        self, x: arguments.LayerInput, buffer: Tensor | None = None, lengths: Tensor | None = None
     ) -> tuple[Any, Tensor]:
         """Return what arrives, in the layout of x, and the buffer after each sample's last step."""
-        batched, lengths = to_time_first(x, lengths, self.batch_first)
+        batched, lengths = arguments.to_time_first(x, lengths, self.batch_first)
         batched = dense(batched)
         steps, channels = len(batched), len(self.steps)
-        check_input(batched, channels, batched.dtype)
+        arguments.check_input(batched, channels, batched.dtype)
         batch = batched.shape[1]
         if lengths is not None:
-            check_lengths(lengths, steps, batch)
-        single = is_single(x)
+            arguments.check_lengths(lengths, steps, batch)
+        single = arguments.is_single(x)
         shape = (self.longest, channels) if single else (self.longest, batch, channels)
         if buffer is None:
             buffer = batched.new_zeros(shape)
@@ -80,7 +74,9 @@ class Axons(nn.Module, ABC):
             valid = valid_steps(lengths, steps).unsqueeze(2)
             out = torch.where(valid, out, torch.zeros_like(out))
         after = next_buffer(buffer, batched, lengths)
-        return to_layout_of(x, out, self.batch_first), after.squeeze(1) if single else after
+        return arguments.to_layout_of(x, out, self.batch_first), after.squeeze(
+            1
+        ) if single else after
 
 
 class Delay(Axons):
@@ -255,13 +251,9 @@ def narrow(module: nn.Module, progress: float) -> None:
 
 
 def check_delays(
-    delay: int,
-    recurrent_delay: int,
-    learned: bool,
-    recurrent: bool,
-    feedback: bool,
+    delay: int, recurrent_delay: int, learned: bool, recurrent: bool, feedback: bool,
     bidirectional: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Raise InputError on wrong delays of a SpikingRNN, UnsupportedError where it has none."""
     for name, steps, least in [("delay", delay, 0), ("recurrent_delay", recurrent_delay, 1)]:
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
@@ -318,15 +310,9 @@ def next_buffer(buffer: Tensor, x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def run_delayed(
-    engine: str,
-    population: Population,
-    state: State,
-    x: Tensor,
-    lengths: Tensor | None,
-    buffer: Tensor,
-    input_axons: Axons | None,
-    recurrent_axons: Axons | None,
-) -> RunResult:
+    engine: str, population: Population, state: State, x: Tensor, lengths: Tensor | None,
+    buffer: Tensor, input_axons: Axons | None, recurrent_axons: Axons | None,
+) -> RunResult:  # fmt: skip
     """Run a population on x (T, B, F) with delays of its input, of its recurrence, or of both.
 
     buffer (D, B, A) holds the last D values of x if there are input axons, then those of the
@@ -341,22 +327,16 @@ def run_delayed(
     if recurrent_axons is None:
         result = run_stack(engine, [population], [state], x, lengths)
     else:
-        result = _run_in_blocks(
-            engine, population, state, x, lengths, recurrent_buffer, recurrent_axons
-        )
+        run = partial(run_stack, engine, [population])
+        result = _run_in_blocks(run, state, x, lengths, recurrent_buffer, recurrent_axons)
         sent.append(result.out)
     return result._replace(delay_buffer=next_buffer(buffer, torch.cat(sent, 2), lengths))
 
 
 def _run_in_blocks(
-    engine: str,
-    population: Population,
-    state: State,
-    x: Tensor,
-    lengths: Tensor | None,
-    buffer: Tensor,
+    run: Callable[..., RunResult], state: State, x: Tensor, lengths: Tensor | None, buffer: Tensor,
     axons: Axons,
-) -> RunResult:
+) -> RunResult:  # fmt: skip
     """Run a population with delayed recurrence, as many steps at a time as its shortest delay."""
     outs: list[Tensor] = []
     spikes: list[Tensor] = []
@@ -366,7 +346,7 @@ def _run_in_blocks(
         recurrent = axons.arrivals(buffer, len(buffer), len(part))
         left = None if lengths is None else (lengths - begin).clamp(0, len(part))
         both = torch.cat([part, recurrent], 2)
-        result = run_stack(engine, [population], [state], both, left)
+        result = run([state], both, left)
         (state,) = result.states
         outs.append(result.out)
         spikes.append(result.spikes[0])

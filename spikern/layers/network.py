@@ -24,18 +24,9 @@ Form = Callable[[Tensor, Tensor | None], Tensor]
 TOLERANCE = 0.05
 """Largest deviation from a parameter budget, as a share of it."""
 SETTINGS = (
-    "dt",
-    "surrogate",
-    "engine",
-    "recurrent",
-    "feedback",
-    "dropout",
-    "bidirectional",
-    "skip",
-    "delay",
-    "recurrent_delay",
-    "learn_delays",
-)
+    "dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional", "skip",
+    "delay", "recurrent_delay", "learn_delays",
+)  # fmt: skip
 """The settings that `build` passes to a spiking body."""
 MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
 
@@ -120,14 +111,9 @@ class Network(nn.Module):
         return Activity(readout(form(out, lengths)), spikes), (body_state, readout_state)
 
     def _run_as_one_stack(
-        self,
-        body: SpikingRNN,
-        readout: Readout,
-        x: Input,
-        state: tuple[Any, Any],
-        lengths: Tensor | None,
-        form: Form,
-    ) -> tuple[Activity, Any]:
+        self, body: SpikingRNN, readout: Readout, x: Input, state: tuple[Any, Any],
+        lengths: Tensor | None, form: Form,
+    ) -> tuple[Activity, Any]:  # fmt: skip
         """Run body and readout as one stack, so that the spikes between them stay sparse."""
         body.check_call(x, lengths)
         below, _ = body.initial_states(state[0], x.shape[1])

@@ -25,31 +25,13 @@ from spikern.engines.population import (
     merge_states,
     split_result,
 )
-from spikern.layers import init
-from spikern.layers.arguments import (
-    LayerInput,
-    check_input,
-    check_lengths,
-    check_state,
-    is_single,
-    reversed_in_time,
-    to_layout_of,
-    to_time_first,
-)
+from spikern.layers import arguments, delays, init
 from spikern.layers.connectivity import (
     Connectivity,
     check_layer_connections,
     connectivity_of,
     draw_synapses,
     keep_synapses,
-)
-from spikern.layers.delays import (
-    Axons,
-    Delay,
-    LearnedDelay,
-    check_delays,
-    delayed_state,
-    run_delayed,
 )
 from spikern.neurons import NEURONS
 from spikern.neurons.li import LI
@@ -184,7 +166,7 @@ class SpikingRNN(nn.Module):
         above = connectivity_of("feedback", feedback, hidden_size)
         check_spikes(self.neuron, within.exists, above.exists)
         check_layer_connections(num_layers, dropout, bidirectional, above.exists, skip)
-        check_delays(
+        delays.check_delays(
             delay, recurrent_delay, learn_delays, within.exists, above.exists, bidirectional
         )
         self.input_size = input_size
@@ -243,12 +225,14 @@ class SpikingRNN(nn.Module):
             f"links_{name}", None if synapses is None else synapses.to(weight.device)
         )
 
-    def _axons(self, channels: int, shortest: int, longest: int) -> Axons:
+    def _axons(self, channels: int, shortest: int, longest: int) -> delays.Axons:
         """Return axons with delays of shortest .. longest steps."""
         like = self.weight_ih_l0
         if self.learn_delays:
-            return LearnedDelay(channels, longest, shortest, device=like.device, dtype=like.dtype)
-        return Delay(torch.randint(shortest, longest + 1, (channels,), device=like.device))
+            return delays.LearnedDelay(
+                channels, longest, shortest, device=like.device, dtype=like.dtype
+            )
+        return delays.Delay(torch.randint(shortest, longest + 1, (channels,), device=like.device))
 
     @property
     def directions(self) -> int:
@@ -295,7 +279,7 @@ class SpikingRNN(nn.Module):
                 init.draw_weight(weight, response, power, INPUT_DRIVE / len(weights) ** 0.5)
             for kind in ("ih", "hh"):
                 axons = getattr(self, f"delay_{kind}_{name}", None)
-                if isinstance(axons, LearnedDelay):
+                if isinstance(axons, delays.LearnedDelay):
                     axons.reset_parameters()
             if self.bias:
                 drive = BIAS_DRIVE if self.neuron.spikes else 0.0
@@ -381,26 +365,25 @@ class SpikingRNN(nn.Module):
         return not (connected_otherwise or self.delayed or self.drops_out)
 
     def forward(
-        self, x: LayerInput, state: State = None, lengths: Tensor | None = None
+        self, x: arguments.LayerInput, state: State = None, lengths: Tensor | None = None
     ) -> tuple[Any, State]:
         """Return the last layer's output in the layout of x, and the final state."""
-        batched, lengths = to_time_first(x, lengths, self.batch_first)
-        single = is_single(x)
+        batched, lengths = arguments.to_time_first(x, lengths, self.batch_first)
+        single = arguments.is_single(x)
         if single and state is not None:
-            kind, shape, buffer_shape = self._state_layout()
-            state = check_state(state, kind, shape, self.weight_ih_l0.dtype, **buffer_shape)
-            state = kind(*(field.unsqueeze(1) for field in state))
+            state = self._checked(state)
+            state = type(state)(*(field.unsqueeze(1) for field in state))
         result = self.run(batched, state, lengths)
         after = self.final_state(result.states, result.delay_buffer)
         if single:
             after = type(after)(*(field.squeeze(1) for field in after))
-        return to_layout_of(x, result.out, self.batch_first), after
+        return arguments.to_layout_of(x, result.out, self.batch_first), after
 
     def check_call(self, x: Input, lengths: Tensor | None) -> None:
         """Raise InputError on a wrong x (T, B, F) or lengths (B,)."""
-        check_input(x, self.input_size, self.weight_ih_l0.dtype)
+        arguments.check_input(x, self.input_size, self.weight_ih_l0.dtype)
         if lengths is not None:
-            check_lengths(lengths, x.shape[0], x.shape[1])
+            arguments.check_lengths(lengths, x.shape[0], x.shape[1])
 
     def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> RunResult:
         """Run all layers on x (T, B, F): the last one's output, states, spikes per neuron."""
@@ -439,10 +422,10 @@ class SpikingRNN(nn.Module):
                 x = torch.cat([dense(part) for part in inputs[:-3:-1]], 2)
             sides = []
             for direction in range(self.directions):
-                arriving = reversed_in_time(dense(x), lengths) if direction else x
+                arriving = arguments.reversed_in_time(dense(x), lengths) if direction else x
                 result = self._run_population(*next(populations), arriving, lengths)
                 out = result.out
-                sides.append(reversed_in_time(out, lengths) if direction else out)
+                sides.append(arguments.reversed_in_time(out, lengths) if direction else out)
                 results.append(result)
             outputs.append(torch.cat(sides, -1) if self.bidirectional else sides[0])
             inputs.append(outputs[-1])
@@ -469,7 +452,9 @@ class SpikingRNN(nn.Module):
         if buffer is None:
             return run_stack(self.engine, [population], [state], x, lengths)
         below, own = (getattr(self, f"delay_{kind}_{name}", None) for kind in ("ih", "hh"))
-        return run_delayed(self.engine, population, state, dense(x), lengths, buffer, below, own)
+        return delays.run_delayed(
+            self.engine, population, state, dense(x), lengths, buffer, below, own
+        )
 
     def _delayed_axons(self) -> list[int]:
         """The delayed axons of each population: those of its input, then its own."""
@@ -483,7 +468,13 @@ class SpikingRNN(nn.Module):
         if not self.delayed:
             return kind, shape, {}
         longest = max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
-        return delayed_state(kind), shape, {"line": (longest, *batch, sum(self._delayed_axons()))}
+        buffer_shape = {"line": (longest, *batch, sum(self._delayed_axons()))}
+        return delays.delayed_state(kind), shape, buffer_shape
+
+    def _checked(self, state: State, *batch: int) -> State:
+        """Return a state as its own type, with its shapes and dtype checked."""
+        kind, shape, buffer_shape = self._state_layout(*batch)
+        return arguments.check_state(state, kind, shape, self.weight_ih_l0.dtype, **buffer_shape)
 
     def zero_state(self, batch: int) -> State:
         """Return the state before the first step, each field (L, B, H); L counts directions too."""
@@ -495,11 +486,10 @@ class SpikingRNN(nn.Module):
         """Check a state, None for zero; return each population's state, and the buffer if any."""
         if state is None:
             state = self.zero_state(batch)
-        kind, shape, buffer_shape = self._state_layout(batch)
-        state = check_state(state, kind, shape, self.weight_ih_l0.dtype, **buffer_shape)
+        state = self._checked(state, batch)
         neurons = state[: len(self.neuron.state._fields)]
         states = [self.neuron.state(*fields) for fields in zip(*neurons)]
-        return states, state.line if buffer_shape else None
+        return states, state.line if self.delayed else None
 
     def final_state(self, states: Sequence[State], buffer: Tensor | None = None) -> State:
         """Join the states of all populations, each field (B, H), and the buffer to one state."""
@@ -507,7 +497,7 @@ class SpikingRNN(nn.Module):
         fields = (torch.stack(values) for values in zip(*states))
         if buffer is None:
             return kind(*fields)
-        return delayed_state(kind)(*fields, buffer)
+        return delays.delayed_state(kind)(*fields, buffer)
 
     def extra_repr(self) -> str:
         """The settings, the chosen engine among them."""

@@ -9,21 +9,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikern._utils.errors import UnsupportedError
+from spikern.engines import stream
 from spikern.engines.population import Population, is_sparse, recurrent_weights
-from spikern.engines.stream import (
-    Connections,
-    DelayedStream,
-    Floats,
-    Steps,
-    Stream,
-    StreamPopulation,
-)
 from spikern.layers.delays import Axons
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 
 
-def compile_stream(trained: SpikingRNN | Network) -> Stream | DelayedStream:
+def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedStream:
     """Compile a SpikingRNN, or a Network of a SpikingRNN and a Readout, for inference.
 
     The stream has no dropout, and learned delays are rounded to whole steps. With delays or skip
@@ -50,13 +43,13 @@ def compile_stream(trained: SpikingRNN | Network) -> Stream | DelayedStream:
         if populations:
             own[0] = _reads_last(own[0], len(populations[-1].w_in))
         populations += own
-    return Stream([_to_arrays(p) for p in populations], stacks[-1].hidden_size)
+    return stream.Stream([_to_arrays(p) for p in populations], stacks[-1].hidden_size)
 
 
-def _delayed_stream(stacks: Sequence[SpikingRNN]) -> DelayedStream:
+def _delayed_stream(stacks: Sequence[SpikingRNN]) -> stream.DelayedStream:
     """Compile one population after the other, with their delays and skip connections."""
-    populations: list[StreamPopulation] = []
-    connections: list[Connections] = []
+    populations: list[stream.StreamPopulation] = []
+    connections: list[stream.Connections] = []
     for stack in stacks:
         base = len(connections)
         for name, p in zip(stack.names, stack.populations()):
@@ -67,12 +60,12 @@ def _delayed_stream(stacks: Sequence[SpikingRNN]) -> DelayedStream:
             )
             populations.append(_to_arrays(p))
             connections.append(
-                Connections(sources, stack.hidden_size, input_delays, recurrent_delays)
+                stream.Connections(sources, stack.hidden_size, input_delays, recurrent_delays)
             )
-    return DelayedStream(populations, connections)
+    return stream.DelayedStream(populations, connections)
 
 
-def _delays(axons: Axons | None) -> Steps | None:
+def _delays(axons: Axons | None) -> stream.Steps | None:
     """Return the delays of axons in whole steps; None if there are no axons."""
     return None if axons is None else np.asarray(axons.steps.cpu().numpy(), np.int64)
 
@@ -82,10 +75,10 @@ def _reads_last(p: Population, width: int) -> Population:
     return p._replace(w_in=functional.pad(p.w_in, (width - p.w_in.shape[1], 0)))
 
 
-def _to_arrays(p: Population) -> StreamPopulation:
+def _to_arrays(p: Population) -> stream.StreamPopulation:
     """Return the population with arrays in place of tensors."""
     w_rec = recurrent_weights(p)
-    return StreamPopulation(
+    return stream.StreamPopulation(
         p.model,
         np.stack([_floats(c) for c in p.params]),
         _floats(p.w_in),
@@ -95,5 +88,5 @@ def _to_arrays(p: Population) -> StreamPopulation:
     )
 
 
-def _floats(x: Tensor) -> Floats:
+def _floats(x: Tensor) -> stream.Floats:
     return np.ascontiguousarray(x.detach().cpu().numpy(), np.float32)

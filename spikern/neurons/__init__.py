@@ -6,15 +6,7 @@
 from spikern.neurons.adlif import AdLIF
 from spikern.neurons.alif import ALIF
 from spikern.neurons.balanced_resonator import BRF
-from spikern.neurons.constants import (
-    Constant,
-    between,
-    decay,
-    frequency,
-    positive,
-    real,
-    steps,
-)
+from spikern.neurons.constants import Constant, between, decay, frequency, positive, real, steps
 from spikern.neurons.cuba_lif import CubaLIF
 from spikern.neurons.eif import EIF
 from spikern.neurons.li import LI

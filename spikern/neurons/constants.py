@@ -131,12 +131,7 @@ def positive(symbol: str, value: float, spread: float = 0.0, trainable: bool = F
 
 
 def between(
-    symbol: str,
-    value: float,
-    low: float,
-    high: float,
-    spread: float = 0.0,
-    trainable: bool = True,
+    symbol: str, value: float, low: float, high: float, spread: float = 0.0, trainable: bool = True
 ) -> Constant:
     """A constant that stays between two bounds.
 

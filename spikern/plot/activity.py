@@ -13,24 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from spikern._utils.errors import InputError
-from spikern.plot.style import (
-    CLASSES,
-    GRID,
-    INK,
-    LINES,
-    MUTED,
-    PERCENT,
-    SPIKING,
-    array,
-    name_at_right,
-    step_length,
-    tidy,
-    valid_steps,
-)
+from spikern.plot import style
 
 THINNEST, WIDEST = 0.7, 2.0
 """Line widths in points that keep a spike visible however many steps and neurons there are."""
@@ -38,14 +23,14 @@ THINNEST, WIDEST = 0.7, 2.0
 
 def raster(
     axis: Axes,
-    spikes: ArrayLike | Tensor,
-    colour: str = INK,
+    spikes: style.Values,
+    colour: str = style.INK,
     dt: float | None = None,
     length: int | None = None,
 ) -> Axes:
     """A tick for every nonzero entry of spikes (T, H), all in one path to keep the SVG small."""
-    z = array("spikes", spikes, "(T, H)")
-    own, ms = valid_steps(len(z), length), step_length(dt)
+    z = style.array("spikes", spikes, "(T, H)")
+    own, ms = style.valid_steps(len(z), length), style.step_length(dt)
     if z[own:].any():
         raise InputError(f"there are spikes after the sample's {own} steps; is length right?")
     steps, neurons = np.nonzero(z)
@@ -59,40 +44,40 @@ def raster(
     axis.add_patch(PathPatch(Path(ends, codes), edgecolor=colour, facecolor="none", lw=width))
     axis.set(ylim=(-0.5, z.shape[1] - 0.5), ylabel="neuron")
     axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    return tidy(_over_time(axis, len(z), dt, own))
+    return style.tidy(_over_time(axis, len(z), dt, own))
 
 
 def rates(
     axis: Axes,
-    spikes: ArrayLike | Tensor,
-    colour: str = SPIKING[0],
+    spikes: style.Values,
+    colour: str = style.SPIKING[0],
     dt: float | None = None,
     length: int | None = None,
 ) -> Axes:
     """The fraction of neurons that fire at every step of spikes (T, H)."""
-    z = array("spikes", spikes, "(T, H)")
-    own, ms = valid_steps(len(z), length), step_length(dt)
+    z = style.array("spikes", spikes, "(T, H)")
+    own, ms = style.valid_steps(len(z), length), style.step_length(dt)
     # Edges half a step before and after, so that the first and last steps are as wide as others.
     edges = (np.arange(own + 1) - 0.5) * ms
     axis.stairs((z[:own] != 0).mean(1), edges, fill=True, color=colour, lw=0)
     axis.set(ylabel="neurons firing")
     axis.set_ylim(bottom=0.0)
     axis.yaxis.set_major_locator(MaxNLocator(4))
-    axis.yaxis.set_major_formatter(PERCENT)
-    return tidy(_over_time(axis, len(z), dt, own))
+    axis.yaxis.set_major_formatter(style.PERCENT)
+    return style.tidy(_over_time(axis, len(z), dt, own))
 
 
 def traces(
     axis: Axes,
-    values: ArrayLike | Tensor,
+    values: style.Values,
     names: Sequence[str],
     highlight: Sequence[int] = (),
     dt: float | None = None,
     length: int | None = None,
 ) -> Axes:
     """Lines over the steps of values (T, N), named at their ends; all in colour, or `highlight`."""
-    v = array("values", values, "(T, N)")
-    own, ms = valid_steps(len(v), length), step_length(dt)
+    v = style.array("values", values, "(T, N)")
+    own, ms = style.valid_steps(len(v), length), style.step_length(dt)
     if len(names) != v.shape[1]:
         raise InputError(f"expected a name for each of {v.shape[1]} traces, got {len(names)}")
     if any(not 0 <= k < v.shape[1] for k in highlight):
@@ -100,20 +85,20 @@ def traces(
     time = np.arange(own) * ms
     chosen = list(highlight) or list(range(v.shape[1]))
     for k in sorted(set(range(v.shape[1])) - set(chosen)):
-        axis.plot(time, v[:own, k], color=MUTED, lw=0.7, alpha=0.45)
-    colours = {k: CLASSES[n % len(CLASSES)] for n, k in enumerate(chosen)}
+        axis.plot(time, v[:own, k], color=style.MUTED, lw=0.7, alpha=0.45)
+    colours = {k: style.CLASSES[n % len(style.CLASSES)] for n, k in enumerate(chosen)}
     for n, k in enumerate(chosen):
-        axis.plot(time, v[:own, k], LINES[n % len(LINES)], color=colours[k], lw=1.6)
+        axis.plot(time, v[:own, k], style.LINES[n % len(style.LINES)], color=colours[k], lw=1.6)
     axis.yaxis.set_major_locator(MaxNLocator(3))
     _over_time(axis, len(v), dt, own)
     ends = [(names[k], float(v[own - 1, k]), colours[k]) for k in chosen]
-    return tidy(name_at_right(axis, ends))
+    return style.tidy(style.name_at_right(axis, ends))
 
 
 def _over_time(axis: Axes, steps: int, dt: float | None, own: int) -> Axes:
     """The time axis, and a shade over the padding."""
-    ms = step_length(dt)
+    ms = style.step_length(dt)
     axis.set(xlim=(-0.5 * ms, (steps - 0.5) * ms), xlabel="step" if dt is None else "time (ms)")
     if own < steps:
-        axis.axvspan((own - 0.5) * ms, (steps - 0.5) * ms, color=GRID, lw=0, zorder=0)
+        axis.axvspan((own - 0.5) * ms, (steps - 0.5) * ms, color=style.GRID, lw=0, zorder=0)
     return axis

@@ -10,18 +10,11 @@ from matplotlib.figure import Figure
 from spikern.plot import comparison, style
 from spikern.timing.benchmark import HIDDEN, RATES, SWEPT
 
-LOOKS = dict(
-    zip(
-        SWEPT,
-        (
-            comparison.Look(style.COLOURS["blue"], "o", "-"),
-            comparison.Look(style.COLOURS["blue"], "o", "-"),
-            comparison.Look(style.COLOURS["teal"], "o", "-"),
-            comparison.Look(style.COLOURS["ochre"], "s", "--"),
-            comparison.Look(style.COLOURS["rust"], "s", "--"),
-        ),
-    )
-)
+LINES = [("blue", "o", "-")] * 2 + [("teal", "o", "-"), ("ochre", "s", "--"), ("rust", "s", "--")]
+LOOKS = {
+    name: comparison.Look(style.COLOURS[colour], marker, line)
+    for name, (colour, marker, line) in zip(SWEPT, LINES)
+}
 TITLES = {"train": "training step", "infer": "inference"}
 
 

@@ -13,23 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from spikern.plot.style import (
-    COLOURS,
-    GRID,
-    INK,
-    MUTED,
-    PERCENT,
-    SPIKING,
-    STANDARD,
-    legend_above,
-    name_at_right,
-    tidy,
-)
+from spikern.plot import style
 
 OPERATIONS = {
-    "accumulates (AC)": ("o", COLOURS["blue"]),
-    "multiply-accumulates (MAC)": ("s", COLOURS["rust"]),
-    "neuron updates": ("D", COLOURS["violet"]),
+    "accumulates (AC)": ("o", style.COLOURS["blue"]),
+    "multiply-accumulates (MAC)": ("s", style.COLOURS["rust"]),
+    "neuron updates": ("D", style.COLOURS["violet"]),
 }
 
 
@@ -50,8 +39,8 @@ def looks(models: Sequence[dict[str, Any]]) -> dict[str, Look]:
     """
     by_name = {}
     for kind, colours, kinds in (
-        ("spiking", SPIKING, (("o", "-"), ("^", "-."))),
-        ("standard", STANDARD, (("s", "--"), ("D", ":"))),
+        ("spiking", style.SPIKING, (("o", "-"), ("^", "-."))),
+        ("standard", style.STANDARD, (("s", "--"), ("D", ":"))),
     ):
         for k, name in enumerate(m["name"] for m in models if m["kind"] == kind):
             marker, line = kinds[k // len(colours) % len(kinds)]
@@ -80,9 +69,9 @@ def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table:
         labels.append((model["name"], y, colour))
     axis.margins(x=0.05, y=0.15)
     axis.set(xlabel="energy estimate per inference (log scale)", ylabel="test accuracy")
-    axis.yaxis.set_major_formatter(PERCENT)
-    axis.grid(axis="both", color=GRID, lw=0.8)
-    return tidy(name_at_right(_log_x(axis, "J"), labels))
+    axis.yaxis.set_major_formatter(style.PERCENT)
+    axis.grid(axis="both", color=style.GRID, lw=0.8)
+    return style.tidy(style.name_at_right(_log_x(axis, "J"), labels))
 
 
 def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
@@ -103,9 +92,9 @@ def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     axis.margins(x=0.02)
     axis.set(xlabel="epoch", ylabel="validation accuracy")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.yaxis.set_major_formatter(PERCENT)
-    axis.grid(axis="y", color=GRID, lw=0.8)
-    return tidy(name_at_right(axis, labels))
+    axis.yaxis.set_major_formatter(style.PERCENT)
+    axis.grid(axis="y", color=style.GRID, lw=0.8)
+    return style.tidy(style.name_at_right(axis, labels))
 
 
 def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -> Axes:
@@ -121,14 +110,14 @@ def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -
         lanes = [row + 0.24 * (k - 1) for row in rows]
         axis.plot(values, lanes, marker, color=colour, ms=7, mec="none", label=kind)
     dense = [model["ops_per_inference"]["dense"] for model in models]
-    axis.plot(dense, rows, "|", color=MUTED, ms=15, mew=1.5, label="synapses × steps")
+    axis.plot(dense, rows, "|", color=style.MUTED, ms=15, mew=1.5, label="synapses × steps")
     for row in rows[1:]:
-        axis.axhline(row - 0.5, color=GRID, lw=0.8)
+        axis.axhline(row - 0.5, color=style.GRID, lw=0.8)
     axis.set(xlabel="operations per inference (log scale)", ylim=(len(models) - 0.5, -0.5))
     axis.set_yticks(rows, [model["name"] for model in models])
-    axis.grid(axis="x", color=GRID, lw=0.8)
-    legend_above(axis, columns)
-    return tidy(_log_x(axis))
+    axis.grid(axis="x", color=style.GRID, lw=0.8)
+    style.legend_above(axis, columns)
+    return style.tidy(_log_x(axis))
 
 
 def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
@@ -142,14 +131,19 @@ def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     for row, (_, rate, name) in enumerate(bars):
         axis.barh(row, rate, height=0.55, color=look[name].colour)
         axis.annotate(
-            f"{rate:.1%}", (rate, row), (5, 0), textcoords="offset points", va="center", color=INK
+            f"{rate:.1%}",
+            (rate, row),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            color=style.INK,
         )
     axis.set_yticks(range(len(bars)), [label for label, _, _ in bars])
     axis.set(xlabel="neurons that fire in a step, mean", ylim=(len(bars) - 0.5, -0.5))
     axis.set_xlim(0.0, 1.15 * max((rate for _, rate, _ in bars), default=1.0) or 1.0)
-    axis.xaxis.set_major_formatter(PERCENT)
+    axis.xaxis.set_major_formatter(style.PERCENT)
     axis.xaxis.set_major_locator(MaxNLocator(5))
-    return tidy(axis)
+    return style.tidy(axis)
 
 
 def _by_kind(ops: dict[str, Any]) -> tuple[float, float, float]:

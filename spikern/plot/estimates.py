@@ -17,26 +17,15 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 
 from spikern.cost.break_even import COMPARED
 from spikern.cost.estimates import PJ
-from spikern.plot.style import (
-    CLASSES,
-    COLOURS,
-    GRID,
-    INK,
-    LINES,
-    MARKERS,
-    MUTED,
-    PERCENT,
-    name_at_right,
-    tidy,
-)
+from spikern.plot import style
 
 PARTS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "synapses": (("synapses",), COLOURS["blue"], ""),
-    "neuron updates": (("neuron updates", "spikes"), COLOURS["violet"], ""),
-    "memory: weights": (("weights", "indices"), COLOURS["ochre"], "////"),
-    "memory: states, constants": (("states", "constants", "biases"), COLOURS["rust"], "...."),
-    "memory: spikes, values": (("queue", "values"), COLOURS["teal"], "----"),
-    "addresses": (("addressing",), COLOURS["magenta"], "xxxx"),
+    "synapses": (("synapses",), style.COLOURS["blue"], ""),
+    "neuron updates": (("neuron updates", "spikes"), style.COLOURS["violet"], ""),
+    "memory: weights": (("weights", "indices"), style.COLOURS["ochre"], "////"),
+    "memory: states, constants": (("states", "constants", "biases"), style.COLOURS["rust"], "...."),
+    "memory: spikes, values": (("queue", "values"), style.COLOURS["teal"], "----"),
+    "addresses": (("addressing",), style.COLOURS["magenta"], "xxxx"),
 }
 """The groups of an estimate's parts, with colour and hatch; memory traffic is hatched."""
 TIMES = FuncFormatter(lambda ratio, _: f"{ratio:g}×")
@@ -68,7 +57,7 @@ def parts(axis: Axes, estimates: Sequence[Mapping[str, Any]], table: str) -> Axe
     def label(lane: Lane, joules: float) -> None:
         axis.annotate(
             EngFormatter("J", 1 if joules else 0)(joules), (joules, lane.y), (4, 0),
-            textcoords="offset points", va="center", color=INK, fontsize=9,
+            textcoords="offset points", va="center", color=style.INK, fontsize=9,
         )  # fmt: skip
 
     stacked(axis, estimates, table, lambda joules: joules, label)
@@ -83,7 +72,7 @@ def shares(axis: Axes, estimates: Sequence[Mapping[str, Any]], table: str) -> Ax
     """The same bars, all of length 1: the share of each kind."""
     stacked(axis, estimates, table, lambda joules: joules / joules.sum(), lambda lane, length: None)
     axis.set(xlabel="share of that estimate", xlim=(0.0, 1.0))
-    axis.xaxis.set_major_formatter(PERCENT)
+    axis.xaxis.set_major_formatter(style.PERCENT)
     axis.xaxis.set_major_locator(MaxNLocator(4))
     return axis
 
@@ -144,8 +133,10 @@ def ratios(axis: Axes, comparisons: Sequence[Mapping[str, Any]]) -> Axes:
         }
         if by_table:
             ends = [min(by_table.values()), max(by_table.values())]
-            axis.plot(ends, [lane.y] * 2, color=MUTED, lw=2.5, alpha=0.45, solid_capstyle="round")
-        axis.plot([1.0, 1.0], [lane.y - 0.5, lane.y + 0.5], color=INK, lw=1.2)
+            axis.plot(
+                ends, [lane.y] * 2, color=style.MUTED, lw=2.5, alpha=0.45, solid_capstyle="round"
+            )
+        axis.plot([1.0, 1.0], [lane.y - 0.5, lane.y + 0.5], color=style.INK, lw=1.2)
         for table, ratio in by_table.items():
             colour, marker, _ = look[table]
             # Tables of one bit width often agree, so their dots lie one above the other.
@@ -156,7 +147,7 @@ def ratios(axis: Axes, comparisons: Sequence[Mapping[str, Any]]) -> Axes:
     axis.set_xlim(min(low, 0.5), max(high, 2.0))
     ratio_ticks(axis.xaxis)
     axis.set(xlabel="standard ÷ spiking (log scale)")
-    axis.grid(axis="x", color=GRID, lw=0.8)
+    axis.grid(axis="x", color=style.GRID, lw=0.8)
     return name_lanes(axis, list(pairs))
 
 
@@ -188,17 +179,17 @@ def break_even(axis: Axes, comparison: Mapping[str, Any], view: str) -> Axes:
         axis.plot(max(rate, RATES[0]), x["ratio"], marker, color=colour, ms=8, mec="none")
         labels.append((x["table"], float(curve[-1]), colour))
     axis.set(xscale="log", yscale="log", xlim=RATES, xlabel="firing rate (log scale)")
-    axis.axhline(1.0, color=INK, lw=1.2)
-    axis.axvline(max(rate, RATES[0]), color=MUTED, lw=1.0, ls=":")
+    axis.axhline(1.0, color=style.INK, lw=1.2)
+    axis.axvline(max(rate, RATES[0]), color=style.MUTED, lw=1.0, ls=":")
     low, high = axis.get_ylim()
     axis.set_ylim(min(low, 0.5), max(high, 2.0))
-    axis.xaxis.set_major_formatter(PERCENT)
+    axis.xaxis.set_major_formatter(style.PERCENT)
     axis.xaxis.set_minor_locator(NullLocator())
     ratio_ticks(axis.yaxis)
     axis.set_ylabel("standard ÷ spiking (log scale)")
-    axis.set_title(view, loc="left", fontsize="medium", weight="bold", color=INK)
-    axis.grid(color=GRID, lw=0.8)
-    return tidy(name_at_right(axis, labels))
+    axis.set_title(view, loc="left", fontsize="medium", weight="bold", color=style.INK)
+    axis.grid(color=style.GRID, lw=0.8)
+    return style.tidy(style.name_at_right(axis, labels))
 
 
 def table_looks(comparisons: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str, str]]:
@@ -207,7 +198,11 @@ def table_looks(comparisons: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str
         x["table"] for c in comparisons for x in c["lines"] if x["ratio"] is not None
     )
     return {
-        table: (CLASSES[k % len(CLASSES)], MARKERS[k % len(MARKERS)], LINES[k % len(LINES)])
+        table: (
+            style.CLASSES[k % len(style.CLASSES)],
+            style.MARKERS[k % len(style.MARKERS)],
+            style.LINES[k % len(style.LINES)],
+        )
         for k, table in enumerate(priced)
     }
 
@@ -227,8 +222,8 @@ def name_lanes(axis: Axes, groups: Sequence[str]) -> Axes:
         if lane.view == COMPARED[0]:
             axis.annotate(
                 lane.group, (0.0, lane.y - 0.95), (4, 0), xycoords=axis.get_yaxis_transform(),
-                textcoords="offset points", color=INK, weight="bold", va="center",
+                textcoords="offset points", color=style.INK, weight="bold", va="center",
             )  # fmt: skip
     axis.set_ylim(max((lane.y for lane in rows), default=0.0) + 0.7, -0.5)
     axis.tick_params(axis="y", length=0)
-    return tidy(axis)
+    return style.tidy(axis)

@@ -11,11 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
-from torch import Tensor
 
-from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
+from spikern.layers.rnn import surrogate_by_name
 from spikern.neurons.surrogate import SURROGATES, Surrogate
 from spikern.plot.style import (
     CLASSES,
@@ -24,6 +22,7 @@ from spikern.plot.style import (
     INK,
     MARKERS,
     MUTED,
+    Values,
     array,
     legend_above,
     tidy,
@@ -35,13 +34,7 @@ BEYOND = 1.5
 """The end of the axis of a surrogate over the widest support; 2 if no support is finite."""
 
 
-def phase(
-    axis: Axes,
-    x: ArrayLike | Tensor,
-    y: ArrayLike | Tensor,
-    names: Sequence[str],
-    u: ArrayLike | Tensor | None = None,
-) -> Axes:
+def phase(axis: Axes, x: Values, y: Values, names: Sequence[str], u: Values | None = None) -> Axes:
     """Two states x and y (T,) of one neuron against each other, named on the axes by `names`.
 
     A dot is a step. The thin line between dots only shows their order: the neuron is a map from
@@ -89,7 +82,7 @@ def surrogate(axis: Axes, which: str | Surrogate | Sequence[str | Surrogate]) ->
     several = [which] if isinstance(which, str | Surrogate) else list(which)
     if not several:
         raise InputError(f"name at least one surrogate; there are: {', '.join(SURROGATES)}")
-    surrogates = [_surrogate(one) for one in several]
+    surrogates = [surrogate_by_name(one) for one in several]
     finite = [s.support for s in surrogates if math.isfinite(s.support)]
     end = BEYOND * max(finite) if finite else 2.0
     u = torch.linspace(-end, end, POINTS, dtype=torch.float64)
@@ -118,10 +111,3 @@ def surrogate(axis: Axes, which: str | Surrogate | Sequence[str | Surrogate]) ->
     axis.yaxis.set_major_locator(MaxNLocator(4))
     legend_above(axis, 4 if axis.bbox.width / axis.figure.dpi > 4 else 2, keys)
     return tidy(axis)
-
-
-def _surrogate(one: str | Surrogate) -> Surrogate:
-    if isinstance(one, Surrogate):
-        return one
-    check_choice("surrogate", one, SURROGATES)
-    return SURROGATES[one]()

@@ -19,6 +19,8 @@ from torch import Tensor
 from spikern._utils import atomic
 from spikern._utils.errors import InputError
 
+Values = ArrayLike | Tensor
+"""What a figure draws: an array of numpy or torch, or nested lists."""
 COLOURS = {
     "ink": "#1b2330",
     "muted": "#5c6675",
@@ -120,7 +122,7 @@ def save(figure: Figure, path: Path) -> None:
     atomic.write(path, as_svg(figure, path.stem))
 
 
-def array(what: str, values: ArrayLike | Tensor, shape: str) -> NDArray[Any]:
+def array(what: str, values: Values, shape: str) -> NDArray[Any]:
     """The values as a finite, non-empty numpy array with as many axes as `shape` has letters.
 
     >>> array("spikes", np.zeros((3, 1, 2)), "(T, H)")

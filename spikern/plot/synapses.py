@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError
-from spikern.plot.style import COLOURS, GRID, INK, MUTED, array, legend_above, tidy
+from spikern.plot.style import COLOURS, GRID, INK, MUTED, Values, array, legend_above, tidy
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "weights", [COLOURS["rust"], "#d8d3c8", COLOURS["blue"]]
@@ -26,8 +25,8 @@ SATURATED = 0.01
 
 def connectivity(
     axis: Axes,
-    weight: ArrayLike | Tensor,
-    mask: ArrayLike | Tensor | None = None,
+    weight: Values,
+    mask: Values | None = None,
     sources: Mapping[str, int] | None = None,
     targets: Mapping[str, int] | None = None,
 ) -> Axes:
@@ -63,9 +62,7 @@ def connectivity(
     return tidy(axis)
 
 
-def weights(
-    axis: Axes, weight: ArrayLike | Tensor, mask: ArrayLike | Tensor | None = None, bins: int = 40
-) -> Axes:
+def weights(axis: Axes, weight: Values, mask: Values | None = None, bins: int = 40) -> Axes:
     """A histogram of the weights, inhibition and excitation in the colours of `connectivity`.
 
     Weight and mask are those of `connectivity`; only synapses are counted. A synapse of weight
@@ -97,9 +94,7 @@ def weights(
     return tidy(axis)
 
 
-def _synapses(
-    weight: ArrayLike | Tensor, mask: ArrayLike | Tensor | None
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _synapses(weight: Values, mask: Values | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """The weights, and a mask of those that belong to a synapse."""
     w = array("weight", weight, "(to, from)")
     if mask is None:

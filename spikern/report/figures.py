@@ -27,6 +27,10 @@ REFERENCE = "LSTM"
 """The standard network of the break-even plot, where it was run."""
 
 
+Drawing = tuple[str, Callable[[float], Figure]]
+"""What a figure shows, in words, and the function that draws it at a width."""
+
+
 class Picture(NamedTuple):
     """A figure at both widths; the style sheet shows the one that fits."""
 
@@ -36,16 +40,19 @@ class Picture(NamedTuple):
 
 def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Picture]:
     """All figures for which the results have data, by name."""
-    models = results["models"]
-    table = marker_table(results)
-    drawn = {
-        "learning": picture(
-            "learning",
+    drawings = comparison_drawings(results, sample) | energy_drawings(results)
+    return {name: picture(name, *drawing) for name, drawing in drawings.items()}
+
+
+def comparison_drawings(results: dict[str, Any], sample: Sample | None) -> dict[str, Drawing]:
+    """Learning, operations, accuracy against energy, firing rates, and one sample."""
+    models, table = results["models"], marker_table(results)
+    drawings: dict[str, Drawing] = {
+        "learning": (
             f"Validation accuracy after every epoch of {names(models)}",
             lambda width: on_axis(width, 4.0, lambda a: plot.learning_curves(a, models)),
         ),
-        "operations": picture(
-            "operations",
+        "operations": (
             f"Operations of one inference by kind for {names(models)}",
             lambda width: on_axis(
                 width,
@@ -56,59 +63,50 @@ def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Pictur
     }
     priced = [m for m in models if any(m["energy_pj"].values())]
     if priced and table:
-        drawn["energy"] = picture(
-            "energy",
+        drawings["energy"] = (
             f"Test accuracy against the energy estimate of {names(priced)}",
             lambda width: on_axis(
                 width, 4.2, lambda a: plot.accuracy_against_energy(a, priced, table)
             ),
         )
-    drawn |= energy_pictures(results)
     spiking = [m for m in models if m["rates_by_layer"]]
     if spiking:
-        bars = sum(len(m["rates_by_layer"]) for m in spiking)
-        drawn["rates"] = picture(
-            "rates",
+        height = 0.8 + 0.42 * sum(len(m["rates_by_layer"]) for m in spiking)
+        drawings["rates"] = (
             f"Mean firing rate of every hidden layer of {names(spiking)}",
-            lambda width: on_axis(
-                width, 0.8 + 0.42 * bars, lambda a: plot.rates_by_layer(a, spiking)
-            ),
+            lambda width: on_axis(width, height, lambda a: plot.rates_by_layer(a, spiking)),
         )
     if sample is not None:
         rule = answer_rule(results)
-        drawn["sample"] = picture(
-            "sample",
+        drawings["sample"] = (
             f"Input, spikes and readout of {sample.model} for one test sample",
             lambda width: draw(sample, rule, width),
         )
-    return drawn
+    return drawings
 
 
-def energy_pictures(results: dict[str, Any]) -> dict[str, Picture]:
+def energy_drawings(results: dict[str, Any]) -> dict[str, Drawing]:
     """The parts of the estimates, the ratios of the best spiking network, its break-even rates."""
-    energy, drawn = results["energy"], {}
-    table = parts_table(results)
+    rows, table = results["energy"]["estimates"], parts_table(results)
+    drawings: dict[str, Drawing] = {}
     if table is not None:
-        drawn["parts"] = picture(
-            "parts",
+        drawings["parts"] = (
             f"Energy estimates of {names(results['models'])} by kind, by the table {table}",
-            lambda width: on_part_axes(width, energy["estimates"], table),
+            lambda width: on_part_axes(width, rows, table),
         )
     comparisons = best_comparisons(results)
     one = reference_comparison(comparisons)
     if one is not None:
         pairs = ", ".join(f"{c['twin']} over {c['spiking']}" for c in comparisons)
-        drawn["ratios"] = picture(
-            "ratios",
+        drawings["ratios"] = (
             f"Ratios of energy estimates, {pairs}, over tables and views",
             lambda width: on_ratio_axis(width, comparisons),
         )
-        drawn["break_even"] = picture(
-            "break_even",
+        drawings["break_even"] = (
             f"Ratio of energy estimates, {one['twin']} over {one['spiking']}, by firing rate",
             lambda width: on_view_axes(width, one),
         )
-    return drawn
+    return drawings
 
 
 def on_part_axes(width: float, rows: list[dict[str, Any]], table: str) -> Figure:

@@ -14,15 +14,7 @@ from spikern.cost.estimates import OPERATIONS
 from spikern.cost.memory import BOUNDS
 from spikern.plot.estimates import table_looks
 from spikern.plot.sample import verdict
-from spikern.report import sentences
-from spikern.report.figures import (
-    answer_rule,
-    best_comparisons,
-    marker_table,
-    parts_table,
-    pictures,
-    reference_comparison,
-)
+from spikern.report import figures, sentences
 from spikern.report.numbers import aligned_count, duration, energy, extent, percent, ratio
 from spikern.report.terminal import accuracy
 from spikern.studies.comparison import Sample
@@ -37,36 +29,27 @@ def write_html(results: dict[str, Any], sample: Sample | None, path: Path) -> No
 
 def render(results: dict[str, Any], sample: Sample | None) -> str:
     """The page as text."""
-    best = best_comparisons(results)
+    best = figures.best_comparisons(results)
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "accuracy": accuracy,
-        "energy": energy,
-        "percent": percent,
-        "count": aligned_count,
-        "duration": duration,
-        "setting": setting,
-    }
+        loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    filters = (accuracy, energy, percent, duration, setting)
+    environment.filters |= {f.__name__: f for f in filters} | {"count": aligned_count}
     return environment.get_template("template.html").render(
         **results,
         style=Markup((FOLDER / "style.css").read_text()),
         headline=sentences.headline(results),
         unit=sentences.unit(results),
         rows=[row(model, results) for model in results["models"]],
-        pictures=pictures(results, sample),
-        marker_table=marker_table(results),
-        parts_table=parts_table(results),
+        pictures=figures.pictures(results, sample),
+        marker_table=figures.marker_table(results),
+        parts_table=figures.parts_table(results),
         comparison_rows=[comparison_row(c) for c in results["energy"]["statements"]],
-        shown=reference_comparison(best),
+        shown=figures.reference_comparison(best),
         priced=", ".join(table_looks(best)),
         sample=sample,
-        verdict=verdict(sample, answer_rule(results)) if sample else None,
+        verdict=verdict(sample, figures.answer_rule(results)) if sample else None,
     )
 
 

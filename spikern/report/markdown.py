@@ -69,13 +69,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[i
 
 def machine(provenance: Mapping[str, Any], seconds: float) -> str:
     """What a study ran on, and the sum of the training times of its jobs."""
-    versions = ", ".join(
-        f"{name} {provenance[name]}" for name in ("spikern", "torch", "numba", "python")
-    )
+    names = ("spikern", "torch", "numba", "python")
+    versions = ", ".join(f"{name} {provenance[name]}" for name in names)
     return (
-        f"{provenance['processor']}, one thread a job, "
-        f"{seconds / 60:.0f} minutes of training in sum; {versions}; "
-        f"commit {provenance['commit']}."
+        f"{provenance['processor']}, one thread a job, {seconds / 60:.0f} minutes of training in "
+        f"sum; {versions}; commit {provenance['commit']}."
     )
 
 
@@ -182,18 +180,12 @@ def tuning(part: Part) -> str:
     """Every learning rate of the search with its validation accuracy, the chosen one first."""
     lines = []
     for model, search in part["tuning"].items():
-        ranked = sorted(search["trials"], key=lambda t: ("diverged" in t, -t["accuracy"]))
-        lines.append(
-            [
-                model,
-                *(
-                    f"{significant(trial['settings']['learning_rate'], 2)}: "
-                    + percent(trial["accuracy"], gap=" ")
-                    + (", diverged later" if "diverged" in trial else "")
-                    for trial in ranked
-                ),
-            ]
-        )
+        line = [model]
+        for trial in sorted(search["trials"], key=lambda t: ("diverged" in t, -t["accuracy"])):
+            learning_rate = significant(trial["settings"]["learning_rate"], 2)
+            later = ", diverged later" if "diverged" in trial else ""
+            line.append(f"{learning_rate}: {percent(trial['accuracy'], gap=' ')}{later}")
+        lines.append(line)
     return table(["model", "chosen", *["tried"] * (len(lines[0]) - 2)], lines)
 
 
@@ -257,30 +249,16 @@ def growth(part: Part) -> str:
             f"{name} {significant(value)}" for name, value in law["parameters"].items()
         )
         predicted, low, high = (significant(law["prediction"][k]) for k in ("y", "low", "high"))
-        lines.append(
-            [
-                law["model"],
-                law["axis"],
-                law["law"],
-                letters,
-                " to ".join(significant(bound, 2) for bound in law["interval_of_b"]),
-                f"{law['error']:.3f}",
-                f"{predicted} ({low} to {high})",
-            ]
-        )
+        interval_of_b = " to ".join(significant(bound, 2) for bound in law["interval_of_b"])
+        names = [law[key] for key in ("model", "axis", "law")]
+        error, prediction = f"{law['error']:.3f}", f"{predicted} ({low} to {high})"
+        lines.append([*names, letters, interval_of_b, error, prediction])
     head = ["model", "growth in", "law", "fitted", "interval of b", "error of the fit (log)"]
     return table([*head, f"prediction at {BEYOND:g} times the largest size"], lines)
 
 
-TABLES: dict[str, Callable[[Part], str]] = {
-    "accuracy": accuracy,
-    "claims": claims,
-    "tuning": tuning,
-    "variants": variants,
-    "robustness": robustness,
-    "times": times,
-    "growth": growth,
-}
+MAKERS = (accuracy, claims, tuning, variants, robustness, times, growth)
+TABLES: dict[str, Callable[[Part], str]] = {make.__name__: make for make in MAKERS}
 """The tables of a page by the name of their place; growth only where it was measured."""
 
 

@@ -97,7 +97,10 @@ def count_report(results: Mapping[str, Any]) -> str:
     sections = [
         *(_model(m) for m in results["models"]),
         _estimates(results),
-        *(_comparison_section(c) for c in results["statements"]),
+        *(
+            [*_heading(f"{c['spiking']} against {c['twin']}"), energy_comparison(c)]
+            for c in results["statements"]
+        ),
         _fair_twins(results),
         measured_times(results["measured"]) if results["measured"] else iter(()),
         _energy_tables(results["tables"]),
@@ -199,11 +202,6 @@ def _estimates(results: Mapping[str, Any]) -> Iterator[str]:
         texts = (energy(e["parts"][kind]) if kind in e["parts"] else "-" for kind in kinds)
         rows.append((f"{e['model']}, {e['table']}, {e['view']}", *texts))
     yield from columns(rows)
-
-
-def _comparison_section(comparison: Mapping[str, Any]) -> Iterator[str]:
-    yield from _heading(f"{comparison['spiking']} against {comparison['twin']}")
-    yield energy_comparison(comparison)
 
 
 def energy_comparison(comparison: Mapping[str, Any]) -> str:

@@ -81,7 +81,8 @@ def run_benchmark(
     for name, why in missing.items():
         progress(f"not measured: {name} ({why})")
     measurements: list[Measurement] = []
-    rates, loads, parts = [], {}, {}
+    rates: list[dict[str, Any]] = []
+    loads, parts = {}, {}
     for work in chosen(settings.works, settings.smoke):
         threads = work.threads or settings.threads
         with measurement.threads(threads):
@@ -89,14 +90,8 @@ def run_benchmark(
             contestants = list(peers.contestants(work, settings.rates, threads))
             for peer in contestants:
                 if peer.name in (peers.FUSED, peers.SNNTORCH):
-                    rates.append(
-                        {
-                            "work": work.name,
-                            "name": peer.name,
-                            "asked": peer.rate,
-                            "measured": peer.rates,
-                        }
-                    )
+                    record = {"work": work.name, "name": peer.name}
+                    rates.append(record | {"asked": peer.rate, "measured": peer.rates})
                     measured = ", ".join(f"{rate:.2%}" for rate in peer.rates)
                     progress(f"  {peer.name.split()[0]} fires at {measured}")
             for what in work.kinds:
@@ -141,11 +136,10 @@ def memory(
     rate = settings.rates[0]
     measurements = []
     for name in peers.TRAINED:
-        if name not in missing:
-            mib = measurement.peak_memory(name, work, rate, threads)
-            if mib is not None:
-                own_rate = None if name in peers.DENSE else rate
-                measurements.append(Measurement(work.name, "memory", name, own_rate, mib, mib))
+        mib = None if name in missing else measurement.peak_memory(name, work, rate, threads)
+        if mib is not None:
+            own_rate = None if name in peers.DENSE else rate
+            measurements.append(Measurement(work.name, "memory", name, own_rate, mib, mib))
     return measurements
 
 
@@ -212,17 +206,10 @@ def _point(work: Workload, rate: float, repeats: int, threads: int) -> list[dict
     swept = [p for p in peers.contestants(work, (rate,), threads) if p.name in SWEPT]
     records = []
     for what in work.kinds:
-        samples = measurement.interleaved(
-            {p.name: p.calls[what] for p in swept if what in p.calls}, repeats
-        )
-        records += [
-            {
-                "what": what,
-                "name": peer.name,
-                "measured_rate": peer.rates[-1] if peer.rates else None,
-                "ms": statistics.median(samples[peer.name]),
-            }
-            for peer in swept
-            if peer.name in samples
-        ]
+        timed = [p for p in swept if what in p.calls]
+        samples = measurement.interleaved({p.name: p.calls[what] for p in timed}, repeats)
+        for peer in timed:
+            rate_now = peer.rates[-1] if peer.rates else None
+            record = {"what": what, "name": peer.name, "measured_rate": rate_now}
+            records.append(record | {"ms": statistics.median(samples[peer.name])})
     return records

@@ -139,13 +139,11 @@ def measure(
                 key: [ms / inferences for ms in samples]
                 for key, samples in interleaved(rounds, repeats).items()
             }
-            joules = {
-                key: energy_counters.measure(
-                    counters.domains, call, inferences, joule_seconds
-                ).joules_per_inference
-                for key, call in rounds.items()
-                if counters.domains
-            }
+            joules = {}
+            metered = rounds if counters.domains else {}
+            for key, call in metered.items():
+                energy = energy_counters.measure(counters.domains, call, inferences, joule_seconds)
+                joules[key] = energy.joules_per_inference
             rows += as_rows(times, size, joules)
     return InferenceTimes(rows, checks, missing, counters.why_not)
 

@@ -138,10 +138,7 @@ def stream_peer(rate: float, rates: list[float], network: Network, work: Workloa
         for piece in pieces:
             stream.step(piece, state)
 
-    calls: dict[str, Call] = {
-        "infer": lambda: stream.run(x).out.mean(0),
-        "step": steps,
-    }
+    calls: dict[str, Call] = {"infer": lambda: stream.run(x).out.mean(0), "step": steps}
     return Peer(STREAM, rate, tuple(rates), {w: c for w, c in calls.items() if w in work.kinds})
 
 

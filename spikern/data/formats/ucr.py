@@ -137,9 +137,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def parse_lines(
-    path: Path,
-    lines: Sequence[tuple[int, str]],
-    parse: Callable[[str], tuple[Series, Label]],
+    path: Path, lines: Sequence[tuple[int, str]], parse: Callable[[str], tuple[Series, Label]]
 ) -> tuple[list[Series], list[Label]]:
     """Parse all numbered lines that are not blank. Raises DataError with the line number."""
     series, labels = [], []

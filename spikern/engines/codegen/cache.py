@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,6 +19,8 @@ from types import ModuleType
 from typing import Any
 
 from numba import config
+
+from spikern._utils import atomic
 
 PREFIX = "spikern_kernel_"
 _LOCK = threading.RLock()
@@ -101,20 +102,9 @@ def _forget(name: str, cached: Path) -> None:
 
 
 def _write(name: str, text: str) -> Path:
-    where = folder()
-    where.mkdir(parents=True, exist_ok=True)
-    path = where / f"{name}.py"
-    data = text.encode()
-    if path.is_file() and path.read_bytes() == data:
-        return path
-    handle, temporary = tempfile.mkstemp(dir=where, prefix=name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    path = folder() / f"{name}.py"
+    if not path.is_file() or path.read_bytes() != text.encode():
+        atomic.write(path, text)
     return path
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from inspect import getmembers, isfunction
 
 from spikern.engines.codegen import emit, runtime, trace
 from spikern.engines.codegen.trace import Op, Program
@@ -34,6 +35,7 @@ from spikern.engines.codegen.runtime import (
     @imports
 )
 
+f32 = np.float32
 RUNTIME = "@hash"
 """The hash of the module that is imported above: another runtime is another file."""
 '''
@@ -217,6 +219,46 @@ def backward(
 '''
 
 
+RECUR_VALUES = """\
+if recurrent or sparse:
+    n = list_nonzero(S_z, q, rows, 0)
+    if sparse:
+        add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)
+    else:
+        add_rows(acc, w_rec, rows, 0, n, S_z, q)"""
+"""Add the rows of the last spikes, which need not be 0 or 1."""
+RECUR = """\
+if recurrent or sparse:
+    if t == 0:
+        n = list_nonzero(S_z, q, rows, 0)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)
+        else:
+            add_rows(acc, w_rec, rows, 0, n, S_z, q)
+    else:
+        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n)
+        else:
+            add_rows(acc, w_rec, rows, 0, n)"""
+"""Add the rows of the last spikes; only those of the initial state need not be 0 or 1."""
+PUSH_ROWS = """\
+if recurrent or sparse:
+    if t == 0:
+        for h in range(hidden):
+            S_z[q, h] = start[{z}, b, h]
+        n = list_nonzero(S_z, q, rows, 0)
+        if sparse:
+            add_to_synapses(d_synapse, begin, target, rows, n, di, q, S_z, q)
+        else:
+            add_to_rows(dw_rec, rows, n, di, q, S_z, q)
+    else:
+        n = {events}
+        if sparse:
+            add_to_synapses(d_synapse, begin, target, rows, n, di, q{values})
+        else:
+            add_to_rows(dw_rec, rows, n, di, q{values})"""
+"""The gradient of the recurrent weights of the last spikes."""
 PULL_SPIKES = """\
 more = t + 1 < min(steps, lengths[b])
 if fed or (more and (recurrent or sparse)):
@@ -245,13 +287,22 @@ _LISTING = '''
 @njit(cache=True, nogil=True)
 def count_events(x, low, high, counts):
     """How many entries of each row low..high - 1 of x (R, F) are not zero."""
-    count_rows(x, low, high, counts)
+    for row in range(low, high):
+        n = 0
+        for j in range(x.shape[1]):
+            n += x[row, j] != f32(0.0)
+        counts[row] = n
 
 
 @njit(cache=True, nogil=True)
 def list_events(x, low, high, offsets, indices, values):
     """The entries of rows low..high - 1 of x (R, F) that are not zero, from offsets[row] on."""
-    list_rows(x, low, high, offsets, indices, values)
+    columns = np.empty((1, x.shape[1]), np.int32)
+    for row in range(low, high):
+        first = offsets[row]
+        for k in range(list_nonzero(x, row, columns, 0)):
+            indices[first + k] = columns[0, k]
+            values[first + k] = x[row, columns[0, k]]
 '''
 
 
@@ -283,7 +334,7 @@ def module_text(purpose: str, body: str) -> str:
     the machine code in it contains the functions of the runtime too.
     """
     words = set(re.findall(r"\w+", body))
-    names = [name for name in runtime.__all__ if name in words]
+    names = [name for name, _ in getmembers(runtime, isfunction) if name in words]
     text = emit.fill(HEAD, {"imports": [f"{name}," for name in names]})
     return text.replace("@purpose", purpose).replace("@hash", runtime.HASH) + body
 
@@ -410,7 +461,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         ],
         "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
         "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
-        "recur": _recur(exact) if spikes else [],
+        "recur": (RECUR if exact else RECUR_VALUES).split("\n") if spikes else [],
         "load": load_lines(parts, [*update, *stores, *out], sources),
         "update": update,
         "store": [*stores, *out],
@@ -418,33 +469,6 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         "hand_on": [f"out[t, b, h] = S_{'z' if spikes else 'out'}[q, h]"],
         "keep": ["keep(S_z, q, bits, t * batch + b)"] if exact else [],
     }
-
-
-def _recur(exact: bool) -> list[str]:
-    """Add the rows of the last spikes; z of the initial state need not be 0 or 1."""
-    values = [
-        "n = list_nonzero(S_z, q, rows, 0)",
-        "if sparse:",
-        "    add_scaled_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)",
-        "else:",
-        "    add_scaled_rows(acc, w_rec, rows, 0, n, S_z, q)",
-    ]
-    spikes = [
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if sparse:",
-        "    add_synapses(acc, begin, target, synapses, rows, 0, n)",
-        "else:",
-        "    add_rows(acc, w_rec, rows, 0, n)",
-    ]
-    if not exact:
-        return ["if recurrent or sparse:", *_indent(values)]
-    return [
-        "if recurrent or sparse:",
-        "    if t == 0:",
-        *_indent(values, 2),
-        "    else:",
-        *_indent(spikes, 2),
-    ]
 
 
 def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
@@ -495,33 +519,8 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
 
 
 def _push_rows(smooth: bool, z_field: int) -> list[str]:
-    def scaled(values: str, v: str) -> list[str]:
-        return [
-            f"n = list_nonzero({values}, {v}, rows, 0)",
-            "if sparse:",
-            f"    add_scaled_to_synapses(d_synapse, begin, target, rows, n, di, q, {values}, {v})",
-            "else:",
-            f"    add_scaled_to_rows(dw_rec, rows, n, di, q, {values}, {v})",
-        ]
-
-    begin = ["for h in range(hidden):", f"    S_z[q, h] = start[{z_field}, b, h]"]
-    later = [
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)",
-        "if sparse:",
-        "    add_to_synapses(d_synapse, begin, target, rows, n, di, q)",
-        "else:",
-        "    add_to_rows(dw_rec, rows, n, di, q)",
-    ]
+    before = "(t - 1) * batch + b"
+    events, values = f"list_kept(bits, {before}, rows, 0)", ""
     if smooth:
-        later = scaled("z_all", "(t - 1) * batch + b")
-    return [
-        "if recurrent or sparse:",
-        "    if t == 0:",
-        *_indent([*begin, *scaled("S_z", "q")], 2),
-        "    else:",
-        *_indent(later, 2),
-    ]
-
-
-def _indent(lines: list[str], levels: int = 1) -> list[str]:
-    return ["    " * levels + line for line in lines]
+        events, values = f"list_nonzero(z_all, {before}, rows, 0)", f", z_all, {before}"
+    return PUSH_ROWS.format(z=z_field, events=events, values=values).split("\n")

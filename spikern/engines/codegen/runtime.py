@@ -27,35 +27,6 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import populate_array
 
-__all__ = [
-    "add_dots",
-    "add_events",
-    "add_rows",
-    "add_scaled_rows",
-    "add_scaled_synapses",
-    "add_scaled_to_rows",
-    "add_scaled_to_synapses",
-    "add_synapse_dots",
-    "add_synapses",
-    "add_to_events",
-    "add_to_rows",
-    "add_to_synapses",
-    "count_rows",
-    "counts_at",
-    "distinct",
-    "exponential",
-    "f32",
-    "floats_at",
-    "keep",
-    "list_kept",
-    "list_nonzero",
-    "list_rows",
-    "matrix",
-    "truth",
-    "words_at",
-]
-"""What a generated kernel may import."""
-
 Array = Any
 """An array of numpy, which in a compiled kernel is one of numba."""
 f32 = np.float32
@@ -117,21 +88,6 @@ def matrix(memory: Array, at: int, rows: int, columns: int) -> Array:
     return memory[at : at + rows * columns].reshape((rows, columns))
 
 
-def floats_at(address: int, shape: tuple[int, ...]) -> Array:
-    """The float32 array at an address. It does not keep the memory alive."""
-    return carray(ctypes.cast(int(address), ctypes.POINTER(ctypes.c_float)), shape)
-
-
-def words_at(address: int, shape: tuple[int, ...]) -> Array:
-    """The uint32 array at an address. It does not keep the memory alive."""
-    return carray(ctypes.cast(int(address), ctypes.POINTER(ctypes.c_uint32)), shape)
-
-
-def counts_at(address: int, shape: tuple[int, ...]) -> Array:
-    """The int64 array at an address. It does not keep the memory alive."""
-    return carray(ctypes.cast(int(address), ctypes.POINTER(ctypes.c_int64)), shape)
-
-
 def _without_alias(builder: Any, pointer: Any) -> Any:
     """The same pointer, with a promise that no other pointer leads to the same memory."""
     kind = ir.FunctionType(pointer.type, [pointer.type])
@@ -178,8 +134,14 @@ def _matrix(typingctx: Any, memory: Any, at: Any, rows: Any, columns: Any) -> An
 _compile_as(matrix, lambda memory, at, rows, columns: _matrix(memory, at, rows, columns))
 
 
-def _pointer_to(kind: Any) -> Any:
-    """An intrinsic that makes a pointer to numbers of a kind out of an address."""
+def _arrays_at(number: Any, kind: Any) -> Callable[[int, tuple[int, ...]], Array]:
+    """A function that returns the array at an address, without keeping its memory alive.
+
+    `number` and `kind` are the type of its numbers for ctypes and for numba.
+    """
+
+    def array_at(address: int, shape: tuple[int, ...]) -> Array:
+        return carray(ctypes.cast(int(address), ctypes.POINTER(number)), shape)
 
     @intrinsic
     def pointer(typingctx: Any, address: Any) -> Any:
@@ -188,21 +150,13 @@ def _pointer_to(kind: Any) -> Any:
 
         return types.CPointer(kind)(types.int64), codegen
 
-    return pointer
+    _compile_as(array_at, lambda address, shape: carray(pointer(address), shape))
+    return array_at
 
 
-_float_pointer = _pointer_to(types.float32)
-_word_pointer = _pointer_to(types.uint32)
-_count_pointer = _pointer_to(types.int64)
-
-
-_compile_as(floats_at, lambda address, shape: carray(_float_pointer(address), shape))
-
-
-_compile_as(words_at, lambda address, shape: carray(_word_pointer(address), shape))
-
-
-_compile_as(counts_at, lambda address, shape: carray(_count_pointer(address), shape))
+floats_at = _arrays_at(ctypes.c_float, types.float32)
+words_at = _arrays_at(ctypes.c_uint32, types.uint32)
+counts_at = _arrays_at(ctypes.c_int64, types.int64)
 
 
 # Words of 64 bits
@@ -256,8 +210,6 @@ def _lowest_bit(typingctx: Any, word: Any) -> Any:
 
 
 _compile_as(lowest_bit, lambda word: _lowest_bit(word))
-
-
 _compile_as(without_lowest_bit, lambda word: word & (word - 1))
 
 
@@ -308,49 +260,22 @@ def list_kept(bits: Array, row: int, rows: Array, q: int) -> int:
     return n
 
 
-@register_jitable
-def count_rows(x: Array, low: int, high: int, counts: Array) -> None:
-    """How many entries of each row low..high - 1 of x (R, F) are not zero."""
-    aligned = x.shape[1] >> 6 << 6
-    for row in range(low, high):
-        n = 0
-        for c in range(0, aligned, 64):
-            word = nonzero_word(x, row, c)
-            while word != 0:
-                n += 1
-                word = without_lowest_bit(word)
-        for j in range(aligned, x.shape[1]):
-            n += x[row, j] != f32(0.0)
-        counts[row] = n
-
-
-@register_jitable
-def list_rows(x: Array, low: int, high: int, offsets: Array, indices: Array, values: Array) -> None:
-    """The entries of rows low..high - 1 of x (R, F) that are not zero, from offsets[row] on."""
-    aligned = x.shape[1] >> 6 << 6
-    for row in range(low, high):
-        n = offsets[row]
-        for c in range(0, aligned, 64):
-            word = nonzero_word(x, row, c)
-            while word != 0:
-                j = c + lowest_bit(word)
-                indices[n], values[n] = j, x[row, j]
-                n += 1
-                word = without_lowest_bit(word)
-        for j in range(aligned, x.shape[1]):
-            if x[row, j] != f32(0.0):
-                indices[n], values[n] = j, x[row, j]
-                n += 1
-
-
 # Forward: what events and spikes add to the currents
 
 
 @register_jitable
-def add_rows(acc: Array, w: Array, rows: Array, q: int, n: int) -> None:
-    """acc += the n rows of w that rows[q] lists."""
+def scale(values: Array | None, v: int, j: int) -> Any:
+    """values[v, j]; 1 without values, which costs nothing: numba compiles each case by itself."""
+    return f32(1.0) if values is None else values[v, j]
+
+
+@register_jitable
+def add_rows(
+    acc: Array, w: Array, rows: Array, q: int, n: int, values: Array | None = None, v: int = 0
+) -> None:
+    """acc += the n rows of w that rows[q] lists, times their values in values[v] if there are."""
     k = 0
-    while k + 8 <= n:
+    while values is None and k + 8 <= n:
         j0, j1, j2, j3 = rows[q, k], rows[q, k + 1], rows[q, k + 2], rows[q, k + 3]
         j4, j5, j6, j7 = rows[q, k + 4], rows[q, k + 5], rows[q, k + 6], rows[q, k + 7]
         for h in range(acc.shape[0]):
@@ -359,25 +284,15 @@ def add_rows(acc: Array, w: Array, rows: Array, q: int, n: int) -> None:
         k += 8
     while k + 2 <= n:
         j0, j1 = rows[q, k], rows[q, k + 1]
+        y0, y1 = scale(values, v, j0), scale(values, v, j1)
         for h in range(acc.shape[0]):
-            acc[h] = acc[h] + w[j0, h] + w[j1, h]
+            acc[h] = acc[h] + y0 * w[j0, h] + y1 * w[j1, h]
         k += 2
     if k < n:
         j0 = rows[q, k]
+        y0 = scale(values, v, j0)
         for h in range(acc.shape[0]):
-            acc[h] += w[j0, h]
-
-
-@register_jitable
-def add_scaled_rows(
-    acc: Array, w: Array, rows: Array, q: int, n: int, values: Array, v: int
-) -> None:
-    """acc += the n rows of w that rows[q] lists, each times its value in values[v]."""
-    for k in range(n):
-        j = rows[q, k]
-        y = values[v, j]
-        for h in range(acc.shape[0]):
-            acc[h] += y * w[j, h]
+            acc[h] += y0 * w[j0, h]
 
 
 @register_jitable
@@ -399,31 +314,13 @@ def add_events(acc: Array, w: Array, indices: Array, values: Array, first: int, 
 
 @register_jitable
 def add_synapses(
-    acc: Array, begin: Array, target: Array, synapses: Array, rows: Array, q: int, n: int
-) -> None:
-    """acc += the synapses of the n neurons that rows[q] lists."""
+    acc: Array, begin: Array, target: Array, synapses: Array, rows: Array, q: int, n: int,
+    values: Array | None = None, v: int = 0,
+) -> None:  # fmt: skip
+    """acc += the synapses of the n neurons that rows[q] lists, times values[v] if there are."""
     for k in range(n):
         j = rows[q, k]
-        for e in range(begin[j], begin[j + 1]):
-            acc[target[e]] += synapses[e]
-
-
-@register_jitable
-def add_scaled_synapses(
-    acc: Array,
-    begin: Array,
-    target: Array,
-    synapses: Array,
-    rows: Array,
-    q: int,
-    n: int,
-    values: Array,
-    v: int,
-) -> None:
-    """acc += the synapses of the n neurons that rows[q] lists, times the value in values[v]."""
-    for k in range(n):
-        j = rows[q, k]
-        y = values[v, j]
+        y = scale(values, v, j)
         for e in range(begin[j], begin[j + 1]):
             acc[target[e]] += y * synapses[e]
 
@@ -460,17 +357,9 @@ def add_dots(sums: Array, v: int, w: Array, rows: Array, q: int, n: int, g: Arra
 
 @register_jitable(fastmath=REORDERED)
 def add_synapse_dots(
-    sums: Array,
-    v: int,
-    begin: Array,
-    target: Array,
-    synapses: Array,
-    rows: Array,
-    q: int,
-    n: int,
-    g: Array,
-    u: int,
-) -> None:
+    sums: Array, v: int, begin: Array, target: Array, synapses: Array, rows: Array, q: int, n: int,
+    g: Array, u: int,
+) -> None:  # fmt: skip
     """sums[v, j] += the synapses of j . g[u] at their targets, for the n that rows[q] lists."""
     for k in range(n):
         j = rows[q, k]
@@ -481,22 +370,13 @@ def add_synapse_dots(
 
 
 @register_jitable
-def add_to_rows(w: Array, rows: Array, n: int, g: Array, q: int) -> None:
-    """The n rows of w that rows[0] lists += g[q]."""
-    for k in range(n):
-        j = rows[0, k]
-        for h in range(w.shape[1]):
-            w[j, h] += g[q, h]
-
-
-@register_jitable
-def add_scaled_to_rows(
-    w: Array, rows: Array, n: int, g: Array, q: int, values: Array, v: int
+def add_to_rows(
+    w: Array, rows: Array, n: int, g: Array, q: int, values: Array | None = None, v: int = 0
 ) -> None:
-    """The n rows of w that rows[0] lists += g[q], each times its value in values[v]."""
+    """The n rows of w that rows[0] lists += g[q], times their values in values[v] if there are."""
     for k in range(n):
         j = rows[0, k]
-        y = values[v, j]
+        y = scale(values, v, j)
         for h in range(w.shape[1]):
             w[j, h] += y * g[q, h]
 
@@ -514,30 +394,12 @@ def add_to_events(
 
 @register_jitable
 def add_to_synapses(
-    synapses: Array, begin: Array, target: Array, rows: Array, n: int, g: Array, q: int
-) -> None:
-    """The synapses of the n neurons that rows[0] lists += g[q] at their targets."""
+    synapses: Array, begin: Array, target: Array, rows: Array, n: int, g: Array, q: int,
+    values: Array | None = None, v: int = 0,
+) -> None:  # fmt: skip
+    """The synapses of the n neurons that rows[0] lists += g[q], times values[v] if there are."""
     for k in range(n):
         j = rows[0, k]
-        for e in range(begin[j], begin[j + 1]):
-            synapses[e] += g[q, target[e]]
-
-
-@register_jitable
-def add_scaled_to_synapses(
-    synapses: Array,
-    begin: Array,
-    target: Array,
-    rows: Array,
-    n: int,
-    g: Array,
-    q: int,
-    values: Array,
-    v: int,
-) -> None:
-    """The synapses of the n neurons that rows[0] lists += g[q] there, times values[v]."""
-    for k in range(n):
-        j = rows[0, k]
-        y = values[v, j]
+        y = scale(values, v, j)
         for e in range(begin[j], begin[j + 1]):
             synapses[e] += y * g[q, target[e]]

@@ -135,15 +135,13 @@ if plan[{k}, SYNAPSES] > 0:
     for e in range(n{k}):
         r{k} += np.int64(begin{k}[rows[{k}, e] + 1]) - np.int64(begin{k}[rows[{k}, e]])
     if t == 0:
-        add_scaled_synapses(
-            acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k}, S{k}, {z}
-        )
+        add_synapses(acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k}, S{k}, {z})
     else:
         add_synapses(acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k})
 elif plan[{k}, RECURRENT] > 0:
     r{k} += n{k} * H{k}
     if t == 0:
-        add_scaled_rows(acc{k}, w_rec{k}, rows, {k}, n{k}, S{k}, {z})
+        add_rows(acc{k}, w_rec{k}, rows, {k}, n{k}, S{k}, {z})
     else:
         add_rows(acc{k}, w_rec{k}, rows, {k}, n{k})
 """
@@ -204,7 +202,7 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
 def _gather(k: int, populations: int) -> str:
     """The line that adds what arrives from outside or from the population below."""
     if k == 0:
-        return f"add_scaled_rows(acc0, w_in0, rows, {populations}, n, x, at)"
+        return f"add_rows(acc0, w_in0, rows, {populations}, n, x, at)"
     return f"add_rows(acc{k}, w_in{k}, rows, {k - 1}, n{k - 1})"
 
 

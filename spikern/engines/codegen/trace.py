@@ -71,9 +71,7 @@ def forward(model: NeuronModel) -> Program:
 
     z is what `fire` returned, u its argument; a neuron that never fires has no u.
     """
-    names = [*_inputs(model)]
-    names += ["z"] if model.spikes else []
-    program = _trace(model, _flat(model), names, _outputs(model))
+    program = _trace(model, _flat(model), _inputs(model), _outputs(model))
     if model.spikes and not (program.outputs["n_z"] == program.outputs["out"] == "z"):
         raise UnsupportedError(
             f"{model.name}: a derived kernel needs the spikes that `fire` returned, unchanged, as "
@@ -103,11 +101,8 @@ def adjoint(model: NeuronModel) -> Program:
     step's inputs. d_z, the gradient that reaches the spikes, does not depend on g_u, and
     g_u = d_z * surrogate'(u) closes the loop.
     """
-    names = [*_inputs(model)]
-    names += ["z"] if model.spikes else []
-    outputs = _outputs(model)
+    names, outputs, flat = _inputs(model), _outputs(model), _flat(model)
     count = len(names)
-    flat = _flat(model)
 
     def pull(*values: Tensor) -> Any:
         return torch.func.vjp(flat, *values[:count])[1](tuple(values[count:]))
@@ -149,7 +144,7 @@ def constant_ops(program: Program) -> list[Op]:
 
 def _inputs(model: NeuronModel) -> list[str]:
     fields = [f"p_{f}" for f in model.params._fields] + [f"s_{f}" for f in model.state._fields]
-    return [*fields, "i"]
+    return [*fields, "i", "z"] if model.spikes else [*fields, "i"]
 
 
 def _outputs(model: NeuronModel) -> list[str]:
