@@ -19,7 +19,7 @@ from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
 from spikern.neurons.resonator import RF
 from spikern.neurons.surrogate import SURROGATES
-from spikern.testing import difference, dyadic
+from spikern.testing import difference, dyadic, with_engine
 
 
 def test_operations_of_the_neurons_counted_by_hand():
@@ -208,3 +208,34 @@ def test_a_surrogate_survives_copies_as_itself(again):
     else:  # functions at the top of a module can be pickled
         mine = replace(SURROGATES["triangular"](), derivative=doubled, primitive=doubled)
     assert again(mine).derivative is doubled
+
+
+def test_guarded_divisions_roots_and_logarithms_are_those_of_torch():
+    """From v = 0, where an unguarded one is no number: kernels as numba compiles them."""
+
+    def step(p, s, i, fire):
+        zero, one = torch.zeros_like(s.v), torch.ones_like(s.v)
+        parts = (
+            torch.where(s.v != 0, torch.tanh(s.v) / s.v, one),
+            torch.where(s.v != 0, torch.reciprocal(s.v), zero),
+            torch.where(s.v != 0, torch.log(s.v.abs()), zero),
+            torch.sqrt(s.v.abs()),
+            torch.fmod(s.v, 0.3),
+            s.v.abs() ** 1.5,
+        )
+        return LIF.step(p, s, i + 0.01 * sum(parts), fire)
+
+    torch.manual_seed(0)
+    layer = dyadic(SpikingRNN(replace(LIF, name="Guarded", step=step), 3, 8, engine="fused"))
+    x = torch.randint(4, (10, 2, 3)).float()
+    out, state = layer(x)
+    assert out.any()
+    assert difference(layer, x, [out], state) == ""
+    out.sum().backward()
+    reference = with_engine(layer, "reference")
+    reference.zero_grad()
+    reference(x)[0].sum().backward()
+    for (name, parameter), other in zip(layer.named_parameters(), reference.parameters()):
+        assert parameter.grad.isfinite().all(), name
+        # The engines add a neuron's gradients over steps in another order.
+        assert torch.allclose(parameter.grad, other.grad, 1e-4, 1e-5), name

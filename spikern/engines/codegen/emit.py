@@ -19,7 +19,7 @@ FORMS = {
     **{"exp": "exponential({0})", "relu": "{0} if {0} > f32(0.0) else f32(0.0)"},
     **{k: f"f32(math.{k}({{0}}))" for k in ("log", "sqrt", "tanh", "sin", "cos", "atan", "erf")},
     **{k: f"f32(math.{k}({{0}}))" for k in ("log1p", "expm1", "floor")},
-    **{"fmod": "f32(math.fmod({0} , {1}))", "rsqrt": "f32(1.0) / f32(math.sqrt({0}))"},
+    **{"fmod": "f32(np.fmod({0}, {1}))", "rsqrt": "f32(1.0) / f32(math.sqrt({0}))"},
     "sigmoid": "f32(1.0) / (f32(1.0) + exponential(-{0}))",
     **{"gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}"},
     **{"eq": "{0} == {1}", "ne": "{0} != {1}", "where": "{1} if {0} else {2}"},

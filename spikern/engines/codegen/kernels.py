@@ -41,7 +41,7 @@ RUNTIME = "@hash"
 '''
 CONSTANTS = '''
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def constants(P, C):
     """What depends on the neuron's constants alone."""
     for h in range(P.shape[1]):
@@ -51,7 +51,7 @@ def constants(P, C):
 '''
 FORWARD = '''
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def forward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
     w_in, w_rec, begin, target, synapses, bias, P, C, start,
@@ -118,7 +118,7 @@ else:
 """
 BACKWARD = '''
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def backward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
     w_in, w_rec, begin, target, synapses, bias, P, C, start,
@@ -284,7 +284,7 @@ if recurrent or sparse:
 
 _LISTING = '''
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def count_events(x, low, high, counts):
     """How many entries of each row low..high - 1 of x (R, F) are not zero."""
     for row in range(low, high):
@@ -294,7 +294,7 @@ def count_events(x, low, high, counts):
         counts[row] = n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def list_events(x, low, high, offsets, indices, values):
     """The entries of rows low..high - 1 of x (R, F) that are not zero, from offsets[row] on."""
     columns = np.empty((1, x.shape[1]), np.int32)

@@ -67,7 +67,7 @@ NO_SURROGATE = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
 
 ADVANCE = '''
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def advance(low, high, memory, indices, plan, lengths, x, state, out, additions):
     """Samples low..high over all steps of x (T B, F); state (B, S) and additions change."""
     x, out, plan, memory = distinct(x), distinct(out), distinct(plan), distinct(memory)
@@ -88,7 +88,7 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
     @count
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def step(plan, x, state):
     """One sample by one step: x (F,), state (1, S); False, and nothing done, of other shapes."""
     if x.shape[0] != plan[0, FAN_IN] or state.shape[0] != 1:
