@@ -13,7 +13,7 @@ import pytest
 
 from spikern import cost, load, plot
 from spikern._utils.provenance import provenance
-from spikern.cost.break_even import BreakEven, EnergyComparison, EnergyRatio, break_even
+from spikern.cost.break_even import EnergyComparison, EnergyRatio, break_even
 from spikern.plot.sample import answer, verdict
 from spikern.report import html, sentences
 from spikern.studies.comparison import Comparison, Sample, settings_of
