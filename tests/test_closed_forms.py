@@ -40,6 +40,38 @@ OFF = 1e200
 """A threshold that is never reached."""
 
 
+def test_a_leak_is_exponential():
+    """v_n = (1 - alpha) alpha^n after a unit of charge."""
+    alpha = math.exp(-1 / 20)
+    for n, state in enumerate(trajectory("LI", impulse(40), alpha_mem=alpha)):
+        # 40 float64 products in a row
+        assert state.v == pytest.approx((1 - alpha) * math.exp(-n / 20), rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "constants"),
+    [
+        ("LI", {"alpha_mem": 0.9}),
+        ("CubaLIF", {"alpha_syn": 0.7, "alpha_mem": 0.9, "v_th": OFF}),
+    ],
+)
+def test_a_constant_current_settles_at_that_current(name, constants):
+    assert trajectory(name, [0.75] * 400, **constants)[-1].v == pytest.approx(0.75, abs=1e-12)
+
+
+@pytest.mark.parametrize(("tau", "i"), [(5.0, 1.5), (20.0, 1.2), (20.0, 3.0)])
+def test_first_spike_time(tau, i):
+    """v_t = i (1 - alpha^t) first exceeds v_th = 1 at t = ceil(-tau ln(1 - 1/i))."""
+    states = trajectory("LIF", [i] * 200, alpha_mem=math.exp(-1 / tau), v_th=1.0)
+    assert spike_times(states)[0] + 1 == math.ceil(-tau * math.log(1 - 1 / i))
+
+
+def test_fires_strictly_above_threshold():
+    """alpha = 0 makes v = i: at i = v_th exactly there is no spike."""
+    states = trajectory("LIF", [1.0, 1.0 + 2**-20], alpha_mem=0.0, v_th=1.0)
+    assert [s.z for s in states] == [0.0, 1.0]
+
+
 @pytest.mark.parametrize(("tau", "i", "n_ref"), [(20.0, 1.5, 0), (20.0, 1.2, 3), (5.0, 3.0, 1)])
 def test_a_hard_reset_makes_spikes_regular(tau, i, n_ref):
     """From rest v_t = i (1 - alpha^t), so a period is ceil(-tau ln(1 - 1/i)) steps, and n_ref."""
@@ -56,9 +88,14 @@ def test_a_hard_reset_makes_spikes_regular(tau, i, n_ref):
         assert [s.v for s in hard] == [s.v for s in refractory]
 
 
-def test_a_hard_reset_goes_where_it_is_told():
-    states = trajectory("HardLIF", [4.0, 0.0], alpha_mem=0.5, v_th=1.0, v_reset=-0.5)
-    assert [s.v for s in states] == [2.0, -0.25]
+@pytest.mark.parametrize(
+    ("name", "constants", "after"),
+    [("LIF", {}, 0.5 * 2.0 - 1.0), ("HardLIF", {"v_reset": -0.5}, 0.5 * -0.5)],
+)
+def test_a_reset_comes_with_the_next_update(name, constants, after):
+    states = trajectory(name, [4.0, 0.0], alpha_mem=0.5, v_th=1.0, **constants)
+    assert [s.v for s in states] == [2.0, after]
+    assert states[0].z == 1.0
 
 
 def test_a_synaptic_current_makes_a_double_exponential():
@@ -68,8 +105,6 @@ def test_a_synaptic_current_makes_a_double_exponential():
     for n, state in enumerate(states):
         expected = (1 - s) * (1 - m) * (m ** (n + 1) - s ** (n + 1)) / (m - s)
         assert state.v == pytest.approx(expected, abs=1e-15)
-    settled = trajectory("CubaLIF", [0.75] * 400, alpha_syn=s, alpha_mem=m, v_th=OFF)
-    assert settled[-1].v == pytest.approx(0.75, abs=1e-12)
 
 
 def test_adaptation_settles_where_its_equations_say():
@@ -97,7 +132,7 @@ def test_stability_ends_where_it_should(name, limit, unstable):
         assert (later > late) == (side == unstable)
 
 
-def test_a_resonator_swings_at_its_frequency():
+def test_a_resonator_oscillates_at_its_frequency():
     """v_n = omega alpha^n sin((n+1) phi) / sin phi with sin(phi/2) = omega / (2 sqrt(alpha))."""
     alpha, omega = 0.98, 0.3
     phi = 2 * math.asin(omega / (2 * math.sqrt(alpha)))
@@ -119,7 +154,7 @@ def test_a_resonator_tends_to_the_continuous_one():
     assert far[0] > 1.9 * far[1] > 3.6 * far[2]  # the error is halved with the step
 
 
-def test_a_resonator_hears_its_own_frequency_only():
+def test_a_resonator_responds_to_its_own_frequency_only():
     def spikes(period):
         x = [0.045 * math.sin(2 * math.pi * t / period) for t in range(600)]
         states = trajectory("RF", x, alpha_mem=0.985, omega=2 * math.pi / 60, v_th=1.0)

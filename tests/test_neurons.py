@@ -1,6 +1,8 @@
-"""What a step must do, against closed forms, an independent simulation and snnTorch."""
+"""What a step must do, against an independent simulation and snnTorch; surrogate gradients."""
 
+import copy
 import math
+import pickle
 from dataclasses import replace
 
 import golden
@@ -15,9 +17,8 @@ from spikern.layers.init import impulse_response
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons import NEURONS
 from spikern.neurons.constants import between, decay, positive, real
-from spikern.neurons.li import LI, LIParams, LIState
 from spikern.neurons.lif import LIF, LIFParams, LIFState
-from spikern.neurons.surrogate import spike, triangular
+from spikern.neurons.surrogate import SURROGATES, spike, triangular
 from spikern.testing import LAWS
 
 FIRE = spike(triangular())
@@ -50,59 +51,11 @@ def test_params_and_state_are_named_tuples(what):
         replace(LIF, **{what: dict})
 
 
-def lif(alpha, v_th=1.0, size=1):
-    return LIFParams(torch.full((size,), alpha).double(), torch.full((size,), v_th).double())
-
-
-def zeros(kind, batch=1, size=1):
-    return kind(*(torch.zeros(batch, size, dtype=torch.float64) for _ in kind._fields))
-
-
-def test_leak_is_exponential():
-    start = LIState(torch.ones(1, 1, dtype=torch.float64))
-    params = LIParams(torch.tensor([math.exp(-1 / 20)], dtype=torch.float64))
-    current = torch.zeros(40, 1, 1, dtype=torch.float64)
-    out, _ = reference.run(LI, params, start, current, None, FIRE)
-    expected = torch.exp(-torch.arange(1, 41, dtype=torch.float64) / 20)
-    # 40 float64 products in a row
-    torch.testing.assert_close(out[:, 0, 0], expected, rtol=1e-13, atol=0)
-
-
-def test_constant_current_settles_at_that_current():
-    current = torch.full((400, 1, 1), 0.75, dtype=torch.float64)
-    params = LIParams(torch.tensor([0.9], dtype=torch.float64))
-    _, state = reference.run(LI, params, zeros(LIState), current, None, FIRE)
-    assert state.v.item() == pytest.approx(0.75, abs=1e-12)
-
-
-@pytest.mark.parametrize(("tau", "i"), [(5.0, 1.5), (20.0, 1.2), (20.0, 3.0)])
-def test_first_spike_time(tau, i):
-    """v_t = i (1 - alpha^t) first exceeds v_th = 1 at t = ceil(-tau ln(1 - 1/i))."""
-    current = torch.full((200, 1, 1), i, dtype=torch.float64)
-    out, _ = reference.run(LIF, lif(math.exp(-1 / tau)), zeros(LIFState), current, None, FIRE)
-    assert int(out[:, 0, 0].argmax()) + 1 == math.ceil(-tau * math.log(1 - 1 / i))
-
-
-def test_fires_strictly_above_threshold():
-    """alpha = 0 makes v = i: at i = v_th exactly there is no spike."""
-    current = torch.tensor([1.0, 1.0 + 2**-20], dtype=torch.float64).reshape(2, 1, 1)
-    out, _ = reference.run(LIF, lif(0.0), zeros(LIFState), current, None, FIRE)
-    assert out.flatten().tolist() == [0.0, 1.0]
-
-
-def test_reset_comes_with_the_next_update():
-    current = torch.tensor([4.0, 0.0], dtype=torch.float64).reshape(2, 1, 1)
-    params = lif(0.5)
-    out, state = reference.run(LIF, params, zeros(LIFState), current[:1], None, FIRE)
-    assert (state.v.item(), out.item()) == (2.0, 1.0)
-    _, state = reference.run(LIF, params, state, current[1:], None, FIRE)
-    assert state.v.item() == 0.5 * 2.0 - 1.0
-
-
 def test_recurrence_takes_one_step():
-    w_rec = torch.tensor([[0.0, 0.0], [8.0, 0.0]], dtype=torch.float64)
-    current = torch.tensor([[4.0, 0.0], [0.0, 0.0]], dtype=torch.float64).reshape(2, 1, 2)
-    out, _ = reference.run(LIF, lif(0.5, size=2), zeros(LIFState, 1, 2), current, w_rec, FIRE)
+    w_rec = torch.tensor([[0.0, 0.0], [8.0, 0.0]])
+    current = torch.tensor([[4.0, 0.0], [0.0, 0.0]]).reshape(2, 1, 2)
+    params, state = LIFParams(torch.tensor(0.5), torch.tensor(1.0)), LIFState(*torch.zeros(2, 1, 2))
+    out, _ = reference.run(LIF, params, state, current, w_rec, FIRE)
     assert out[:, 0].tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
@@ -118,15 +71,15 @@ def test_against_an_independent_simulation(name):
     x = (0.3 + rng.normal(size=(steps, size))) * 1.5 / gain
     w = rng.normal(size=(size, size)) * 0.5 / gain[:, None] if model.spikes else None
     constants = [{f: float(v[n]) for f, v in drawn.items()} for n in range(size)]
-    seen = golden.run(name, constants, x, w)
-    state = zeros(model.state, 1, size)
+    expected_states = golden.run(name, constants, x, w)
+    state = model.state(*(torch.zeros(1, size).double() for _ in model.state._fields))
     w_rec = None if w is None else torch.from_numpy(w)
     fired = 0.0
     for t in range(steps):
         current = torch.from_numpy(x[t]).reshape(1, 1, size)
         out, state = reference.run(model, params, state, current, w_rec, FIRE)
         for field, value in state._asdict().items():
-            expected = np.array([each[field] for each in seen[t]])
+            expected = np.array([each[field] for each in expected_states[t]])
             if field == "z":
                 assert np.array_equal(value[0].numpy(), expected), t
             else:
@@ -141,6 +94,7 @@ def test_every_neuron_has_an_independent_simulation():
     assert golden.GOLDEN.keys() == NEURONS.keys()
 
 
+@torch.no_grad()
 def test_lif_against_snntorch():
     """snnTorch's RLeaky: v = beta v + i + w z - v_th z, so our current is theirs / (1 - beta)."""
     torch.manual_seed(0)
@@ -149,16 +103,14 @@ def test_lif_against_snntorch():
         beta=beta, linear_features=size, reset_mechanism="subtract", reset_delay=True
     )
     w = torch.randint(-64, 64, (size, size)) / 256
-    with torch.no_grad():
-        theirs.recurrent.weight.copy_(w)
-        theirs.recurrent.bias.zero_()
+    theirs.recurrent.weight.copy_(w)
+    theirs.recurrent.bias.zero_()
     x = torch.randint(-128, 384, (steps, 2, size)) / 256
     spk, mem = theirs.init_rleaky()
     expected = []
-    with torch.no_grad():
-        for t in range(steps):
-            spk, mem = theirs(x[t], spk, mem)
-            expected.append(spk)
+    for current in x:
+        spk, mem = theirs(current, spk, mem)
+        expected.append(spk)
     params = LIFParams(torch.full((size,), beta), torch.ones(size))
     state = LIFState(torch.zeros(2, size), torch.zeros(2, size))
     scale = 1 / (1 - beta)
@@ -170,3 +122,50 @@ def test_lif_against_snntorch():
 def test_constants_are_in_ms():
     layer = SpikingRNN(LIF.with_constants(tau_mem=10.0).frozen(), 2, 4, dt=2.0)
     assert layer.params(0).alpha_mem.mean().item() == pytest.approx(math.exp(-0.2), rel=0.1)
+
+
+# Surrogate gradients
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_derivative_is_that_of_the_primitive(name):
+    surrogate = SURROGATES[name]()
+    # an even number of points avoids the kinks at 0 and at the edges of the support
+    u = torch.linspace(-3, 3, 1000, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(surrogate.primitive(u).sum(), u)
+    # float64 rounding of the two formulas
+    torch.testing.assert_close(slope, surrogate.derivative(u), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_support_is_where_the_derivative_is_nonzero(name):
+    surrogate = SURROGATES[name]()
+    if math.isinf(surrogate.support):
+        assert surrogate.derivative(torch.tensor([3.0])).item() != 0
+    else:
+        edge = torch.tensor([0.99, 1.01]) * surrogate.support
+        inside, outside = surrogate.derivative(edge).tolist()
+        assert inside > 0
+        assert outside == 0
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_spike_has_the_derivative(name):
+    surrogate = SURROGATES[name]()
+    u = torch.linspace(-2, 2, 101, requires_grad=True)
+    z = spike(surrogate)(u)
+    z.sum().backward()
+    assert torch.equal(z, (u > 0).float())
+    assert torch.equal(u.grad, surrogate.derivative(u.detach()))
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_copies_and_pickles(name):
+    surrogate = SURROGATES[name]()
+    for twin in (copy.deepcopy(surrogate), pickle.loads(pickle.dumps(surrogate))):
+        assert (twin.name, twin.settings) == (surrogate.name, surrogate.settings)
+
+
+def test_bad_settings():
+    with pytest.raises(InputError, match="width must be above 0"):
+        SURROGATES["triangular"](width=0.0)
