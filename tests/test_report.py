@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -164,24 +163,6 @@ def example_sample(every_step: bool = False, features: int = 4) -> Sample:
     )
 
 
-class Resources(HTMLParser):
-    """Collects all that a page would load or point to, and its ids."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.targets: list[str] = []
-        self.ids: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag not in ("script", "link", "iframe")
-        for name, value in attrs:
-            if name in ("src", "href", "xlink:href", "srcset"):
-                self.targets.append(value or "")
-            if name == "id":
-                self.ids.append(value or "")
-
-
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_schema_takes_an_example(seeds: int) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
@@ -256,13 +237,16 @@ def test_the_page_is_complete_and_self_contained(
     html.write_html(example_results(names, seeds, every_step), sample, tmp_path / "report.html")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     text = (tmp_path / "report.html").read_text()
-    resources = Resources(text)
-    local = [t for t in resources.targets if not t.startswith(("#", "data:image/png;base64,"))]
-    assert local == ["results.json"]
-    assert len(set(resources.ids)) == len(resources.ids)
+    targets = re.findall(r"(?:src|href|srcset)\s*=\s*[\"']?([^\"'\s>]*)", text, flags=re.IGNORECASE)
+    ids = re.findall(r"\sid\s*=\s*[\"']?([^\"'\s>]*)", text, flags=re.IGNORECASE)
+    assert [t for t in targets if not t.startswith(("#", "data:image/png;base64,"))] == [
+        "results.json"
+    ]
+    assert len(set(ids)) == len(ids)
+    assert not re.search(r"<(script|link|iframe)\b", text, flags=re.IGNORECASE)
     assert not re.search(r"url\((?!#)|@import", text)
-    assert {t[1:] for t in resources.targets if t.startswith("#")} <= set(resources.ids)
-    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(resources.ids)
+    assert {t[1:] for t in targets if t.startswith("#")} <= set(ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(ids)
     assert "<?xml" not in text
     assert text.count('role="img"') == text.count("<svg ")
     for name in names:
