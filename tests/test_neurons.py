@@ -90,10 +90,6 @@ def test_against_an_independent_simulation(name):
     assert not model.spikes or 0.02 < fired < 0.5
 
 
-def test_every_neuron_has_an_independent_simulation():
-    assert golden.GOLDEN.keys() == NEURONS.keys()
-
-
 @torch.no_grad()
 def test_lif_against_snntorch():
     """snnTorch's RLeaky: v = beta v + i + w z - v_th z, so our current is theirs / (1 - beta)."""
