@@ -60,12 +60,12 @@ def test_a_recorder_that_is_a_step_late_is_caught(monkeypatch, late):
     """Else the comparison above would prove nothing."""
     right = MODULE._with_recording_step
 
-    def planted(neuron, seen):
-        watched = right(neuron, seen)
+    def planted(neuron, steps):
+        recorded = right(neuron, steps)
 
         def step(p, s, i, fire):
-            result = watched.step(p, s, i, fire)
-            seen.state[-1] = s if late else seen.state[-1]
+            result = recorded.step(p, s, i, fire)
+            steps.state[-1] = s if late else steps.state[-1]
             return result
 
         return MODULE.replace(neuron, step=step)

@@ -31,7 +31,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small comparison, run once."""
-    out = tmp_path_factory.mktemp("account") / "digits"
+    out = tmp_path_factory.mktemp("count") / "digits"
     main(["compare", "digits", *QUICK, "--workers", "1", "--out", str(out)])
     return out
 
