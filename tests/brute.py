@@ -6,6 +6,7 @@ the package, so that the package's counts have something to be equal to.
 
 import math
 from collections import Counter
+from functools import partial
 
 
 class Number:
@@ -54,14 +55,8 @@ def gather(start, pairs, tally, events, kind):
     """
     total = start
     for weight, value in pairs:
-        if weight == 0:
-            continue
-        if events:
-            if value != 0:
-                tally[f"ac {kind}"] += 1
-                total += weight * value
-        else:
-            tally[f"mac {kind}"] += 1
+        if weight != 0 and (value != 0 or not events):
+            tally[f"{'ac' if events else 'mac'} {kind}"] += 1
             total += weight * value
     return total
 
@@ -80,22 +75,20 @@ def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input"):
             i = gather(bias[n], zip(w_in[n], row), tally, events, kind)
             if w_rec is not None:
                 i = gather(i, zip(w_rec[n], z), tally, True, "recurrent")
-            number = Number(v[n], tally)
+            alpha = p["alpha_mem"][n]
+            u = Number(v[n], tally) * alpha + Number(i, tally) * (1 - alpha)
             if name == "LI":
-                u = number * p["alpha_mem"][n] + Number(i, tally) * (1 - p["alpha_mem"][n])
                 v[n] = u.value
                 following.append(v[n])
                 continue
-            if name == "ALIF":
-                before = Number(a[n], tally) * p["alpha_adapt"][n]
-                after = before + Number(z[n], tally) * (1 - p["alpha_adapt"][n])
-                a[n] = after.value
-            u = number * p["alpha_mem"][n] + Number(i, tally) * (1 - p["alpha_mem"][n])
             u = u - Number(z[n], tally) * p["v_th"][n]
             v[n] = u.value
             threshold = p["v_th"][n]
             if name == "ALIF":
-                threshold = Number(a[n], tally) * p["adapt_scale"][n] + threshold
+                alpha = p["alpha_adapt"][n]
+                adaptation = Number(a[n], tally) * alpha + Number(z[n], tally) * (1 - alpha)
+                a[n] = adaptation.value
+                threshold = adaptation * p["adapt_scale"][n] + threshold
             # the distance to threshold, then its sign
             following.append(1.0 if u - threshold > 0 else 0.0)
         z = following
@@ -112,35 +105,29 @@ def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=Fal
     `events` lets x be accumulated where it is not zero.
     """
     size = len(w_ih) // {"RNN": 1, "GRU": 3, "LSTM": 4}[kind]
+    bias = [sum(pair) for pair in zip(*b)] if kind == "GRU" else b
     h, c = [0.0] * len(w_hh[0]), [0.0] * size
     out, tallies = [], []
     for row in x[::-1] if backward else x:
         tally = Counter()
-
-        def pre(unit, gate, part, row=row, h=h, tally=tally):
-            k = gate * size + unit
-            if kind == "GRU" and gate == 2:
-                weights, values = (w_ih, row) if part == 0 else (w_hh, h)
-                what = ("input", "recurrent")[part]
-                pairs = zip(weights[k], values)
-                return Number(gather(b[part][k], pairs, tally, events and part == 0, what), tally)
-            bias = b[0][k] + b[1][k] if kind == "GRU" else b[k]
-            total = gather(bias, zip(w_ih[k], row), tally, events, "input")
-            return Number(gather(total, zip(w_hh[k], h), tally, False, "recurrent"), tally)
-
+        driven = partial(connect, w_ih, row, tally, events, "input")
+        recurrent = partial(connect, w_hh, h, tally, False, "recurrent")
         following = []
         for n in range(size):
+            gates = range(n, 2 * size if kind == "GRU" else len(w_ih), size)
+            sums = [Number(recurrent(k, driven(k, bias[k])), tally) for k in gates]
             if kind == "RNN":
-                following.append(pre(n, 0, 0).function("tanh").value)
+                following.append(sums[0].function("tanh").value)
             elif kind == "LSTM":
-                i, f, o = (pre(n, g, 0).function("sigmoid") for g in (0, 1, 3))
-                g = pre(n, 2, 0).function("tanh")
-                cell = f * c[n] + i * g
+                i, f, o = (sums[gate].function("sigmoid") for gate in (0, 1, 3))
+                cell = f * c[n] + i * sums[2].function("tanh")
                 c[n] = cell.value
                 following.append((o * cell.function("tanh")).value)
             else:
-                r, u = (pre(n, g, 0).function("sigmoid") for g in (0, 1))
-                new = (pre(n, 2, 0) + r * pre(n, 2, 1)).function("tanh")
+                k = 2 * size + n
+                r, u = (total.function("sigmoid") for total in sums)
+                from_input = Number(driven(k, b[0][k]), tally)
+                new = (from_input + r * recurrent(k, b[1][k])).function("tanh")
                 following.append(((1 - u) * new + u * h[n]).value)
         if w_hr is not None:
             following = [gather(0.0, zip(w, following), tally, False, "projection") for w in w_hr]
@@ -148,6 +135,11 @@ def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=Fal
         out.append(h)
         tallies.append(tally)
     return (out[::-1], tallies[::-1]) if backward else (out, tallies)
+
+
+def connect(weights, values, tally, events, kind, row, start):
+    """What one row of weights adds to start."""
+    return gather(start, zip(weights[row], values), tally, events, kind)
 
 
 def delta(signal, threshold):

@@ -45,20 +45,20 @@ def test_rows_have_their_form(results):
 
 
 def test_every_peer_is_measured_or_named_as_missing(results):
-    found = {row["peer"] for row in results["rows"]} | set(results["not_measured"])
-    assert {peers.FUSED, peers.REFERENCE, peers.SNNTORCH, peers.RUNTIME, *peers.DENSE} <= found
+    names = {row["peer"] for row in results["rows"]} | set(results["not_measured"])
+    assert {peers.FUSED, peers.REFERENCE, peers.SNNTORCH, peers.RUNTIME, *peers.DENSE} <= names
 
 
-def test_a_missing_package_is_said_and_left_out(monkeypatch):
+def test_a_missing_package_is_named_and_left_out(monkeypatch):
     find = importlib.util.find_spec
     absent = ("onnxruntime", "onnx", "snntorch")
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in absent else find(name)
     )
-    found = smoke("1")
-    assert "pip install snntorch" in found["not_measured"][peers.SNNTORCH]
-    assert "onnxruntime and onnx are not installed" in found["not_measured"][peers.RUNTIME]
-    names = {row["peer"] for row in found["rows"]}
+    results = smoke("1")
+    assert "pip install snntorch" in results["not_measured"][peers.SNNTORCH]
+    assert "onnxruntime and onnx are not installed" in results["not_measured"][peers.RUNTIME]
+    names = {row["peer"] for row in results["rows"]}
     assert names == {peers.FUSED, peers.REFERENCE, *peers.DENSE}
 
 
@@ -66,7 +66,7 @@ def test_rows_pair_equal_rates_and_rateless_peers():
     def measured(name, rate, value, work="S"):
         return benchmark.Measurement(work, "train", name, rate, value, value / 2)
 
-    found = benchmark.rows(
+    rows = benchmark.rows(
         [
             measured(peers.FUSED, 0.05, 2.0),
             measured(peers.FUSED, 0.1, 4.0),
@@ -75,9 +75,9 @@ def test_rows_pair_equal_rates_and_rateless_peers():
             measured("nn.RNN", None, 1.0, work="H"),
         ]
     )
-    ratios = {(row["rate"], row["peer"]): row["ratio"] for row in found}
+    ratios = {(row["rate"], row["peer"]): row["ratio"] for row in rows}
     assert ratios == {(0.05, peers.SNNTORCH): 5.0, (0.05, "nn.RNN"): 4.0, (0.1, "nn.RNN"): 2.0}
-    assert "| S | train | 5% | 2 ms | 5x | 4x |" in benchmark_table(found)
+    assert "| S | train | 5% | 2 ms | 5x | 4x |" in benchmark_table(rows)
 
 
 def test_fastest_samples_make_the_ratio_when_asked():
@@ -87,22 +87,24 @@ def test_fastest_samples_make_the_ratio_when_asked():
     assert benchmark.rows([slow, other], fastest=True)[0]["ratio"] == 6.0
 
 
-def test_calls_are_interleaved():
+def test_calls_are_interleaved(monkeypatch):
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
-    measurement.SAMPLE_SECONDS, before = 0.0, measurement.SAMPLE_SECONDS
-    try:
-        samples = measurement.interleaved(calls, 3)
-    finally:
-        measurement.SAMPLE_SECONDS = before
+    monkeypatch.setattr(measurement, "SAMPLE_SECONDS", 0.0)
+    samples = measurement.interleaved(calls, 3)
     assert "".join(order) == "aabb" + "ab" * 3
-    assert {name: len(found) for name, found in samples.items()} == {"a": 3, "b": 3}
+    assert {name: len(times) for name, times in samples.items()} == {"a": 3, "b": 3}
+
+
+def spiking(name):
+    """The spiking network of a small workload, and its data."""
+    work = workloads.chosen((name,), smoke=True)[0]
+    x, y = work.data()
+    return peers.spiking_network(work, x, 0.1), x, y
 
 
 def test_a_training_step_leaves_the_rate_alone():
-    work = workloads.chosen(("H",), smoke=True)[0]
-    x, y = work.data()
-    network = peers.spiking_network(work, x, 0.1)
+    network, x, y = spiking("H")
     before = peers.measured_rates(network, x)
     peers.train_step(network, x, y)()
     assert peers.measured_rates(network, x) == before
@@ -110,17 +112,14 @@ def test_a_training_step_leaves_the_rate_alone():
 
 
 def test_engines_share_weights():
-    work = workloads.chosen(("S",), smoke=True)[0]
-    network = peers.spiking_network(work, work.data()[0], 0.1)
+    network, _, _ = spiking("S")
     other = peers.with_engine(network, "reference")
     assert (network.body.engine, other.body.engine) == ("fused", "reference")
     assert all(a is b for a, b in zip(network.parameters(), other.parameters()))
 
 
 def test_a_masked_recurrence_stays_masked():
-    work = workloads.chosen(("L",), smoke=True)[0]
-    x, y = work.data()
-    network = peers.spiking_network(work, x, 0.1)
+    network, x, y = spiking("L")
     weight = network.body.weight_hh_l0
     share = weight.count_nonzero().item() / weight.numel()
     assert 0.02 < share < 0.25
@@ -131,8 +130,8 @@ def test_a_masked_recurrence_stays_masked():
 def test_snntorch_fires_at_the_rate_asked_for():
     pytest.importorskip("snntorch")
     work = workloads.Workload("t", "small", 60, 8, 20, 32, layers=2, events=0.1)
-    found = peers.Leaky(work).calibrate(work.data()[0], 0.1)
-    assert found == pytest.approx([0.1, 0.1], abs=0.01)
+    rates = peers.Leaky(work).calibrate(work.data()[0], 0.1)
+    assert rates == pytest.approx([0.1, 0.1], abs=0.01)
 
 
 def test_lstm_of_equal_parameters():
@@ -153,20 +152,22 @@ def test_onnx_runtime_computes_what_torch_does():
     assert torch.allclose(torch.from_numpy(session.run(None, feed)[0]), model(x)[0], atol=1e-5)
 
 
-def test_bad_settings_are_refused():
-    for wrong in ({"works": ("Z",)}, {"rates": (1.5,)}, {"repeats": 0}, {"threads": 0}):
-        with pytest.raises(InputError, match=f"^{next(iter(wrong))} "):
-            timing.Settings(**wrong)
+@pytest.mark.parametrize(
+    ("name", "value"), [("works", ("Z",)), ("rates", (1.5,)), ("repeats", 0), ("threads", 0)]
+)
+def test_bad_settings_are_refused(name, value):
+    with pytest.raises(InputError, match=f"^{name} "):
+        timing.Settings(**{name: value})
 
 
 def test_command_prints_rows(capsys, tmp_path):
-    asked = "bench --works 1 --rates 0.1 --repeats 1 --smoke --json --out"
-    main([*asked.split(), str(tmp_path)])
-    printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads((tmp_path / "results.json").read_text())["rows"]
+    command = "bench --works 1 --rates 0.1 --repeats 1 --smoke --json --out"
+    main([*command.split(), str(tmp_path)])
+    rows = json.loads(capsys.readouterr().out)
+    assert rows == json.loads((tmp_path / "results.json").read_text())["rows"]
 
 
 @pytest.mark.slow
 def test_training_and_memory_have_rows():
-    found = {(row["what"], row["peer"]) for row in smoke("S")["rows"]}
-    assert {("train", "nn.LSTM"), ("infer", "nn.LSTM"), ("memory", "nn.LSTM")} <= found
+    rows = {(row["what"], row["peer"]) for row in smoke("S")["rows"]}
+    assert {("train", "nn.LSTM"), ("infer", "nn.LSTM"), ("memory", "nn.LSTM")} <= rows

@@ -1,6 +1,14 @@
-"""Energy tables: prices times counts, files checked line by line, no price is no estimate."""
+"""Energy: prices times counts, tables checked line by line, comparisons and break-even rates.
 
+Energy is affine in the firing rate, so scaled counts must lie on the lines of a comparison.
+"""
+
+import importlib
+import json
+import re
 import tomllib
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,12 +16,14 @@ from engine_cases import dyadic_layer, events
 from torch import nn
 
 from spikern._utils.errors import DataError, InputError
+from spikern.cost.break_even import COMPARED, break_even, compare_energy, spikes_per_synapse
 from spikern.cost.counting import count
-from spikern.cost.counts import Ops
+from spikern.cost.counts import Ops, silent
 from spikern.cost.estimates import Surroundings, energy, estimate
 from spikern.cost.prices import FOLDER, read, tables
 from spikern.layers.network import Network
-from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.rnn import Readout
+from spikern.report import energy_comparison
 
 
 def test_energy_is_counts_times_prices():
@@ -22,8 +32,8 @@ def test_energy_is_counts_times_prices():
     assert estimate(ops, fp32) == pytest.approx(100 * 0.9 + 10 * 4.6 + 3 * 3.7 + 2 * 4.6)
     assert estimate(ops, int8) == pytest.approx(100 * 0.03 + 10 * 0.23 + 3 * 0.2 + 2 * 0.23)
     assert estimate(ops, loihi) is None
-    events_only = Ops(ac=100, neuron_updates=4, spikes=1)
-    assert estimate(events_only, loihi) == pytest.approx(2360 + 81 + 3 * 52 + 1.7)
+    only_events = Ops(ac=100, neuron_updates=4, spikes=1)
+    assert estimate(only_events, loihi) == pytest.approx(2360 + 81 + 3 * 52 + 1.7)
 
 
 @torch.no_grad()
@@ -128,24 +138,26 @@ def test_a_bad_entry_is_refused_with_its_line(tmp_path, right, wrong, at, messag
     path = tmp_path / "mine.toml"
     assert GOOD.count(right) == 1
     path.write_text(GOOD.replace(right, wrong))
-    with pytest.raises(DataError, match=message) as refused:
+    with pytest.raises(DataError, match=message) as error:
         read(path)
-    assert f"mine.toml, line {line(at)}:" in str(refused.value)
+    assert f"mine.toml, line {line(at)}:" in str(error.value)
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD + "what =\n", f"line {len(LINES) + 1}"),
+        (GOOD.replace("[dram]", "[drum]"), "unknown entry 'drum'"),
+        (GOOD.split("[pj]")[0], r"a section \[pj\]"),
+        (None, "cannot read"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path, text, message):
     path = tmp_path / "mine.toml"
-    path.write_text(GOOD + "what =\n")
-    with pytest.raises(DataError, match=f"line {len(LINES) + 1}"):
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=message):
         read(path)
-    path.write_text(GOOD.replace("[dram]", "[drum]"))
-    with pytest.raises(DataError, match="unknown entry 'drum'"):
-        read(path)
-    path.write_text(GOOD.split("[pj]")[0])
-    with pytest.raises(DataError, match=r"a section \[pj\]"):
-        read(path)
-    with pytest.raises(DataError, match="cannot read"):
-        read(tmp_path / "none.toml")
 
 
 def test_a_user_adds_a_table_by_writing_a_file(tmp_path, monkeypatch):
@@ -168,7 +180,182 @@ def test_every_table_says_where_it_is_from_and_what_it_leaves_out():
         assert len(raw["not_modelled"]) > 40
 
 
-def test_every_built_in_neuron_has_an_estimate():
-    for name in ("LIF", "ALIF"):
-        counts = count(SpikingRNN(name, 3, 4), torch.ones(2, 1, 3))
-        assert energy(counts, tables()["45nm_fp16"], "read-modify-write").pj > 0
+# Comparisons
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """A spiking network and an LSTM on the same events."""
+    x = events(40, 3, 6)
+    body, readout = dyadic_layer("ALIF", 6, 17, 2), dyadic_layer("LI", 17, 3)
+    with torch.no_grad():
+        network = Network(body, readout, "every_step")
+        lstm = nn.Sequential(nn.LSTM(6, 9), nn.Linear(9, 3))
+        return count(network, x, events=True), count(lstm, x)
+
+
+def scaled(counts, factor):
+    """The same counts if every neuron had fired `factor` times as often."""
+    firing = {layer.name for layer in counts.layers if layer.spiking}
+    times = lambda steps: tuple(factor * n for n in steps)  # noqa: E731
+    layers = []
+    for layer in counts.layers:
+        connections = tuple(
+            replace(c, arrivals=times(c.arrivals), ops=times(c.ops)) if c.source in firing else c
+            for c in layer.connections
+        )
+        layers.append(replace(layer, spikes=times(layer.spikes), connections=connections))
+    return replace(counts, layers=tuple(layers))
+
+
+def test_the_break_even_rate_is_where_the_estimates_are_equal(counted):
+    """A twin that costs what the network would at three times its rate: break-even is there."""
+    own, _ = counted
+    compared = 0
+    for table in tables().values():
+        for view in COMPARED:
+            now, least = energy(own, table, view), energy(silent(own), table, view)
+            if now is None:
+                continue
+            tripled = energy(scaled(own, 3), table, view)
+            even = break_even(0.01, now.pj, least.pj, tripled.pj)
+            # exact but for the rounding of sums of prices
+            assert even.rate == pytest.approx(0.03, rel=1e-9), (table.name, view)
+            compared += 1
+    assert compared
+
+
+def test_silence_is_the_limit_of_ever_fewer_spikes(counted):
+    own, _ = counted
+    still = silent(own)
+    assert still == silent(still) == scaled(own, 0)
+    assert still.ops.spikes == 0
+    assert still.synaptic_events()["input"] == sum(still["hidden 0"].synaptic(True, "input")) > 0
+    assert still.ops.updates == own.ops.updates
+    assert not own["readout"].spiking
+
+
+def test_a_comparison_holds_every_table_and_view(counted):
+    own, twin = counted
+    comparison = compare_energy(own, twin, tables())
+    places = [(x.table, x.view) for x in comparison.ratios]
+    assert places == [(t, v) for t in tables() for v in COMPARED]
+    for x in comparison.ratios:
+        table = tables()[x.table]
+        a, b = energy(own, table, x.view), energy(twin, table, x.view)
+        assert (x.spiking_pj, x.twin_pj) == (a and a.pj, b and b.pj)
+        if x.ratio is not None:
+            assert x.ratio == x.twin_pj / x.spiking_pj
+            assert x.cap > x.ratio
+        if x.break_even.rate is not None:
+            assert (x.break_even.rate > comparison.rate) == (x.ratio > 1)
+            assert x.room == x.break_even.rate / comparison.rate
+    ratios = [x.ratio for x in comparison.ratios if x.ratio is not None]
+    assert (comparison.low, comparison.high) == (min(ratios), max(ratios))
+    assert not any(x.ratio for x in comparison.ratios if x.table in ("22nm_yan", "loihi1"))
+    assert all(x.ratio for x in comparison.ratios if x.table.startswith("45nm"))
+
+
+@torch.no_grad()
+def test_the_rate_and_the_spikes_per_synapse_by_hand():
+    layer, x = dyadic_layer("LIF", 4, 5), events(30, 2, 4)
+    for weight in layer.parameters():
+        weight[weight == 0] = 1 / 256
+    z, _ = layer(x)
+    counts = count(layer, x, events=True)
+    assert counts.rate == float(z.sum()) / (30 * 2 * 5)
+    crossing = float(x.sum()) * 5 + float(z[:-1].sum()) * 5
+    assert spikes_per_synapse(counts) == crossing / (4 * 5 + 5 * 5) / 2
+
+
+def test_a_comparison_as_text_and_as_json(counted):
+    comparison = compare_energy(*counted, tables(), names=("ALIF", "LSTM"))
+    text = energy_comparison(comparison.as_dict())
+    assert re.match(r"The energy estimate of ALIF is .* (lower|higher) than that of LSTM", text)
+    assert "loihi1 (operations, registers, read-modify-write)" in text
+    assert text.count("\n") < 20
+    content = json.loads(json.dumps(comparison.as_dict()))
+    assert content["low"] == comparison.low
+    assert content["lines"][0]["break_even"] == comparison.ratios[0].break_even._asdict()
+
+
+@pytest.mark.parametrize(
+    ("rate", "own", "silent_own", "twin", "why"),
+    [
+        (0.1, 3.0, 1.0, None, "no estimate"),
+        (0.0, 1.0, 1.0, 2.0, "nothing fired"),
+        (0.1, 3.0, 1.0, 1.0, "updates alone cost more"),
+        (0.1, 3.0, 1.0, 1000.0, "even if all neurons fire"),
+    ],
+)
+def test_where_there_is_no_break_even_it_says_why(rate, own, silent_own, twin, why):
+    even = break_even(rate, own, silent_own, twin)
+    assert even.rate is None
+    assert why in even.why
+
+
+def test_a_silent_network_has_a_comparison_and_no_break_even(counted):
+    own, twin = counted
+    comparison = compare_energy(silent(own), twin, tables())
+    assert comparison.rate == 0
+    assert all(x.break_even.rate is None for x in comparison.ratios)
+    assert all(x.cap == x.ratio for x in comparison.ratios)
+    assert any(x.ratio for x in comparison.ratios)
+
+
+def test_the_twin_may_take_longer(counted):
+    """Static power over another time; the rest is untouched."""
+    table = {"45nm_int8": tables()["45nm_int8"]}
+    fast, slow = (Surroundings(static_watts=1e-3, seconds=s) for s in (1e-6, 3e-6))
+    plain = compare_energy(*counted, table).ratios[0]
+    static = compare_energy(*counted, table, surroundings=fast, twin_surroundings=slow).ratios[0]
+    assert static.spiking_pj == pytest.approx(plain.spiking_pj + 1e3, rel=1e-12)
+    assert static.twin_pj == pytest.approx(plain.twin_pj + 3e3, rel=1e-12)
+
+
+def test_a_comparison_without_prices_says_so(counted):
+    comparison = compare_energy(*counted, {"loihi1": tables()["loihi1"]})
+    assert (comparison.low, comparison.high) == (None, None)
+    assert energy_comparison(comparison.as_dict()).startswith("No table prices both")
+
+
+def test_the_first_network_must_be_able_to_fire(counted):
+    _, twin = counted
+    with pytest.raises(InputError, match="no neuron"):
+        compare_energy(twin, twin, tables())
+
+
+# An inference beside a brain and two language models
+
+
+@pytest.fixture
+def ladder(monkeypatch):
+    """The function of the module beside the experiment."""
+    folder = Path(__file__).parent.parent / "experiments" / "article"
+    monkeypatch.syspath_prepend(str(folder))
+    return importlib.import_module("ladder").ladder
+
+
+def test_the_figures_are_those_of_the_article(ladder, counted):
+    counts, _ = counted
+    inference_energy = energy(counts, tables()["45nm_int8"], "registers")
+    rungs = {rung.name: rung for rung in ladder(inference_energy, counts, seconds=2.0)}
+    assert round(rungs["one query to BLOOM"].low, -2) == 11_200  # 11.2 kJ
+    brain = rungs["a brain in that time"]
+    assert (brain.low, brain.high) == (40.0, 100.0)
+    assert rungs["training PaLM once"].low == pytest.approx(1.224e13)
+    inference = rungs["one inference, estimate"]
+    assert inference.low == inference_energy.pj * 1e-12
+    synapses = sum(c.synapses for c in counts.connections)
+    synapse = rungs["one synapse of the network, estimate"]
+    assert synapse.low == inference.low / synapses
+    assert f"{synapses:,} synapses" in synapse.arithmetic
+    heights = [rung.high for rung in rungs.values()]
+    assert heights == sorted(heights)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf")])
+def test_a_duration_that_is_not_positive_is_refused(ladder, counted, seconds):
+    counts, _ = counted
+    with pytest.raises(InputError, match="seconds"):
+        ladder(energy(counts, tables()["45nm_fp32"]), counts, seconds)

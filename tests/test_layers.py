@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -59,15 +60,15 @@ def test_packed_sequences_go_in_and_out(enforce_sorted, batch_first):
     lengths = torch.tensor([9, 7, 7, 1] if enforce_sorted else [7, 1, 9, 7])
     x = 20 * torch.randn(9, 4, 3)
     _, state = layer(torch.randn(4, 4, 3))
-    given = x.transpose(0, 1) if batch_first else x
-    expected, final = layer(given, state, lengths)
+    x = x.transpose(0, 1) if batch_first else x
+    expected, final = layer(x, state, lengths)
     assert expected.any()
-    packed = pack_padded_sequence(given, lengths, batch_first, enforce_sorted)
+    packed = pack_padded_sequence(x, lengths, batch_first, enforce_sorted)
     out, after = layer(packed, state)
     theirs, _ = torch.nn.LSTM(3, 8, 2, batch_first=batch_first)(packed)
     for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
-        mine, right = getattr(out, name), getattr(theirs, name)
-        assert (mine is right is None) or torch.equal(mine, right)
+        own, other = getattr(out, name), getattr(theirs, name)
+        assert (own is other is None) or torch.equal(own, other)
     assert out.data.shape == theirs.data.shape
     assert torch.equal(pad_packed_sequence(out, batch_first)[0], expected)
     assert all(torch.equal(a, b) for a, b in zip(after, final))
@@ -96,17 +97,15 @@ def test_functional_call():
     """Weights from outside, with their gradients, as meta-learning and ensembles need."""
     layer, x = SpikingRNN("LIF", 3, 8, num_layers=2, recurrent=0.5), 20 * torch.randn(9, 2, 3)
     other = SpikingRNN("LIF", 3, 8, num_layers=2, recurrent=0.5)
-    given = other.state_dict()
     expected, _ = other(x)
     assert expected.any()
-    out, _ = torch.func.functional_call(layer, given, (x,))
+    out, _ = torch.func.functional_call(layer, other.state_dict(), (x,))
     assert torch.equal(out, expected)
-    weights = dict(other.named_parameters())
-    buffers = dict(other.named_buffers())
+    weights, buffers = dict(other.named_parameters()), dict(other.named_buffers())
     out, _ = torch.func.functional_call(layer, weights | buffers, (x,))
-    found = torch.autograd.grad(out.sum(), list(weights.values()))
-    right = torch.autograd.grad(expected.sum(), list(weights.values()))
-    assert all(torch.equal(a, b) for a, b in zip(found, right))
+    gradients = torch.autograd.grad(out.sum(), list(weights.values()))
+    own_gradients = torch.autograd.grad(expected.sum(), list(weights.values()))
+    assert all(torch.equal(a, b) for a, b in zip(gradients, own_gradients))
 
 
 def test_device_and_dtype():
@@ -149,9 +148,9 @@ def learn(rnn):
         state = tuple(each.detach() for each in state)
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         out, state = rnn(packed, state)
-        padded, found = pad_packed_sequence(out, batch_first=True)
-        assert torch.equal(found, lengths)
-        last = padded[torch.arange(6), found - 1]
+        padded, padded_lengths = pad_packed_sequence(out, batch_first=True)
+        assert torch.equal(padded_lengths, lengths)
+        last = padded[torch.arange(6), lengths - 1]
         loss = torch.nn.functional.cross_entropy(head(last + warm.mean(1)), y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(rnn.parameters(), 1.0)
@@ -160,17 +159,10 @@ def learn(rnn):
     return losses
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda *given, **settings: torch.nn.LSTM(*given, **settings),
-        lambda *given, **settings: SpikingRNN("ALIF", *given, **settings),
-    ],
-    ids=["LSTM", "SpikingRNN"],
-)
-def test_a_loop_written_for_lstm_runs_and_learns(make):
+@pytest.mark.parametrize("layer", [torch.nn.LSTM, partial(SpikingRNN, "ALIF")])
+def test_a_loop_written_for_lstm_runs_and_learns(layer):
     torch.manual_seed(0)
-    losses = learn(make(3, 16, 2, True, batch_first=True, dropout=0.1))
+    losses = learn(layer(3, 16, 2, True, batch_first=True, dropout=0.1))
     assert losses[-1] < losses[0]
 
 

@@ -1,5 +1,6 @@
 """Figures: what is drawn is what was given."""
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
 from typing import Any
@@ -10,13 +11,22 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from test_report import example_model
+from test_report import example_model, example_results
 
 from spikern import plot
 from spikern._utils.errors import InputError
+from spikern.cost import summary
+from spikern.cost.break_even import COMPARED, compare_energy
+from spikern.cost.counting import count
+from spikern.cost.prices import tables
+from spikern.layers.network import build
 from spikern.neurons.surrogate import SURROGATES
+from spikern.plot import estimates
+from spikern.train.calibration import calibrate
 
 MODELS = [example_model("LIF", 0.95, 9e4, 2, layers=2), example_model("GRU", 0.97, 8e4, 2)]
+ENERGY = example_results(("LIF", "RNN", "LSTM"))["energy"]
+ESTIMATES, COMPARISONS = ENERGY["estimates"], ENERGY["statements"]
 SPIKES = (np.random.default_rng(0).random((30, 8)) < 0.2).astype(float)
 V, A = np.random.default_rng(1).normal(size=(2, 30))
 U = V - (0.5 + 0.2 * A)
@@ -32,6 +42,8 @@ def axis() -> Axes:
     "draw",
     [
         lambda a: plot.raster(a, SPIKES),
+        lambda a: plot.raster(a, 0 * SPIKES),
+        lambda a: plot.raster(a, torch.from_numpy(SPIKES).requires_grad_()),
         lambda a: plot.rates(a, SPIKES),
         lambda a: plot.traces(a, SPIKES, list("abcdefgh")),
         lambda a: plot.phase(a, V, A, ("v", "a"), U),
@@ -53,11 +65,6 @@ def test_a_raster_has_a_tick_a_spike(axis: Axes) -> None:
     (patch,) = plot.raster(axis, SPIKES).patches
     starts = patch.get_path().vertices[0::2]
     np.testing.assert_allclose(starts, np.argwhere(SPIKES) - np.array([0, 0.45]))
-
-
-def test_a_silent_raster_can_be_drawn(axis: Axes) -> None:
-    plot.raster(axis, np.zeros((5, 3)))
-    axis.get_figure().canvas.draw()  # type: ignore[union-attr]
 
 
 def test_time_is_in_ms_where_a_step_has_a_length(axis: Axes) -> None:
@@ -132,14 +139,16 @@ def test_a_phase_without_u_claims_no_threshold(axis: Axes) -> None:
 def test_a_surrogate_is_drawn_as_it_is(axis: Axes, name: str) -> None:
     plot.surrogate(axis, name)
     derivative, primitive, spike = axis.lines
-    made = SURROGATES[name]()
+    expected = SURROGATES[name]()
     u = torch.as_tensor(np.asarray(derivative.get_xdata()))
-    np.testing.assert_array_equal(derivative.get_ydata(), made.derivative(u))
-    np.testing.assert_array_equal(primitive.get_ydata(), made.primitive(u))
+    np.testing.assert_array_equal(derivative.get_ydata(), expected.derivative(u))
+    np.testing.assert_array_equal(primitive.get_ydata(), expected.primitive(u))
     assert np.asarray(spike.get_ydata()).tolist() == [0, 0, 1, 1]
     shades = [p.get_extents().transformed(axis.transData.inverted()) for p in axis.patches]
     edges = [(round(s.x0, 9), round(s.x1, 9)) for s in shades]
-    assert edges == ([(-made.support, made.support)] if np.isfinite(made.support) else [])
+    assert edges == (
+        [(-expected.support, expected.support)] if np.isfinite(expected.support) else []
+    )
 
 
 def test_several_surrogates_share_no_marker_and_the_widest_support(axis: Axes) -> None:
@@ -188,10 +197,6 @@ def test_every_synapse_is_in_one_bin_of_its_sign(axis: Axes) -> None:
     inhibitory, excitatory = axis.containers
     assert [sum(bar.get_height() for bar in bars) for bars in (inhibitory, excitatory)] == [1, 3]
     assert max(bar.get_x() + bar.get_width() for bar in inhibitory) == pytest.approx(0.0)
-
-
-def test_figures_take_tensors_with_gradients(axis: Axes) -> None:
-    plot.raster(axis, torch.from_numpy(SPIKES).requires_grad_())
 
 
 @pytest.mark.parametrize(
@@ -256,14 +261,18 @@ SEEN_BY = {
 }  # fmt: skip
 
 
+def linear(colour: str) -> Any:
+    """The linear RGB of an sRGB colour."""
+    srgb = np.array(to_rgb(colour))
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
 def lab(colour: str, eye: str) -> Any:
     """A colour in CIELAB as an eye sees it."""
-    srgb = np.array(to_rgb(colour))
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(
         [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     )
-    x, y, z = np.cbrt(to_xyz @ np.clip(SEEN_BY[eye] @ linear, 0, 1) / [0.9505, 1.0, 1.089])
+    x, y, z = np.cbrt(to_xyz @ np.clip(SEEN_BY[eye] @ linear(colour), 0, 1) / [0.9505, 1.0, 1.089])
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
@@ -281,9 +290,7 @@ def test_lines_of_the_same_style_are_told_apart_by_every_eye(eye: str) -> None:
 @pytest.mark.parametrize("colour", plot.COLOURS.items())
 def test_colours_stand_out_on_white(colour: tuple[str, str]) -> None:
     name, value = colour
-    channels = np.array([int(value[k : k + 2], 16) for k in (1, 3, 5)]) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    contrast = 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+    contrast = 1.05 / (linear(value) @ [0.2126, 0.7152, 0.0722] + 0.05)
     assert contrast >= 4.5 or name == "grid"
 
 
@@ -292,3 +299,100 @@ def test_names_are_moved_apart_in_order() -> None:
     moved: Any = plot.spread(values, 0.05)
     assert np.argsort(moved).tolist() == np.argsort(values).tolist()
     assert np.diff(np.sort(moved)).min() >= 0.05 - 1e-9
+
+
+# Energy estimates
+
+
+def lengths(axis: Axes) -> list[float]:
+    """The length of every stacked bar by its lane, from the top."""
+    lanes: Counter[float] = Counter()
+    for bar in axis.patches:
+        lanes[round(bar.get_y(), 6)] += bar.get_width()
+    return [lanes[y] for y in sorted(lanes)]
+
+
+def test_a_bar_is_as_long_as_its_estimate(axis: Axes) -> None:
+    estimates.parts(axis, ESTIMATES, "45nm_fp32")
+    expected = [
+        1e-12 * sum(e["parts"].values())
+        for e in ESTIMATES
+        if e["table"] == "45nm_fp32" and e["view"] in COMPARED
+    ]
+    # sums of the same floats in another order
+    np.testing.assert_allclose(lengths(axis), expected, rtol=1e-12)
+    assert axis.get_xlim()[0] == 0.0
+    assert [t.get_text() for t in axis.get_yticklabels()] == [*COMPARED] * 3
+
+
+def test_shares_are_whole(axis: Axes) -> None:
+    estimates.shares(axis, ESTIMATES, "45nm_int8")
+    np.testing.assert_allclose(lengths(axis), [1.0] * 9, rtol=1e-12)
+
+
+def test_a_view_without_an_estimate_has_no_bar(axis: Axes) -> None:
+    estimates.parts(axis, ESTIMATES, "loihi1")  # it prices one model, and registers not at all
+    assert len(lengths(axis)) == 2
+
+
+def test_every_kind_of_an_estimate_is_drawn() -> None:
+    """A kind that no group holds would be left out of its bar."""
+    _ = torch.manual_seed(0)
+    drawn = {kind for kinds, _, _ in estimates.PARTS.values() for kind in kinds}
+    x = (torch.rand(20, 4, 3) < 0.3).float()
+    sparse = build("LIF", 3, 40, 2)
+    with torch.no_grad():
+        sparse.body.weight_hh_l0[:, 1:] = 0.0
+    counts = {
+        "LIF": count(sparse, x, events=True),
+        "LSTM": count(build("LSTM", 3, 8, 2, "mean"), x, events=True),
+    }
+    assert {kind for row in summary.estimates(counts, tables()) for kind in row["parts"]} == drawn
+
+
+def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis: Axes) -> None:
+    estimates.ratios(axis, COMPARISONS)
+    ratios = [x["ratio"] for s in COMPARISONS for x in s["lines"] if x["ratio"] is not None]
+    dots = [float(line.get_xdata()[0]) for line in axis.lines if line.get_marker() != "None"]
+    assert sorted(dots) == sorted(ratios)
+    assert axis.get_xscale() == "log"
+    low, high = axis.get_xlim()
+    assert low <= 0.5 < 2.0 <= high
+    assert [t.get_text() for t in axis.texts] == ["RNN ÷ LIF", "LSTM ÷ LIF"]
+    assert [k.get_label() for k in estimates.table_keys(COMPARISONS)] == ["45nm_fp32", "45nm_int8"]
+
+
+def test_a_break_even_line_passes_through_the_network_and_through_1(axis: Axes) -> None:
+    _ = torch.manual_seed(0)
+    spiking, twin = build("LIF", 4, 30, 3), build("RNN", 4, 16, 3)
+    x = torch.randn(40, 8, 4)
+    calibrate(spiking.body, x, rate=0.1)
+    comparison = compare_energy(count(spiking, x), count(twin, x), tables()).as_dict()
+    estimates.break_even(axis, comparison, "read-modify-write")
+    priced = [
+        line
+        for line in comparison["lines"]
+        if line["view"] == "read-modify-write" and line["ratio"] is not None
+    ]
+    curves = [line for line in axis.lines if len(line.get_xdata()) > 2]
+    assert len(curves) == len(priced) == 4
+    crossings = 0
+    for curve, line in zip(curves, priced):
+        rates, ratios = curve.get_data()
+        # between two of 200 points on a log axis a line is off by less than their distance
+        assert np.interp(comparison["rate"], rates, ratios) == pytest.approx(
+            line["ratio"], rel=1e-3
+        )
+        even = line["break_even"]["rate"]
+        if even is not None and even > estimates.RATES[0]:
+            assert np.interp(even, rates, ratios) == pytest.approx(1.0, rel=1e-3)
+            crossings += 1
+    assert crossings
+
+
+def test_a_table_never_shares_its_look(axis: Axes) -> None:
+    line = COMPARISONS[0]["lines"][0] | {"ratio": 1.0}
+    lines = [line | {"table": f"t{k}"} for k in range(6)]
+    looks = estimates.table_looks([COMPARISONS[0] | {"lines": lines}])
+    assert len(set(looks.values())) == 6
+    assert len({marker for _, marker, _ in looks.values()}) == 6

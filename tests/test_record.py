@@ -1,12 +1,11 @@
 """A recording against the layer that it is of."""
 
 import importlib
-from typing import NamedTuple
+from dataclasses import replace
 
 import pytest
 import torch
 from engine_cases import dyadic_layer, events
-from torch import Tensor
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.codegen.trace import rounds_alike
@@ -15,37 +14,9 @@ from spikern.layers.network import build
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
-from spikern.neurons.constants import decay, positive
-from spikern.neurons.model import NeuronModel
-from spikern.testing import with_engine
+from spikern.testing import dyadic, with_engine
 
 MODULE = importlib.import_module("spikern.layers.recording")
-
-
-class HardParams(NamedTuple):
-    alpha_mem: Tensor
-    v_th: Tensor
-
-
-class HardState(NamedTuple):
-    v: Tensor
-    z: Tensor
-
-
-def hard_step(p, s, i, fire):
-    v = p.alpha_mem * s.v * (1 - s.z) + (1 - p.alpha_mem) * i
-    z = fire(v - p.v_th)
-    return HardState(v, z), z
-
-
-HARD = NeuronModel(
-    "own",
-    hard_step,
-    HardParams,
-    HardState,
-    {"alpha_mem": decay("tau_mem", 20.0), "v_th": positive("v_th", 1.0)},
-    source="here",
-)
 
 
 def assert_is_what_ran(layer, x, steps):
@@ -76,12 +47,10 @@ def test_every_step_of_every_layer_is_what_ran(name, engine):
     assert all(torch.equal(a, b) for a, b in zip(recording.state, after))
 
 
-def test_a_neuron_of_one_s_own_is_seen():
+def test_a_neuron_of_one_s_own_is_recorded():
     torch.manual_seed(0)
-    layer = SpikingRNN(HARD, 6, 9, engine="reference")
-    with torch.no_grad():
-        for parameter in (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_l0):
-            parameter.copy_((parameter * 512).round() / 256)
+    own = replace(NEURONS["HardLIF"], name="own").with_constants(v_th=0.5)
+    layer = dyadic(SpikingRNN(own, 6, 9, engine="reference"))
     recording = assert_is_what_ran(layer, events(20, 3, 6), 20)
     assert recording.layers[0].state.z.any()
 
@@ -91,12 +60,12 @@ def test_a_recorder_that_is_a_step_late_is_caught(monkeypatch, late):
     """Else the comparison above would prove nothing."""
     right = MODULE._with_recording_step
 
-    def planted(neuron, seen):
-        watched = right(neuron, seen)
+    def planted(neuron, steps):
+        recorded = right(neuron, steps)
 
         def step(p, s, i, fire):
-            result = watched.step(p, s, i, fire)
-            seen.state[-1] = s if late else seen.state[-1]
+            result = recorded.step(p, s, i, fire)
+            steps.state[-1] = s if late else steps.state[-1]
             return result
 
         return MODULE.replace(neuron, step=step)
@@ -114,22 +83,25 @@ def test_current_and_distance_to_threshold_are_those_of_the_equations():
     layer, x = dyadic_layer("ALIF", 6, 9), events(20, 3, 6)
     trace = record(layer, x).layers[0]
     before = torch.cat([torch.zeros(1, 3, 9), trace.state.z[:-1]])
-    wanted = x @ layer.weight_ih_l0.T + layer.bias_l0 + before @ layer.weight_hh_l0.T
-    assert torch.equal(trace.i, wanted)
+    current = x @ layer.weight_ih_l0.T + layer.bias_l0 + before @ layer.weight_hh_l0.T
+    assert torch.equal(trace.i, current)
     p = layer.params(0)
     assert torch.equal(trace.u, trace.state.v - (p.v_th + p.adapt_scale * trace.state.a))
     assert torch.equal(trace.state.z, (trace.u > 0).float())
     assert trace.state.z.any()
 
 
+def fields(recording):
+    """All that is recorded, of every layer."""
+    return [field for t in recording.layers for field in (*t.state, t.i, t.u, t.out)]
+
+
 def test_chunked_is_whole():
     layer, x = dyadic_layer("ALIF", 6, 9, layers=2), events(20, 3, 6)
     whole, first = record(layer, x), record(layer, x[:7])
     second = record(layer, x[7:], first.state)
-    for a, b, c in zip(first.layers, second.layers, whole.layers):
-        for x, y, z in zip((*a.state, a.i, a.u, a.out), (*b.state, b.i, b.u, b.out),
-                           (*c.state, c.i, c.u, c.out)):  # fmt: skip
-            assert torch.equal(torch.cat([x, y]), z)
+    for a, b, c in zip(fields(first), fields(second), fields(whole)):
+        assert torch.equal(torch.cat([a, b]), c)
     assert all(torch.equal(a, b) for a, b in zip(second.state, whole.state))
 
 
@@ -142,13 +114,11 @@ def test_lengths_cut_and_nothing_is_past_them():
     assert all(torch.equal(a, b) for a, b in zip(recording.state, after))
     for b, n in enumerate(lengths.tolist()):
         alone = record(layer, x[:n, b : b + 1])
-        for trace, cut, whole in zip(alone.layers, recording.sample(b), recording.layers):
-            for a, c, w in zip((*trace.state, trace.i, trace.u, trace.out),
-                               (*cut.state, cut.i, cut.u, cut.out),
-                               (*whole.state, whole.i, whole.u, whole.out)):  # fmt: skip
-                assert c.shape == (n, 9)
-                assert torch.equal(a[:, 0], c)
-                assert not w[n:, b].any()
+        sample = recording._replace(layers=recording.sample(b))
+        for a, c, w in zip(fields(alone), fields(sample), fields(recording)):
+            assert c.shape == (n, 9)
+            assert torch.equal(a[:, 0], c)
+            assert not w[n:, b].any()
 
 
 def test_a_readout_has_no_threshold():
@@ -171,11 +141,10 @@ def test_traces_have_time_first_in_every_layout():
     assert torch.equal(record(layer, x.transpose(0, 1)).layers[0].state.v, expected)
 
 
-def test_events_are_seen_as_the_dense_input_that_they_stand_for():
+def test_events_are_recorded_as_the_dense_input_that_they_stand_for():
     layer, x = dyadic_layer("LIF", 6, 9), events(20, 3, 6)
-    seen, expected = record(layer, Events.from_dense(x)), record(layer, x)
-    assert torch.equal(seen.layers[0].i, expected.layers[0].i)
-    assert torch.equal(seen.layers[0].out, expected.layers[0].out)
+    for a, b in zip(fields(record(layer, Events.from_dense(x))), fields(record(layer, x))):
+        assert torch.equal(a, b)
 
 
 def test_nothing_is_left_behind():

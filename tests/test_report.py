@@ -1,9 +1,8 @@
 """The report and the schema of results.json, on made-up results."""
 
-import copy
 import json
 import re
-from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,74 +10,67 @@ import jsonschema
 import numpy as np
 import pytest
 
-from spikern import cost, plot
-from spikern.cost.break_even import BreakEven, EnergyComparison, EnergyRatio, break_even
+from spikern import cost, load, plot
+from spikern._utils.provenance import provenance
+from spikern.cost.break_even import EnergyComparison, EnergyRatio, break_even
 from spikern.plot.sample import answer, verdict
 from spikern.report import html, sentences
-from spikern.studies.comparison import Sample
-from spikern.studies.statistics import summary
+from spikern.studies.comparison import Comparison, Sample, settings_of
+from spikern.studies.results import compare_models, describe, summarise
 
 FOLDER = Path(html.__file__).parent
 SCHEMA = json.loads((FOLDER / "schema.json").read_text())
 PRICES = {"45nm_fp32": 1.0, "45nm_int8": 0.05, "loihi1": 6.0}
 
 
-def accuracies(middle: float, seeds: int) -> dict[str, Any]:
-    noise = np.random.default_rng(int(1e6 * middle)).normal(0.0, 0.004, seeds)
-    values = [float(v) for v in middle + noise - noise.mean()]
-    return {"per_seed": values, **summary(values)}
-
-
 def example_model(name: str, accuracy: float, work: float, seeds: int, layers: int = 1) -> Any:
+    """A model's entry, from made-up jobs whose accuracies have exactly this mean."""
     spiking = name in ("LIF", "ALIF")
-    counted = {
+    noise = np.random.default_rng(int(1e6 * accuracy)).normal(0.0, 0.004, seeds)
+    random = np.random.default_rng(len(name))
+    operations = {
         "ac": 0.2 * work if spiking else 0.0,
         "mac": 0.02 * work if spiking else work,
-        "neuron_updates": {"mul": 9e3, "add": 7e3, "compare": 2e3}
+        "updates": {"mul": 9e3, "add": 7e3, "compare": 2e3}
         if spiking
         else {"tanh": 4e3, "sigmoid": 6e3, "mul": 6e3, "add": 2e3},
         "dense": work,
     }
-    cost = work * (0.3 if spiking else 4.6)
-    random = np.random.default_rng(len(name))
-    rates = [float(work / 2e6) / (k + 1) for k in range(layers)] if spiking else []
-    return {
-        "name": name,
-        "kind": "spiking" if spiking else "standard",
-        "engine": "fused" if spiking else "torch",
-        "hidden": 94 if spiking else 42,
-        "parameters": 9_984,
-        "seeds": list(range(seeds)),
-        "test_accuracy": accuracies(accuracy, seeds),
-        "rate": sum(rates) / len(rates) if spiking else None,
-        "rates_by_layer": rates,
-        "ops_per_inference": counted,
-        "ops_by_layer": [{"layer": "hidden 0", **counted}],
-        "energy_pj": {
-            table: None if table == "loihi1" and not spiking else cost * price
-            for table, price in PRICES.items()
-        },
+    pj = work * (0.3 if spiking else 4.6)
+    jobs = [
+        {
+            "name": name,
+            "seed": seed,
+            "kind": "spiking" if spiking else "standard",
+            "engine": "fused" if spiking else "torch",
+            "hidden": 94 if spiking else 42,
+            "parameters": 9_984,
+            "test_accuracy": float(accuracy + noise[seed] - noise.mean()),
+            "rates": [work / 2e6 / (k + 1) for k in range(layers)] if spiking else [],
+            "inferences": 1,
+            "ops": {"hidden 0": operations},
+            "energy_pj": {
+                table: None if table == "loihi1" and not spiking else pj * price
+                for table, price in PRICES.items()
+            },
+            "best_epoch": 38,
+            "epochs": [
+                {
+                    "epoch": e,
+                    "loss": 2.0 * np.exp(-e / 8),
+                    "validation_accuracy": accuracy * (1 - 0.8 * np.exp(-e / 6))
+                    + 0.006 * random.uniform(-1, 1),
+                    "rate": 0.05 if spiking else None,
+                    "seconds": 1.9,
+                }
+                for e in range(1, 41)
+            ],
+        }
+        for seed in range(seeds)
+    ]
+    return summarise(jobs) | {
         "inference_engine": "stream" if spiking else "torch",
         "milliseconds_per_inference": 0.42 if spiking else 0.31,
-        "history": [
-            {
-                "seed": seed,
-                "best_epoch": 38,
-                "epochs": [
-                    {
-                        "epoch": e,
-                        "loss": 2.0 * np.exp(-e / 8),
-                        "validation_accuracy": float(
-                            accuracy * (1 - 0.8 * np.exp(-e / 6)) + 0.006 * random.uniform(-1, 1)
-                        ),
-                        "rate": 0.05 if spiking else None,
-                        "seconds": 1.9,
-                    }
-                    for e in range(1, 41)
-                ],
-            }
-            for seed in range(seeds)
-        ],
     }
 
 
@@ -86,129 +78,72 @@ def example_results(
     names: tuple[str, ...] = ("LIF", "ALIF", "RNN", "GRU", "LSTM"),
     seeds: int = 3,
     every_step: bool = False,
-) -> dict[str, Any]:
+) -> Any:
+    """The content of a results.json whose models were never trained."""
     accuracy = {"LIF": 0.951, "ALIF": 0.962, "RNN": 0.931, "GRU": 0.969, "LSTM": 0.972}
     work = {"LIF": 9e4, "ALIF": 1e5, "RNN": 8e4, "GRU": 8.5e4, "LSTM": 9e4}
     models = [example_model(n, accuracy[n], work[n], seeds) for n in names]
     if every_step:
         for model in models:
-            model["test_accuracy_all_steps"] = accuracies(0.9, seeds)
-    lstm = next((m for m in models if m["name"] == "LSTM"), None)
-    comparisons = [] if lstm is None else [against(m, lstm) for m in models if m is not lstm]
+            model["test_accuracy_all_steps"] = model["test_accuracy"]
     results = {
         "schema": 1,
-        "dataset": {
-            "name": "digits",
-            "title": "Handwritten digits, row by row",
-            "source": "UCI, Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998)",
-            "licence": "CC BY 4.0",
-            "train": 1_203,
-            "validation": 234,
-            "test": 360,
-            "steps": 80,
-            "features": 4,
-            "classes": 6,
-            "class_names": ["P", "PQ", "QR", "RS", "ST", "TP"],
-            "every_step": every_step,
-            "events": every_step,
-            "majority_accuracy": 0.178,
-        },
-        "settings": {
-            "dataset": "digits",
-            "models": list(names),
-            "match_parameters": 10_000,
-            "hidden": None,
-            "answer": "last",
-            "epochs": 40,
-            "batch_size": 64,
-            "learning_rate": 0.005,
-            "seeds": seeds,
-        },
+        "dataset": describe(load("digits")) | {"every_step": every_step, "events": every_step},
+        "settings": settings_of(Comparison("digits", names, seeds=seeds)),
         "models": models,
-        "comparisons": comparisons,
+        "comparisons": compare_models(models),
         "energy": example_energy(models),
         "energy_tables": {
             t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
             for t in cost.tables().values()
             if t.name in PRICES
         },
-        "provenance": {
-            "spikern": "0.1.0",
-            "torch": "2.6.0",
-            "numpy": "2.2.0",
-            "numba": "0.61.0",
-            "python": "3.12.3",
-            "platform": "Linux x86_64",
-            "processor": "Example CPU @ 2.60GHz",
-            "workers": 2,
-            "threads": 1,
-            "commit": "0123abc",
-            "date": "2026-01-02T03:04:05+00:00",
-            "seconds": 361.2,
-            "command": "spikern compare digits --seeds 3 --epochs 40",
-        },
+        "provenance": provenance(361.2, workers=2),
     }
-    return json.loads(json.dumps(results))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(results))
 
 
 def example_energy(models: list[Any]) -> dict[str, Any]:
     """Estimates that the schema accepts, and comparisons that follow from them."""
-    estimates, parts = [], {"synapses": 0.5, "neuron updates": 0.1, "weights": 2.0, "states": 0.4}
-    for model in models:
-        for table, pj in model["energy_pj"].items():
-            for view, share in (("operations", 1.0), ("registers", 3.0), ("read-modify-write", 5)):
-                whole = None if pj is None or (view, table) == ("registers", "loihi1") else pj
-                estimates.append(
-                    {
-                        "model": model["name"],
-                        "table": table,
-                        "view": view,
-                        "pj": whole and whole * share,
-                        "parts": {k: whole * p for k, p in parts.items()} if whole else {},
-                    }
-                )
-    by_place = {(e["model"], e["table"], e["view"]): e["pj"] for e in estimates}
+    views = {"operations": 1.0, "registers": 3.0, "read-modify-write": 5.0}
+    parts = {"synapses": 0.5, "neuron updates": 0.1, "weights": 2.0, "states": 0.4}
+    pj = {
+        (model["name"], table, view): value and factor * value
+        for model in models
+        for table, value in model["energy_pj"].items()
+        for view, factor in views.items()
+        if (view, table) != ("registers", "loihi1")
+    }
+    estimates = [
+        {
+            "model": model["name"],
+            "table": table,
+            "view": view,
+            "pj": (value := pj.get((model["name"], table, view))),
+            "parts": {kind: value * share for kind, share in parts.items()} if value else {},
+        }
+        for model, table, view in product(models, PRICES, views)
+    ]
     comparisons = [
-        example_comparison(a["name"], b["name"], a["rate"], by_place)
-        for a in models
-        if a["kind"] == "spiking"
-        for b in models
-        if b["kind"] == "standard"
+        example_comparison(a["name"], b["name"], a["rate"], estimates)
+        for a, b in product(models, models)
+        if (a["kind"], b["kind"]) == ("spiking", "standard")
     ]
     return {"seed": 0, "estimates": estimates, "statements": comparisons}
 
 
-def example_comparison(spiking: str, twin: str, rate: float, pj: Any) -> dict[str, Any]:
+def example_comparison(spiking: str, twin: str, rate: float, estimates: list[Any]) -> Any:
     """One where half of the spiking network's estimate is there without any spike."""
+    pj = {(e["model"], e["table"], e["view"]): e["pj"] for e in estimates}
     ratios = []
     for model, table, view in pj:
-        if model != spiking:
-            continue
-        now, other = pj[spiking, table, view], pj[twin, table, view]
-        even = BreakEven(None, "no estimate")
-        if now is not None and other is not None:
-            even = break_even(rate, now, now / 2, other)
-        ratio = other / now if now and other else None
-        ratios.append(
-            EnergyRatio(
-                table, view, now, other, ratio, even,
-                even.rate and even.rate / rate, ratio and 2 * ratio,
-            )
-        )  # fmt: skip
+        if model == spiking:
+            own, other = pj[spiking, table, view], pj[twin, table, view]
+            even = break_even(rate, own, own and own / 2, other)
+            ratio = other / own if own and other else None
+            room, cap = even.rate and even.rate / rate, ratio and 2 * ratio
+            ratios.append(EnergyRatio(table, view, own, other, ratio, even, room, cap))
     return EnergyComparison(spiking, twin, rate, 4.2, tuple(ratios)).as_dict()
-
-
-def against(model: Any, lstm: Any) -> dict[str, Any]:
-    pairs = zip(model["test_accuracy"]["per_seed"], lstm["test_accuracy"]["per_seed"])
-    return {
-        "model": model["name"],
-        "against": "LSTM",
-        "accuracy_difference": summary([a - b for a, b in pairs]),
-        "energy_ratio": {
-            table: lstm["energy_pj"][table] / pj if pj and lstm["energy_pj"][table] else None
-            for table, pj in model["energy_pj"].items()
-        },
-    }
 
 
 def example_sample(every_step: bool = False, features: int = 4) -> Sample:
@@ -226,24 +161,6 @@ def example_sample(every_step: bool = False, features: int = 4) -> Sample:
         class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
         steps=75,
     )
-
-
-class Resources(HTMLParser):
-    """Collects all that a page would load or point to, and its ids."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.targets: list[str] = []
-        self.ids: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag not in ("script", "link", "iframe")
-        for name, value in attrs:
-            if name in ("src", "href", "xlink:href", "srcset"):
-                self.targets.append(value or "")
-            if name == "id":
-                self.ids.append(value or "")
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -272,15 +189,15 @@ def test_the_schema_takes_an_example(seeds: int) -> None:
     ],
 )
 def test_the_schema_rejects_a_broken_one(path: tuple[Any, ...], value: object) -> None:
-    broken: Any = copy.deepcopy(example_results())
-    where = broken
+    broken = example_results()
+    parent = broken
     for key in path[:-1]:
-        where = where[key]
-    where[path[-1]] = value
-    with pytest.raises(jsonschema.ValidationError) as refused:
+        parent = parent[key]
+    parent[path[-1]] = value
+    with pytest.raises(jsonschema.ValidationError) as error:
         jsonschema.validate(broken, SCHEMA)
-    at = tuple(refused.value.absolute_path)
-    assert at == (path[:-1] if path[-1] == "extra" else path)
+    place = tuple(error.value.absolute_path)
+    assert place == (path[:-1] if path[-1] == "extra" else path)
 
 
 def test_every_field_of_the_schema_is_described() -> None:
@@ -313,20 +230,23 @@ def test_every_field_of_the_schema_is_described() -> None:
         (("RNN", "LSTM"), 2, False),
     ],
 )
-def test_the_page_is_whole_and_self_contained(
+def test_the_page_is_complete_and_self_contained(
     names: tuple[str, ...], seeds: int, every_step: bool, tmp_path: Path
 ) -> None:
     sample = example_sample(every_step) if "LIF" in names else None
     html.write_html(example_results(names, seeds, every_step), sample, tmp_path / "report.html")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     text = (tmp_path / "report.html").read_text()
-    found = Resources(text)
-    local = [t for t in found.targets if not t.startswith(("#", "data:image/png;base64,"))]
-    assert local == ["results.json"]
-    assert len(set(found.ids)) == len(found.ids)
+    targets = re.findall(r"(?:src|href|srcset)\s*=\s*[\"']?([^\"'\s>]*)", text, flags=re.IGNORECASE)
+    ids = re.findall(r"\sid\s*=\s*[\"']?([^\"'\s>]*)", text, flags=re.IGNORECASE)
+    assert [t for t in targets if not t.startswith(("#", "data:image/png;base64,"))] == [
+        "results.json"
+    ]
+    assert len(set(ids)) == len(ids)
+    assert not re.search(r"<(script|link|iframe)\b", text, flags=re.IGNORECASE)
     assert not re.search(r"url\((?!#)|@import", text)
-    assert {t[1:] for t in found.targets if t.startswith("#")} <= set(found.ids)
-    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(found.ids)
+    assert {t[1:] for t in targets if t.startswith("#")} <= set(ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(ids)
     assert "<?xml" not in text
     assert text.count('role="img"') == text.count("<svg ")
     for name in names:

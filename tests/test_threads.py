@@ -1,4 +1,4 @@
-"""Blocks on torch's threads: each runs once, errors are raised, with or without OpenMP."""
+"""Blocks on torch's threads, with or without OpenMP, and jobs on one thread."""
 
 import threading
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from spikern._utils import processes
 from spikern.engines import threads
 
 LIBRARIES = list((Path(torch.__file__).parent / "lib").glob("libgomp*"))
@@ -13,7 +14,7 @@ LIBRARIES = list((Path(torch.__file__).parent / "lib").glob("libgomp*"))
 
 @pytest.fixture(params=["openmp", "own threads"])
 def two_threads(request, monkeypatch):
-    """Two threads of torch, its runtime found or not."""
+    """Two threads of torch, with its own runtime and without."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     if request.param == "own threads":
@@ -29,15 +30,15 @@ def test_torchs_runtime_is_found():
 
 def test_every_block_is_done_once_by_two_threads(two_threads):
     both = threading.Barrier(2, timeout=30)
-    done = []
+    runs = []
 
     def work(block):
         both.wait()  # which one thread alone would never pass
-        done.append((block, threading.get_ident()))
+        runs.append((block, threading.get_ident()))
 
     threads.in_threads(work, 6)
-    assert sorted(block for block, _ in done) == list(range(6))
-    assert len({thread for _, thread in done}) == 2
+    assert sorted(block for block, _ in runs) == list(range(6))
+    assert len({thread for _, thread in runs}) == 2
 
 
 def test_an_error_in_a_block_is_raised(two_threads):
@@ -47,3 +48,19 @@ def test_an_error_in_a_block_is_raised(two_threads):
 
     with pytest.raises(ValueError, match="block 3"):
         threads.in_threads(work, 6)
+
+
+def settings():
+    """Threads, and whether a number too small for float32's full precision is zero."""
+    return torch.get_num_threads(), float(torch.full((), 1e-40) * 1.0) == 0.0
+
+
+def test_one_thread_flushes_and_leaves_all_as_it_was():
+    before = settings()
+    assert before[1] is False
+    with processes.one_thread():
+        assert settings() == (1, True)
+        with processes.one_thread():
+            pass
+        assert settings() == (1, True)
+    assert settings() == before

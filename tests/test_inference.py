@@ -9,7 +9,7 @@ import torch
 from spikern._utils.errors import DataError, InputError, SpikernError, UnsupportedError
 from spikern.data.dataset import Split
 from spikern.layers.network import ANSWERS, build
-from spikern.timing import energy_counters, runtimes
+from spikern.timing import energy_counters, measurement, runtimes
 from spikern.timing.energy_counters import Window, net, window
 from spikern.timing.inference import Contestant, as_rows, batches, check, measure
 
@@ -19,10 +19,8 @@ pytest.importorskip("onnxruntime")
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with measurement.threads(1):
+        yield
 
 
 @pytest.fixture
@@ -48,9 +46,9 @@ def test_every_runtime_computes_the_logits_of_the_network(model, answer, split):
         for size in (1, 5):
             inputs = batches(split, size)
             calls = make(one.network, inputs, 1)
-            found = check(one, runtime, size, calls, inputs)
-            assert found.difference < 1e-5  # the networks are small and untrained
-            assert found.agreement == 1.0
+            result = check(one, runtime, size, calls, inputs)
+            assert result.difference < 1e-5  # the networks are small and untrained
+            assert result.agreement == 1.0
 
 
 def test_wrong_logits_are_rejected(split):
@@ -89,27 +87,31 @@ def test_many_steps_of_a_gru_are_not_compiled():
 
 def test_it_runs_and_the_rows_have_these_fields(monkeypatch, split, tmp_path):
     monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
-    asked = [contestant("ALIF"), contestant("LSTM"), contestant("GRU")]
-    found = measure(asked, split, sizes=(1, 4), repeats=1, root=tmp_path)
+    contestants = [contestant("ALIF"), contestant("LSTM"), contestant("GRU")]
+    result = measure(contestants, split, sizes=(1, 4), repeats=1, root=tmp_path)
     fields = {"name", "equal", "runtime", "batch", "ms", "samples", "ratio", "joules"}
-    assert all(set(row) == fields for row in found.rows)
-    ran = {(row["name"], row["runtime"]) for row in found.rows}
-    onnx = {("LSTM", "ONNX Runtime int8"), *((n, "ONNX Runtime fp32") for n in ("LSTM", "GRU"))}
-    assert ran == {("ALIF", "spikern stream"), ("LSTM", "torch eager"), ("GRU", "torch eager")} | (
-        onnx
-    )
-    assert len(found.rows) == len(found.checks) == 2 * len(ran)
-    assert [row["ratio"] for row in found.rows if row["name"] == "ALIF"] == [1.0, 1.0]
-    assert "C++ compiler" in found.missing["LSTM on torch.compile"]
-    assert "does not quantise GRU" in found.missing["GRU on ONNX Runtime int8"]
-    assert found.no_joules.startswith("not measured on this machine")
-    assert all(row["joules"] is None for row in found.rows)
+    assert all(set(row) == fields for row in result.rows)
+    ran = {(row["name"], row["runtime"]) for row in result.rows}
+    assert ran == {
+        ("ALIF", "spikern stream"),
+        ("LSTM", "torch eager"),
+        ("LSTM", "ONNX Runtime fp32"),
+        ("LSTM", "ONNX Runtime int8"),
+        ("GRU", "torch eager"),
+        ("GRU", "ONNX Runtime fp32"),
+    }
+    assert len(result.rows) == len(result.checks) == 2 * len(ran)
+    assert [row["ratio"] for row in result.rows if row["name"] == "ALIF"] == [1.0, 1.0]
+    assert "C++ compiler" in result.missing["LSTM on torch.compile"]
+    assert "does not quantise GRU" in result.missing["GRU on ONNX Runtime int8"]
+    assert result.no_joules.startswith("not measured on this machine")
+    assert all(row["joules"] is None for row in result.rows)
 
 
-def test_the_spiking_network_comes_first(split):
-    for wrong in ([], [contestant("LSTM")]):
-        with pytest.raises(InputError, match="spiking"):
-            measure(wrong, split)
+@pytest.mark.parametrize("models", [[], ["LSTM"]])
+def test_the_spiking_network_comes_first(models, split):
+    with pytest.raises(InputError, match="spiking"):
+        measure([contestant(model) for model in models], split)
 
 
 def test_batches(split):
@@ -152,6 +154,11 @@ def machine(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def domains(machine):
+    return energy_counters.find_domains(machine).domains
+
+
 def put(machine, **counters):
     for name, value in counters.items():
         folder = {"package0": "intel-rapl:0", "dram": "intel-rapl:0:1", "package1": "intel-rapl:1"}
@@ -159,28 +166,27 @@ def put(machine, **counters):
 
 
 def test_nothing_is_counted_twice(machine):
-    found = energy_counters.find_domains(machine)
-    assert found.why_not is None
-    assert [domain.name for domain in found.domains] == ["package-0", "dram", "package-1"]
+    result = energy_counters.find_domains(machine)
+    assert result.why_not is None
+    assert [domain.name for domain in result.domains] == ["package-0", "dram", "package-1"]
 
 
-def test_joules_of_files_that_change(machine):
-    domains = energy_counters.find_domains(machine).domains
+@pytest.mark.parametrize(
+    ("first", "second", "joules"),
+    [
+        ({}, {"package0": 3_000_000, "dram": 1_500_000}, 2.5),
+        # a counter that wraps around
+        ({"package1": LARGEST - 250_000}, {"package1": 750_000, "package0": 2_000_000}, 2.0),
+    ],
+)
+def test_joules_of_files_that_change(machine, domains, first, second, joules):
+    put(machine, **first)
     before = energy_counters.read(domains)
-    put(machine, package0=3_000_000, dram=1_500_000)
-    assert energy_counters.joules(domains, before, energy_counters.read(domains)) == 2.5
+    put(machine, **second)
+    assert energy_counters.joules(domains, before, energy_counters.read(domains)) == joules
 
 
-def test_a_counter_that_wraps_around(machine):
-    domains = energy_counters.find_domains(machine).domains
-    put(machine, package1=LARGEST - 250_000)
-    before = energy_counters.read(domains)
-    put(machine, package1=750_000, package0=2_000_000)
-    assert energy_counters.joules(domains, before, energy_counters.read(domains)) == 2.0
-
-
-def test_readings_that_do_not_fit(machine):
-    domains = energy_counters.find_domains(machine).domains
+def test_readings_that_do_not_fit(domains):
     with pytest.raises(InputError, match="3 domains"):
         energy_counters.joules(domains, (1, 2, 3), (1, 2))
 
@@ -190,14 +196,13 @@ def test_an_unreadable_file_means_not_measured(machine, file):
     path = machine / "intel-rapl:1" / file
     path.unlink()
     path.mkdir()  # reading it fails for root too, where a permission would not
-    found = energy_counters.find_domains(machine)
-    assert found.domains == ()
-    assert found.why_not.startswith("not measured on this machine")
-    assert file in found.why_not
+    result = energy_counters.find_domains(machine)
+    assert result.domains == ()
+    assert result.why_not.startswith("not measured on this machine")
+    assert file in result.why_not
 
 
-def test_a_file_without_a_number_is_an_error(machine):
-    domains = energy_counters.find_domains(machine).domains
+def test_a_file_without_a_number_is_an_error(machine, domains):
     put(machine, dram="")
     with pytest.raises(DataError, match="root"):
         energy_counters.read(domains)
@@ -210,9 +215,7 @@ def test_only_parts_are_not_a_machine(tmp_path):
     assert "psys" in energy_counters.find_domains(tmp_path).why_not
 
 
-def test_idle_power_is_subtracted(machine):
-    domains = energy_counters.find_domains(machine).domains
-
+def test_idle_power_is_subtracted(machine, domains):
     def work():
         put(machine, package0=9_000_000)
         return 4
@@ -220,14 +223,14 @@ def test_idle_power_is_subtracted(machine):
     run = window(domains, work)
     assert run.joules == 8.0
     assert run.inferences == 4
-    found = net(Window(10.0, 5.0, 0), run._replace(seconds=2.0))
-    assert (found.idle_watts, found.joules_per_inference) == (2.0, 1.0)
+    result = net(Window(10.0, 5.0, 0), run._replace(seconds=2.0))
+    assert (result.idle_watts, result.joules_per_inference) == (2.0, 1.0)
     with pytest.raises(InputError, match="inference"):
         net(Window(10.0, 5.0, 0), Window(1.0, 1.0, 0))
 
 
 def test_rows_have_joules_where_there_are_counters(machine, split):
-    asked = [contestant("LIF")]
-    found = measure(asked, split, sizes=(4,), repeats=1, joule_seconds=0.01, root=machine)
-    assert found.no_joules is None
-    assert [row["joules"] for row in found.rows] == [0.0]  # these counters stand still
+    contestants = [contestant("LIF")]
+    result = measure(contestants, split, sizes=(4,), repeats=1, joule_seconds=0.01, root=machine)
+    assert result.no_joules is None
+    assert [row["joules"] for row in result.rows] == [0.0]  # these counters stand still

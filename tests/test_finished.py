@@ -15,6 +15,7 @@ from spikern.cost.prices import tables
 from spikern.report import terminal
 from spikern.studies import finished
 from spikern.studies.finished import open_run, times, trained
+from spikern.timing.inference import measure
 from spikern.train.trial import count_split
 
 QUICK = ("--models", "LIF", "RNN", "LSTM", "--seeds", "1", "--epochs", "1", "--hidden", "6")
@@ -30,49 +31,51 @@ def one_thread():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small comparison, run once."""
-    out = tmp_path_factory.mktemp("account") / "digits"
+    out = tmp_path_factory.mktemp("count") / "digits"
     main(["compare", "digits", *QUICK, "--workers", "1", "--out", str(out)])
     return out
 
 
 @pytest.fixture(scope="module")
 def counted(folder):
-    """Its account, made once by the command."""
+    """The content of its count.json, written once by the command."""
     main(["count", str(folder)])
     return json.loads((folder / "count.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def run(folder):
+    return open_run(folder)
+
+
 @pytest.fixture
-def models(folder):
-    """Its run and trained networks."""
-    run = open_run(folder)
-    return run, {name: trained(run, name) for name in run.models}
+def models(run):
+    """The trained networks of the run by name."""
+    return {name: trained(run, name) for name in run.models}
 
 
-def test_the_account_is_the_counter_of_the_trained_networks(counted, models):
+def test_counts_are_those_of_the_trained_networks(counted, run, models):
     """Every total equals that of a network that is reloaded and counted here."""
-    run, found = models
     assert [m["name"] for m in counted["models"]] == ["LIF", "RNN", "LSTM"]
     for entry in counted["models"]:
-        own = count_split(found[entry["name"]].network, run.dataset)
-        ops, said = own.ops, entry["counts"]
-        assert said["inferences"] == own.inferences == len(run.dataset.test)
-        assert (said["total"]["ac"], said["total"]["mac"]) == (ops.ac, ops.mac)
-        assert said["total"]["updates"] == ops.updates
-        assert sum(layer["dense"] for layer in said["layers"]) == ops.dense
-        connections = [c for layer in said["layers"] for c in layer["connections"]]
+        own = count_split(models[entry["name"]].network, run.dataset)
+        ops, counts = own.ops, entry["counts"]
+        assert counts["inferences"] == own.inferences == len(run.dataset.test)
+        assert (counts["total"]["ac"], counts["total"]["mac"]) == (ops.ac, ops.mac)
+        assert counts["total"]["updates"] == ops.updates
+        assert sum(layer["dense"] for layer in counts["layers"]) == ops.dense
+        connections = [c for layer in counts["layers"] for c in layer["connections"]]
         assert sum(c["ac"] for c in connections) == ops.ac
         assert sum(c["mac"] for c in connections) == ops.mac
         assert [c["kind"] for c in connections] == ["input", "recurrent", "readout"]
-        assert said["synaptic_events"] == own.synaptic_events()
+        assert counts["synaptic_events"] == own.synaptic_events()
 
 
 def test_every_table_and_view_is_there_with_its_parts(counted, models):
-    _, found = models
     places = {(e["model"], e["table"], e["view"]) for e in counted["estimates"]}
-    assert places == {(m, t, v) for m in found for t in tables() for v in VIEWS}
+    assert places == {(m, t, v) for m in models for t in tables() for v in VIEWS}
     for e in counted["estimates"]:
-        own = energy(found[e["model"]].counts, tables()[e["table"]], e["view"])
+        own = energy(models[e["model"]].counts, tables()[e["table"]], e["view"])
         assert e["pj"] == (None if own is None else own.pj)
         # the parts are the whole, but for the order in which floats are added
         assert sum(e["parts"].values()) == pytest.approx(e["pj"] or 0.0, rel=1e-12)
@@ -91,16 +94,14 @@ def test_memory_is_under_both_bounds_and_the_second_moves_more(counted):
         assert by_bound[0] == by_bound[1]
 
 
-def test_break_evens_are_those_of_the_statement(counted, models):
-    _, found = models
-    assert [(s["spiking"], s["twin"]) for s in counted["statements"]] == [
-        ("LIF", "RNN"),
-        ("LIF", "LSTM"),
+def test_comparisons_are_those_of_the_trained_networks(counted, models):
+    pairs = [("LIF", "RNN"), ("LIF", "LSTM")]
+    own = [
+        compare_energy(models[a].counts, models[b].counts, tables(), names=(a, b)).as_dict()
+        for a, b in pairs
     ]
-    said = counted["statements"][1]
-    own = compare_energy(found["LIF"].counts, found["LSTM"].counts, tables(), names=("LIF", "LSTM"))
-    assert said == json.loads(json.dumps(own.as_dict()))
-    assert {line["view"] for line in said["lines"]} == set(COMPARED)
+    assert counted["statements"] == json.loads(json.dumps(own))
+    assert {line["view"] for line in counted["statements"][1]["lines"]} == set(COMPARED)
 
 
 def test_int8_twins_are_measured_on_the_test_split(counted):
@@ -120,22 +121,20 @@ def test_a_full_network_prunes_nothing_and_says_so(counted):
     assert counted["pruned"][0]["why"] == "LIF is fully connected, so nothing is pruned"
 
 
-def test_a_sparse_network_gets_a_twin_as_sparse(models):
-    run, found = models
-    spiking = found["LIF"]
+def test_a_sparse_network_gets_a_twin_as_sparse(run, models):
+    spiking, standard = models["LIF"], models["LSTM"]
     with torch.no_grad():
         spiking.network.body.weight_hh_l0[:, ::2] = 0.0
     sparse = spiking._replace(counts=count_split(spiking.network, run.dataset))
-    row = finished.as_sparse(sparse, found["LSTM"], run, tables())
+    row = finished.as_sparse(sparse, standard, run, tables())
     # 6 + 36 + 60 weights, 18 of them zero; the LSTM has 24 + 144 + 60
     assert row["density"] == (102 - 18) / 102
     assert 0.0 <= row["test_accuracy"] <= 1.0
     assert row["statement"]["twin"] == "LSTM, pruned"
-    full = compare_energy(sparse.counts, found["LSTM"].counts, tables()).ratios
-    thin = row["statement"]["lines"]
+    full = compare_energy(sparse.counts, standard.counts, tables()).ratios
     operations = [
         (a["twin_pj"], b.twin_pj)
-        for a, b in zip(thin, full)
+        for a, b in zip(row["statement"]["lines"], full)
         if b.view == "operations" and b.twin_pj is not None
     ]
     assert operations
@@ -144,21 +143,20 @@ def test_a_sparse_network_gets_a_twin_as_sparse(models):
 
 
 def test_equal_accuracy_names_who_is_as_good(models):
-    _, found = models
-    graded = {
-        name: m._replace(result=m.result | {"test_accuracy": accuracy})
-        for (name, m), accuracy in zip(found.items(), (0.8, 0.79, 0.8))
-    }
-    row = finished.as_accurate(graded["LIF"], [graded["RNN"], graded["LSTM"]])
+    spiking, *standards = [
+        m._replace(result=m.result | {"test_accuracy": accuracy})
+        for m, accuracy in zip(models.values(), (0.8, 0.79, 0.8))
+    ]
+    row = finished.as_accurate(spiking, standards)
     assert row["reached_by"] == ["LSTM"]
 
 
 @pytest.mark.parametrize(("target", "reached"), [(0.0, 3), (1.0, None)])
-def test_the_search_for_a_size(models, target, reached):
-    run, found = models
-    wanted = found["LIF"]._replace(result=found["LIF"].result | {"validation_accuracy": target})
-    search = finished.as_small(wanted, found["LSTM"], run)
-    row = finished.size_entry(search, wanted, found["LSTM"], run, tables())
+def test_the_search_for_a_size(run, models, target, reached):
+    spiking, standard = models["LIF"], models["LSTM"]
+    spiking = spiking._replace(result=spiking.result | {"validation_accuracy": target})
+    search = finished.as_small(spiking, standard, run)
+    row = finished.size_entry(search, spiking, standard, run, tables())
     assert [rung["hidden"] for rung in row["rungs"]] == ([3] if reached else [3, 6])
     assert row["reached"] == reached
     assert (row["statement"] is None) == (reached is None)
@@ -179,62 +177,51 @@ def test_the_text_has_every_part(counted, folder):
         assert table["not_modelled"] in text
 
 
-def test_one_checkpoint_against_one_model(folder, capsys):
-    path = folder / "jobs" / "LIF-0.safetensors"
-    before = (folder / "count.json").read_text() if (folder / "count.json").exists() else None
-    main(["count", str(path), "--against", "LSTM", "--json"])
-    found = json.loads(capsys.readouterr().out)
-    assert [m["name"] for m in found["models"]] == ["LIF", "LSTM"]
-    assert found == json.loads((folder / "count-LIF-0.json").read_text())
-    if before is not None:
-        assert (folder / "count.json").read_text() == before
-
-
-def test_a_checkpoint_of_another_seed_is_refused(folder, capsys):
-    path = folder / "jobs" / "LIF-0.safetensors"
-    assert "is of seed 0, got seed 1; leave it out" in refused(capsys, "count", path, "--seed", "1")
+def test_one_checkpoint_against_one_model(folder, counted, capsys):
+    before = (folder / "count.json").read_text()
+    main(["count", str(folder / "jobs" / "LIF-0.safetensors"), "--against", "LSTM", "--json"])
+    results = json.loads(capsys.readouterr().out)
+    assert [m["name"] for m in results["models"]] == ["LIF", "LSTM"]
+    assert results == json.loads((folder / "count-LIF-0.json").read_text())
+    assert (folder / "count.json").read_text() == before
 
 
 def test_a_standard_checkpoint_alone_is_counted(folder, capsys):
     main(["count", str(folder / "jobs" / "LSTM-0.safetensors"), "--json"])
-    found = json.loads(capsys.readouterr().out)
-    assert [m["name"] for m in found["models"]] == ["LSTM"]
-    assert found["statements"] == []
-    assert "Fair twins" in terminal.count_report(found)
+    results = json.loads(capsys.readouterr().out)
+    assert [m["name"] for m in results["models"]] == ["LSTM"]
+    assert results["statements"] == []
+    assert "Fair twins" in terminal.count_report(results)
 
 
-def test_measured_times_and_the_words_for_no_joules(models, monkeypatch, tmp_path):
-    run, found = models
-    seen = {}
+def test_measured_times_and_why_there_are_no_joules(run, models, monkeypatch, tmp_path):
+    entered = []
 
-    def measure(contestants, split, sizes):
-        from spikern.timing.inference import measure as real
+    def quick(contestants, split, sizes):
+        entered.extend(contestants)
+        some = [c for c in contestants if c.name != "RNN"]
+        return measure(some, split, sizes=(1,), repeats=1, root=tmp_path)
 
-        seen["equal"] = [c.equal for c in contestants]
-        one = [c for c in contestants if c.name != "RNN"]
-        return real(one, split, sizes=(1,), repeats=1, root=tmp_path)
-
-    monkeypatch.setattr("spikern.studies.finished.measure", measure)
+    monkeypatch.setattr("spikern.studies.finished.measure", quick)
     monkeypatch.setattr("spikern.timing.runtimes.COMPILERS", ())  # compiling takes half a minute
-    made = times(run, [found["LIF"]], [found["RNN"], found["LSTM"]], [])
-    assert seen["equal"] == ["", "width", "width"]
-    text = "\n".join(terminal.measured_times(made))
-    assert "spikern stream" in text
-    assert "ONNX Runtime int8" in text
-    assert "not measured on this machine" in text
+    results = times(run, [models["LIF"]], [models["RNN"], models["LSTM"]], [])
+    assert [c.equal for c in entered] == ["", "width", "width"]
+    text = "\n".join(terminal.measured_times(results))
+    for part in ("spikern stream", "ONNX Runtime int8", "not measured on this machine"):
+        assert part in text
     with pytest.raises(InputError, match="beside a spiking network"):
-        times(run, [], [found["LSTM"]], [])
+        times(run, [], [models["LSTM"]], [])
 
 
 def test_tables_are_listed_with_those_of_a_folder(tmp_path, capsys):
     (tmp_path / "mine.toml").write_text(OWN)
     main(["tables", "--folder", str(tmp_path)])
-    said = capsys.readouterr().out
+    text = capsys.readouterr().out
     for table in tables(tmp_path).values():
-        assert f"{table.name}: {table.title}" in said
-        assert f"{table.node}, {table.precision}" in said
-        assert table.source in said
-        assert table.not_modelled in said
+        assert f"{table.name}: {table.title}" in text
+        assert f"{table.node}, {table.precision}" in text
+        assert table.source in text
+        assert table.not_modelled in text
 
 
 OWN = """title = "mine"
@@ -258,40 +245,44 @@ def refused(capsys, *arguments):
 
 
 def test_what_is_no_finished_run_is_refused(folder, tmp_path, capsys):
-    assert "no finished run" in refused(capsys, "count", tmp_path)
-    assert "no checkpoint" in refused(capsys, "count", tmp_path / "LIF-0.safetensors")
     stray = tmp_path / "LIF-0.safetensors"
-    shutil.copy(folder / "jobs" / "LIF-0.safetensors", stray)
+    assert "no finished run" in refused(capsys, "count", tmp_path)
+    assert "no checkpoint" in refused(capsys, "count", stray)
+    shutil.copy(folder / "jobs" / stray.name, stray)
     assert "is no checkpoint of a comparison" in refused(capsys, "count", stray)
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    (copy / "jobs" / "LSTM-0.json").unlink()
-    assert "LSTM-0.json is missing" in refused(capsys, "count", copy)
-    (copy / "settings.json").write_text('{"models": ["LIF"]}')
-    assert "is not that of a comparison" in refused(capsys, "count", copy)
-    (copy / "settings.json").write_text("{")
-    assert "cannot read settings.json" in refused(capsys, "count", copy)
 
 
-def test_a_corrupt_checkpoint_is_refused(folder, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("jobs/LSTM-0.json", None, "LSTM-0.json is missing"),
+        ("jobs/LIF-0.safetensors", "nothing", "cannot read the checkpoint"),
+        ("settings.json", '{"models": ["LIF"]}', "is not that of a comparison"),
+        ("settings.json", "{", "cannot read settings.json"),
+    ],
+)
+def test_a_damaged_run_is_refused(folder, tmp_path, file, content, message, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("count*"))
-    (copy / "jobs" / "LIF-0.safetensors").write_bytes(b"nothing")
-    assert "cannot read the checkpoint" in refused(capsys, "count", copy)
+    (copy / file).unlink()
+    if content is not None:
+        (copy / file).write_text(content)
+    assert message in refused(capsys, "count", copy)
     assert not list(copy.glob("count*"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("path", "option", "value", "message"),
     [
-        (("--against", "GRU"), "no model of the run 'GRU'"),
-        (("--against", "LIF"), "name a standard one"),
-        (("--seed", "3"), "has the seeds 0 to 0"),
-        (("--tables", "/nowhere"), "no folder /nowhere"),
+        (".", "--against", "GRU", "no model of the run 'GRU'"),
+        (".", "--against", "LIF", "name a standard one"),
+        (".", "--seed", "3", "has the seeds 0 to 0"),
+        (".", "--tables", "/nowhere", "no folder /nowhere"),
+        ("jobs/LIF-0.safetensors", "--seed", "1", "is of seed 0, got seed 1; leave it out"),
     ],
 )
-def test_what_is_not_there_is_refused(folder, arguments, message, capsys):
-    assert message in refused(capsys, "count", folder, *arguments)
+def test_what_does_not_exist_is_refused(folder, path, option, value, message, capsys):
+    assert message in refused(capsys, "count", folder / path, option, value)
 
 
 def test_a_bad_table_is_refused_with_its_line(folder, tmp_path, capsys):
