@@ -227,7 +227,7 @@ def test_guarded_divisions_roots_and_logarithms_are_those_of_torch():
 
     torch.manual_seed(0)
     layer = dyadic(SpikingRNN(replace(LIF, name="Guarded", step=step), 3, 8, engine="fused"))
-    x = torch.randint(4, (10, 2, 3)).float()
+    x = 8 * torch.randint(4, (10, 2, 3)).float()
     out, state = layer(x)
     assert out.any()
     assert difference(layer, x, [out], state) == ""
@@ -238,4 +238,4 @@ def test_guarded_divisions_roots_and_logarithms_are_those_of_torch():
     for (name, parameter), other in zip(layer.named_parameters(), reference.parameters()):
         assert parameter.grad.isfinite().all(), name
         # The engines add a neuron's gradients over steps in another order.
-        assert torch.allclose(parameter.grad, other.grad, 1e-4, 1e-5), name
+        assert torch.allclose(parameter.grad, other.grad, 1e-4, 1e-4), name
