@@ -26,7 +26,8 @@ import numpy.typing as npt
 
 from spikern._utils.errors import DataError
 
-Series = npt.NDArray[np.float32]
+Series = npt.NDArray[np.float64]
+"""(T, F), in double precision until it is standardised."""
 Label = TypeVar("Label")
 
 
@@ -69,6 +70,8 @@ def parse_ts_header(path: Path, header: dict[str, list[str]]) -> tuple[tuple[str
     flag, *names = header.get("@classlabel", ["false"])
     if flag.lower() != "true" or not names:
         raise DataError(f"{path}: expected '@classLabel true <names>'; only classification is read")
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: two classes of one name in '@classLabel true {' '.join(names)}'")
     for key in ("@timestamps", "@missing"):
         if " ".join(header.get(key, ["false"])).lower() != "false":
             raise DataError(f"{path}: expected '{key} false', got '{' '.join(header[key])}'")
@@ -93,37 +96,61 @@ def parse_ts(line: str, dimensions: int, names: tuple[str, ...]) -> tuple[Series
     lengths = sorted({len(row) for row in rows})
     if len(lengths) != 1:
         raise ValueError(f"expected dimensions of one length, got {lengths}")
-    values = np.array(rows, dtype=np.float32).T
+    values = np.array(rows).T
     if not np.isfinite(values).all():
         raise ValueError("expected finite values, got NaN or infinity")
     return values, names.index(label)
 
 
 def read_tsv(path: Path) -> TimeSeries:
-    """Read a file; classes in the order of their numbers. Raises DataError with the line number."""
+    """Read a file; classes by number, then by name. Raises DataError with the line number."""
     series, labels = parse_lines(path, list(enumerate(read_lines(path), 1)), parse_tsv)
     if not series:
         raise DataError(f"{path}: no series; the file is empty or cut off")
-    classes = sorted(set(labels))
-    return TimeSeries(
-        tuple(f"{label:g}" for label in classes), series, [classes.index(label) for label in labels]
-    )
+    classes = sorted(set(labels), key=by_number)
+    return TimeSeries(tuple(classes), series, [classes.index(label) for label in labels])
 
 
-def parse_tsv(line: str) -> tuple[Series, float]:
-    """Return the series (T, 1) and the label of a line. Raises ValueError.
+def class_name(label: str) -> str:
+    """Return the name of a class from its label; a number has one name, however it is written.
+
+    >>> class_name("1.0"), class_name("20230101"), class_name("left")
+    ('1', '20230101', 'left')
+    """
+    try:
+        number = float(label)
+    except ValueError:
+        return label
+    if not np.isfinite(number):
+        raise ValueError(f"expected a label, got '{label}'")
+    if not number.is_integer():
+        return repr(number)
+    return label.lstrip("+") if label.lstrip("+-").isdecimal() else f"{number:.0f}"
+
+
+def by_number(name: str) -> tuple[float, str]:
+    """Return the key that sorts class names by number; those that are none follow, by name."""
+    try:
+        return float(name), name
+    except ValueError:
+        return np.inf, name
+
+
+def parse_tsv(line: str) -> tuple[Series, str]:
+    """Return the series (T, 1) and the class name of a line. Raises ValueError.
 
     >>> parse_tsv("2\\t0.5\\t1.5\\tNaN")[0].tolist()
     [[0.5], [1.5]]
     """
-    label, *values = (float(word) for word in line.strip().split("\t"))
+    label, *words = line.strip().split("\t")
+    values = [float(word) for word in words]
     finite = np.isfinite(values)
     count = int(finite.sum())
-    if count == 0 or not np.isfinite(label):
+    if count == 0 or not label:
         raise ValueError("expected a label and at least one finite value, separated by tabs")
     if not finite[:count].all():
         raise ValueError("expected NaN after the last value alone, got it or infinity before")
-    return np.array(values[:count], dtype=np.float32)[:, None], label
+    return np.array(values[:count])[:, None], class_name(label)
 
 
 def read_lines(path: Path) -> list[str]:
