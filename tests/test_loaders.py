@@ -34,32 +34,6 @@ def folder(tmp_path, monkeypatch):
 # HDF5 of the Heidelberg sets
 
 
-def write_h5(path, count=12, speakers=True, seed=0, **changes):
-    """A file as the originals are: times in seconds as float16, units as uint16, both ragged."""
-    generator = np.random.default_rng(seed)
-    path.parent.mkdir(exist_ok=True)
-    content = {
-        "labels": (np.arange(count) % 3).astype(np.uint16),
-        "extra/keys": np.array([b"null", b"eins", b"zwei"]),
-    }
-    if speakers:
-        content["extra/speaker"] = (np.arange(count) % 4).astype(np.uint16)
-    times = [np.sort(generator.uniform(0, 0.1, 20)).astype(np.float16) for _ in range(count)]
-    units = [generator.integers(0, 700, 20).astype(np.uint16) for _ in range(count)]
-    lists = {"spikes/times": times, "spikes/units": units}
-    with h5py.File(path, "w") as file:
-        for name, value in (content | lists | changes).items():
-            if value is None:
-                continue
-            if name in lists:
-                ragged = file.create_dataset(name, (len(value),), h5py.vlen_dtype(value[0].dtype))
-                for n, row in enumerate(value):
-                    ragged[n] = row
-            else:
-                file[name] = value
-    return times, units
-
-
 def test_h5_is_read_event_by_event(tmp_path):
     times, units = write_h5(tmp_path / "toy.h5")
     found = spike_hdf5.read(tmp_path / "toy.h5", dt=4.0)
@@ -144,12 +118,6 @@ def test_shd_needs_speakers(folder):
 # idx of MNIST
 
 
-def idx_bytes(array):
-    array = np.asarray(array, dtype=np.uint8)
-    sizes = struct.pack(f">{array.ndim}I", *array.shape)
-    return bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes()
-
-
 def test_idx_is_read_packed_and_unpacked(tmp_path):
     array = np.arange(24).reshape(2, 3, 4)
     (tmp_path / "a").write_bytes(idx_bytes(array))
@@ -208,12 +176,6 @@ def test_pixels_go_by_in_the_given_order():
 # wav of the spoken digits
 
 
-def write_wav(path, rate=8000, samples=None, dtype=np.int16):
-    samples = np.arange(1200) % 100 * 50 if samples is None else samples
-    scipy.io.wavfile.write(path, rate, np.asarray(samples).astype(dtype))
-    return path
-
-
 def test_wav_is_read_to_full_scale(tmp_path):
     sound = read_wav(write_wav(tmp_path / "a.wav", samples=[-32768, 16384, 0]), 8000)
     assert sound.tolist() == [-1.0, 0.5, 0.0]
@@ -263,18 +225,6 @@ def test_the_future_of_a_sound_never_changes_its_past():
     assert torch.equal(part, whole[: len(part)])
     assert 0 < whole.float().mean() < fsdd.HIGHEST_RATE
     assert fsdd.cochlea(sound).sum() > fsdd.cochlea(0.1 * sound).sum() > 0
-
-
-def spoken(folder, speakers=("ann", "ben", "cid", "dot")):
-    """Recordings as the originals are named; the digits differ in pitch."""
-    folder.mkdir(parents=True)
-    for digit in range(10):
-        for speaker in speakers:
-            for number in range(14):
-                length = 1000 + 100 * number
-                tone = 9000 * np.sin(np.arange(length) * (digit + 2) / 10)
-                write_wav(folder / f"{digit}_{speaker}_{number}.wav", samples=tone)
-    return folder
 
 
 def test_the_two_splits_of_the_spoken_digits(folder, monkeypatch):
@@ -338,17 +288,6 @@ def test_text_that_is_none_is_an_error(tmp_path):
 
 
 # The archive
-
-
-def write_tsv(path, count=10, classes=("1", "2"), steps=6, seed=0):
-    generator = np.random.default_rng(seed)
-    lines = []
-    for n in range(count):
-        values = generator.normal(n % len(classes), 1, steps - n % 3).round(3).tolist()
-        words = [classes[n % len(classes)], *map(str, values), *["NaN"] * (n % 3)]
-        lines.append("\t".join(words))
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def test_tsv_is_read_up_to_the_first_nan(tmp_path):
