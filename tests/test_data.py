@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.io
 import torch
+from data_files import toy
 
 from spikern._utils.errors import DataError, InputError
-from spikern.data import DATASETS, load, qtdb, splits
-from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.data import DATASETS, load, splits
+from spikern.data.dataset import UNLABELLED, Split
 from spikern.data.files import FOLDER, cache_folder, locate, verified
-from spikern.data.formats.ucr import read_ts
 
 CLOSED = "http://127.0.0.1:9/file.ts"
 """An address where nothing listens."""
@@ -68,17 +67,15 @@ def test_a_batch_of_wrong_indices_is_an_error(indices):
 
 def test_sizes_and_majority():
     train = replace(split(), y=torch.tensor([1, 1, 1, 0]))
-    toy = dataset(train=train)
-    assert (toy.input_size, toy.classes, toy.majority_accuracy) == (2, 2, 0.5)
+    data = dataset(train=train)
+    assert (data.input_size, data.classes, data.majority_accuracy) == (2, 2, 0.5)
 
 
 def test_majority_counts_labelled_steps_alone():
     part = split(count=2, steps=4, every_step=True)
     y = torch.tensor([[1, 0], [1, UNLABELLED], [1, UNLABELLED], [UNLABELLED, UNLABELLED]])
-    toy = dataset(
-        every_step=True, train=replace(part, y=y), validation=part, test=replace(part, y=y)
-    )
-    assert toy.majority_accuracy == 0.75
+    data = toy(replace(part, y=y), every_step=True, validation=part)
+    assert data.majority_accuracy == 0.75
 
 
 @pytest.mark.parametrize(
@@ -218,11 +215,11 @@ def test_a_missing_file_says_where_to_put_it(cache, tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(DataError) as caught:
         locate("a/file.ts", CLOSED, SHA256, "from the archive")
-    said = str(caught.value)
-    assert said.startswith(f"a/file.ts is missing and did not come from {CLOSED}: ")
-    assert f"put the file at {tmp_path / 'a' / 'file.ts'} or set {FOLDER}" in said
-    assert said.endswith("(from the archive)")
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"a/file.ts is missing and did not come from {CLOSED}: ")
+    assert f"put the file at {tmp_path / 'a' / 'file.ts'} or set {FOLDER}" in message
+    assert message.endswith("(from the archive)")
+    assert "\n" not in message
     assert not (cache / "a" / "file.ts").exists()
 
 

@@ -1,25 +1,34 @@
 """Loaders: small files in the original formats, whole and broken; then the originals."""
 
 import gzip
+import hashlib
 import json
 import shutil
-import struct
-from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-import scipy.io.wavfile
+import scipy.io
 import torch
+from data_files import idx_bytes, spoken, write_h5, write_tsv, write_wav
 
 from spikern._utils.errors import DataError
 from spikern.cli import main
-from spikern.data import DATASETS, archive, fsdd, heidelberg, load, mnist, splits, tinyshakespeare
+from spikern.data import (
+    DATASETS,
+    archive,
+    fsdd,
+    heidelberg,
+    load,
+    mnist,
+    qtdb,
+    splits,
+    tinyshakespeare,
+)
 from spikern.data.dataset import UNLABELLED
 from spikern.data.files import FOLDER
 from spikern.data.formats import idx, spike_hdf5
 from spikern.data.formats.sound import log_mel, mel_bands, read_wav
-from spikern.data.formats.ucr import read_tsv
+from spikern.data.formats.ucr import read_ts, read_tsv
 
 
 @pytest.fixture
@@ -36,14 +45,14 @@ def folder(tmp_path, monkeypatch):
 
 def test_h5_is_read_event_by_event(tmp_path):
     times, units = write_h5(tmp_path / "toy.h5")
-    found = spike_hdf5.read(tmp_path / "toy.h5", dt=4.0)
-    expected = np.zeros((found.events.steps, 12, 700), dtype=np.float32)
+    recordings = spike_hdf5.read(tmp_path / "toy.h5", dt=4.0)
+    expected = np.zeros((recordings.events.steps, 12, 700), dtype=np.float32)
     for n in range(12):
         expected[np.floor(times[n].astype(float) / 0.004).astype(int), n, units[n]] = 1
-    assert torch.equal(found.events.to_dense(), torch.from_numpy(expected))
-    assert found.class_names == ("null", "eins", "zwei")
-    assert found.labels.tolist() == [0, 1, 2] * 4
-    assert found.speakers.tolist() == [0, 1, 2, 3] * 3
+    assert torch.equal(recordings.events.to_dense(), torch.from_numpy(expected))
+    assert recordings.class_names == ("null", "eins", "zwei")
+    assert recordings.labels.tolist() == [0, 1, 2] * 4
+    assert recordings.speakers.tolist() == [0, 1, 2, 3] * 3
 
 
 def test_shd_holds_two_speakers_out(folder):
@@ -126,31 +135,44 @@ def test_idx_is_read_packed_and_unpacked(tmp_path):
     assert np.array_equal(idx.read(tmp_path / "a.gz", 3), array)
 
 
+CUBE = idx_bytes(np.zeros((2, 3, 4)))
+PACKED = gzip.compress(idx_bytes(np.arange(240).reshape(2, 10, 12)))
+READERS = {
+    ".ts": read_ts,
+    ".mat": qtdb.read,
+    ".txt": tinyshakespeare.read,
+    ".idx": lambda path: idx.read(path, 3),
+    ".gz": lambda path: idx.read(path, 3),
+}
+BROKEN_IDX = [
+    (idx_bytes([1, 2]), "in 3 dimensions, magic 00000803, got 00000801"),
+    (b"\x00\x00\x0d\x03", "got 00000d03"),
+    (b"", "got nothing"),
+    (CUBE[:9], "cut off in its header"),
+    (CUBE[:-1], "expected 2 x 3 x 4 bytes .* got 23"),
+    (CUBE + b"\x00", "got 25"),
+]
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("suffix", "content", "message"),
     [
-        (idx_bytes([1, 2]), "in 3 dimensions, magic 00000803, got 00000801"),
-        (b"\x00\x00\x0d\x03", "got 00000d03"),
-        (b"", "got nothing"),
-        (idx_bytes(np.zeros((2, 3, 4)))[:9], "cut off in its header"),
-        (idx_bytes(np.zeros((2, 3, 4)))[:-1], "expected 2 x 3 x 4 bytes .* got 23"),
-        (idx_bytes(np.zeros((2, 3, 4))) + b"\x00", "got 25"),
+        *[(".idx", content, message) for content, message in BROKEN_IDX],
+        *[(".gz", gzip.compress(content), message) for content, message in BROKEN_IDX],
+        (".gz", PACKED[:-9], "cut off or damaged"),
+        (".gz", PACKED[:40], "cut off or damaged"),
+        (".gz", b"not packed", "cut off or damaged"),
+        (".txt", b"", "at least 40 characters, got 0"),
+        (".txt", b"\xff\xfe", "expected text"),
+        (".ts", b"\xff\xfe\x00", "expected text"),
+        (".mat", b"not a mat file" * 20, r"toy\.mat: expected a MATLAB 5 file"),
     ],
 )
-def test_idx_of_another_content_is_an_error(tmp_path, content, message):
-    (tmp_path / "a").write_bytes(content)
-    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
-    for name in ("a", "a.gz"):
-        with pytest.raises(DataError, match=message):
-            idx.read(tmp_path / name, 3)
-
-
-def test_cut_off_gzip_is_an_error(tmp_path):
-    packed = gzip.compress(idx_bytes(np.arange(240).reshape(2, 10, 12)))
-    for content in (packed[:-9], packed[:40], b"not packed"):
-        (tmp_path / "a.gz").write_bytes(content)
-        with pytest.raises(DataError, match="cut off or damaged"):
-            idx.read(tmp_path / "a.gz", 3)
+def test_a_file_of_another_content_is_an_error(tmp_path, suffix, content, message):
+    path = tmp_path / f"toy{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        READERS[suffix](path)
 
 
 def test_images_and_labels_must_fit():
@@ -276,17 +298,6 @@ def test_text_is_chunked_with_the_next_character():
     assert (part.y[43:, 2] == UNLABELLED).all()
 
 
-def test_text_that_is_none_is_an_error(tmp_path):
-    path = tmp_path / "input.txt"
-    for content, message in (
-        (b"", "at least 40 characters, got 0"),
-        (b"\xff\xfe", "expected text"),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=message):
-            tinyshakespeare.read(path)
-
-
 # The archive
 
 
@@ -366,6 +377,93 @@ def test_a_file_of_the_archive_is_compared(tmp_path, capsys):
     assert (tmp_path / "out" / "report.html").exists()
 
 
+# The .ts format
+
+TS = """# a comment
+@problemName toy
+@timeStamps false
+@missing false
+@dimensions 2
+@classLabel true a b
+@data
+1,2,3:4,5,6:b
+-1.5:2e-1:a
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "toy.ts"
+    path.write_text(text)
+    return path
+
+
+def test_ts_reads_series_of_different_lengths(tmp_path):
+    names, series, labels = read_ts(written(tmp_path, TS))
+    assert names == ("a", "b")
+    assert labels == [1, 0]
+    assert series[0].tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert np.array_equal(series[1], np.array([[-1.5, 0.2]], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (":4,5,6:b", ":4,5,6", "line 8: expected 2 dimensions and a label, got 1"),
+        (":4,5,6:b", ":4,5:b", r"line 8: expected dimensions of one length, got \[2, 3\]"),
+        (":4,5,6:b", ":4,5,x:b", "line 8: could not convert string to float: 'x'"),
+        (":4,5,6:b", ":4,5,?:b", "line 8: could not convert string to float: '?'"),
+        (":4,5,6:b", ":4,5,nan:b", "line 8: expected finite values"),
+        (":4,5,6:b", ":4,5,6:c", "line 8: expected a label of a, b, got 'c'"),
+        ("2e-1:a", "2e-", "line 9: expected 2 dimensions and a label, got 1"),
+        ("@data\n", "", r"line 7: expected '@\.\.\.' before '@data', got '1,2,3:4,5,6:b'"),
+        (TS[TS.index("@data") :], "", "no '@data' line"),
+        (TS[TS.index("1,2,3") :], "", "no series after '@data'"),
+        ("true a b", "false", "expected '@classLabel true <names>'"),
+        ("@classLabel true a b\n", "", "expected '@classLabel true <names>'"),
+        ("@dimensions 2", "@dimensions two", "expected '@dimensions <number>', got 'two'"),
+        ("@dimensions 2\n", "", "line 7: expected 1 dimensions and a label, got 2"),
+        ("@timeStamps false", "@timeStamps true", "expected '@timestamps false', got 'true'"),
+        ("@missing false", "@missing true", "expected '@missing false', got 'true'"),
+    ],
+)
+def test_ts_says_what_is_wrong_and_where(tmp_path, old, new, message):
+    assert old in TS
+    with pytest.raises(DataError, match=message):
+        read_ts(written(tmp_path, TS.replace(old, new)))
+
+
+def test_a_series_that_is_missing_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_ts(tmp_path / "none.ts")
+
+
+# The QTDB format
+
+
+def test_qtdb_reads_events_and_labels(tmp_path):
+    x = np.array([[[0, 1], [1, 0], [-1, 0]]], dtype=np.int16)
+    y = np.array([[[1, 0], [0, 1], [0, 0]]], dtype=np.uint8)
+    scipy.io.savemat(tmp_path / "toy.mat", {"x": x, "y": y})
+    events, labels = qtdb.read(tmp_path / "toy.mat")
+    assert events.dtype == torch.float32
+    assert events[:, 0].tolist() == [[0, 1], [1, 0], [-1, 0]]
+    assert labels.tolist() == [[0], [1], [UNLABELLED]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"x": np.zeros((1, 3, 2))}, "expected a MATLAB 5 file with x and y: 'y'"),
+        ({"x": np.zeros((1, 3, 2)), "y": np.zeros((1, 4, 2))}, r"got \(1, 3, 2\) and \(1, 4, 2\)"),
+        ({"x": np.zeros((1, 3, 2)), "y": np.ones((1, 3, 2))}, "expected y one-hot or all zero"),
+    ],
+)
+def test_qtdb_of_another_content_is_an_error(tmp_path, content, message):
+    scipy.io.savemat(tmp_path / "toy.mat", content)
+    with pytest.raises(DataError, match=message):
+        qtdb.read(tmp_path / "toy.mat")
+
+
 # The list
 
 
@@ -373,9 +471,9 @@ def test_the_list_loads_nothing(folder, monkeypatch, capsys):
     monkeypatch.setattr("spikern.cli.load", lambda name: pytest.fail(f"loads {name}"))
     (folder / "fsdd" / "recordings").mkdir(parents=True)
     main(["datasets"])
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == len(DATASETS) + 1
-    lines = {line.split()[0]: line for line in said}
+    output = capsys.readouterr().out.splitlines()
+    assert len(output) == len(DATASETS) + 1
+    lines = {line.split()[0]: line for line in output}
     assert lines["digits"].endswith("(available)")
     assert lines["fsdd"].endswith("(available)")
     assert "missing: shd/shd_train.h5, shd/shd_test.h5" in lines["shd"]
@@ -391,6 +489,47 @@ def test_named_data_sets_are_described(capsys):
 
 def parts(data):
     return data.train, data.validation, data.test
+
+
+def digest(array):
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+
+
+def rows(part):
+    """Every sequence as bytes, with its length: equal sequences are equal here."""
+    return {
+        part.x[:length, n].contiguous().numpy().tobytes()
+        for n, length in enumerate(part.lengths.tolist())
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sizes", "field", "digests"),
+    [
+        (
+            "digits", (64, 1), [1258, 180, 359], "y",
+            ["876045207a07cbb4", "f1c73d61faa6c5f5", "d4923adcc7c3b534"],
+        ),
+        pytest.param(
+            "japanese_vowels", None, [216, 54, 370], "lengths",
+            ["fb4fe0371e6add23", "9c2cb95502e4f7a0", "b3b90bb51a7c73e4"],
+            marks=pytest.mark.data,
+        ),
+        pytest.param(
+            "qtdb", (1301, 4), [525, 93, 141], "y",
+            ["c1522894f0a97f0b", "d2e2b5c4a674acf8", "ab320525d3a9505d"],
+            marks=pytest.mark.data,
+        ),
+    ],
+)  # fmt: skip
+def test_the_parts_of_an_original(name, shape, sizes, field, digests):
+    """Sizes, that no sequence is in it twice, and that the parts are the same for ever."""
+    data = load(name)
+    assert [len(part) for part in parts(data)] == sizes
+    for part in parts(data):
+        assert shape is None or (part.x.shape[0], part.x.shape[2]) == shape
+    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == sum(sizes)
+    assert [digest(getattr(part, field)) for part in parts(data)] == digests
 
 
 @pytest.mark.data
@@ -433,14 +572,79 @@ def test_tinyshakespeare():
     assert first == "irstspaceCitizen:"
 
 
+def test_digits():
+    data = load("digits")
+    assert data.classes == 10
+    assert not data.events
+    assert not data.every_step
+    x = torch.cat([part.x for part in parts(data)], dim=1)
+    assert (x.min(), x.max()) == (0, 1)
+    for part in parts(data):
+        counts = torch.bincount(part.y)
+        assert counts.max() - counts.min() <= 0.06 * len(part)
+    assert data.majority_accuracy == pytest.approx(37 / 359)
+
+
 @pytest.mark.data
-def test_an_original_that_is_cut_off_is_refused(folder, monkeypatch):
-    for name, original in (
+def test_japanese_vowels():
+    data = load("japanese_vowels")
+    assert (data.input_size, data.classes) == (12, 9)
+    lengths = torch.cat([part.lengths for part in parts(data)])
+    assert (lengths.min(), lengths.max()) == (7, 29)
+    assert torch.bincount(data.train.y).tolist() == [24] * 9
+    assert torch.bincount(data.validation.y).tolist() == [6] * 9
+    assert torch.bincount(data.test.y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert data.majority_accuracy == pytest.approx(31 / 370)
+    valid = torch.arange(len(data.train.x))[:, None] < data.train.lengths
+    steps = data.train.x[valid]
+    assert torch.allclose(steps.mean(0), torch.zeros(12), atol=1e-5)
+    assert torch.allclose(steps.std(0, correction=0), torch.ones(12), atol=1e-5)
+
+
+@pytest.mark.data
+def test_qtdb():
+    data = load("qtdb")
+    assert (data.classes, data.every_step, data.events) == (6, True, True)
+    assert data.label_of_unlabelled == 0
+    y = torch.cat([data.train.y, data.validation.y], dim=1)
+    assert (y == UNLABELLED).double().mean() == pytest.approx(0.0818, abs=5e-5)
+    assert (data.test.y == UNLABELLED).double().mean() == pytest.approx(0.1039, abs=5e-5)
+    for part in parts(data):
+        markers = (part.x == -1).nonzero()
+        assert len(markers) == len(part)
+        assert (markers[:, 0] == 1300).all()
+        assert (markers[:, 2] == 0).all()
+        after = (part.y[:-1] + 1) % 6 == part.y[1:]
+        labelled = (part.y[:-1] != UNLABELLED) & (part.y[1:] != UNLABELLED)
+        assert ((part.y[:-1] == part.y[1:]) | after)[labelled].all()
+    assert data.majority_accuracy == pytest.approx(0.3364, abs=5e-5)
+
+
+@pytest.mark.data
+def test_qtdb_of_all_steps_differs_where_there_was_no_label():
+    data, every = load("qtdb"), load("qtdb_all_steps")
+    assert (every.name, every.label_of_unlabelled) == ("qtdb_all_steps", None)
+    for part, labelled in zip(parts(data), parts(every)):
+        without = part.y == UNLABELLED
+        assert without.any()
+        assert (labelled.y[without] == 0).all()
+        assert torch.equal(labelled.y[~without], part.y[~without])
+        assert torch.equal(labelled.x, part.x)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        ("japanese_vowels", "japanese_vowels/JapaneseVowels_TRAIN.ts"),
+        ("qtdb", "qtdb/QTDB_train.mat"),
         ("smnist", "mnist/train-images-idx3-ubyte.gz"),
         ("tinyshakespeare", "tinyshakespeare/input.txt"),
-    ):
-        path = Path(folder / original)
-        path.parent.mkdir()
-        path.write_bytes(b"cut off")
-        with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
-            load(name)
+    ],
+)
+def test_an_original_that_is_cut_off_is_refused(name, original, folder):
+    path = folder / original
+    path.parent.mkdir()
+    path.write_bytes(b"cut off")
+    with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
+        load(name)
