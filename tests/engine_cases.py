@@ -45,6 +45,20 @@ def events(steps, batch, features, rate=0.3, seed=1):
     return (torch.rand(steps, batch, features, generator=generator) < rate).float()
 
 
+def alternating(layer, batch):
+    """A state in which every other neuron has just fired."""
+    state = layer.zero_state(batch)
+    return state._replace(z=(torch.arange(state.z.numel()) % 2).float().reshape(state.z.shape))
+
+
+def assert_reference_gradients(layer, x, tolerance):
+    """The layer's gradients are the reference engine's; returns both engines' outputs."""
+    actual, out, _ = gradients(layer, x)
+    expected, reference, _ = gradients(with_engine(layer, "reference"), x)
+    assert_close_by_name(actual, expected, tolerance)
+    return out, reference
+
+
 def gradients(layer, x, lengths=None, state=None):
     """Loss gradients by name, of every parameter, the input and the initial state."""
     x = x.clone().requires_grad_()

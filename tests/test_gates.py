@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_cases import SPIKING, assert_as_reference, dyadic_layer, events, gradients
+from engine_cases import SPIKING, alternating, assert_as_reference, dyadic_layer, events, gradients
 from test_count import test_counts_equal_brute_force as counts_equal_brute_force
 from test_count import (
     test_every_layer_direction_and_projection_equals_brute_force as directions_equal_brute_force,
@@ -38,8 +38,7 @@ def agree(layer=None):
     layer = layer or dyadic_layer("ALIF", 4, 5)
     x = events(7, 3, 4, rate=0.5)
     lengths = torch.tensor([7, 2, 5])
-    start = layer.zero_state(3)
-    start = start._replace(z=(torch.arange(start.z.numel()) % 2).float().reshape(start.z.shape))
+    start = alternating(layer, 3)
     if "v" in start._fields:
         start = start._replace(v=torch.linspace(-1, 1, start.v.numel()).reshape(start.v.shape))
     assert_as_reference(layer, x, lengths, start)
