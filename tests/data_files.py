@@ -1,5 +1,6 @@
 """Small data sets, and files in the formats of the originals."""
 
+import hashlib
 import struct
 
 import h5py
@@ -7,6 +8,11 @@ import numpy as np
 import scipy.io.wavfile
 
 from spikern.data.dataset import Dataset
+
+
+def digest(array):
+    """The content of an array in 16 hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
 def toy(part, **changes):
@@ -20,25 +26,23 @@ def toy(part, **changes):
 def write_h5(path, count=12, speakers=True, seed=0, **changes):
     """A file as the originals are: times in seconds as float16, units as uint16, both ragged."""
     generator = np.random.default_rng(seed)
-    path.parent.mkdir(exist_ok=True)
+    times = [np.sort(generator.uniform(0, 0.1, 20)).astype(np.float16) for _ in range(count)]
+    units = [generator.integers(0, 700, 20).astype(np.uint16) for _ in range(count)]
     content = {
         "labels": (np.arange(count) % 3).astype(np.uint16),
         "extra/keys": np.array([b"null", b"eins", b"zwei"]),
+        "extra/speaker": (np.arange(count) % 4).astype(np.uint16) if speakers else None,
+        "spikes/times": times,
+        "spikes/units": units,
     }
-    if speakers:
-        content["extra/speaker"] = (np.arange(count) % 4).astype(np.uint16)
-    times = [np.sort(generator.uniform(0, 0.1, 20)).astype(np.float16) for _ in range(count)]
-    units = [generator.integers(0, 700, 20).astype(np.uint16) for _ in range(count)]
-    lists = {"spikes/times": times, "spikes/units": units}
+    path.parent.mkdir(exist_ok=True)
     with h5py.File(path, "w") as file:
-        for name, value in (content | lists | changes).items():
-            if value is None:
-                continue
-            if name in lists:
-                ragged = file.create_dataset(name, (len(value),), h5py.vlen_dtype(value[0].dtype))
+        for name, value in (content | changes).items():
+            if isinstance(value, list):
+                ragged = file.create_dataset(name, len(value), h5py.vlen_dtype(value[0].dtype))
                 for n, row in enumerate(value):
                     ragged[n] = row
-            else:
+            elif value is not None:
                 file[name] = value
     return times, units
 
@@ -72,7 +76,7 @@ def write_tsv(path, count=10, classes=("1", "2"), steps=6, seed=0):
     lines = []
     for n in range(count):
         values = generator.normal(n % len(classes), 1, steps - n % 3).round(3).tolist()
-        words = [classes[n % len(classes)], *map(str, values), *["NaN"] * (n % 3)]
-        lines.append("\t".join(words))
+        row = [classes[n % len(classes)], *map(str, values), *["NaN"] * (n % 3)]
+        lines.append("\t".join(row))
     path.write_text("\n".join(lines) + "\n")
     return path

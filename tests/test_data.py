@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from data_files import toy
+from data_files import digest, toy
 
 from spikern._utils.errors import DataError, InputError
 from spikern.data import DATASETS, load, splits
@@ -19,10 +19,6 @@ CLOSED = "http://127.0.0.1:9/file.ts"
 """An address where nothing listens."""
 CONTENT = b"the original\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-def digest(array):
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
 def split(count=4, steps=5, every_step=False, lengths=None):
@@ -101,32 +97,37 @@ def test_a_wrong_split_is_an_error_that_names_it(changes, message):
         dataset(validation=replace(split(), **changes))
 
 
-def test_a_label_after_the_last_step_is_an_error():
-    part = split(every_step=True, lengths=[5, 5, 5, 3])
-    assert dataset(every_step=True, test=part).every_step
-    with pytest.raises(InputError, match="after a sequence's last must be -100"):
-        dataset(every_step=True, test=replace(part, y=part.y.clamp(min=0)))
+BINARY = replace(split(), x=torch.ones(5, 4, 2))
+STEPS = split(every_step=True)
+CUT = split(every_step=True, lengths=[5, 5, 5, 3])
 
 
-def test_no_label_at_all_is_an_error():
-    part = split(every_step=True)
-    with pytest.raises(InputError, match="no step has a label"):
-        dataset(every_step=True, test=replace(part, y=torch.full_like(part.y, UNLABELLED)))
-
-
-def test_events_are_declared_and_then_checked():
-    binary = replace(split(), x=torch.ones(5, 4, 2))
-    assert not dataset(train=binary, validation=binary, test=binary).events
-    assert dataset(train=binary, validation=binary, test=binary, events=True).events
-    with pytest.raises(InputError, match="declared as events"):
-        dataset(train=binary, validation=binary, events=True)
-
-
-def test_label_of_unlabelled_needs_steps_and_a_class():
+def test_what_is_declared_and_right_is_taken():
+    assert dataset(every_step=True, test=CUT).every_step
     assert dataset(every_step=True, label_of_unlabelled=1).label_of_unlabelled == 1
-    for wrong in ({"label_of_unlabelled": 0}, {"label_of_unlabelled": 2, "every_step": True}):
-        with pytest.raises(InputError, match="label_of_unlabelled"):
-            dataset(**wrong)
+    assert not toy(BINARY).events
+    assert toy(BINARY, events=True).events
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"every_step": True, "test": replace(CUT, y=CUT.y.clamp(min=0))},
+            "after a sequence's last must be -100",
+        ),
+        (
+            {"every_step": True, "test": replace(STEPS, y=torch.full_like(STEPS.y, UNLABELLED))},
+            "no step has a label",
+        ),
+        ({"train": BINARY, "validation": BINARY, "events": True}, "declared as events"),
+        ({"label_of_unlabelled": 0}, "label_of_unlabelled"),
+        ({"label_of_unlabelled": 2, "every_step": True}, "label_of_unlabelled"),
+    ],
+)
+def test_what_is_declared_is_checked(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataset(**changes)
 
 
 def test_stratified_parts_are_disjoint_complete_and_balanced():
@@ -145,8 +146,8 @@ def test_stratified_parts_are_disjoint_complete_and_balanced():
 def test_splits_are_the_same_for_ever():
     assert digest(splits.order(618, seed=0)) == "42d4aacb5c271a9d"
     labels = np.arange(1797) % 10
-    found = [digest(part) for part in splits.stratified(labels, (0.6, 0.2, 0.2), seed=0)]
-    assert found == ["bd16524fb50c59de", "98b87647f2539d38", "df466bf2b99c4ef7"]
+    digests = [digest(part) for part in splits.stratified(labels, (0.6, 0.2, 0.2), seed=0)]
+    assert digests == ["bd16524fb50c59de", "98b87647f2539d38", "df466bf2b99c4ef7"]
 
 
 # Names

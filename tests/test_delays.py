@@ -137,20 +137,6 @@ def test_a_delay_is_counted_as_what_arrives():
         compile_stream(torch.nn.Sequential(Delay(STEPS), layer))
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: Delay(torch.tensor([1.0])), "whole numbers from 0 up"),
-        (lambda: Delay(torch.tensor([1, -1])), "whole numbers from 0 up"),
-        (lambda: Delay(STEPS)(events(4, 2, 3)), r"\(T, B, 5\), got \(4, 2, 3\)"),
-        (lambda: Delay(STEPS)(events(4, 2, 5), torch.zeros(6, 2, 5)), r"shape \(7, 2, 5\), got"),
-    ],
-)
-def test_a_delay_that_means_nothing_is_refused(call, message):
-    with pytest.raises(InputError, match=message):
-        call()
-
-
 def learned(channels=4, longest=5, **settings):
     torch.manual_seed(3)
     return LearnedDelay(channels, longest, dtype=torch.float64, **settings)
@@ -277,6 +263,14 @@ def state_of(**changes):
         (make(learn_delays=True), InputError, "no delay to learn"),
         (make(num_layers=2, delay=2, feedback=True), UnsupportedError, "not built with feedback"),
         (make(delay=2, bidirectional=True), UnsupportedError, "not built with bidirectional"),
+        (lambda: Delay(torch.tensor([1.0])), InputError, "whole numbers from 0 up"),
+        (lambda: Delay(torch.tensor([1, -1])), InputError, "whole numbers from 0 up"),
+        (lambda: Delay(STEPS)(events(4, 2, 3)), InputError, r"\(T, B, 5\), got \(4, 2, 3\)"),
+        (
+            lambda: Delay(STEPS)(events(4, 2, 5), torch.zeros(6, 2, 5)),
+            InputError,
+            r"shape \(7, 2, 5\), got",
+        ),
         (lambda: LearnedDelay(3, 2, 2), InputError, "0 <= shortest < longest"),
         (lambda: LearnedDelay(0, 2), InputError, "at least one channel"),
         (lambda: LearnedDelay(3, 2, width=-1.0), InputError, "width must not be negative"),

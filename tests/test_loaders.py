@@ -1,7 +1,6 @@
 """Loaders: small files in the original formats, whole and broken; then the originals."""
 
 import gzip
-import hashlib
 import json
 import shutil
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from data_files import idx_bytes, spoken, write_h5, write_tsv, write_wav
+from data_files import digest, idx_bytes, spoken, write_h5, write_tsv, write_wav
 
 from spikern._utils.errors import DataError
 from spikern.cli import main
@@ -133,46 +132,6 @@ def test_idx_is_read_packed_and_unpacked(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(idx_bytes(array)))
     assert np.array_equal(idx.read(tmp_path / "a", 3), array)
     assert np.array_equal(idx.read(tmp_path / "a.gz", 3), array)
-
-
-CUBE = idx_bytes(np.zeros((2, 3, 4)))
-PACKED = gzip.compress(idx_bytes(np.arange(240).reshape(2, 10, 12)))
-READERS = {
-    ".ts": read_ts,
-    ".mat": qtdb.read,
-    ".txt": tinyshakespeare.read,
-    ".idx": lambda path: idx.read(path, 3),
-    ".gz": lambda path: idx.read(path, 3),
-}
-BROKEN_IDX = [
-    (idx_bytes([1, 2]), "in 3 dimensions, magic 00000803, got 00000801"),
-    (b"\x00\x00\x0d\x03", "got 00000d03"),
-    (b"", "got nothing"),
-    (CUBE[:9], "cut off in its header"),
-    (CUBE[:-1], "expected 2 x 3 x 4 bytes .* got 23"),
-    (CUBE + b"\x00", "got 25"),
-]
-
-
-@pytest.mark.parametrize(
-    ("suffix", "content", "message"),
-    [
-        *[(".idx", content, message) for content, message in BROKEN_IDX],
-        *[(".gz", gzip.compress(content), message) for content, message in BROKEN_IDX],
-        (".gz", PACKED[:-9], "cut off or damaged"),
-        (".gz", PACKED[:40], "cut off or damaged"),
-        (".gz", b"not packed", "cut off or damaged"),
-        (".txt", b"", "at least 40 characters, got 0"),
-        (".txt", b"\xff\xfe", "expected text"),
-        (".ts", b"\xff\xfe\x00", "expected text"),
-        (".mat", b"not a mat file" * 20, r"toy\.mat: expected a MATLAB 5 file"),
-    ],
-)
-def test_a_file_of_another_content_is_an_error(tmp_path, suffix, content, message):
-    path = tmp_path / f"toy{suffix}"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        READERS[suffix](path)
 
 
 def test_images_and_labels_must_fit():
@@ -309,24 +268,6 @@ def test_tsv_is_read_up_to_the_first_nan(tmp_path):
     assert [s.tolist() for s in series] == [[[0.5], [1.0]], [[2.0]]]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "no series; the file is empty or cut off"),
-        ("1\t0.5\n1\tx\n", "line 2: could not convert string to float: 'x'"),
-        ("1\n", "line 1: expected a label and at least one finite value"),
-        ("1\tNaN\n", "line 1: expected a label and at least one"),
-        ("nan\t1\n", "line 1: expected a label and at least one"),
-        ("1\tNaN\t2\n", "line 1: expected NaN after the last value alone"),
-        ("1,0.5,0.5\n", "line 1: could not convert string to float: '1,0.5,0.5'"),
-    ],
-)
-def test_tsv_says_what_is_wrong_and_where(tmp_path, content, message):
-    (tmp_path / "a.tsv").write_text(content)
-    with pytest.raises(DataError, match=message):
-        read_tsv(tmp_path / "a.tsv")
-
-
 def test_a_pair_is_found_from_any_of_its_names(tmp_path):
     train = write_tsv(tmp_path / "Toy_TRAIN.tsv")
     test = write_tsv(tmp_path / "Toy_TEST.tsv", seed=1)
@@ -391,45 +332,13 @@ TS = """# a comment
 """
 
 
-def written(tmp_path, text):
-    path = tmp_path / "toy.ts"
-    path.write_text(text)
-    return path
-
-
 def test_ts_reads_series_of_different_lengths(tmp_path):
-    names, series, labels = read_ts(written(tmp_path, TS))
+    (tmp_path / "toy.ts").write_text(TS)
+    names, series, labels = read_ts(tmp_path / "toy.ts")
     assert names == ("a", "b")
     assert labels == [1, 0]
     assert series[0].tolist() == [[1, 4], [2, 5], [3, 6]]
     assert np.array_equal(series[1], np.array([[-1.5, 0.2]], dtype=np.float32))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (":4,5,6:b", ":4,5,6", "line 8: expected 2 dimensions and a label, got 1"),
-        (":4,5,6:b", ":4,5:b", r"line 8: expected dimensions of one length, got \[2, 3\]"),
-        (":4,5,6:b", ":4,5,x:b", "line 8: could not convert string to float: 'x'"),
-        (":4,5,6:b", ":4,5,?:b", "line 8: could not convert string to float: '?'"),
-        (":4,5,6:b", ":4,5,nan:b", "line 8: expected finite values"),
-        (":4,5,6:b", ":4,5,6:c", "line 8: expected a label of a, b, got 'c'"),
-        ("2e-1:a", "2e-", "line 9: expected 2 dimensions and a label, got 1"),
-        ("@data\n", "", r"line 7: expected '@\.\.\.' before '@data', got '1,2,3:4,5,6:b'"),
-        (TS[TS.index("@data") :], "", "no '@data' line"),
-        (TS[TS.index("1,2,3") :], "", "no series after '@data'"),
-        ("true a b", "false", "expected '@classLabel true <names>'"),
-        ("@classLabel true a b\n", "", "expected '@classLabel true <names>'"),
-        ("@dimensions 2", "@dimensions two", "expected '@dimensions <number>', got 'two'"),
-        ("@dimensions 2\n", "", "line 7: expected 1 dimensions and a label, got 2"),
-        ("@timeStamps false", "@timeStamps true", "expected '@timestamps false', got 'true'"),
-        ("@missing false", "@missing true", "expected '@missing false', got 'true'"),
-    ],
-)
-def test_ts_says_what_is_wrong_and_where(tmp_path, old, new, message):
-    assert old in TS
-    with pytest.raises(DataError, match=message):
-        read_ts(written(tmp_path, TS.replace(old, new)))
 
 
 def test_a_series_that_is_missing_is_an_error(tmp_path):
@@ -464,6 +373,79 @@ def test_qtdb_of_another_content_is_an_error(tmp_path, content, message):
         qtdb.read(tmp_path / "toy.mat")
 
 
+# Broken files
+
+
+CUBE = idx_bytes(np.zeros((2, 3, 4)))
+PACKED = gzip.compress(idx_bytes(np.arange(240).reshape(2, 10, 12)))
+READERS = {
+    ".ts": read_ts,
+    ".tsv": read_tsv,
+    ".mat": qtdb.read,
+    ".txt": tinyshakespeare.read,
+    ".idx": lambda path: idx.read(path, 3),
+    ".gz": lambda path: idx.read(path, 3),
+}
+BROKEN_IDX = [
+    (idx_bytes([1, 2]), "in 3 dimensions, magic 00000803, got 00000801"),
+    (b"\x00\x00\x0d\x03", "got 00000d03"),
+    (b"", "got nothing"),
+    (CUBE[:9], "cut off in its header"),
+    (CUBE[:-1], "expected 2 x 3 x 4 bytes .* got 23"),
+    (CUBE + b"\x00", "got 25"),
+]
+BROKEN_TS = [
+    (":4,5,6:b", ":4,5,6", "line 8: expected 2 dimensions and a label, got 1"),
+    (":4,5,6:b", ":4,5:b", r"line 8: expected dimensions of one length, got \[2, 3\]"),
+    (":4,5,6:b", ":4,5,x:b", "line 8: could not convert string to float: 'x'"),
+    (":4,5,6:b", ":4,5,?:b", "line 8: could not convert string to float: '?'"),
+    (":4,5,6:b", ":4,5,nan:b", "line 8: expected finite values"),
+    (":4,5,6:b", ":4,5,6:c", "line 8: expected a label of a, b, got 'c'"),
+    ("2e-1:a", "2e-", "line 9: expected 2 dimensions and a label, got 1"),
+    ("@data\n", "", r"line 7: expected '@\.\.\.' before '@data', got '1,2,3:4,5,6:b'"),
+    (TS[TS.index("@data") :], "", "no '@data' line"),
+    (TS[TS.index("1,2,3") :], "", "no series after '@data'"),
+    ("true a b", "false", "expected '@classLabel true <names>'"),
+    ("@classLabel true a b\n", "", "expected '@classLabel true <names>'"),
+    ("@dimensions 2", "@dimensions two", "expected '@dimensions <number>', got 'two'"),
+    ("@dimensions 2\n", "", "line 7: expected 1 dimensions and a label, got 2"),
+    ("@timeStamps false", "@timeStamps true", "expected '@timestamps false', got 'true'"),
+    ("@missing false", "@missing true", "expected '@missing false', got 'true'"),
+]
+BROKEN_TSV = [
+    ("", "no series; the file is empty or cut off"),
+    ("1\t0.5\n1\tx\n", "line 2: could not convert string to float: 'x'"),
+    ("1\n", "line 1: expected a label and at least one finite value"),
+    ("1\tNaN\n", "line 1: expected a label and at least one"),
+    ("nan\t1\n", "line 1: expected a label and at least one"),
+    ("1\tNaN\t2\n", "line 1: expected NaN after the last value alone"),
+    ("1,0.5,0.5\n", "line 1: could not convert string to float: '1,0.5,0.5'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "message"),
+    [
+        *[(".idx", content, message) for content, message in BROKEN_IDX],
+        *[(".gz", gzip.compress(content), message) for content, message in BROKEN_IDX],
+        (".gz", PACKED[:-9], "cut off or damaged"),
+        (".gz", PACKED[:40], "cut off or damaged"),
+        (".gz", b"not packed", "cut off or damaged"),
+        (".txt", b"", "at least 40 characters, got 0"),
+        (".txt", b"\xff\xfe", "expected text"),
+        *[(".ts", TS.replace(old, new).encode(), message) for old, new, message in BROKEN_TS],
+        *[(".tsv", content.encode(), message) for content, message in BROKEN_TSV],
+        (".ts", b"\xff\xfe\x00", "expected text"),
+        (".mat", b"not a mat file" * 20, r"toy\.mat: expected a MATLAB 5 file"),
+    ],
+)
+def test_a_file_of_another_content_is_an_error(tmp_path, suffix, content, message):
+    path = tmp_path / f"toy{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        READERS[suffix](path)
+
+
 # The list
 
 
@@ -489,10 +471,6 @@ def test_named_data_sets_are_described(capsys):
 
 def parts(data):
     return data.train, data.validation, data.test
-
-
-def digest(array):
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
 def rows(part):
