@@ -1,4 +1,4 @@
-"""Data: what is read is what the files hold, and what is wrong is said."""
+"""Data sets: splits and batches, names, original files and the cache."""
 
 import functools
 import hashlib

@@ -258,8 +258,8 @@ def test_the_operator_keeps_torchs_contract():
     tensors = [t.detach() for t in fused.population_tensors(population, state)]
     tensors = [t.requires_grad_() if t.is_floating_point() else t for t in tensors]
     none = torch.empty(0)
-    given = (x, none.long(), none.int(), none, torch.full((3,), 9), tensors)
-    torch.library.opcheck(torch.ops.spikern.run.default, (name, 9, *given))
+    arguments = (x, none.long(), none.int(), none, torch.full((3,), 9), tensors)
+    torch.library.opcheck(torch.ops.spikern.run.default, (name, 9, *arguments))
 
 
 def test_compile_takes_the_layer_whole():

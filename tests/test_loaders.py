@@ -438,6 +438,7 @@ BROKEN_TSV = [
         (".ts", b"\xff\xfe\x00", "expected text"),
         (".mat", b"not a mat file" * 20, r"toy\.mat: expected a MATLAB 5 file"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_a_file_of_another_content_is_an_error(tmp_path, suffix, content, message):
     path = tmp_path / f"toy{suffix}"

@@ -502,11 +502,11 @@ def test_fault_reset_hidden_forgets_the_spikes_of_rsynaptic():
 def test_fault_rsynaptic_ignores_reset_delay():
     x = torch.full((B, H), 3.0)
     with torch.no_grad():
-        late = make("RSynaptic", "zero", True, all_to_all=False, linear_features=None)
+        delayed = make("RSynaptic", "zero", True, all_to_all=False, linear_features=None)
         now = make("RSynaptic", "zero", False, all_to_all=False, linear_features=None)
         state_1 = state_2 = [torch.zeros(B, H)] * 3
         for _ in range(5):
-            state_1, state_2 = late(x, *state_1), now(x, *state_2)
+            state_1, state_2 = delayed(x, *state_1), now(x, *state_2)
             assert all(torch.equal(a, b) for a, b in zip(state_1, state_2))
         with pytest.raises(TypeError, match=r"unsupported operand .* 'NoneType' and 'Tensor'"):
             now(x)
@@ -526,7 +526,7 @@ def test_fault_zero_means_two_things():
 
 def test_fault_the_gradient_of_the_reset_depends_on_its_delay():
     """Cut if it waits, not if it comes at once: d mem_2 / d input_1, beta = 1."""
-    found = []
+    slopes = []
     for delay in (True, False):
         cell = snn.Leaky(
             beta=1.0, reset_delay=delay, spike_grad=surrogate.straight_through_estimator()
@@ -534,8 +534,8 @@ def test_fault_the_gradient_of_the_reset_depends_on_its_delay():
         x = torch.full((1, 1), 2.0, requires_grad=True)
         _, mem = cell(x, torch.zeros(1, 1))
         _, mem = cell(torch.zeros(1, 1), mem)
-        found.append(torch.autograd.grad(mem.sum(), x)[0].item())
-    assert found == [1.0, 0.0]
+        slopes.append(torch.autograd.grad(mem.sum(), x)[0].item())
+    assert slopes == [1.0, 0.0]
 
 
 def test_fault_triangular_is_no_triangle():
