@@ -36,19 +36,19 @@ def start(folder, **environment):
 
 
 def finish(process):
-    out, complaints = process.communicate(timeout=120)
-    assert process.returncode == 0, complaints
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     assert "finite True" in out
-    return float(out.split()[1]), complaints
+    return float(out.split()[1]), errors
 
 
 def test_processes_at_the_same_time_and_after_each_other(tmp_path):
     together = [start(tmp_path), start(tmp_path)]
     for process in together:
-        _, said = finish(process)
-        assert "compiling" in said
-    seconds, said = finish(start(tmp_path))
-    assert said == ""
+        _, output = finish(process)
+        assert "compiling" in output
+    seconds, output = finish(start(tmp_path))
+    assert output == ""
     assert seconds < 1.0 * max(1.0, os.getloadavg()[0])
 
 
@@ -60,8 +60,8 @@ def test_what_a_crash_or_another_numba_left_costs_a_compilation(tmp_path):
         index.write_bytes(index.read_bytes()[:7])
     finish(start(tmp_path))
     assert all(len(index.read_bytes()) > 7 for index in indices)
-    _, said = finish(start(tmp_path))
-    assert said == ""
+    _, output = finish(start(tmp_path))
+    assert output == ""
     module = next(tmp_path.glob("*.py"))
     module.write_text(module.read_text()[:500])
     finish(start(tmp_path))
@@ -72,9 +72,9 @@ def test_what_a_crash_or_another_numba_left_costs_a_compilation(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named_and_the_run_goes_on(where):
     if not Path(where).parent.exists():
         pytest.skip("needs Linux")
-    _, said = finish(start(where))
-    assert where in said
-    assert "SPIKERN_CACHE" in said
+    _, output = finish(start(where))
+    assert where in output
+    assert "SPIKERN_CACHE" in output
 
 
 def test_a_disk_that_fills_up_while_numba_saves(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Data: what is read is what the files hold, and what is wrong is said."""
+"""Data sets: splits and batches, names, original files and the cache."""
 
 import functools
 import hashlib
@@ -7,23 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.io
 import torch
+from data_files import digest, toy
 
 from spikern._utils.errors import DataError, InputError
-from spikern.data import DATASETS, load, qtdb, splits
-from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.data import DATASETS, load, splits
+from spikern.data.dataset import UNLABELLED, Split
 from spikern.data.files import FOLDER, cache_folder, locate, verified
-from spikern.data.formats.ucr import read_ts
 
 CLOSED = "http://127.0.0.1:9/file.ts"
 """An address where nothing listens."""
 CONTENT = b"the original\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-def digest(array):
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
 def split(count=4, steps=5, every_step=False, lengths=None):
@@ -37,21 +32,7 @@ def split(count=4, steps=5, every_step=False, lengths=None):
 
 
 def dataset(**changes):
-    part = split(every_step=changes.get("every_step", False))
-    settings = {
-        "name": "toy",
-        "title": "Toy",
-        "train": part,
-        "validation": part,
-        "test": part,
-        "class_names": ("a", "b"),
-        "every_step": False,
-        "events": False,
-        "source": "made here",
-        "licence": "none",
-        "dt": 1.0,
-    }
-    return Dataset(**settings | changes)
+    return toy(split(every_step=changes.get("every_step", False)), **changes)
 
 
 # Splits and datasets
@@ -82,17 +63,15 @@ def test_a_batch_of_wrong_indices_is_an_error(indices):
 
 def test_sizes_and_majority():
     train = replace(split(), y=torch.tensor([1, 1, 1, 0]))
-    toy = dataset(train=train)
-    assert (toy.input_size, toy.classes, toy.majority_accuracy) == (2, 2, 0.5)
+    data = dataset(train=train)
+    assert (data.input_size, data.classes, data.majority_accuracy) == (2, 2, 0.5)
 
 
 def test_majority_counts_labelled_steps_alone():
     part = split(count=2, steps=4, every_step=True)
     y = torch.tensor([[1, 0], [1, UNLABELLED], [1, UNLABELLED], [UNLABELLED, UNLABELLED]])
-    toy = dataset(
-        every_step=True, train=replace(part, y=y), validation=part, test=replace(part, y=y)
-    )
-    assert toy.majority_accuracy == 0.75
+    data = toy(replace(part, y=y), every_step=True, validation=part)
+    assert data.majority_accuracy == 0.75
 
 
 @pytest.mark.parametrize(
@@ -118,32 +97,37 @@ def test_a_wrong_split_is_an_error_that_names_it(changes, message):
         dataset(validation=replace(split(), **changes))
 
 
-def test_a_label_after_the_last_step_is_an_error():
-    part = split(every_step=True, lengths=[5, 5, 5, 3])
-    assert dataset(every_step=True, test=part).every_step
-    with pytest.raises(InputError, match="after a sequence's last must be -100"):
-        dataset(every_step=True, test=replace(part, y=part.y.clamp(min=0)))
+BINARY = replace(split(), x=torch.ones(5, 4, 2))
+STEPS = split(every_step=True)
+CUT = split(every_step=True, lengths=[5, 5, 5, 3])
 
 
-def test_no_label_at_all_is_an_error():
-    part = split(every_step=True)
-    with pytest.raises(InputError, match="no step has a label"):
-        dataset(every_step=True, test=replace(part, y=torch.full_like(part.y, UNLABELLED)))
-
-
-def test_events_are_declared_and_then_checked():
-    binary = replace(split(), x=torch.ones(5, 4, 2))
-    assert not dataset(train=binary, validation=binary, test=binary).events
-    assert dataset(train=binary, validation=binary, test=binary, events=True).events
-    with pytest.raises(InputError, match="declared as events"):
-        dataset(train=binary, validation=binary, events=True)
-
-
-def test_label_of_unlabelled_needs_steps_and_a_class():
+def test_what_is_declared_and_right_is_taken():
+    assert dataset(every_step=True, test=CUT).every_step
     assert dataset(every_step=True, label_of_unlabelled=1).label_of_unlabelled == 1
-    for wrong in ({"label_of_unlabelled": 0}, {"label_of_unlabelled": 2, "every_step": True}):
-        with pytest.raises(InputError, match="label_of_unlabelled"):
-            dataset(**wrong)
+    assert not toy(BINARY).events
+    assert toy(BINARY, events=True).events
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"every_step": True, "test": replace(CUT, y=CUT.y.clamp(min=0))},
+            "after a sequence's last must be -100",
+        ),
+        (
+            {"every_step": True, "test": replace(STEPS, y=torch.full_like(STEPS.y, UNLABELLED))},
+            "no step has a label",
+        ),
+        ({"train": BINARY, "validation": BINARY, "events": True}, "declared as events"),
+        ({"label_of_unlabelled": 0}, "label_of_unlabelled"),
+        ({"label_of_unlabelled": 2, "every_step": True}, "label_of_unlabelled"),
+    ],
+)
+def test_what_is_declared_is_checked(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataset(**changes)
 
 
 def test_stratified_parts_are_disjoint_complete_and_balanced():
@@ -162,8 +146,8 @@ def test_stratified_parts_are_disjoint_complete_and_balanced():
 def test_splits_are_the_same_for_ever():
     assert digest(splits.order(618, seed=0)) == "42d4aacb5c271a9d"
     labels = np.arange(1797) % 10
-    found = [digest(part) for part in splits.stratified(labels, (0.6, 0.2, 0.2), seed=0)]
-    assert found == ["bd16524fb50c59de", "98b87647f2539d38", "df466bf2b99c4ef7"]
+    digests = [digest(part) for part in splits.stratified(labels, (0.6, 0.2, 0.2), seed=0)]
+    assert digests == ["bd16524fb50c59de", "98b87647f2539d38", "df466bf2b99c4ef7"]
 
 
 # Names
@@ -232,11 +216,11 @@ def test_a_missing_file_says_where_to_put_it(cache, tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(DataError) as caught:
         locate("a/file.ts", CLOSED, SHA256, "from the archive")
-    said = str(caught.value)
-    assert said.startswith(f"a/file.ts is missing and did not come from {CLOSED}: ")
-    assert f"put the file at {tmp_path / 'a' / 'file.ts'} or set {FOLDER}" in said
-    assert said.endswith("(from the archive)")
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"a/file.ts is missing and did not come from {CLOSED}: ")
+    assert f"put the file at {tmp_path / 'a' / 'file.ts'} or set {FOLDER}" in message
+    assert message.endswith("(from the archive)")
+    assert "\n" not in message
     assert not (cache / "a" / "file.ts").exists()
 
 
@@ -282,211 +266,3 @@ def test_a_wrong_download_is_an_error_and_not_kept(cache, monkeypatch):
     with pytest.raises(DataError, match=f"file.ts is missing and did not come.*{SHA256}"):
         locate("a/file.ts", CLOSED, SHA256, "")
     assert not [path for path in cache.rglob("*") if path.is_file()]
-
-
-# The .ts format
-
-TS = """# a comment
-@problemName toy
-@timeStamps false
-@missing false
-@dimensions 2
-@classLabel true a b
-@data
-1,2,3:4,5,6:b
--1.5:2e-1:a
-"""
-
-
-def written(tmp_path, text):
-    path = tmp_path / "toy.ts"
-    path.write_text(text)
-    return path
-
-
-def test_ts_reads_series_of_different_lengths(tmp_path):
-    names, series, labels = read_ts(written(tmp_path, TS))
-    assert names == ("a", "b")
-    assert labels == [1, 0]
-    assert series[0].tolist() == [[1, 4], [2, 5], [3, 6]]
-    assert np.array_equal(series[1], np.array([[-1.5, 0.2]], dtype=np.float32))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (":4,5,6:b", ":4,5,6", "line 8: expected 2 dimensions and a label, got 1"),
-        (":4,5,6:b", ":4,5:b", r"line 8: expected dimensions of one length, got \[2, 3\]"),
-        (":4,5,6:b", ":4,5,x:b", "line 8: could not convert string to float: 'x'"),
-        (":4,5,6:b", ":4,5,?:b", "line 8: could not convert string to float: '?'"),
-        (":4,5,6:b", ":4,5,nan:b", "line 8: expected finite values"),
-        (":4,5,6:b", ":4,5,6:c", "line 8: expected a label of a, b, got 'c'"),
-        ("2e-1:a", "2e-", "line 9: expected 2 dimensions and a label, got 1"),
-        ("@data\n", "", r"line 7: expected '@\.\.\.' before '@data', got '1,2,3:4,5,6:b'"),
-        (TS[TS.index("@data") :], "", "no '@data' line"),
-        (TS[TS.index("1,2,3") :], "", "no series after '@data'"),
-        ("true a b", "false", "expected '@classLabel true <names>'"),
-        ("@classLabel true a b\n", "", "expected '@classLabel true <names>'"),
-        ("@dimensions 2", "@dimensions two", "expected '@dimensions <number>', got 'two'"),
-        ("@dimensions 2\n", "", "line 7: expected 1 dimensions and a label, got 2"),
-        ("@timeStamps false", "@timeStamps true", "expected '@timestamps false', got 'true'"),
-        ("@missing false", "@missing true", "expected '@missing false', got 'true'"),
-    ],
-)
-def test_ts_says_what_is_wrong_and_where(tmp_path, old, new, message):
-    assert old in TS
-    with pytest.raises(DataError, match=message):
-        read_ts(written(tmp_path, TS.replace(old, new)))
-
-
-def test_ts_of_bytes_or_nothing_is_an_error(tmp_path):
-    (tmp_path / "bytes.ts").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="expected text"):
-        read_ts(tmp_path / "bytes.ts")
-    with pytest.raises(DataError, match="no such file"):
-        read_ts(tmp_path / "none.ts")
-
-
-# The QTDB format
-
-
-def test_qtdb_reads_events_and_labels(tmp_path):
-    x = np.array([[[0, 1], [1, 0], [-1, 0]]], dtype=np.int16)
-    y = np.array([[[1, 0], [0, 1], [0, 0]]], dtype=np.uint8)
-    scipy.io.savemat(tmp_path / "toy.mat", {"x": x, "y": y})
-    events, labels = qtdb.read(tmp_path / "toy.mat")
-    assert events.dtype == torch.float32
-    assert events[:, 0].tolist() == [[0, 1], [1, 0], [-1, 0]]
-    assert labels.tolist() == [[0], [1], [UNLABELLED]]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"x": np.zeros((1, 3, 2))}, "expected a MATLAB 5 file with x and y: 'y'"),
-        ({"x": np.zeros((1, 3, 2)), "y": np.zeros((1, 4, 2))}, r"got \(1, 3, 2\) and \(1, 4, 2\)"),
-        ({"x": np.zeros((1, 3, 2)), "y": np.ones((1, 3, 2))}, "expected y one-hot or all zero"),
-    ],
-)
-def test_qtdb_of_another_content_is_an_error(tmp_path, content, message):
-    scipy.io.savemat(tmp_path / "toy.mat", content)
-    with pytest.raises(DataError, match=message):
-        qtdb.read(tmp_path / "toy.mat")
-
-
-def test_qtdb_of_another_format_is_an_error(tmp_path):
-    (tmp_path / "toy.mat").write_bytes(b"not a mat file" * 20)
-    with pytest.raises(DataError, match=r"toy\.mat: expected a MATLAB 5 file"):
-        qtdb.read(tmp_path / "toy.mat")
-
-
-# The datasets
-
-
-def parts(data):
-    return data.train, data.validation, data.test
-
-
-def rows(part):
-    """Every sequence as bytes, with its length: equal sequences are equal here."""
-    return {
-        part.x[:length, n].contiguous().numpy().tobytes()
-        for n, length in enumerate(part.lengths.tolist())
-    }
-
-
-def test_digits():
-    data = load("digits")
-    assert [tuple(part.x.shape) for part in parts(data)] == [(64, n, 1) for n in (1258, 180, 359)]
-    assert data.classes == 10
-    assert not data.events
-    assert not data.every_step
-    x = torch.cat([part.x for part in parts(data)], dim=1)
-    assert (x.min(), x.max()) == (0, 1)
-    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 1797
-    for part in parts(data):
-        counts = torch.bincount(part.y)
-        assert counts.max() - counts.min() <= 0.06 * len(part)
-    assert data.majority_accuracy == pytest.approx(37 / 359)
-    assert [digest(part.y) for part in parts(data)] == [
-        "876045207a07cbb4",
-        "f1c73d61faa6c5f5",
-        "d4923adcc7c3b534",
-    ]
-
-
-@pytest.mark.data
-def test_japanese_vowels():
-    data = load("japanese_vowels")
-    assert [len(part) for part in parts(data)] == [216, 54, 370]
-    assert (data.input_size, data.classes) == (12, 9)
-    lengths = torch.cat([part.lengths for part in parts(data)])
-    assert (lengths.min(), lengths.max()) == (7, 29)
-    assert torch.bincount(data.train.y).tolist() == [24] * 9
-    assert torch.bincount(data.validation.y).tolist() == [6] * 9
-    assert torch.bincount(data.test.y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
-    assert data.majority_accuracy == pytest.approx(31 / 370)
-    assert sum(len(rows(part)) for part in parts(data)) == 640
-    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 640
-    valid = torch.arange(len(data.train.x))[:, None] < data.train.lengths
-    steps = data.train.x[valid]
-    assert torch.allclose(steps.mean(0), torch.zeros(12), atol=1e-5)
-    assert torch.allclose(steps.std(0, correction=0), torch.ones(12), atol=1e-5)
-    assert [digest(part.lengths) for part in parts(data)] == [
-        "fb4fe0371e6add23",
-        "9c2cb95502e4f7a0",
-        "b3b90bb51a7c73e4",
-    ]
-
-
-@pytest.mark.data
-def test_qtdb():
-    data = load("qtdb")
-    assert [tuple(p.x.shape) for p in parts(data)] == [(1301, n, 4) for n in (525, 93, 141)]
-    assert (data.classes, data.every_step, data.events) == (6, True, True)
-    assert data.label_of_unlabelled == 0
-    y = torch.cat([data.train.y, data.validation.y], dim=1)
-    assert (y == UNLABELLED).double().mean() == pytest.approx(0.0818, abs=5e-5)
-    assert (data.test.y == UNLABELLED).double().mean() == pytest.approx(0.1039, abs=5e-5)
-    for part in parts(data):
-        markers = (part.x == -1).nonzero()
-        assert len(markers) == len(part)
-        assert (markers[:, 0] == 1300).all()
-        assert (markers[:, 2] == 0).all()
-        after = (part.y[:-1] + 1) % 6 == part.y[1:]
-        labelled = (part.y[:-1] != UNLABELLED) & (part.y[1:] != UNLABELLED)
-        assert ((part.y[:-1] == part.y[1:]) | after)[labelled].all()
-    assert data.majority_accuracy == pytest.approx(0.3364, abs=5e-5)
-    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 759
-    assert [digest(part.y) for part in parts(data)] == [
-        "c1522894f0a97f0b",
-        "d2e2b5c4a674acf8",
-        "ab320525d3a9505d",
-    ]
-
-
-@pytest.mark.data
-def test_qtdb_of_all_steps_differs_where_there_was_no_label():
-    data, every = load("qtdb"), load("qtdb_all_steps")
-    assert (every.name, every.label_of_unlabelled) == ("qtdb_all_steps", None)
-    for part, labelled in zip(parts(data), parts(every)):
-        without = part.y == UNLABELLED
-        assert without.any()
-        assert (labelled.y[without] == 0).all()
-        assert torch.equal(labelled.y[~without], part.y[~without])
-        assert torch.equal(labelled.x, part.x)
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("name", ["japanese_vowels", "qtdb"])
-def test_a_truncated_original_is_refused(name, cache, tmp_path, monkeypatch):
-    originals = {
-        "japanese_vowels": "japanese_vowels/JapaneseVowels_TRAIN.ts",
-        "qtdb": "qtdb/QTDB_train.mat",
-    }
-    path = tmp_path / originals[name]
-    path.parent.mkdir()
-    path.write_bytes(b"cut off")
-    monkeypatch.setenv(FOLDER, str(tmp_path))
-    with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
-        load(name)

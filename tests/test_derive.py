@@ -53,8 +53,7 @@ def test_a_users_own_neuron_is_counted_from_its_equation():
 def test_every_neuron_of_the_table_has_programs(name):
     model = NEURONS[name]
     assert trace.forward(model).ops
-    found = trace.adjoint(model)
-    assert set(found.outputs) >= {f"d_p_{f}" for f in model.params._fields}
+    assert set(trace.adjoint(model).outputs) >= {f"d_p_{f}" for f in model.params._fields}
 
 
 @pytest.mark.parametrize("name", SURROGATES)

@@ -15,9 +15,6 @@ def test_latency_fires_once_and_the_larger_value_first():
     assert spikes.shape == (5, 1, 6)
     assert spikes.sum(0).tolist() == [[1, 1, 1, 1, 1, 0]]
     assert spikes[:, 0, :5].argmax(0).tolist() == [0, 1, 2, 3, 4]
-
-
-def test_latency_of_one_step_is_one_step():
     assert latency(torch.tensor([[0.3, 0.0]]), steps=1).tolist() == [[[1.0, 0.0]]]
 
 
@@ -25,10 +22,10 @@ def test_rate_is_as_probable_as_it_says_and_follows_the_generator():
     x = torch.tensor([0.0, 0.1, 0.5, 1.0]).expand(4000, 1, 4)
     spikes = rate(x, torch.Generator().manual_seed(3))
     assert set(spikes.unique().tolist()) == {0.0, 1.0}
-    found = spikes.mean((0, 1))
-    assert (found[0], found[3]) == (0, 1)
+    means = spikes.mean((0, 1))
+    assert (means[0], means[3]) == (0, 1)
     for n, p in ((1, 0.1), (2, 0.5)):  # five standard deviations of a binomial mean
-        assert abs(found[n] - p) < 5 * math.sqrt(p * (1 - p) / 4000)
+        assert abs(means[n] - p) < 5 * math.sqrt(p * (1 - p) / 4000)
     assert torch.equal(spikes, rate(x, torch.Generator().manual_seed(3)))
     assert not torch.equal(spikes, rate(x, torch.Generator().manual_seed(4)))
 
@@ -53,15 +50,15 @@ def test_on_off_loses_nothing():
 
 def test_population_is_its_equation():
     x = torch.tensor([[[-0.5, 2.0]], [[0.25, 1.0]]], dtype=torch.float64)
-    found = population(x, neurons=6, low=-1.0, high=3.0, beta=1.5)
-    assert found.shape == (2, 1, 12)
+    values = population(x, neurons=6, low=-1.0, high=3.0, beta=1.5)
+    assert values.shape == (2, 1, 12)
     for t in range(2):
         for f in range(2):
             for j in range(1, 7):
                 centre = -1.0 + (2 * j - 3) / 2 * (4.0 / 4)
-                value = math.exp(-((float(x[t, 0, f]) - centre) ** 2) / (2 * (1.0 / 1.5) ** 2))
+                expected = math.exp(-((float(x[t, 0, f]) - centre) ** 2) / (2 * (1.0 / 1.5) ** 2))
                 # exp in torch and in math may differ in the last digit
-                assert float(found[t, 0, f * 6 + j - 1]) == pytest.approx(value, rel=1e-14)
+                assert float(values[t, 0, f * 6 + j - 1]) == pytest.approx(expected, rel=1e-14)
 
 
 def test_population_becomes_spikes_by_latency():

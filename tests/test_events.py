@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from data_files import toy
 
 from spikern._utils.errors import InputError
 from spikern.data import load
-from spikern.data.dataset import Dataset, Split, encoded
+from spikern.data.dataset import Split, encoded
 from spikern.events.encoders import delta
 from spikern.events.trains import Events
 
@@ -26,23 +27,28 @@ def by_hand(signal, threshold):
 
 
 def test_delta_is_its_equation():
+    """Value by value, so that neither later steps, other samples nor the sign matter."""
     torch.manual_seed(0)
     x = torch.randint(-64, 64, (50, 3, 2)) / 32  # sums of 1/32 are exact
-    events = delta(x, 0.25)
-    for b in range(3):
-        for f in range(2):
-            assert events[:, b, f].tolist() == by_hand(x[:, b, f].tolist(), 0.25)
-    assert set(events.unique().tolist()) == {-1.0, 0.0, 1.0}
+    for part in (x, -x, x[:12], x[:, :1], 0 * x, x.double()):
+        events = delta(part, 0.25)
+        assert (events.shape, events.dtype) == (part.shape, part.dtype)
+        for b in range(part.shape[1]):
+            for f in range(2):
+                assert events[:, b, f].tolist() == by_hand(part[:, b, f].tolist(), 0.25)
+    assert set(delta(x, 0.25).unique().tolist()) == {-1.0, 0.0, 1.0}
 
 
-def test_a_move_of_exactly_the_threshold_is_sent():
-    x = torch.tensor([0.25, 0.0, 0.25 - 1 / 1024, -0.25]).view(-1, 1, 1)
-    assert delta(x, 0.25).flatten().tolist() == [1, -1, 0, -1]
-
-
-def test_a_jump_is_caught_up_with_one_event_a_step():
-    x = torch.ones(6, 1, 1)
-    assert delta(x, 0.25).flatten().tolist() == [1, 1, 1, 1, 0, 0]
+@pytest.mark.parametrize(
+    ("signal", "expected"),
+    [
+        ([0.25, 0.0, 0.25 - 1 / 1024, -0.25], [1, -1, 0, -1]),
+        ([1.0] * 6, [1, 1, 1, 1, 0, 0]),
+    ],
+    ids=["a move of exactly the threshold", "a jump takes one event per step"],
+)
+def test_delta_of_a_signal(signal, expected):
+    assert delta(torch.tensor(signal).view(-1, 1, 1), 0.25).flatten().tolist() == expected
 
 
 def test_a_slow_signal_is_followed_within_the_threshold():
@@ -51,25 +57,6 @@ def test_a_slow_signal_is_followed_within_the_threshold():
     threshold = 0.05  # the steepest step is 0.031
     error = x - threshold * delta(x, threshold).cumsum(0)
     assert error.abs().max() < threshold
-
-
-def test_a_constant_zero_is_silent_and_the_sign_is_symmetric():
-    assert not delta(torch.zeros(10, 2, 3), 0.1).any()
-    torch.manual_seed(0)
-    x = torch.randn(30, 2, 3)
-    assert torch.equal(delta(-x, 0.3), -delta(x, 0.3))
-
-
-def test_the_future_never_changes_the_past():
-    torch.manual_seed(0)
-    x = torch.randn(30, 2, 3)
-    assert torch.equal(delta(x[:12], 0.3), delta(x, 0.3)[:12])
-    assert torch.equal(delta(x[:, :1], 0.3), delta(x, 0.3)[:, :1])
-
-
-def test_delta_keeps_shape_and_dtype():
-    events = delta(torch.randn(4, 2, 3, dtype=torch.float64), 0.1)
-    assert (events.shape, events.dtype) == ((4, 2, 3), torch.float64)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +80,7 @@ def test_an_encoded_dataset_is_silent_after_the_last_step():
     x = torch.ones(5, 2, 1)
     x[2:, 1] = 0
     part = Split(x, torch.tensor([0, 1]), torch.tensor([5, 2]))
-    toy = Dataset(
-        "toy", "Toy", part, part, part, ("a", "b"), False, False, "made here", "none", 1.0
-    )
-    events = encoded(toy, 0.25).test.x
+    events = encoded(toy(part), 0.25).test.x
     assert events[:, 0, 0].tolist() == [1, 1, 1, 1, 0]
     assert events[:, 1, 0].tolist() == [1, 1, 0, 0, 0]  # not -1 at the drop into the padding
 
@@ -139,8 +123,8 @@ def test_dense_and_back():
     assert torch.equal(events.to_dense(), x)
     assert events.rate == x.count_nonzero() / x.numel()
     for row in range(36):
-        found = events.indices[events.offsets[row] : events.offsets[row + 1]]
-        assert found.tolist() == x[row // 4, row % 4].nonzero().flatten().tolist()
+        fired = events.indices[events.offsets[row] : events.offsets[row + 1]]
+        assert fired.tolist() == x[row // 4, row % 4].nonzero().flatten().tolist()
 
 
 def test_silence_is_allowed():
@@ -151,26 +135,23 @@ def test_silence_is_allowed():
     assert not events.select([1]).until(2).to_dense().any()
 
 
-@pytest.mark.parametrize("samples", [[2], [3, 0], [1, 1, 2], [1]])
-def test_select_is_indexing(samples):
+def test_select_and_until_are_indexing():
     x = random_events((9, 4, 7))
-    assert torch.equal(Events.from_dense(x).select(samples).to_dense(), x[:, samples])
-
-
-@pytest.mark.parametrize("steps", [1, 2, 9])
-def test_until_is_slicing(steps):
-    x = random_events((9, 4, 7))
-    assert torch.equal(Events.from_dense(x).until(steps).to_dense(), x[:steps])
+    events = Events.from_dense(x)
+    for samples in ([2], [3, 0], [1, 1, 2], [1]):
+        assert torch.equal(events.select(samples).to_dense(), x[:, samples])
+    for steps in (1, 2, 9):
+        assert torch.equal(events.until(steps).to_dense(), x[:steps])
 
 
 @pytest.mark.parametrize("k", [1, 2, 4, 9, 20])
 def test_binned_adds_up(k):
     x = random_events((9, 4, 7), rate=0.8)
-    found = Events.from_dense(x).binned(k).to_dense()
+    binned = Events.from_dense(x).binned(k)
     expected = torch.stack([part.sum(0) for part in x.split(k)])
-    assert torch.equal(found, expected)
+    assert torch.equal(binned.to_dense(), expected)
     assert k == 1 or (expected.abs() > 1).any()
-    assert torch.equal(Events.from_dense(x).binned(k).signs().to_dense(), expected.sign())
+    assert torch.equal(binned.signs().to_dense(), expected.sign())
 
 
 def test_lengths_end_with_the_last_event():
@@ -191,8 +172,8 @@ def test_addresses_in_any_order_and_unit():
         times.append((4.0 * t + 3.5)[order])  # steps of 4 ms
         features.append(f[order].numpy().astype("uint16"))
     for unit, in_unit in (("ms", 1.0), ("us", 1e3), ("ns", 1e6), ("s", 1e-3)):
-        found = Events.from_addresses([t * in_unit for t in times], features, 7, 4.0, unit)
-        assert torch.equal(found.to_dense(), x)
+        listed = Events.from_addresses([t * in_unit for t in times], features, 7, 4.0, unit)
+        assert torch.equal(listed.to_dense(), x)
     longer = Events.from_addresses(times, features, 7, 4.0, steps=12)
     assert torch.equal(longer.until(9).to_dense(), x)
 
@@ -225,16 +206,14 @@ def test_structured_arrays():
 
 
 GOOD = {
-    "steps": 2,
-    "batch": 1,
-    "features": 3,
+    **{"steps": 2, "batch": 1, "features": 3},
     "offsets": torch.tensor([0, 2, 3]),
     "indices": torch.tensor([0, 2, 0], dtype=torch.int32),
     "values": torch.ones(3),
 }
 
 
-def test_the_good_one_is_good():
+def test_events_that_are_right_are_taken():
     assert Events(**GOOD).to_dense().tolist() == [[[1, 0, 1]], [[1, 0, 0]]]
 
 
@@ -326,20 +305,14 @@ def test_a_split_of_events_gives_the_batches_of_its_tensor():
         assert torch.equal(one.y, other.y)
 
 
-def event_set(part, **changes):
-    about = {"name": "toy", "title": "Toy", "source": "made here", "licence": "none", "dt": 1.0}
-    kind = {"class_names": ("a", "b"), "every_step": False, "events": True}
-    return Dataset(train=part, validation=part, test=part, **about | kind | changes)
-
-
 def test_a_data_set_of_events_is_checked():
     x = random_events((9, 4, 7))
     x[6:, 2] = 0
-    assert event_set(event_split(x, [9, 9, 6, 9])).input_size == 7
+    assert toy(event_split(x, [9, 9, 6, 9]), events=True).input_size == 7
     x[6, 2, 0] = 1
     with pytest.raises(InputError, match="must be zero after"):
-        event_set(event_split(x, [9, 9, 6, 9]))
+        toy(event_split(x, [9, 9, 6, 9]), events=True)
     with pytest.raises(InputError, match="declared as events"):
-        event_set(event_split(2 * x, [9] * 4))
+        toy(event_split(2 * x, [9] * 4), events=True)
     with pytest.raises(InputError, match="holds Events"):
-        event_set(event_split(x, [9] * 4)).with_input(lambda x: x)
+        toy(event_split(x, [9] * 4), events=True).with_input(lambda x: x)

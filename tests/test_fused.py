@@ -8,8 +8,10 @@ import pytest
 import torch
 from engine_cases import (
     SPIKING,
+    alternating,
     assert_as_reference,
     assert_close_by_name,
+    assert_reference_gradients,
     dyadic_layer,
     events,
     gradients,
@@ -80,14 +82,14 @@ def test_smooth_neurons_have_the_references_gradients(name):
     params, before = model.params(*shared), model.state(*state)
     slow = run(model, params, before, current, w_rec, surrogate.primitive, lengths)
     population = Population(model, surrogate, params, w_in, bias, w_rec)
-    made = fused.run_stack([population], [before], x, lengths, smooth=True)
-    fast = made.out, made.states[0]
-    torch.testing.assert_close(made.spikes[0], made.out.sum((0, 1)))
+    result = fused.run_stack([population], [before], x, lengths, smooth=True)
+    fast = result.out, result.states[0]
+    torch.testing.assert_close(result.spikes[0], result.out.sum((0, 1)))
     results = []
     for out, after in (slow, fast):
         loss = (out * out).sum() + sum((f * f).sum() for f in after)
-        found = torch.autograd.grad(loss, [*shared, *weights, *state])
-        results.append({str(k): g for k, g in enumerate(found)})
+        values = torch.autograd.grad(loss, [*shared, *weights, *state])
+        results.append({str(k): value for k, value in enumerate(values)})
     torch.testing.assert_close(slow[0], fast[0])
     assert_close_by_name(results[1], results[0], 1e-4)
 
@@ -95,26 +97,12 @@ def test_smooth_neurons_have_the_references_gradients(name):
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_every_surrogate_has_the_references_gradients(surrogate):
     layer = dyadic_layer("LIF", 6, 17, surrogate=surrogate)
-    x = events(30, 4, 6)
-    found, _, _ = gradients(layer, x)
-    expected, _, _ = gradients(with_engine(layer, "reference"), x)
-    assert_close_by_name(found, expected, 1e-4)
-
-
-def sparse(recurrent, hidden=33):
-    """A dyadic layer with sparse recurrence."""
-    torch.manual_seed(0)
-    layer = SpikingRNN("ALIF", 6, hidden, recurrent=recurrent, engine="fused")
-    with torch.no_grad():
-        for key, value in layer.named_parameters():
-            if key.startswith(("weight", "bias")):
-                value.copy_((value * 512).round() / 256 + (0.5 if key.startswith("bias") else 0))
-    return layer
+    assert_reference_gradients(layer, events(30, 4, 6), 1e-4)
 
 
 @pytest.mark.parametrize("recurrent", ["diagonal", 0.03, 0.3, torch.eye(33).roll(1, 0)])
 def test_sparse_recurrence_is_the_references_and_stays_sparse(recurrent):
-    layer = sparse(recurrent)
+    layer = dyadic_layer("ALIF", 6, 33, recurrent=recurrent)
     absent = torch.ones(33, 33, dtype=torch.bool)
     source, target = layer.links_hh_l0.unbind(1)
     absent[target, source] = False
@@ -123,18 +111,11 @@ def test_sparse_recurrence_is_the_references_and_stays_sparse(recurrent):
     with torch.no_grad():
         layer.weight_hh_l0[absent] = 1.0  # a synapse that does not exist carries nothing
     x, lengths = events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33])
-    start = layer.zero_state(5)
-    start = start._replace(z=(torch.arange(start.z.numel()) % 2).float().reshape(start.z.shape))
-    out = assert_as_reference(layer, x, lengths, start)
+    out = assert_as_reference(layer, x, lengths, alternating(layer, 5))
     assert 0.01 < out.mean() < 0.5
-    found, _, _ = gradients(layer, x, lengths)
-    assert not found["weight_hh_l0"][absent].any()
-    assert found["weight_hh_l0"][~absent].any()
-
-
-def test_neurons_without_recurrence():
-    out = assert_as_reference(sparse(False), events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33]))
-    assert out.any()
+    gradient = gradients(layer, x, lengths)[0]["weight_hh_l0"]
+    assert not gradient[absent].any()
+    assert gradient[~absent].any()
 
 
 def test_recurrence_that_means_nothing_is_refused():
@@ -153,11 +134,11 @@ def test_events_are_the_tensor_that_they_list(engine):
     out, after_events = layer(listed)
     assert torch.equal(out, dense)
     assert all(torch.equal(a, b) for a, b in zip(after, after_events))
-    weigh = torch.randn(dense.shape, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(dense.shape, generator=torch.Generator().manual_seed(0))
     parameters = list(layer.parameters())
-    expected = torch.autograd.grad((dense * weigh).sum(), parameters)
-    found = torch.autograd.grad((out * weigh).sum(), parameters)
-    assert all(torch.equal(a, b) for a, b in zip(found, expected))
+    expected = torch.autograd.grad((dense * weights).sum(), parameters)
+    actual = torch.autograd.grad((out * weights).sum(), parameters)
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected))
 
 
 def test_a_network_as_one_stack_is_its_layers_one_after_the_other():
@@ -173,25 +154,23 @@ def test_a_network_as_one_stack_is_its_layers_one_after_the_other():
         for spikes, z in zip(activity.spikes, hidden, strict=True):
             assert torch.equal(spikes, z.sum((0, 1)))
             assert spikes.any()
-        weigh = torch.randn(activity.logits.shape, generator=torch.Generator().manual_seed(0))
-        loss = (activity.logits * weigh).sum() + sum(n.square().sum() for n in activity.spikes)
-        found = torch.autograd.grad(loss, list(network.parameters()))
-        named = dict(zip(dict(network.named_parameters()), found))
+        weights = torch.randn(activity.logits.shape, generator=torch.Generator().manual_seed(0))
+        loss = (activity.logits * weights).sum() + sum(n.square().sum() for n in activity.spikes)
+        parameters = dict(network.named_parameters())
+        named = dict(zip(parameters, torch.autograd.grad(loss, [*parameters.values()])))
         results.append((named, activity.logits, *inner, *outer))
-    (found, *values), (expected, *reference) = results
+    (actual, *values), (expected, *reference) = results
     assert all(torch.equal(a, b) for a, b in zip(values, reference, strict=True))
-    assert_close_by_name(found, expected)
+    assert_close_by_name(actual, expected)
 
 
 def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
     layer = SpikingRNN("LIF", 40, 17, engine="fused")
     x = torch.randn(30, 4, 40, generator=torch.Generator().manual_seed(0))
-    found, out, _ = gradients(layer, x)
     assert arrays.list_events(x) is None
-    expected, reference, _ = gradients(with_engine(layer, "reference"), x)
+    out, reference = assert_reference_gradients(layer, x, 1e-4)
     assert out.any()
     assert torch.equal(out, reference)
-    assert_close_by_name(found, expected, 1e-4)
 
 
 def test_random_weights_part_from_the_reference_only_at_threshold():
@@ -262,11 +241,11 @@ def test_what_buffers_held_before_never_shows(monkeypatch):
 
     monkeypatch.setattr(arrays, "allocate", poisoned)
     monkeypatch.setattr(fused, "allocate", poisoned)
-    found, again, after_again = gradients(layer, x, lengths)
+    actual, again, after_again = gradients(layer, x, lengths)
     assert kinds == {torch.float32, torch.int32, torch.int64}
     assert torch.equal(out, again)
     assert all(torch.equal(a, b) for a, b in zip(after, after_again))
-    assert all(torch.equal(v, found[k]) for k, v in expected.items())
+    assert all(torch.equal(v, actual[k]) for k, v in expected.items())
 
 
 def test_the_operator_keeps_torchs_contract():
@@ -279,8 +258,8 @@ def test_the_operator_keeps_torchs_contract():
     tensors = [t.detach() for t in fused.population_tensors(population, state)]
     tensors = [t.requires_grad_() if t.is_floating_point() else t for t in tensors]
     none = torch.empty(0)
-    given = (x, none.long(), none.int(), none, torch.full((3,), 9), tensors)
-    torch.library.opcheck(torch.ops.spikern.run.default, (name, 9, *given))
+    arguments = (x, none.long(), none.int(), none, torch.full((3,), 9), tensors)
+    torch.library.opcheck(torch.ops.spikern.run.default, (name, 9, *arguments))
 
 
 def test_compile_takes_the_layer_whole():
@@ -289,9 +268,9 @@ def test_compile_takes_the_layer_whole():
     x = events(9, 3, 6)
     expected, _ = layer(x)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
-    found, _ = compiled(x)
-    assert torch.equal(found, expected)
-    found.sum().backward()
+    actual, _ = compiled(x)
+    assert torch.equal(actual, expected)
+    actual.sum().backward()
     assert layer.weight_hh_l0.grad is not None
 
 
@@ -321,7 +300,7 @@ def test_what_fused_cannot_run_is_refused_and_auto_says_what_it_chose():
         SpikingRNN(summing, 3, 5, engine="fused")(torch.zeros(2, 1, 3))
 
 
-def test_a_users_own_neuron_gets_a_kernel_with_no_line_of_its_own():
+def test_a_users_own_neuron_gets_a_kernel():
     def step(p, s, i, fire):
         a = p.alpha_adapt * s.a + (1 - p.alpha_adapt) * s.z * torch.sigmoid(s.v)
         v = torch.where(s.z > 0, torch.zeros_like(s.v), p.alpha_mem * s.v) + torch.tanh(i) * 0.5
@@ -333,9 +312,6 @@ def test_a_users_own_neuron_gets_a_kernel_with_no_line_of_its_own():
     layer = SpikingRNN(own, 6, 17, engine="fused")
     with torch.no_grad():
         layer.weight_ih_l0.mul_(8)
-    x = events(30, 4, 6)
-    found, out, _ = gradients(layer, x)
-    expected, reference, _ = gradients(with_engine(layer, "reference"), x)
+    out, reference = assert_reference_gradients(layer, events(30, 4, 6), 1e-3)
     assert out.mean() > 0.01
     assert torch.equal(out, reference)
-    assert_close_by_name(found, expected, 1e-3)

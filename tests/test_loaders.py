@@ -3,23 +3,31 @@
 import gzip
 import json
 import shutil
-import struct
-from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-import scipy.io.wavfile
+import scipy.io
 import torch
+from data_files import digest, idx_bytes, spoken, write_h5, write_tsv, write_wav
 
 from spikern._utils.errors import DataError
 from spikern.cli import main
-from spikern.data import DATASETS, archive, fsdd, heidelberg, load, mnist, splits, tinyshakespeare
+from spikern.data import (
+    DATASETS,
+    archive,
+    fsdd,
+    heidelberg,
+    load,
+    mnist,
+    qtdb,
+    splits,
+    tinyshakespeare,
+)
 from spikern.data.dataset import UNLABELLED
 from spikern.data.files import FOLDER
 from spikern.data.formats import idx, spike_hdf5
 from spikern.data.formats.sound import log_mel, mel_bands, read_wav
-from spikern.data.formats.ucr import read_tsv
+from spikern.data.formats.ucr import read_ts, read_tsv
 
 
 @pytest.fixture
@@ -34,42 +42,16 @@ def folder(tmp_path, monkeypatch):
 # HDF5 of the Heidelberg sets
 
 
-def write_h5(path, count=12, speakers=True, seed=0, **changes):
-    """A file as the originals are: times in seconds as float16, units as uint16, both ragged."""
-    generator = np.random.default_rng(seed)
-    path.parent.mkdir(exist_ok=True)
-    content = {
-        "labels": (np.arange(count) % 3).astype(np.uint16),
-        "extra/keys": np.array([b"null", b"eins", b"zwei"]),
-    }
-    if speakers:
-        content["extra/speaker"] = (np.arange(count) % 4).astype(np.uint16)
-    times = [np.sort(generator.uniform(0, 0.1, 20)).astype(np.float16) for _ in range(count)]
-    units = [generator.integers(0, 700, 20).astype(np.uint16) for _ in range(count)]
-    lists = {"spikes/times": times, "spikes/units": units}
-    with h5py.File(path, "w") as file:
-        for name, value in (content | lists | changes).items():
-            if value is None:
-                continue
-            if name in lists:
-                ragged = file.create_dataset(name, (len(value),), h5py.vlen_dtype(value[0].dtype))
-                for n, row in enumerate(value):
-                    ragged[n] = row
-            else:
-                file[name] = value
-    return times, units
-
-
 def test_h5_is_read_event_by_event(tmp_path):
     times, units = write_h5(tmp_path / "toy.h5")
-    found = spike_hdf5.read(tmp_path / "toy.h5", dt=4.0)
-    expected = np.zeros((found.events.steps, 12, 700), dtype=np.float32)
+    recordings = spike_hdf5.read(tmp_path / "toy.h5", dt=4.0)
+    expected = np.zeros((recordings.events.steps, 12, 700), dtype=np.float32)
     for n in range(12):
         expected[np.floor(times[n].astype(float) / 0.004).astype(int), n, units[n]] = 1
-    assert torch.equal(found.events.to_dense(), torch.from_numpy(expected))
-    assert found.class_names == ("null", "eins", "zwei")
-    assert found.labels.tolist() == [0, 1, 2] * 4
-    assert found.speakers.tolist() == [0, 1, 2, 3] * 3
+    assert torch.equal(recordings.events.to_dense(), torch.from_numpy(expected))
+    assert recordings.class_names == ("null", "eins", "zwei")
+    assert recordings.labels.tolist() == [0, 1, 2] * 4
+    assert recordings.speakers.tolist() == [0, 1, 2, 3] * 3
 
 
 def test_shd_holds_two_speakers_out(folder):
@@ -144,45 +126,12 @@ def test_shd_needs_speakers(folder):
 # idx of MNIST
 
 
-def idx_bytes(array):
-    array = np.asarray(array, dtype=np.uint8)
-    sizes = struct.pack(f">{array.ndim}I", *array.shape)
-    return bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes()
-
-
 def test_idx_is_read_packed_and_unpacked(tmp_path):
     array = np.arange(24).reshape(2, 3, 4)
     (tmp_path / "a").write_bytes(idx_bytes(array))
     (tmp_path / "a.gz").write_bytes(gzip.compress(idx_bytes(array)))
     assert np.array_equal(idx.read(tmp_path / "a", 3), array)
     assert np.array_equal(idx.read(tmp_path / "a.gz", 3), array)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (idx_bytes([1, 2]), "in 3 dimensions, magic 00000803, got 00000801"),
-        (b"\x00\x00\x0d\x03", "got 00000d03"),
-        (b"", "got nothing"),
-        (idx_bytes(np.zeros((2, 3, 4)))[:9], "cut off in its header"),
-        (idx_bytes(np.zeros((2, 3, 4)))[:-1], "expected 2 x 3 x 4 bytes .* got 23"),
-        (idx_bytes(np.zeros((2, 3, 4))) + b"\x00", "got 25"),
-    ],
-)
-def test_idx_of_another_content_is_an_error(tmp_path, content, message):
-    (tmp_path / "a").write_bytes(content)
-    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
-    for name in ("a", "a.gz"):
-        with pytest.raises(DataError, match=message):
-            idx.read(tmp_path / name, 3)
-
-
-def test_cut_off_gzip_is_an_error(tmp_path):
-    packed = gzip.compress(idx_bytes(np.arange(240).reshape(2, 10, 12)))
-    for content in (packed[:-9], packed[:40], b"not packed"):
-        (tmp_path / "a.gz").write_bytes(content)
-        with pytest.raises(DataError, match="cut off or damaged"):
-            idx.read(tmp_path / "a.gz", 3)
 
 
 def test_images_and_labels_must_fit():
@@ -206,12 +155,6 @@ def test_pixels_go_by_in_the_given_order():
 
 
 # wav of the spoken digits
-
-
-def write_wav(path, rate=8000, samples=None, dtype=np.int16):
-    samples = np.arange(1200) % 100 * 50 if samples is None else samples
-    scipy.io.wavfile.write(path, rate, np.asarray(samples).astype(dtype))
-    return path
 
 
 def test_wav_is_read_to_full_scale(tmp_path):
@@ -265,18 +208,6 @@ def test_the_future_of_a_sound_never_changes_its_past():
     assert fsdd.cochlea(sound).sum() > fsdd.cochlea(0.1 * sound).sum() > 0
 
 
-def spoken(folder, speakers=("ann", "ben", "cid", "dot")):
-    """Recordings as the originals are named; the digits differ in pitch."""
-    folder.mkdir(parents=True)
-    for digit in range(10):
-        for speaker in speakers:
-            for number in range(14):
-                length = 1000 + 100 * number
-                tone = 9000 * np.sin(np.arange(length) * (digit + 2) / 10)
-                write_wav(folder / f"{digit}_{speaker}_{number}.wav", samples=tone)
-    return folder
-
-
 def test_the_two_splits_of_the_spoken_digits(folder, monkeypatch):
     path = spoken(folder / "fsdd" / "recordings")
     recordings = fsdd.read(path)
@@ -326,29 +257,7 @@ def test_text_is_chunked_with_the_next_character():
     assert (part.y[43:, 2] == UNLABELLED).all()
 
 
-def test_text_that_is_none_is_an_error(tmp_path):
-    path = tmp_path / "input.txt"
-    for content, message in (
-        (b"", "at least 40 characters, got 0"),
-        (b"\xff\xfe", "expected text"),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=message):
-            tinyshakespeare.read(path)
-
-
 # The archive
-
-
-def write_tsv(path, count=10, classes=("1", "2"), steps=6, seed=0):
-    generator = np.random.default_rng(seed)
-    lines = []
-    for n in range(count):
-        values = generator.normal(n % len(classes), 1, steps - n % 3).round(3).tolist()
-        words = [classes[n % len(classes)], *map(str, values), *["NaN"] * (n % 3)]
-        lines.append("\t".join(words))
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def test_tsv_is_read_up_to_the_first_nan(tmp_path):
@@ -357,24 +266,6 @@ def test_tsv_is_read_up_to_the_first_nan(tmp_path):
     assert names == ("-1", "1")
     assert labels == [0, 1]
     assert [s.tolist() for s in series] == [[[0.5], [1.0]], [[2.0]]]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "no series; the file is empty or cut off"),
-        ("1\t0.5\n1\tx\n", "line 2: could not convert string to float: 'x'"),
-        ("1\n", "line 1: expected a label and at least one finite value"),
-        ("1\tNaN\n", "line 1: expected a label and at least one"),
-        ("nan\t1\n", "line 1: expected a label and at least one"),
-        ("1\tNaN\t2\n", "line 1: expected NaN after the last value alone"),
-        ("1,0.5,0.5\n", "line 1: could not convert string to float: '1,0.5,0.5'"),
-    ],
-)
-def test_tsv_says_what_is_wrong_and_where(tmp_path, content, message):
-    (tmp_path / "a.tsv").write_text(content)
-    with pytest.raises(DataError, match=message):
-        read_tsv(tmp_path / "a.tsv")
 
 
 def test_a_pair_is_found_from_any_of_its_names(tmp_path):
@@ -427,6 +318,135 @@ def test_a_file_of_the_archive_is_compared(tmp_path, capsys):
     assert (tmp_path / "out" / "report.html").exists()
 
 
+# The .ts format
+
+TS = """# a comment
+@problemName toy
+@timeStamps false
+@missing false
+@dimensions 2
+@classLabel true a b
+@data
+1,2,3:4,5,6:b
+-1.5:2e-1:a
+"""
+
+
+def test_ts_reads_series_of_different_lengths(tmp_path):
+    (tmp_path / "toy.ts").write_text(TS)
+    names, series, labels = read_ts(tmp_path / "toy.ts")
+    assert names == ("a", "b")
+    assert labels == [1, 0]
+    assert series[0].tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert np.array_equal(series[1], np.array([[-1.5, 0.2]], dtype=np.float32))
+
+
+def test_a_series_that_is_missing_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_ts(tmp_path / "none.ts")
+
+
+# The QTDB format
+
+
+def test_qtdb_reads_events_and_labels(tmp_path):
+    x = np.array([[[0, 1], [1, 0], [-1, 0]]], dtype=np.int16)
+    y = np.array([[[1, 0], [0, 1], [0, 0]]], dtype=np.uint8)
+    scipy.io.savemat(tmp_path / "toy.mat", {"x": x, "y": y})
+    events, labels = qtdb.read(tmp_path / "toy.mat")
+    assert events.dtype == torch.float32
+    assert events[:, 0].tolist() == [[0, 1], [1, 0], [-1, 0]]
+    assert labels.tolist() == [[0], [1], [UNLABELLED]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"x": np.zeros((1, 3, 2))}, "expected a MATLAB 5 file with x and y: 'y'"),
+        ({"x": np.zeros((1, 3, 2)), "y": np.zeros((1, 4, 2))}, r"got \(1, 3, 2\) and \(1, 4, 2\)"),
+        ({"x": np.zeros((1, 3, 2)), "y": np.ones((1, 3, 2))}, "expected y one-hot or all zero"),
+    ],
+)
+def test_qtdb_of_another_content_is_an_error(tmp_path, content, message):
+    scipy.io.savemat(tmp_path / "toy.mat", content)
+    with pytest.raises(DataError, match=message):
+        qtdb.read(tmp_path / "toy.mat")
+
+
+# Broken files
+
+
+CUBE = idx_bytes(np.zeros((2, 3, 4)))
+PACKED = gzip.compress(idx_bytes(np.arange(240).reshape(2, 10, 12)))
+READERS = {
+    ".ts": read_ts,
+    ".tsv": read_tsv,
+    ".mat": qtdb.read,
+    ".txt": tinyshakespeare.read,
+    ".idx": lambda path: idx.read(path, 3),
+    ".gz": lambda path: idx.read(path, 3),
+}
+BROKEN_IDX = [
+    (idx_bytes([1, 2]), "in 3 dimensions, magic 00000803, got 00000801"),
+    (b"\x00\x00\x0d\x03", "got 00000d03"),
+    (b"", "got nothing"),
+    (CUBE[:9], "cut off in its header"),
+    (CUBE[:-1], "expected 2 x 3 x 4 bytes .* got 23"),
+    (CUBE + b"\x00", "got 25"),
+]
+BROKEN_TS = [
+    (":4,5,6:b", ":4,5,6", "line 8: expected 2 dimensions and a label, got 1"),
+    (":4,5,6:b", ":4,5:b", r"line 8: expected dimensions of one length, got \[2, 3\]"),
+    (":4,5,6:b", ":4,5,x:b", "line 8: could not convert string to float: 'x'"),
+    (":4,5,6:b", ":4,5,?:b", "line 8: could not convert string to float: '?'"),
+    (":4,5,6:b", ":4,5,nan:b", "line 8: expected finite values"),
+    (":4,5,6:b", ":4,5,6:c", "line 8: expected a label of a, b, got 'c'"),
+    ("2e-1:a", "2e-", "line 9: expected 2 dimensions and a label, got 1"),
+    ("@data\n", "", r"line 7: expected '@\.\.\.' before '@data', got '1,2,3:4,5,6:b'"),
+    (TS[TS.index("@data") :], "", "no '@data' line"),
+    (TS[TS.index("1,2,3") :], "", "no series after '@data'"),
+    ("true a b", "false", "expected '@classLabel true <names>'"),
+    ("@classLabel true a b\n", "", "expected '@classLabel true <names>'"),
+    ("@dimensions 2", "@dimensions two", "expected '@dimensions <number>', got 'two'"),
+    ("@dimensions 2\n", "", "line 7: expected 1 dimensions and a label, got 2"),
+    ("@timeStamps false", "@timeStamps true", "expected '@timestamps false', got 'true'"),
+    ("@missing false", "@missing true", "expected '@missing false', got 'true'"),
+]
+BROKEN_TSV = [
+    ("", "no series; the file is empty or cut off"),
+    ("1\t0.5\n1\tx\n", "line 2: could not convert string to float: 'x'"),
+    ("1\n", "line 1: expected a label and at least one finite value"),
+    ("1\tNaN\n", "line 1: expected a label and at least one"),
+    ("nan\t1\n", "line 1: expected a label and at least one"),
+    ("1\tNaN\t2\n", "line 1: expected NaN after the last value alone"),
+    ("1,0.5,0.5\n", "line 1: could not convert string to float: '1,0.5,0.5'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "message"),
+    [
+        *[(".idx", content, message) for content, message in BROKEN_IDX],
+        *[(".gz", gzip.compress(content), message) for content, message in BROKEN_IDX],
+        (".gz", PACKED[:-9], "cut off or damaged"),
+        (".gz", PACKED[:40], "cut off or damaged"),
+        (".gz", b"not packed", "cut off or damaged"),
+        (".txt", b"", "at least 40 characters, got 0"),
+        (".txt", b"\xff\xfe", "expected text"),
+        *[(".ts", TS.replace(old, new).encode(), message) for old, new, message in BROKEN_TS],
+        *[(".tsv", content.encode(), message) for content, message in BROKEN_TSV],
+        (".ts", b"\xff\xfe\x00", "expected text"),
+        (".mat", b"not a mat file" * 20, r"toy\.mat: expected a MATLAB 5 file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "content",
+)
+def test_a_file_of_another_content_is_an_error(tmp_path, suffix, content, message):
+    path = tmp_path / f"toy{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        READERS[suffix](path)
+
+
 # The list
 
 
@@ -434,9 +454,9 @@ def test_the_list_loads_nothing(folder, monkeypatch, capsys):
     monkeypatch.setattr("spikern.cli.load", lambda name: pytest.fail(f"loads {name}"))
     (folder / "fsdd" / "recordings").mkdir(parents=True)
     main(["datasets"])
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == len(DATASETS) + 1
-    lines = {line.split()[0]: line for line in said}
+    output = capsys.readouterr().out.splitlines()
+    assert len(output) == len(DATASETS) + 1
+    lines = {line.split()[0]: line for line in output}
     assert lines["digits"].endswith("(available)")
     assert lines["fsdd"].endswith("(available)")
     assert "missing: shd/shd_train.h5, shd/shd_test.h5" in lines["shd"]
@@ -452,6 +472,43 @@ def test_named_data_sets_are_described(capsys):
 
 def parts(data):
     return data.train, data.validation, data.test
+
+
+def rows(part):
+    """Every sequence as bytes, with its length: equal sequences are equal here."""
+    return {
+        part.x[:length, n].contiguous().numpy().tobytes()
+        for n, length in enumerate(part.lengths.tolist())
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sizes", "field", "digests"),
+    [
+        (
+            "digits", (64, 1), [1258, 180, 359], "y",
+            ["876045207a07cbb4", "f1c73d61faa6c5f5", "d4923adcc7c3b534"],
+        ),
+        pytest.param(
+            "japanese_vowels", None, [216, 54, 370], "lengths",
+            ["fb4fe0371e6add23", "9c2cb95502e4f7a0", "b3b90bb51a7c73e4"],
+            marks=pytest.mark.data,
+        ),
+        pytest.param(
+            "qtdb", (1301, 4), [525, 93, 141], "y",
+            ["c1522894f0a97f0b", "d2e2b5c4a674acf8", "ab320525d3a9505d"],
+            marks=pytest.mark.data,
+        ),
+    ],
+)  # fmt: skip
+def test_the_parts_of_an_original(name, shape, sizes, field, digests):
+    """Sizes, that no sequence is in it twice, and that the parts are the same for ever."""
+    data = load(name)
+    assert [len(part) for part in parts(data)] == sizes
+    for part in parts(data):
+        assert shape is None or (part.x.shape[0], part.x.shape[2]) == shape
+    assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == sum(sizes)
+    assert [digest(getattr(part, field)) for part in parts(data)] == digests
 
 
 @pytest.mark.data
@@ -494,14 +551,79 @@ def test_tinyshakespeare():
     assert first == "irstspaceCitizen:"
 
 
+def test_digits():
+    data = load("digits")
+    assert data.classes == 10
+    assert not data.events
+    assert not data.every_step
+    x = torch.cat([part.x for part in parts(data)], dim=1)
+    assert (x.min(), x.max()) == (0, 1)
+    for part in parts(data):
+        counts = torch.bincount(part.y)
+        assert counts.max() - counts.min() <= 0.06 * len(part)
+    assert data.majority_accuracy == pytest.approx(37 / 359)
+
+
 @pytest.mark.data
-def test_an_original_that_is_cut_off_is_refused(folder, monkeypatch):
-    for name, original in (
+def test_japanese_vowels():
+    data = load("japanese_vowels")
+    assert (data.input_size, data.classes) == (12, 9)
+    lengths = torch.cat([part.lengths for part in parts(data)])
+    assert (lengths.min(), lengths.max()) == (7, 29)
+    assert torch.bincount(data.train.y).tolist() == [24] * 9
+    assert torch.bincount(data.validation.y).tolist() == [6] * 9
+    assert torch.bincount(data.test.y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert data.majority_accuracy == pytest.approx(31 / 370)
+    valid = torch.arange(len(data.train.x))[:, None] < data.train.lengths
+    steps = data.train.x[valid]
+    assert torch.allclose(steps.mean(0), torch.zeros(12), atol=1e-5)
+    assert torch.allclose(steps.std(0, correction=0), torch.ones(12), atol=1e-5)
+
+
+@pytest.mark.data
+def test_qtdb():
+    data = load("qtdb")
+    assert (data.classes, data.every_step, data.events) == (6, True, True)
+    assert data.label_of_unlabelled == 0
+    y = torch.cat([data.train.y, data.validation.y], dim=1)
+    assert (y == UNLABELLED).double().mean() == pytest.approx(0.0818, abs=5e-5)
+    assert (data.test.y == UNLABELLED).double().mean() == pytest.approx(0.1039, abs=5e-5)
+    for part in parts(data):
+        markers = (part.x == -1).nonzero()
+        assert len(markers) == len(part)
+        assert (markers[:, 0] == 1300).all()
+        assert (markers[:, 2] == 0).all()
+        after = (part.y[:-1] + 1) % 6 == part.y[1:]
+        labelled = (part.y[:-1] != UNLABELLED) & (part.y[1:] != UNLABELLED)
+        assert ((part.y[:-1] == part.y[1:]) | after)[labelled].all()
+    assert data.majority_accuracy == pytest.approx(0.3364, abs=5e-5)
+
+
+@pytest.mark.data
+def test_qtdb_of_all_steps_differs_where_there_was_no_label():
+    data, every = load("qtdb"), load("qtdb_all_steps")
+    assert (every.name, every.label_of_unlabelled) == ("qtdb_all_steps", None)
+    for part, labelled in zip(parts(data), parts(every)):
+        without = part.y == UNLABELLED
+        assert without.any()
+        assert (labelled.y[without] == 0).all()
+        assert torch.equal(labelled.y[~without], part.y[~without])
+        assert torch.equal(labelled.x, part.x)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        ("japanese_vowels", "japanese_vowels/JapaneseVowels_TRAIN.ts"),
+        ("qtdb", "qtdb/QTDB_train.mat"),
         ("smnist", "mnist/train-images-idx3-ubyte.gz"),
         ("tinyshakespeare", "tinyshakespeare/input.txt"),
-    ):
-        path = Path(folder / original)
-        path.parent.mkdir()
-        path.write_bytes(b"cut off")
-        with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
-            load(name)
+    ],
+)
+def test_an_original_that_is_cut_off_is_refused(name, original, folder):
+    path = folder / original
+    path.parent.mkdir()
+    path.write_bytes(b"cut off")
+    with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
+        load(name)

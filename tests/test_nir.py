@@ -32,6 +32,24 @@ def drive():
     return 2 * torch.randn(T, B, F)
 
 
+def weights(to, of):
+    rng = np.random.default_rng(to + of)
+    return nir.Linear(weight=rng.normal(size=(to, of)).astype(np.float32))
+
+
+def graph_of(nodes, edges, features=F, outputs=H):
+    ends = {"input": nir.Input(np.array([features])), "output": nir.Output(np.array([outputs]))}
+    return nir.NIRGraph(nodes=ends | nodes, edges=edges, metadata={"dt": 1e-3})
+
+
+CHAIN = [("input", "w"), ("w", "n"), ("n", "output")]
+
+
+def lif(size=1, **changes):
+    numbers = dict(tau=0.02, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0) | changes
+    return nir.LIF(**{k: np.full(size, v) for k, v in numbers.items()})
+
+
 @pytest.mark.parametrize("model", [HardLIF, HardCubaLIF], ids=lambda m: m.name)
 @pytest.mark.parametrize("recurrent", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
@@ -102,26 +120,14 @@ def test_what_a_graph_says():
 
 def single(node, dt, scheme="exponential", current=1.0):
     """One neuron driven by a constant current, in float64."""
-    graph = nir.NIRGraph(
-        nodes={
-            "input": nir.Input(input_type=np.array([1])),
-            "w": nir.Linear(weight=np.array([[current]])),
-            "n": node,
-            "output": nir.Output(output_type=np.array([1])),
-        },
-        edges=[("input", "w"), ("w", "n"), ("n", "output")],
-    )
+    nodes = {"w": nir.Linear(weight=np.array([[current]])), "n": node}
+    graph = graph_of(nodes, CHAIN, features=1, outputs=1)
     (layer,) = from_nir(graph, dt=dt, scheme=scheme, engine="reference")
     return layer
 
 
 def ones(value):
     return np.array([value])
-
-
-def lif(**changed):
-    numbers = dict(tau=0.02, r=1.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0) | changed
-    return nir.LIF(**{k: ones(v) for k, v in numbers.items()})
 
 
 @pytest.mark.parametrize("dt", [1.0, 0.25])
@@ -161,11 +167,8 @@ def test_a_cuba_lif_converges_with_first_order():
     errors = []
     for dt in (0.5, 0.25, 0.125):
         numbers = dict(tau_syn=syn / 1000, tau_mem=mem / 1000, r=2.0, w_in=0.8)
-        node = nir.CubaLIF(
-            **{k: ones(v) for k, v in numbers.items()},
-            v_leak=ones(0.0), v_threshold=ones(9.0), v_reset=ones(0.0),
-        )  # fmt: skip
-        layer = single(node, dt)
+        numbers |= dict(v_leak=0.0, v_threshold=9.0, v_reset=0.0)
+        layer = single(nir.CubaLIF(**{k: ones(v) for k, v in numbers.items()}), dt)
         _, state = layer(torch.ones(int(t / dt), 1, 1, dtype=torch.float64))
         errors.append(abs(state.v.item() - exact))
     assert 1.9 < errors[0] / errors[1] < 2.1
@@ -219,26 +222,8 @@ def test_what_has_no_node_at_all():
         to_nir(build("GRU", F, H, C))
 
 
-def numbers(hidden=H):
-    one = np.ones(hidden)
-    return dict(tau=0.02 * one, r=one, v_leak=0 * one, v_threshold=one, v_reset=0 * one)
-
-
-def weights(to, of):
-    rng = np.random.default_rng(to + of)
-    return nir.Linear(weight=rng.normal(size=(to, of)).astype(np.float32))
-
-
-def graph_of(nodes, edges, features=F, outputs=H, **metadata):
-    ends = {
-        "input": nir.Input(input_type=np.array([features])),
-        "output": nir.Output(output_type=np.array([outputs])),
-    }
-    return nir.NIRGraph(nodes=ends | nodes, edges=edges, metadata={"dt": 1e-3} | metadata)
-
-
 def test_a_nested_graph_is_the_same_as_a_flat_one():
-    parts = {"lif": nir.LIF(**numbers()), "w_rec": nir.Affine(weights(H, H).weight, np.ones(H))}
+    parts = {"lif": lif(H), "w_rec": nir.Affine(weights(H, H).weight, np.ones(H))}
     nested = nir.NIRGraph(
         nodes=parts | {"input": nir.Input(np.array([H])), "output": nir.Output(np.array([H]))},
         edges=[("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")],
@@ -258,44 +243,25 @@ def test_a_nested_graph_is_the_same_as_a_flat_one():
     [
         ({"s": nir.Scale(np.ones(F))}, [("input", "s"), ("s", "output")], "'s' is Scale"),
         (
-            {"w": weights(H, F), "n": nir.IF(r=np.ones(H), v_threshold=np.ones(H))},
-            [("input", "w"), ("w", "n"), ("n", "output")],
-            "'n' is IF; expected LIF or CubaLIF or LI",
-        ),
-        (
-            {"w": weights(H, F), "n": nir.LIF(**numbers()), "again": weights(H, F)},
-            [("input", "w"), ("input", "again"), ("w", "n"), ("again", "n"), ("n", "output")],
+            {"n": lif(H), "again": weights(H, F)},
+            [*CHAIN, ("input", "again"), ("again", "n")],
             "'input' leads to",
         ),
+        ({"n": lif(H)}, [*CHAIN, ("n", "n")], "'n' is reached from|leads to"),
         (
-            {"w": weights(H, F), "n": nir.LIF(**numbers())},
-            [("input", "w"), ("w", "n"), ("n", "n"), ("n", "output")],
-            "'n' is reached from|leads to",
+            {"n": nir.IF(r=np.ones(H), v_threshold=np.ones(H))},
+            CHAIN,
+            "'n' is IF; expected LIF or CubaLIF or LI",
         ),
-        (
-            {"w": weights(H, F), "n": nir.LIF(**(numbers() | {"v_threshold": np.zeros(H)}))},
-            [("input", "w"), ("w", "n"), ("n", "output")],
-            "'n': v_threshold must be above v_leak",
-        ),
-        (
-            {"w": weights(H, F), "n": nir.LIF(**(numbers() | {"tau": np.zeros(H)}))},
-            [("input", "w"), ("w", "n"), ("n", "output")],
-            "'n': time constants must be above 0 ms",
-        ),
-        (
-            {"w": weights(H, F), "n": nir.LIF(**(numbers() | {"tau": np.full(H, np.nan)}))},
-            [("input", "w"), ("w", "n"), ("n", "output")],
-            "tau of node 'n' is not finite",
-        ),
-        (
-            {"w": weights(H, F), "n": nir.LI(np.ones(H), np.ones(H), np.ones(H))},
-            [("input", "w"), ("w", "n"), ("n", "output")],
-            "'n': an LI with v_leak",
-        ),
+        ({"n": lif(H, v_threshold=0.0)}, CHAIN, "'n': v_threshold must be above v_leak"),
+        ({"n": lif(H, tau=0.0)}, CHAIN, "'n': time constants must be above 0 ms"),
+        ({"n": lif(H, tau=np.nan)}, CHAIN, "tau of node 'n' is not finite"),
+        ({"n": nir.LI(np.ones(H), np.ones(H), np.ones(H))}, CHAIN, "'n': an LI with v_leak"),
     ],
-)  # fmt: skip
+)
 def test_foreign_graphs_are_refused_by_the_node(nodes, edges, match):
     outputs = F if "s" in nodes else H
+    nodes = nodes if "s" in nodes else {"w": weights(H, F)} | nodes
     with pytest.raises(UnsupportedError, match=match):
         from_nir(graph_of(nodes, edges, outputs=outputs))
 
@@ -322,16 +288,17 @@ def test_what_else_is_refused():
 
 
 def test_files_of_other_versions(tmp_path, monkeypatch):
-    torch.manual_seed(6)
     path = tmp_path / "layer.nir"
-    with monkeypatch.context() as patch:
-        patch.setattr(nir, "version", "2.0.0")
-        write_nir(path, to_nir(layer_of()))
+
+    def written_by(version):
+        with monkeypatch.context() as patch:
+            patch.setattr(nir, "version", version)
+            write_nir(path, to_nir(layer_of()))
+
+    written_by("2.0.0")
     with pytest.raises(DataError, match=r"written by nir 2\.0\.0.*pip install 'nir==2\.\*'"):
         read_nir(path)
-    with monkeypatch.context() as patch:
-        patch.setattr(nir, "version", "1.99.0")
-        write_nir(path, to_nir(layer_of()))
+    written_by("1.99.0")
     with pytest.warns(UserWarning, match=r"pip install 'nir>=1\.99\.0'"):
         read_nir(path)
 
@@ -341,28 +308,26 @@ def test_bad_files(tmp_path):
         read_nir(tmp_path / "missing.nir")
     path = tmp_path / "corrupt.nir"
     write_nir(path, to_nir(layer_of()))
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match="is not a file of nir"):
         read_nir(path)
+
+
+def exported(kind, **settings):
+    """A network with a cell of snnTorch, and the graph that snnTorch writes of it."""
+    snn = pytest.importorskip("snntorch")
+    export = pytest.importorskip("snntorch.export_nir")
+    net = nn.Sequential(nn.Linear(F, H), getattr(snn, kind)(init_hidden=True, **settings))
+    return net, export.export_to_nir(net, torch.randn(1, F), ignore_dims=[0])
 
 
 @pytest.mark.filterwarnings("ignore:nirtorch.extract_nir_graph:DeprecationWarning")
 def test_a_graph_that_snntorch_wrote():
     """With snnTorch's own scheme and step it spikes as there."""
-    snn = pytest.importorskip("snntorch")
-    export = pytest.importorskip("snntorch.export_nir")
     torch.manual_seed(7)
-    net = nn.Sequential(
-        nn.Linear(F, H),
-        snn.Leaky(
-            beta=torch.full((H,), 0.9),
-            threshold=torch.ones(H),
-            reset_mechanism="zero",
-            init_hidden=True,
-        ),
-    )
-    graph = export.export_to_nir(net, torch.randn(1, F), ignore_dims=[0])
+    settings = dict(beta=torch.full((H,), 0.9), threshold=torch.ones(H), reset_mechanism="zero")
+    net, graph = exported("Leaky", **settings)
     net[1].reset_mem()
     x = 2 * torch.randn(T, B, F)
     with torch.no_grad():
@@ -375,18 +340,14 @@ def test_a_graph_that_snntorch_wrote():
 
 @pytest.mark.filterwarnings("ignore:nirtorch.extract_nir_graph:DeprecationWarning")
 def test_a_recurrent_graph_that_snntorch_wrote():
-    snn = pytest.importorskip("snntorch")
-    export = pytest.importorskip("snntorch.export_nir")
     torch.manual_seed(8)
-    cell = snn.RLeaky(beta=0.9, linear_features=H, init_hidden=True)
-    net = nn.Sequential(nn.Linear(F, H), cell)
-    graph = export.export_to_nir(net, torch.randn(1, F), ignore_dims=[0])
+    net, graph = exported("RLeaky", beta=0.9, linear_features=H)
     (layer,) = from_nir(graph, dt=0.1, scheme="euler")
     # R = tau / dt of float32 numbers goes into the weights
     gain = 1 / (1 - layer.params(0).alpha_mem.detach()).unsqueeze(1)
     assert torch.allclose(gain, torch.full((H, 1), 10.0), rtol=1e-5)
-    torch.testing.assert_close(layer.weight_hh_l0, gain * cell.recurrent.weight)
-    torch.testing.assert_close(layer.bias_l0, 10 * (net[0].bias + cell.recurrent.bias))
+    torch.testing.assert_close(layer.weight_hh_l0, gain * net[1].recurrent.weight)
+    torch.testing.assert_close(layer.bias_l0, 10 * (net[0].bias + net[1].recurrent.bias))
 
 
 def test_the_neuron_of_cuba_lif_keeps_the_contract():

@@ -37,33 +37,30 @@ IDS = ["-".join(map(str, case)) for case in CASES]
 
 
 def make(kind, mechanism, delay, one_to_one=False, size=H, **settings):
-    settings = {
+    defaults = {
         "beta": BETA, "reset_mechanism": mechanism, "reset_delay": delay,
         "spike_grad": surrogate.fast_sigmoid(slope=5),
-    } | settings  # fmt: skip
+    }  # fmt: skip
     if kind == "RSynaptic":
-        settings = {"alpha": ALPHA} | settings
-    if kind != "Leaky":
-        V = {"V": torch.linspace(-0.5, 0.75, size)} | settings if one_to_one else {}
-        settings = (
-            {"all_to_all": False} | V | settings
-            if one_to_one
-            else {"linear_features": size} | settings
-        )
-    return getattr(snn, kind)(**settings)
+        defaults["alpha"] = ALPHA
+    if one_to_one:
+        defaults |= {"all_to_all": False, "V": torch.linspace(-0.5, 0.75, size)}
+    elif kind != "Leaky":
+        defaults["linear_features"] = size
+    return getattr(snn, kind)(**defaults | settings)
 
 
 def dyadic(*shape, low=-64, high=64):
     return torch.randint(low, high, shape) / 256
 
 
-def fill(linear, cell, draw=dyadic):
+def pair(case, draw=dyadic, **settings):
+    """A Linear and a cell after it, with weights from `draw`."""
+    linear, cell = nn.Linear(F, H), make(*case, **settings)
     with torch.no_grad():
         for p in [*linear.parameters(), *getattr(cell, "recurrent", nn.Identity()).parameters()]:
-            if p.ndim == 2:
-                p.copy_(draw(*p.shape))
-            else:
-                p.copy_(dyadic(*p.shape, low=-8, high=8))
+            p.copy_(draw(*p.shape) if p.ndim == 2 else dyadic(*p.shape, low=-8, high=8))
+    return linear, cell
 
 
 def loop(linear, cell, x):
@@ -83,27 +80,29 @@ def loop(linear, cell, x):
     return torch.stack(spikes), torch.stack(membranes)
 
 
+simulate = torch.no_grad()(loop)
+
+
+@torch.no_grad()
 def stepwise(layer, x):
     """Ours, with the membrane after every step."""
     state, spikes, membranes = None, [], []
-    with torch.no_grad():
-        for t in range(len(x)):
-            z, state = layer(x[t : t + 1], state)
-            spikes.append(z[0])
-            membranes.append(state.v[0])
+    for t in range(len(x)):
+        z, state = layer(x[t : t + 1], state)
+        spikes.append(z[0])
+        membranes.append(state.v[0])
     return torch.stack(spikes), torch.stack(membranes)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_bit_equal_with_dyadic_weights(case):
-    """Every neuron hears the input or the others: no sum has an order that could matter.
+    """Every neuron receives the input or the recurrence: the order of a sum cannot matter.
 
     0.9375 v is rounded at every step, so this is equality of the operations, in their order.
     """
     torch.manual_seed(1)
-    linear, cell = nn.Linear(F, H), make(*case)
-    low = -160 if case[1] == "none" else -96  # else nothing would hold it back
-    fill(linear, cell, lambda *shape: dyadic(*shape, low=low, high=low + 320))
+    low = -160 if case[1] == "none" else -96  # without a reset inhibition must bound v
+    linear, cell = pair(case, lambda *shape: dyadic(*shape, low=low, high=low + 320))
     if case[0] != "Leaky" and not case[3]:
         with torch.no_grad():
             linear.weight[H // 2 :] = 0.0
@@ -111,8 +110,7 @@ def test_bit_equal_with_dyadic_weights(case):
             cell.recurrent.weight[: H // 2] = 0.0
             cell.recurrent.bias[: H // 2] = 0.0
     x = (torch.rand(T, B, F) < 0.3).float()
-    with torch.no_grad():
-        spikes, membranes = loop(linear, cell, x)
+    spikes, membranes = simulate(linear, cell, x)
     layer = from_snntorch(linear, cell, engine="reference")
     z, v = stepwise(layer, x)
     assert 0.02 < spikes.mean() < 0.95
@@ -133,11 +131,9 @@ def test_bit_equal_with_dyadic_weights(case):
 def test_another_reset_is_seen(case, mutant):
     """Planted: the comparisons of this file tell the neurons apart."""
     torch.manual_seed(1)
-    linear, cell = nn.Linear(F, H), make(*case)
-    fill(linear, cell, lambda *shape: dyadic(*shape, low=-96, high=224))
+    linear, cell = pair(case, lambda *shape: dyadic(*shape, low=-96, high=224))
     x = (torch.rand(T, B, F) < 0.3).float()
-    with torch.no_grad():
-        _, membranes = loop(linear, cell, x)
+    _, membranes = simulate(linear, cell, x)
     layer = from_snntorch(linear, cell, engine="reference")
     # far beyond the rounding of sums in another order
     assert (stepwise(layer, x)[1] - membranes).abs().max() < 1e-3
@@ -149,11 +145,9 @@ def test_another_reset_is_seen(case, mutant):
 def test_bit_equal_when_nothing_is_rounded(engine):
     """beta = 1 keeps every number a multiple of 1/256, dense recurrence and biases and all."""
     torch.manual_seed(2)
-    linear, cell = nn.Linear(F, H), make("RLeaky", "subtract", True, beta=1.0)
-    fill(linear, cell)
+    linear, cell = pair(("RLeaky", "subtract", True), beta=1.0)
     x = (torch.rand(T, B, F) < 0.3).float()
-    with torch.no_grad():
-        spikes, membranes = loop(linear, cell, x)
+    spikes, membranes = simulate(linear, cell, x)
     layer = from_snntorch(linear, cell, engine=engine)
     z, v = stepwise(layer, x)
     whole, state = layer(x)
@@ -168,11 +162,10 @@ def test_bit_equal_when_nothing_is_rounded(engine):
 def test_equal_up_to_the_first_legal_divergence(case):
     torch.manual_seed(3)
     beta, threshold = torch.rand(H) * 0.5 + 0.45, torch.rand(H) + 0.5
-    linear, cell = nn.Linear(F, H), make(*case, beta=beta, threshold=threshold)
-    fill(linear, cell, lambda *shape: 0.7 * torch.randn(shape))
+    settings = {"beta": beta, "threshold": threshold}
+    linear, cell = pair(case, lambda *shape: 0.7 * torch.randn(shape), **settings)
     x = torch.randn(T, B, F)
-    with torch.no_grad():
-        spikes, membranes = loop(linear, cell, x)
+    spikes, membranes = simulate(linear, cell, x)
     z, v = stepwise(from_snntorch(linear, cell, engine="reference"), x)
     assert 0.01 < spikes.mean() < 0.99
     for b in range(B):
@@ -208,8 +201,7 @@ def test_gradients(case, engine):
     }  # fmt: skip
     if kind == "RSynaptic":
         numbers |= {"alpha": torch.rand(H) * 0.5 + 0.2, "learn_alpha": True}
-    linear, cell = nn.Linear(F, H), make(*case, **numbers)
-    fill(linear, cell, lambda *shape: 0.4 * torch.randn(shape))
+    linear, cell = pair(case, lambda *shape: 0.4 * torch.randn(shape), **numbers)
     layer = from_snntorch(linear, cell, engine=engine)
     x, target = torch.randn(30, B, F), torch.randn(30, B, H)
     spikes, _ = loop(linear, cell, x)
@@ -263,14 +255,12 @@ def test_layers_pickle_and_copy():
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_there_and_back(case):
     torch.manual_seed(6)
-    linear, cell = nn.Linear(F, H), make(*case, beta=torch.rand(H), learn_beta=True)
-    fill(linear, cell, lambda *shape: torch.randn(shape))
+    linear, cell = pair(case, torch.randn, beta=torch.rand(H), learn_beta=True)
     layer = from_snntorch(linear, cell)
     linear_2, cell_2 = to_snntorch(layer)
     x = torch.randn(40, B, F)
-    with torch.no_grad():
-        spikes, membranes = loop(linear, cell, x)
-        spikes_2, membranes_2 = loop(linear_2, cell_2, x)
+    spikes, membranes = simulate(linear, cell, x)
+    spikes_2, membranes_2 = simulate(linear_2, cell_2, x)
     assert type(cell_2) is type(cell)
     assert torch.equal(spikes_2, spikes)
     # two biases have become one: the rounding of a sum
@@ -512,11 +502,11 @@ def test_fault_reset_hidden_forgets_the_spikes_of_rsynaptic():
 def test_fault_rsynaptic_ignores_reset_delay():
     x = torch.full((B, H), 3.0)
     with torch.no_grad():
-        late = make("RSynaptic", "zero", True, all_to_all=False, linear_features=None)
+        delayed = make("RSynaptic", "zero", True, all_to_all=False, linear_features=None)
         now = make("RSynaptic", "zero", False, all_to_all=False, linear_features=None)
         state_1 = state_2 = [torch.zeros(B, H)] * 3
         for _ in range(5):
-            state_1, state_2 = late(x, *state_1), now(x, *state_2)
+            state_1, state_2 = delayed(x, *state_1), now(x, *state_2)
             assert all(torch.equal(a, b) for a, b in zip(state_1, state_2))
         with pytest.raises(TypeError, match=r"unsupported operand .* 'NoneType' and 'Tensor'"):
             now(x)
@@ -536,7 +526,7 @@ def test_fault_zero_means_two_things():
 
 def test_fault_the_gradient_of_the_reset_depends_on_its_delay():
     """Cut if it waits, not if it comes at once: d mem_2 / d input_1, beta = 1."""
-    found = []
+    slopes = []
     for delay in (True, False):
         cell = snn.Leaky(
             beta=1.0, reset_delay=delay, spike_grad=surrogate.straight_through_estimator()
@@ -544,8 +534,8 @@ def test_fault_the_gradient_of_the_reset_depends_on_its_delay():
         x = torch.full((1, 1), 2.0, requires_grad=True)
         _, mem = cell(x, torch.zeros(1, 1))
         _, mem = cell(torch.zeros(1, 1), mem)
-        found.append(torch.autograd.grad(mem.sum(), x)[0].item())
-    assert found == [1.0, 0.0]
+        slopes.append(torch.autograd.grad(mem.sum(), x)[0].item())
+    assert slopes == [1.0, 0.0]
 
 
 def test_fault_triangular_is_no_triangle():

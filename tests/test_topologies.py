@@ -1,77 +1,42 @@
-"""Feedback, dropout, both directions: on every engine, counted, saved, streamed or refused."""
+"""Skip connections, feedback, dropout, both directions: on every engine, counted, streamed."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from engine_cases import assert_as_reference, events, gradients
+from engine_cases import (
+    LENGTHS,
+    assert_as_reference,
+    connections,
+    crossed,
+    events,
+    gradients,
+    layer_with,
+    written_out,
+)
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import existing_weights, merge_states
+from spikern.engines.population import merge_states
 from spikern.engines.stream import load_stream
+from spikern.events.trains import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
+from spikern.layers.delays import LearnedDelay
 from spikern.layers.network import Network, build
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
-from spikern.neurons.surrogate import spike
 from spikern.testing import dyadic, with_engine
 from spikern.train.calibration import calibrate, firing_rates
 
-LENGTHS = torch.tensor([25, 9, 1])
-
-
-def layer_with(layers=3, hidden=9, neuron="ALIF", seed=0, **settings):
-    """A lively stack whose sums are exact in any order."""
-    torch.manual_seed(seed)
-    layer = SpikingRNN(neuron, 5, hidden, layers, input_power=0.3, **settings)
-    with torch.no_grad():
-        for name, value in layer.named_parameters():
-            if name.startswith("weight"):
-                value.mul_(2)
-    return dyadic(layer)
-
-
-def loop(layer, x, lengths=None):
-    """Feedback written out, layer by layer and step by step: the spikes of every layer."""
-    count, model = layer.num_layers, layer.neuron
-    states = [model.state(*fields) for fields in zip(*layer.zero_state(x.shape[1]))]
-    outputs = [[] for _ in range(count)]
-    for t in range(len(x)):
-        before = [s.z for s in states]
-        for k in range(count):
-            below = x[t] if k == 0 else before[k - 1]
-            i = functional.linear(below, getattr(layer, f"weight_ih_l{k}"))
-            i = i + getattr(layer, f"bias_l{k}")
-            if layer.skip and k:
-                beyond = x[t] if k == 1 else before[k - 2]
-                i = i + beyond @ getattr(layer, f"weight_sk_l{k}").T
-            if layer.recurrent:
-                w = existing_weights(
-                    getattr(layer, f"weight_hh_l{k}"), getattr(layer, f"links_hh_l{k}")
-                )
-                i = i + before[k] @ w.T
-            if k < count - 1:
-                w = existing_weights(
-                    getattr(layer, f"weight_fb_l{k}"), getattr(layer, f"links_fb_l{k}")
-                )
-                i = i + before[k + 1] @ w.T
-            after, z = model.step(layer.params(k), states[k], i, spike(layer.surrogate))
-            runs = torch.ones(x.shape[1], 1, dtype=torch.bool)
-            if lengths is not None:
-                runs = (t < lengths).unsqueeze(1)
-            states[k] = model.state(*(torch.where(runs, n, s) for n, s in zip(after, states[k])))
-            outputs[k].append(torch.where(runs, z, torch.zeros_like(z)))
-    return [torch.stack(out) for out in outputs], layer.final_state(states)
-
-
-SHAPES = [
+FEEDBACK = [
     dict(layers=2, feedback=True),
     dict(layers=3, feedback=0.3),
     dict(layers=3, feedback=0.3, recurrent=0.4, neuron="LIF"),
@@ -79,42 +44,208 @@ SHAPES = [
     dict(layers=4, hidden=23, feedback=0.01, recurrent=0.01, seed=3),
     dict(layers=4, feedback=0.3, skip=True),
 ]
+FORWARD = [
+    dict(layers=3, skip=True),
+    dict(layers=2, skip=True, recurrent=False),
+    dict(layers=3, delay=4),
+    dict(layers=1, delay=30, neuron="LIF"),
+    dict(layers=2, recurrent_delay=4),
+    dict(layers=2, recurrent_delay=3, recurrent=0.4, neuron="LIF"),
+    dict(layers=3, delay=3, recurrent_delay=6, skip=True),
+    dict(layers=2, delay=5, recurrent_delay=3, learn_delays=True),
+]
+SHAPES = FEEDBACK + FORWARD
+
+
+def halfway(layer):
+    """Every learned position in the middle, spread over four steps: shares that are dyadic."""
+    for axons in layer.modules():
+        if isinstance(axons, LearnedDelay):
+            torch.nn.init.zeros_(axons.raw)
+            axons.sigma.fill_(1.0)
+    return layer.train()
 
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
 @pytest.mark.parametrize("settings", SHAPES)
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
-def test_feedback_is_the_loop_written_out(settings, engine, lengths):
+def test_a_layer_is_the_loop_written_out(settings, engine, lengths):
     layer, x = layer_with(engine=engine, **settings), events(25, 3, 5)
     outputs, after = layer.unroll(x, lengths=lengths)
-    expected, final = loop(layer, x, lengths)
+    expected, final = written_out(layer, x, lengths)
     assert all(out.any() for out in expected)
-    for found, right in zip([*outputs, *after], [*expected, *final]):
-        assert torch.equal(found, right)
+    for actual, right in zip([*outputs, *after], [*expected, *final]):
+        assert torch.equal(actual, right)
     assert torch.equal(layer(x, lengths=lengths)[0], expected[-1])
-    made = layer.run(x, lengths=lengths)
-    for found, right in zip(made.spikes, expected):
-        assert torch.equal(found, right.sum((0, 1)))
+    for actual, right in zip(layer.run(x, lengths=lengths).spikes, expected):
+        assert torch.equal(actual, right.sum((0, 1)))
+    if layer.recurrent:
+        wrong, _ = written_out(layer, x, lengths, more=1)
+        assert not all(torch.equal(a, b) for a, b in zip(wrong, expected))
 
 
-@pytest.mark.parametrize("settings", SHAPES)
-def test_feedback_has_the_gradients_of_the_loop(settings):
+@pytest.mark.parametrize("settings", SHAPES[:-1])
+def test_gradients_are_those_of_the_loop(settings):
     layer, x = layer_with(engine="fused", **settings), events(25, 3, 5)
     assert_as_reference(layer, x, LENGTHS)
-    found, _, _ = gradients(layer, x)
     named = dict(layer.named_parameters())
-    outputs, final = loop(layer, x)
+    outputs, final = written_out(layer, x)
+    _, after = layer.unroll(x)
     generator = torch.Generator().manual_seed(3)
-    loss = sum((v * torch.randn(v.shape, generator=generator)).sum() for v in (outputs[-1], *final))
+    weights = [torch.randn(v.shape, generator=generator) for v in (outputs[-1], *after)]
+    loss = sum((v * w).sum() for v, w in zip((outputs[-1], *final), weights))
+    if layer.delayed:
+        # the line is the last inputs and outputs, whose gradient is not in the loop above
+        state = type(after)(*(torch.zeros_like(f) for f in after))
+        loss = loss + (layer(x, state)[1].line * weights[-1]).sum()
+    actual, _, _ = gradients(layer, x)
     for (name, _), right in zip(named.items(), torch.autograd.grad(loss, [*named.values()])):
         scale = right.abs().max().clamp(min=1e-6)
         # float32 sums of some hundred terms in another order
-        assert (found[name] - right).abs().max() <= 2e-5 * scale, name
-    assert all(found[name].any() for name in named if name.startswith("weight_fb"))
+        assert (actual[name] - right).abs().max() <= 2e-5 * scale, name
+    assert all(actual[name].any() for name in named if name.startswith("weight_fb"))
 
 
-def test_few_links_stay_few():
-    """Only a sparse block matrix is kept as links; they are its synapses, in order."""
+@pytest.mark.parametrize("settings", SHAPES)
+def test_whole_is_chunked_and_single(settings):
+    layer, x = layer_with(**settings), events(25, 3, 5)
+    for each in (layer, halfway(copy.deepcopy(layer))):
+        whole, final = each(x)
+        first, state = each(x[:2])
+        state = pickle.loads(pickle.dumps(type(state)(*(f.detach() for f in state))))
+        middle, state = each(x[2:11], tuple(state))
+        last, after = each(x[11:], state)
+        assert torch.equal(torch.cat([first, middle, last]), whole)
+        assert all(torch.equal(a, b) for a, b in zip(after, final))
+        alone, single = each(x[:, 1])
+        assert torch.equal(alone, whole[:, 1])
+        again, _ = each(x[:, 1], single)
+        assert torch.equal(again, each(x, final)[0][:, 1])
+        assert all(torch.equal(a, b[:, 1]) for a, b in zip(single, final))
+        short, ends = each(x, lengths=LENGTHS)
+        for b, n in enumerate(LENGTHS.tolist()):
+            out, end = each(x[:n, b])
+            assert torch.equal(short[:n, b], out)
+            assert not short[n:, b].any()
+            assert all(torch.equal(a[:, b], e) for a, e in zip(ends, end))
+        packed, _ = each(pack_padded_sequence(x, LENGTHS))
+        assert torch.equal(packed.data, pack_padded_sequence(short, LENGTHS).data)
+        assert torch.equal(each(Events.from_dense(x))[0], whole)
+
+
+@pytest.mark.parametrize("settings", [*SHAPES, dict(layers=2, bidirectional=True)])
+def test_a_state_dict_is_the_whole_layer(settings):
+    x = events(25, 3, 5)
+    layer, other = layer_with(**settings), layer_with(**settings | {"seed": 5})
+    assert not torch.equal(other(x)[0], layer(x)[0])
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other(x)[0], layer(x)[0])
+    others = ("layers", "hidden", "neuron", "seed")
+    settings = {k: v for k, v in settings.items() if k not in others}
+    empty = SpikingRNN(
+        layer.neuron, 5, layer.hidden_size, layer.num_layers, device="meta", **settings
+    )
+    assert all(value.is_meta for value in empty.state_dict().values())
+    empty.to_empty(device="cpu").eval().load_state_dict(layer.state_dict())
+    assert torch.equal(empty(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("settings", SHAPES)
+def test_streamed(settings, tmp_path):
+    layer, x = layer_with(**settings), events(25, 3, 5)
+    out, after = layer(x, lengths=LENGTHS)
+    stream = compile_stream(layer.train())
+    stream.save(tmp_path / "stream")
+    for each in (stream, load_stream(tmp_path / "stream")):
+        result = each.run(x.numpy(), lengths=LENGTHS.numpy())
+        assert np.array_equal(result.out, out.detach().numpy())
+        populations = each.fields(result.state)
+        assert len(populations) == (1 if layer.feedback else layer.num_layers)
+        for name in layer.neuron.state._fields:
+            fields = np.concatenate([population[name] for population in populations], 1)
+            assert np.array_equal(fields, torch.cat([*getattr(after, name)], 1).detach().numpy())
+        first = each.run(x[:11].numpy())
+        second = each.run(x[11:].numpy(), first.state)
+        whole = each.run(x.numpy())
+        assert np.array_equal(np.concatenate([first.out, second.out]), whole.out)
+        assert np.array_equal(second.state, whole.state)
+        assert np.array_equal(first.additions + second.additions, whole.additions)
+    state = stream.zero_state()
+    steps = [stream.step(x[t, 0].numpy(), state).copy() for t in range(25)]
+    assert np.array_equal(np.stack(steps), out[:, 0].detach().numpy())
+    with pytest.raises(InputError, match=r"expected input of shape \(T, B, 5\)"):
+        stream.run(x[..., :4].numpy())
+
+
+@pytest.mark.parametrize("settings", SHAPES)
+def test_counted_by_connection(settings):
+    layer, x = layer_with(**settings), events(25, 3, 5)
+    outputs, _ = layer.unroll(x, lengths=LENGTHS)
+    sources = [x, *outputs]
+    for k, counted in enumerate(count(layer, x, LENGTHS, events=True).layers):
+        by_kind = {c.kind: c for c in counted.connections}
+        for kind, source, weight, delays in connections(layer, k):
+            c = by_kind.pop(kind)
+            assert sum(c.ops) == crossed(sources[source], weight, delays, LENGTHS) > 0
+            assert c.source == ("input" if source == 0 else f"hidden {source - 1}")
+            assert c.synapses == int((weight != 0).sum())
+        assert not by_kind
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("settings", FORWARD)
+def test_what_is_executed_is_what_is_counted(settings):
+    if settings.get("recurrent") == 0.4:
+        settings = settings | {"recurrent": True}  # rows with zeros are executed with their zeros
+    layer, x = layer_with(**settings), events(25, 3, 5)
+    for value in layer.parameters():
+        if value.ndim == 2:
+            value[value == 0] = 1 / 256  # a synapse of weight zero is executed and not counted
+    executed = compile_stream(layer).run(x.numpy(), lengths=LENGTHS.numpy()).additions
+    counts = count(layer, x, LENGTHS, events=True)
+    for one, (into, recurrent) in zip(counts.layers, executed.tolist()):
+        assert sum(one.synaptic(True, "input", "skip")) == into
+        assert sum(one.synaptic(True, "recurrent")) == recurrent
+
+
+@pytest.mark.parametrize("engine", ["reference", "fused"])
+@pytest.mark.parametrize(
+    ("settings", "delay"),
+    [(dict(layers=3, feedback=0.5), 0), (dict(layers=2, recurrent_delay=4, skip=True, delay=3), 3)],
+)
+def test_a_network_reads_the_top_layer(settings, delay, engine):
+    """Body and readout, each with its delays; counted and streamed as one network."""
+    body = layer_with(**settings, engine=engine)
+    torch.manual_seed(1)
+    readout = dyadic(Readout(9, 2, delay=delay, engine=engine))
+    network = Network(body, readout, "every_step")
+    x = events(25, 3, 5)
+    logits, (inner, outer) = network(x, None, LENGTHS)
+    top, state = body(x, lengths=LENGTHS)
+    arriving, steps = top, [0] * 9
+    if delay:
+        arriving, line = readout.delay_ih_l0(top, lengths=LENGTHS)
+        assert torch.equal(inner.line, state.line)
+        assert torch.equal(outer.line[-len(line) :], line)
+        steps = readout.delay_ih_l0.steps.tolist()
+    plain = Readout(9, 2, engine=engine)
+    weights = {k: v for k, v in readout.state_dict().items() if not k.startswith("delay")}
+    plain.load_state_dict(weights)
+    expected, after = plain(arriving, lengths=LENGTHS)
+    assert torch.equal(logits, expected)
+    assert torch.equal(inner.v, state.v)
+    assert torch.equal(outer.v, after.v)
+    first, carried = network(x[:11])
+    second, _ = network(x[11:], carried)
+    assert torch.equal(torch.cat([first, second]), network(x)[0])
+    result = compile_stream(network).run(x.numpy(), lengths=LENGTHS.numpy())
+    assert np.array_equal(result.out, logits.detach().numpy())
+    (counted,) = count(network, x, LENGTHS, events=True)["readout"].connections
+    assert sum(counted.ops) == crossed(top, readout.weight_ih_l0, steps, LENGTHS)
+
+
+def test_sparse_recurrence_stays_sparse():
+    """Only a sparse block matrix is kept as a list of its synapses, in order."""
     assert layer_with(4, 40, feedback=0.01, recurrent=0.01).populations()[0].synapses is None
     small = layer_with(40, 3, recurrent="diagonal", feedback="diagonal").populations()[0]
     assert len(small.synapses) == 40 * 3 + 39 * (3 + 9)
@@ -139,80 +270,6 @@ def test_feedback_takes_a_step_both_ways():
     with torch.no_grad():
         layer.get_parameter("weight_fb_l0").fill_(-1e3)
     assert layer.unroll(x)[0][0][2] == 0
-
-
-@pytest.mark.parametrize("settings", SHAPES)
-def test_feedback_whole_is_chunked_and_single(settings):
-    layer, x = layer_with(**settings), events(25, 3, 5)
-    whole, final = layer(x)
-    first, state = layer(x[:11])
-    second, last = layer(x[11:], state)
-    assert torch.equal(torch.cat([first, second]), whole)
-    assert all(torch.equal(a, b) for a, b in zip(last, final))
-    alone, single = layer(x[:, 1])
-    assert torch.equal(alone, whole[:, 1])
-    assert torch.equal(single.v, final.v[:, 1])
-
-
-@pytest.mark.parametrize("settings", SHAPES)
-def test_feedback_is_streamed(settings, tmp_path):
-    layer, x = layer_with(**settings), events(25, 3, 5)
-    out, after = layer(x, lengths=LENGTHS)
-    stream = compile_stream(layer)
-    stream.save(tmp_path / "stream")
-    for each in (stream, load_stream(tmp_path / "stream")):
-        result = each.run(x.numpy(), lengths=LENGTHS.numpy())
-        assert result.out.shape == out.shape
-        assert np.array_equal(result.out, out.detach().numpy())
-        (fields,) = each.fields(result.state)
-        for name, value in after._asdict().items():
-            merged = torch.cat([*value], 1).detach().numpy()
-            assert np.array_equal(fields[name], merged)
-    state = stream.zero_state()
-    steps = [stream.step(x[t, 0].numpy(), state).copy() for t in range(25)]
-    assert np.array_equal(np.stack(steps), out[:, 0].detach().numpy())
-
-
-@pytest.mark.parametrize("engine", ["reference", "fused"])
-def test_a_network_with_feedback_is_read_out_above(engine):
-    body = layer_with(3, feedback=0.5, engine=engine)
-    torch.manual_seed(1)
-    network = Network(body, dyadic(Readout(9, 2, engine=engine)), "every_step")
-    x = events(25, 3, 5)
-    logits, (inner, outer) = network(x, None, LENGTHS)
-    top, state = body(x, lengths=LENGTHS)
-    expected, after = network.readout(top, lengths=LENGTHS)
-    assert torch.equal(logits, expected)
-    assert torch.equal(inner.v, state.v)
-    assert torch.equal(outer.v, after.v)
-    result = compile_stream(network).run(x.numpy(), lengths=LENGTHS.numpy())
-    assert np.array_equal(result.out, logits.detach().numpy())
-
-
-def test_feedback_is_counted_by_connection():
-    layer, x = layer_with(3, feedback=0.3, recurrent=0.4), events(25, 3, 5)
-    outputs, _ = layer.unroll(x, lengths=LENGTHS)
-    counts = count(layer, x, LENGTHS, events=True)
-
-    def crossed(values, weight, wait):
-        total = 0
-        for b, steps in enumerate(LENGTHS.tolist()):
-            for t in range(wait, steps):
-                fired = values[t - wait, b] != 0
-                total += int((getattr(layer, weight)[:, fired] != 0).sum())
-        return total
-
-    for k, counted in enumerate(counts.layers):
-        by_kind = {c.kind: sum(c.ops) for c in counted.connections}
-        below = crossed(x, "weight_ih_l0", 0)
-        assert by_kind["input"] == (crossed(outputs[k - 1], f"weight_ih_l{k}", 1) if k else below)
-        assert by_kind["recurrent"] == crossed(outputs[k], f"weight_hh_l{k}", 1)
-        if k < 2:
-            assert by_kind["feedback"] == crossed(outputs[k + 1], f"weight_fb_l{k}", 1) > 0
-            (c,) = (c for c in counted.connections if c.kind == "feedback")
-            assert (c.source, c.synapses) == (f"hidden {k + 1}", round(0.3 * 81))
-        else:
-            assert "feedback" not in by_kind
 
 
 @pytest.mark.parametrize(
@@ -247,32 +304,42 @@ def test_a_share_is_exact():
     assert not hasattr(layer, "weight_fb_l1")
 
 
+def copied(single, layer, k=0, suffix=""):
+    """A layer of its own with the parameters of layer k of a stack."""
+    for name, value in single.state_dict().items():
+        value.copy_(layer.state_dict()[name.replace("_l0", f"_l{k}{suffix}")])
+    return single
+
+
 @pytest.mark.parametrize("engine", ["reference", "fused"])
-def test_dropout_is_that_of_lstm(engine):
+@pytest.mark.parametrize("skip", [False, True])
+def test_dropout_is_that_of_lstm(skip, engine):
     """Between layers, scaled, while training; the same numbers as torch draws."""
-    layer, x = layer_with(3, dropout=0.5, engine=engine), events(25, 3, 5)
-    plain = layer_with(3, engine=engine)
-    assert torch.equal(layer.eval()(x)[0], plain(x)[0])
-    singles = []
-    for k in range(3):
-        singles.append(SpikingRNN("ALIF", 9 if k else 5, 9, engine=engine))
-        for name, value in singles[-1].state_dict().items():
-            value.copy_(layer.state_dict()[name.replace("_l0", f"_l{k}")])
+    layer, x = layer_with(3, skip=skip, dropout=0.5, engine=engine), events(25, 3, 5)
+    plain = layer_with(3, skip=skip, engine=engine)
+    assert torch.equal(layer(x)[0], plain(x)[0])
     layer.train()
     torch.manual_seed(4)
     outputs, _ = layer.unroll(x)
+    singles = [SpikingRNN("ALIF", 9 if k else 5, 9, engine=engine) for k in range(3)]
     torch.manual_seed(4)
-    arriving = x
-    for out, single in zip(outputs, singles):
+    inputs = [x]
+    for k, (out, single) in enumerate(zip(outputs, singles)):
+        copied(single, layer, k)
+        arriving = inputs[k]
+        if skip and k:
+            arriving = torch.cat([arriving, inputs[k - 1]], 2)
+            weight = torch.cat([single.weight_ih_l0, getattr(layer, f"weight_sk_l{k}")], 1)
+            single.input_size, single.weight_ih_l0 = arriving.shape[2], torch.nn.Parameter(weight)
         assert torch.equal(out, single(arriving)[0])
-        arriving = functional.dropout(out, 0.5)
+        inputs.append(functional.dropout(out, 0.5))
     torch.manual_seed(4)
     assert torch.equal(layer(x)[0], outputs[-1])
     assert not torch.equal(outputs[-1], plain(x)[0])
 
 
 def test_dropout_is_counted_and_streamed_as_it_is_used():
-    layer, x = layer_with(2, dropout=0.5), events(25, 3, 5)
+    layer, x = layer_with(2, dropout=0.5).train(), events(25, 3, 5)
     with pytest.raises(UnsupportedError, match=r"after eval\(\)"):
         count(layer, x, events=True)
     out = layer.eval()(x)[0]
@@ -315,8 +382,7 @@ def test_both_directions_are_two_layers(engine, lengths):
     for out in outputs:
         for side, suffix in enumerate(("", "_reverse")):
             single = SpikingRNN("ALIF", arriving.shape[2], 9, engine=engine)
-            for name in single.state_dict():
-                single.state_dict()[name].copy_(layer.state_dict()[f"{name[:-1]}{k // 2}{suffix}"])
+            copied(single, layer, k // 2, suffix)
             half = out[..., 9 * side : 9 * side + 9]
             for b, n in enumerate(until.tolist()):
                 own = arriving[:n, b : b + 1]
@@ -343,7 +409,7 @@ def test_both_directions_are_named_as_in_torch():
     "settings", [dict(layers=3, dropout=0.5), dict(layers=2, bidirectional=True)]
 )
 def test_both_engines_have_one_gradient(settings):
-    layer, x = layer_with(engine="fused", **settings), events(25, 3, 5)
+    layer, x = layer_with(engine="fused", **settings).train(), events(25, 3, 5)
     results = []
     for each in (layer, with_engine(layer, "reference")):
         torch.manual_seed(4)
@@ -370,6 +436,29 @@ def test_both_directions_are_counted():
     fan_out = (layer.weight_ih_l1_reverse != 0).sum(0)
     upper = counts["hidden 1 reverse"].connections[0]
     assert sum(upper.ops) == int((below * fan_out).sum())
+
+
+@pytest.mark.parametrize("engine", ["reference", "fused"])
+def test_skip_in_both_directions_reads_both(engine):
+    """With the weights from the layer below at zero, the top layer is one on the input alone."""
+    layer, x = layer_with(2, skip=True, bidirectional=True, engine=engine), events(25, 3, 5)
+    torch.nn.init.zeros_(layer.weight_ih_l1)
+    torch.nn.init.zeros_(layer.weight_ih_l1_reverse)
+    single = layer_with(1, bidirectional=True, engine=engine)
+    for name, value in single.state_dict().items():
+        source = name.replace("_l0", "_l1").replace("weight_ih", "weight_sk")
+        value.copy_(layer.state_dict()[source])
+    out, _ = layer(x, lengths=LENGTHS)
+    assert torch.equal(out, single(x, lengths=LENGTHS)[0])
+    assert out.any()
+    counts = count(layer, x, LENGTHS, events=True)
+    for name in ("l1", "l1_reverse"):
+        (c,) = (
+            c
+            for c in counts[f"hidden {name[1:].replace('_', ' ')}"].connections
+            if c.kind == "skip"
+        )
+        assert sum(c.ops) == crossed(x, getattr(layer, f"weight_sk_{name}"), [0] * 5, LENGTHS)
 
 
 def test_both_directions_in_a_network():
@@ -449,5 +538,5 @@ def test_merging_can_fail():
     swapped = population._replace(w_rec=population.w_rec.roll(9, 1))
     states = [merge_states(layer.initial_states(None, x.shape[1])[0])]
     wrong = run_stack("reference", [swapped], states, x).out
-    right = torch.cat(loop(layer, x)[0], -1)
+    right = torch.cat(written_out(layer, x)[0], -1)
     assert not torch.equal(wrong, right)
