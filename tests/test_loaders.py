@@ -268,6 +268,29 @@ def test_tsv_is_read_up_to_the_first_nan(tmp_path):
     assert [s.tolist() for s in series] == [[[0.5], [1.0]], [[2.0]]]
 
 
+def test_labels_are_text_and_no_two_become_one(tmp_path):
+    labels = ("20230102", "20230101", "20230103", "1.0", "1", "left", "0.25")
+    (tmp_path / "a.tsv").write_text("".join(f"{label}\t1\t2\n" for label in labels))
+    names, _, classes = read_tsv(tmp_path / "a.tsv")
+    assert names == ("0.25", "1", "20230101", "20230102", "20230103", "left")
+    assert [names[k] for k in classes] == [
+        "20230102", "20230101", "20230103", "1", "1", "left", "0.25",
+    ]  # fmt: skip
+    (tmp_path / "a.ts").write_text("@classLabel true a b a\n@data\n1,2:a\n")
+    with pytest.raises(DataError, match="two classes of one name"):
+        read_ts(tmp_path / "a.ts")
+
+
+def test_large_values_keep_their_differences(tmp_path):
+    """Seconds since 1970 differ in digits that single precision does not have."""
+    for part in ("TRAIN", "TEST"):
+        lines = [f"{k % 2}\t{1.7e9 + k:.0f}\t{1.7e9 + 2 * k:.0f}\n" for k in range(20)]
+        (tmp_path / f"Time_{part}.tsv").write_text("".join(lines))
+    x = load(f"ts:{tmp_path / 'Time'}").train.x
+    assert len(x[0].unique()) == x.shape[1]
+    assert float(x.mean()) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_a_pair_is_found_from_any_of_its_names(tmp_path):
     train = write_tsv(tmp_path / "Toy_TRAIN.tsv")
     test = write_tsv(tmp_path / "Toy_TEST.tsv", seed=1)
