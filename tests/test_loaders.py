@@ -361,7 +361,7 @@ def test_ts_reads_series_of_different_lengths(tmp_path):
     assert names == ("a", "b")
     assert labels == [1, 0]
     assert series[0].tolist() == [[1, 4], [2, 5], [3, 6]]
-    assert np.array_equal(series[1], np.array([[-1.5, 0.2]], dtype=np.float32))
+    assert series[1].tolist() == [[-1.5, 0.2]]
 
 
 def test_a_series_that_is_missing_is_an_error(tmp_path):
@@ -440,9 +440,9 @@ BROKEN_TSV = [
     ("1\t0.5\n1\tx\n", "line 2: could not convert string to float: 'x'"),
     ("1\n", "line 1: expected a label and at least one finite value"),
     ("1\tNaN\n", "line 1: expected a label and at least one"),
-    ("nan\t1\n", "line 1: expected a label and at least one"),
+    ("nan\t1\n", "line 1: expected a label, got"),
     ("1\tNaN\t2\n", "line 1: expected NaN after the last value alone"),
-    ("1,0.5,0.5\n", "line 1: could not convert string to float: '1,0.5,0.5'"),
+    ("1,0.5,0.5\n", "line 1: expected a label and at least one"),
 ]
 
 
