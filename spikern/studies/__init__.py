@@ -3,19 +3,23 @@
 from spikern.studies.comparison import Compared, Comparison, Sample, compare
 from spikern.studies.finished import FinishedRun, count_run, open_run
 from spikern.studies.jobs import grid, key, read_results
-from spikern.studies.protocol import Plan, carry_out
+from spikern.studies.protocol import Axis, Plan, Search, carry_out
 from spikern.studies.runner import Outcome, run
 from spikern.studies.statistics import claims, interval, mean
 from spikern.studies.table import gathered, rows
-from spikern.studies.trainings import TrainingJob
+from spikern.studies.trainings import Architecture, ConstantDraw, TrainingJob
 
 __all__ = [
+    "Architecture",
+    "Axis",
     "Compared",
     "Comparison",
+    "ConstantDraw",
     "FinishedRun",
     "Outcome",
     "Plan",
     "Sample",
+    "Search",
     "TrainingJob",
     "carry_out",
     "claims",
