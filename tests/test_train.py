@@ -273,3 +273,38 @@ def test_settings_that_a_training_cannot_have_are_refused(settings, name, messag
 
     with pytest.raises(InputError, match=message):
         train()
+
+
+def input_weights(network):
+    return network.body.weight_ih_l0.detach().clone()
+
+
+CHANGES = {
+    "fresh": lambda network: None,
+    "loaded": lambda network: network.load_state_dict(build("LIF", 1, 8, 10).state_dict()),
+    "frozen": lambda network: network.body.weight_ih_l0.requires_grad_(False),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_only_fresh_weights_that_train_are_calibrated(change, monkeypatch):
+    """A training that changes nothing shows what calibration alone does."""
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: (0.0, None))
+    data = load("digits").thinned(40)
+    network = fresh_network("LIF", 8, data, seed=0)
+    CHANGES[change](network)
+    before = input_weights(network)
+    fit(network, data, Training(epochs=1))
+    calibrated = input_weights(network)
+    assert torch.equal(calibrated, before) == (change != "fresh")
+    fit(network, data, Training(epochs=1))
+    assert torch.equal(input_weights(network), calibrated)
+
+
+def test_calibration_can_be_switched_off(monkeypatch):
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: (0.0, None))
+    data = load("digits").thinned(40)
+    network = fresh_network("LIF", 8, data, seed=0)
+    before = input_weights(network)
+    fit(network, data, Training(epochs=1, rate=None))
+    assert torch.equal(input_weights(network), before)

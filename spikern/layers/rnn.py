@@ -208,6 +208,7 @@ class SpikingRNN(nn.Module):
                 self.add_module(f"delay_ih_{name}", self._axons(self._input_width(name), 0, delay))
             if recurrent_delay > 1:
                 self.add_module(f"delay_hh_{name}", self._axons(hidden_size, 1, recurrent_delay))
+        self._drawn: list[float] = []
         self.reset_parameters()
 
     def _add(self, name: str, value: Tensor, trainable: bool = True) -> None:
@@ -291,6 +292,16 @@ class SpikingRNN(nn.Module):
                     synapses = getattr(self, f"links_{kind}_{name}")
                     if synapses is not None:
                         keep_synapses(w_rec, synapses)
+        self._drawn = self._weight_sums()
+
+    def _weight_sums(self) -> list[float]:
+        """Return the sum of each population's input weights."""
+        return [float(getattr(self, f"weight_ih_{name}").detach().sum()) for name in self.names]
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the input weights are as they were drawn: not trained, loaded or calibrated."""
+        return self._drawn == self._weight_sums()
 
     def params(self, index: int) -> Params:
         """Return the constants in the equation of population `index`, each (H,), with gradients."""

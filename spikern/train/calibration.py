@@ -1,19 +1,16 @@
-"""Calibration: one gain a layer, so that it fires at a chosen rate on one batch."""
+"""Calibration: one gain per layer, so that it fires at a chosen rate on one batch."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
 from spikern.engines.population import Input
-
-if TYPE_CHECKING:
-    from spikern.layers.rnn import SpikingRNN
+from spikern.layers.rnn import SpikingRNN
 
 
 def calibrate(
@@ -22,9 +19,10 @@ def calibrate(
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
-    64 times the present weights. Dropout rests meanwhile; learned delays are spread if the layers
-    are in training, as it begins with them. In a network with feedback a layer's rate may still
-    move while those above it are calibrated.
+    64 times the present weights; frozen weights (`requires_grad` False) stay as they are. Dropout
+    is off meanwhile; learned delays are spread if the layers are in training, as it begins with
+    them. In a network with feedback a layer's rate may still change while those above it are
+    calibrated.
 
     >>> from spikern.layers import SpikingRNN
     >>> _ = torch.manual_seed(0)
@@ -51,10 +49,10 @@ def _calibrated(
     def measure(log_gain: float) -> float:
         with torch.no_grad():
             weight.copy_(original * 2.0**log_gain)
-            made = layers.run(x, lengths=lengths)
-            return firing_rates(made.spikes, x, lengths)[index]
+            result = layers.run(x, lengths=lengths)
+            return firing_rates(result.spikes, x, lengths)[index]
 
-    return _bisect(measure, rate)
+    return _bisect(measure, rate) if weight.requires_grad else measure(0.0)
 
 
 def _bisect(measure: Callable[[float], float], target: float, rounds: int = 10) -> float:

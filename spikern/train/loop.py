@@ -57,8 +57,9 @@ class Training:
     """Largest norm of the whole gradient."""
     input_noise: float = 0.0
     """Standard deviation of Gaussian noise on an analog input, drawn anew in every batch."""
-    rate: float = 0.05
-    """Firing rate that a spiking layer is calibrated to before training, on one batch."""
+    rate: float | None = 0.05
+    """Firing rate that the layers of a fresh spiking network are calibrated to before training, on
+    one batch; None: none. A network that was trained, loaded or changed stays as it is."""
     rate_limit: float = 0.1
     """Firing rate above which the regulariser acts."""
     rate_penalty: float = 0.0
@@ -90,7 +91,7 @@ class Training:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 < self.rate < 1:
+        if self.rate is not None and not 0 < self.rate < 1:
             raise InputError(f"rate must lie between 0 and 1, got {self.rate}")
         for name in ("final_rate", "time_stretch"):
             if not 0 <= getattr(self, name) < 1:
@@ -168,7 +169,7 @@ def fit(
         epochs, best = _resume(checkpoint, header, network, optimizer)
         for epoch in epochs:
             report(epoch)
-    elif isinstance(network.body, SpikingRNN):
+    elif isinstance(network.body, SpikingRNN) and network.body.is_fresh and training.rate:
         order = torch.randperm(len(dataset.train), generator=_generator(seed, 0))
         first = dataset.train.batch(order[:CALIBRATION_BATCH])
         network.train()  # learned delays are spread then
