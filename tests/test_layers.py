@@ -266,10 +266,20 @@ X = torch.randn(5, 2, 3)
         (lambda: SpikingRNN("LIF", 3, 8, surrogate="triangle"), "did you mean 'triangular'"),
         (lambda: Baseline("lstm", 3, 8), "did you mean 'LSTM'"),
         (lambda: build("LSTM", 3, 8, 2, dt=2.0), "LSTM takes no dt"),
-        (lambda: build(RF, 3, 8, 2), "got NeuronModel; for a neuron of your own give Network"),
+        (lambda: build(RF, 3, 8, 2, dropuot=0.1), "RF takes no dropuot"),
         (lambda: hidden_for_budget("LSTM", 3, 9, 10), "cannot come within 5% of 10 parameters"),
     ],
 )
 def test_bad_input_says_what_to_do(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_network_is_built_of_a_neuron_or_its_name():
+    networks = []
+    for model in ("ALIF", NEURONS["ALIF"]):
+        torch.manual_seed(0)
+        networks.append(build(model, 3, 8, 2, readout=NEURONS["LI"].with_constants(tau_mem=5.0)))
+    by_name, by_model = (network.state_dict() for network in networks)
+    assert all(torch.equal(by_name[name], by_model[name]) for name in by_name)
+    assert float(by_name["readout.raw_tau_mem_l0"].exp().mean()) == pytest.approx(5.0, rel=0.3)
