@@ -11,7 +11,7 @@ from spikern._utils.errors import InputError
 from spikern.data import load
 from spikern.data.dataset import Split, encoded
 from spikern.events.encoders import delta
-from spikern.events.trains import Events
+from spikern.events.trains import MILLISECONDS, Events
 
 
 def by_hand(signal, threshold):
@@ -178,13 +178,6 @@ def test_addresses_in_any_order_and_unit():
     assert torch.equal(longer.until(9).to_dense(), x)
 
 
-def test_whole_microseconds_fall_on_their_step():
-    """Division by 1000 dt is exact where the result is whole, so no edge is missed."""
-    times = torch.arange(0, 300_000, 1000)
-    events = Events.from_addresses([times], [torch.zeros(300)], 1, 1.0, "us")
-    assert torch.equal(events.to_dense(), torch.ones(300, 1, 1))
-
-
 def test_signed_addresses_may_cancel():
     events = Events.from_addresses(
         [[0, 0.5, 1], []], [[1, 1, 0], []], 2, 1.0, values=[[1, -1, -1], []]
@@ -316,3 +309,29 @@ def test_a_data_set_of_events_is_checked():
         toy(event_split(2 * x, [9] * 4), events=True)
     with pytest.raises(InputError, match="holds Events"):
         toy(event_split(x, [9] * 4), events=True).with_input(lambda x: x)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_a_whole_number_of_steps_is_in_its_own_step(unit, kind):
+    """One event per step of 1 ms, its time written in any unit and rounded as it may be."""
+    steps = range(1000)
+    times = [k / 1e3 * MILLISECONDS["s"] / MILLISECONDS[unit] for k in steps]
+    events = Events.from_addresses([kind(times)], [[0] * 1000], 1, 1.0, unit)
+    assert events.shape == (1000, 1, 1)
+    assert events.values.tolist() == [1.0] * 1000
+
+
+def test_times_of_day_are_right_or_refused():
+    """Microseconds since midnight, out of order: the steps differ as the times do."""
+    noon = 12 * 3600 * 10**6
+    times = [noon + 5000, noon, noon + 2000]
+    events = Events.from_addresses([times], [[0, 1, 2]], 3, 1000.0, "us", steps=50_000)
+    assert events.shape == (50_000, 1, 3)
+    assert events.indices.tolist() == [0, 1, 2]
+    finer = Events.from_addresses([[t - noon for t in times]], [[0, 1, 2]], 3, 1.0, "us")
+    assert finer.to_dense()[:, 0].nonzero().tolist() == [[0, 1], [2, 2], [5, 0]]
+    with pytest.raises(InputError, match="times from the start of each recording"):
+        Events.from_addresses([times], [[0, 1, 2]], 3, 1e-6, "us")
+    with pytest.raises(InputError, match="must lie in"):
+        Events.from_addresses([[-1.0]], [[0]], 1, 1.0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,10 @@ from spikern._utils.errors import InputError
 
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 """The units of time that recordings come in."""
+EDGE = 1e-3
+"""Share of a step by which a time may lie before it and still belong to it, as in Brian 2."""
+MOST_ROWS = 2**27
+"""Steps times samples, beyond which a batch of recordings is refused: it takes 8 bytes each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +78,14 @@ class Events:
     ) -> Events:
         """A batch of recordings, each a list of times and a list of the features that fired then.
 
-            t = floor(time / dt),  times in `unit` (s, ms, us, ns) and dt in ms
+            t = floor(time / dt + EDGE),  times in `unit` (s, ms, us, ns) and dt in ms
 
-        Times need no order. Values (1 by default) add up where several events of a feature fall
+        A time of a whole number of steps is thus in its step, however it was rounded. Times need no
+        order. Values (1 by default) add up where several events of a feature fall
         into one step; `signs` makes one event of them. `size` is F; T is `steps`, or as many as
         the latest event needs. Raises InputError on lists of different lengths,
-        on NaN, on times below 0 or not before the end, on features out of range.
+        on NaN, on times below 0 or not before the end, on features out of range, and on more than
+        MOST_ROWS steps and samples.
 
         >>> times, features = [[0.5, 2.25, 2.75], [1.5]], [[3, 0, 0], [2]]
         >>> events = Events.from_addresses(times, features, size=4, dt=1.0)
@@ -104,13 +111,18 @@ class Events:
                     f"recording {n}: expected lists of one length, got {len(t)} times, "
                     f"{len(f)} features, {len(v)} values"
                 )
-            bins = (t.double() / (dt / MILLISECONDS[unit])).floor()
+            bins = (t.double() / (dt / MILLISECONDS[unit]) + EDGE).floor()
             end = math.inf if steps is None else steps
             _check_range(f"times of recording {n}, in steps of {dt:g} ms,", bins, end)
             recordings.append(_merge_repeats(bins.long() * size + f, v.float()))
         if steps is None:
             latest = (int(keys[-1]) // size for keys, _ in recordings if len(keys))
             steps = 1 + max(latest, default=0)
+        if steps * len(times) > MOST_ROWS:
+            raise InputError(
+                f"{len(times)} recordings of {steps} steps of {dt:g} ms exceed {MOST_ROWS} rows; "
+                f"give times from the start of each recording, a longer dt, or fewer recordings"
+            )
         return cls(steps, len(times), size, *_batch_rows(recordings, steps, size))
 
     @classmethod
@@ -300,7 +312,8 @@ def _running_sums(counts: Tensor) -> Tensor:
 def _flat_numbers(what: str, values: Any) -> Tensor:
     """A flat tensor of real numbers that are not NaN."""
     try:
-        flat = torch.as_tensor(values)
+        # A list of Python's numbers keeps their precision, which torch's default would not.
+        flat = torch.as_tensor(np.asarray(values) if isinstance(values, Sequence) else values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{what}: expected a list of numbers: {error}") from error
     if flat.ndim != 1 or flat.is_complex():
