@@ -6,7 +6,19 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from spikern import LIF, Network, Readout, SpikingRNN, Training, build, fit, load, load_network
+from spikern import (
+    LIF,
+    Network,
+    Readout,
+    SpikingRNN,
+    Training,
+    build,
+    compile_stream,
+    fit,
+    load,
+    load_network,
+    load_stream,
+)
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.description import describe, rebuild
 from spikern.studies import TrainingJob, key, progress
@@ -94,3 +106,33 @@ def test_progress_is_read_from_the_checkpoints(tmp_path):
     assert bar.n == 2
     assert "RNN seed 1" in str(bar)
     assert f"loss {checkpoint.read_header(path)['epochs'][-1][1]:.3f}" in str(bar)
+
+
+def written(kind, folder):
+    """A file of a kind, and how it is read."""
+    network = build("ALIF", 1, 8, 10, dt=4.0)
+    path = folder / kind
+    if kind == "stream":
+        compile_stream(network).save(path)
+        return path, load_stream
+    fit(network, load("digits").thinned(20), Training(epochs=1), checkpoint=path)
+    return path, checkpoint.read
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "stream"])
+def test_a_flipped_bit_anywhere_is_noticed(kind, tmp_path):
+    path, read = written(kind, tmp_path)
+    read(path)
+    content = path.read_bytes()
+    for at in range(0, len(content), 37):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        with pytest.raises(DataError):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "stream"])
+def test_a_file_has_the_permissions_of_any_new_file(kind, tmp_path):
+    path, _ = written(kind, tmp_path)
+    (tmp_path / "new").touch()
+    assert path.stat().st_mode == (tmp_path / "new").stat().st_mode
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

@@ -171,6 +171,7 @@ def test_a_file_that_is_not_whole_is_refused(name, array, message, tmp_path):
     compile_stream(build("LIF", 2, 8, 3)).save(path)
     with safe_open(path, "np") as file:
         head = file.metadata()
+        del head["sha256"]  # whoever crafts a file can leave it out
         arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     arrays |= {} if array is None else {name: array}
     kept = {key: value for key, value in arrays.items() if array is not None or key != name}

@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from spikern._utils import tensor_file
 from spikern._utils.errors import DataError, InputError
 from spikern.engines.codegen import cache, kernels, stream_kernels
 from spikern.engines.codegen.stream_kernels import Column
@@ -394,12 +393,10 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     format, InputError if it needs a neuron that is not known.
     """
     known = NEURONS | {model.name: model for model in own}
+    arrays, head = tensor_file.read(path)
     try:
-        with safe_open(path, "np") as file:
-            head = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in list(file.keys())}
         names, outputs = json.loads(head["neurons"]), int(head["outputs"])
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(f"{path} is not a file of Stream.save: {error}") from error
     if head.get("format") != str(FORMAT):
         raise DataError(f"{path} has format {head.get('format')}, this version reads {FORMAT}")
@@ -444,7 +441,7 @@ def _write(
         "neurons": json.dumps([p.model.name for p in populations]),
         "outputs": str(outputs),
     }
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, head)
+    tensor_file.write(path, arrays, head)
 
 
 def _read(

@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from spikern._utils import atomic
+from spikern._utils import tensor_file
 from spikern._utils.errors import DataError
 
 FORMAT = "1"
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a JSON-able header, atomically."""
-    meta = {"format": FORMAT, "header": json.dumps(header)}
-    atomic.write(path, save({k: v.detach().contiguous() for k, v in tensors.items()}, meta))
+    """Write tensors and a JSON-able header, atomically and with a digest."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    tensor_file.write(path, arrays, {"format": FORMAT, "header": json.dumps(header)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the header of a file that `write` made."""
-    header = read_header(path)
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    """The tensors and the header of a file that `write` made. Raises DataError if it is corrupt."""
+    try:
+        arrays, entries = tensor_file.read(path)
+    except DataError as error:
+        raise DataError(f"cannot read the checkpoint: {error}; delete it to start anew") from error
+    return {name: torch.from_numpy(a) for name, a in arrays.items()}, _header(path, entries)
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """The header alone, which takes no time for a file of any size."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            meta = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+    return _header(path, tensor_file.read_header(path))
+
+
+def _header(path: Path, entries: Mapping[str, str]) -> dict[str, Any]:
+    if entries.get("format") != FORMAT:
         raise DataError(
-            f"cannot read the checkpoint {path}: {error}; delete it to start anew"
-        ) from error
-    if meta.get("format") != FORMAT:
-        raise DataError(
-            f"{path} has checkpoint format {meta.get('format')}, this version reads {FORMAT}; "
+            f"{path} has checkpoint format {entries.get('format')}, this version reads {FORMAT}; "
             f"open it with the version that wrote it"
         )
-    return dict(json.loads(meta["header"]))
+    try:
+        return dict(json.loads(entries["header"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} has no header of a checkpoint: {error}") from error
 
 
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,63 @@
+"""Files of named arrays with a header: safetensors, written atomically, held to a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from spikern._utils import atomic
+from spikern._utils.errors import DataError
+
+DIGEST = "sha256"
+"""The header's entry that holds the digest; files of version 0.1.0 have none."""
+
+
+def write(path: str | Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> None:
+    """Write arrays and a header, whole or not at all."""
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    entries = {**header, DIGEST: digest(contiguous, header)}
+    atomic.write(Path(path), save(contiguous, entries))
+
+
+def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The arrays and the header. Raises DataError if the file is corrupt or not of this kind."""
+    try:
+        with safe_open(path, "np") as file:
+            header = dict(file.metadata() or {})
+            arrays = {name: file.get_tensor(name) for name in list(file.keys())}
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    wanted = header.pop(DIGEST, None)
+    if wanted not in (None, digest(arrays, header)):
+        raise DataError(f"{path} is corrupt: its content is not what was written")
+    return arrays, header
+
+
+def read_header(path: str | Path) -> dict[str, str]:
+    """The header alone, which takes no time for a file of any size; the digest is not checked."""
+    try:
+        with safe_open(path, "np") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
+def digest(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str:
+    """The SHA-256 of names, types, shapes and values of all arrays, and of the header.
+
+    >>> digest({"a": np.zeros(2)}, {}) == digest({"a": np.zeros(2)}, {"format": "1"})
+    False
+    """
+    content = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        content.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        content.update(array.tobytes())
+    return content.hexdigest()
