@@ -57,6 +57,8 @@ from .neurons import (
 from .testing import check_neuron
 from .train import Training, calibrate, evaluate, fit, load_network
 
+__version__: str
+
 __all__ = [
     "ALIF",
     "BRF",

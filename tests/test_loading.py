@@ -86,12 +86,35 @@ def test_a_checkpoint_alone_gives_the_weights_of_the_best_epoch(tmp_path):
         assert torch.equal(again.state_dict()[name], value)
 
 
-def test_a_checkpoint_of_another_network_is_not_resumed(tmp_path):
-    data = load("digits").thinned(20)
-    path = tmp_path / "x.safetensors"
-    fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
-    with pytest.raises(DataError, match="belongs to a run with network"):
-        fit(build("LIF", 1, 8, 10, dt=2.0), data, Training(epochs=1), checkpoint=path)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": lambda: build("LIF", 1, 8, 10, dt=2.0)}, "body.dt is 1.0 there and 2.0 here"),
+        ({"network": lambda: build("LIF", 1, 8, 10, "mean")}, "answer is last there and mean here"),
+        (
+            {"network": lambda: build("LIF", 1, 8, 10, surrogate="boxcar")},
+            r"surrogate is \['triangular', 1.0, 0.7\] there",
+        ),
+        ({"data": lambda: load("digits").thinned(21)}, "data is [0-9a-f]{16} there and"),
+        ({"training": Training(epochs=1, clip=2.0)}, "training.clip is 1.0 there and 2.0 here"),
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_not_resumed(change, message, tmp_path):
+    run = {
+        "network": lambda: build("LIF", 1, 8, 10),
+        "data": lambda: load("digits").thinned(20),
+        "training": Training(epochs=1),
+        "seed": 0,
+    }
+
+    def train(network, data, training, seed):
+        fit(network(), data(), training, seed, tmp_path / "x.safetensors")
+
+    train(**run)
+    train(**run)
+    with pytest.raises(DataError, match=message):
+        train(**run | change)
 
 
 def test_progress_is_read_from_the_checkpoints(tmp_path):

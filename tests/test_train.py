@@ -123,13 +123,6 @@ def test_killed_process_resumes_bit_for_bit(tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    path = tmp_path / "run.safetensors"
-    trained("LIF", checkpoint=path)
-    with pytest.raises(DataError, match="belongs to a run with seed 0, this one has 1"):
-        trained("LIF", checkpoint=path, seed=1)
-
-
 def test_a_corrupt_checkpoint_is_refused(tmp_path):
     path = tmp_path / "run.safetensors"
     path.write_bytes(b"half a file")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,6 +117,18 @@ class Dataset:
         for part in ("train", "validation", "test"):
             changes[part] = change(getattr(self, part))
         return replace(self, **changes)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of what a network is trained on and selected by: train and validation split."""
+        content = hashlib.sha256()
+        for split in (self.train, self.validation):
+            x = split.x
+            parts = (x.offsets, x.indices, x.values) if isinstance(x, Events) else (x,)
+            for tensor in (*parts, split.y, split.lengths):
+                content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                content.update(tensor.contiguous().numpy().tobytes())
+        return content.hexdigest()[:16]
 
     def with_input(self, encode: Callable[[Tensor], Tensor], **changes: Any) -> Dataset:
         """Return the data set with `encode` applied to x, a tensor, of every split.

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikern import __version__
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
@@ -161,7 +162,9 @@ def fit(
         "training": asdict(training),
         "seed": seed,
         "dataset": dataset.name,
+        "data": dataset.digest,
         "network": describe(network),
+        "version": __version__,
     }
     epochs: list[Epoch] = []
     best = _copy(network)
@@ -233,15 +236,31 @@ def _resume(
     path: Path, header: dict[str, Any], network: Network, optimizer: torch.optim.Optimizer
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     tensors, found = checkpoint.read(path)
-    for key, value in header.items():
-        if found.get(key, value) != value:
-            raise DataError(
-                f"{path} belongs to a run with {key} {found[key]}, this one has {value}; "
-                f"use the same settings or another place"
-            )
+    # Files of version 0.1.0 have fewer entries.
+    known = {key: value for key, value in header.items() if key in found}
+    if different := _differences(known, found):
+        raise DataError(
+            f"{path} belongs to another run: {'; '.join(different)}; use the same settings or "
+            f"another place"
+        )
     network.load_state_dict(checkpoint.unpack("network", tensors))
     checkpoint.unpack_optimizer(optimizer, checkpoint.unpack("optimizer", tensors))
     return [Epoch(*e) for e in found["epochs"]], checkpoint.unpack("best", tensors)
+
+
+def _differences(wanted: Any, found: Any, where: str = "") -> list[str]:
+    """What differs between two headers, in words; only entries of the first are looked at.
+
+    >>> _differences({"seed": 1, "network": {"dt": 2.0}}, {"seed": 1, "network": {"dt": 1.0}})
+    ['network.dt is 1.0 there and 2.0 here']
+    """
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return [
+            difference
+            for key, value in wanted.items()
+            for difference in _differences(value, found.get(key), f"{where}.{key}".lstrip("."))
+        ]
+    return [] if wanted == found else [f"{where} is {found} there and {wanted} here"]
 
 
 def _train_epoch(
