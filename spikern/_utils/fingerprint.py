@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), CodeType)
-BY_NAME = (ModuleType, type, BuiltinFunctionType, torch.dtype, torch.device)
+ITSELF = (ModuleType, type, BuiltinFunctionType, torch.dtype, torch.device)
 
 
 def fingerprint(value: Any, above: tuple[int, ...] = ()) -> Hashable:
@@ -28,11 +28,13 @@ def fingerprint(value: Any, above: tuple[int, ...] = ()) -> Hashable:
     True
     >>> fingerprint(amplifier(2.0)) == fingerprint(amplifier(3.0))
     False
+    >>> fingerprint(functools.partial(max, 1)) == fingerprint(functools.partial(max, 2))
+    False
     """
     if isinstance(value, PLAIN):
         return type(value), value
-    if isinstance(value, BY_NAME):
-        return repr(value)
+    if isinstance(value, ITSELF):
+        return value
     if id(value) in above:
         return "above"
     above = (*above, id(value))
@@ -48,13 +50,14 @@ def fingerprint(value: Any, above: tuple[int, ...] = ()) -> Hashable:
         )
     if isinstance(value, MethodType):
         return fingerprint((value.__func__, value.__self__), above)
+    if isinstance(value, functools.partial):
+        return fingerprint((value.func, value.args, value.keywords), above)
     if isinstance(value, dict):
         return tuple((repr(key), fingerprint(item, above)) for key, item in value.items())
     if isinstance(value, (tuple, list)):
         return type(value), tuple(fingerprint(item, above) for item in value)
-    if hasattr(value, "__dict__"):
-        return type(value), fingerprint(vars(value), above)
-    return type(value), id(value)
+    # What an object holds beside its attributes is not seen, so another object is another value.
+    return type(value), id(value), fingerprint(getattr(value, "__dict__", None), above)
 
 
 @functools.lru_cache(maxsize=1024)
