@@ -27,6 +27,7 @@ def plain_python(monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "_modules", {})
     monkeypatch.setattr(cache, "_ready", set())
     monkeypatch.setattr(fused, "_sources", {})
+    monkeypatch.setattr(fused, "_supported", {})
 
     def plant(where, right, wrong, name=None):
         """Have `where` write another text, for the neuron of one name alone if one is given."""

@@ -44,6 +44,7 @@ from spikern.neurons.model import NeuronModel, State
 from spikern.neurons.surrogate import Surrogate
 
 _sources: dict[Any, str] = {}
+_supported: dict[Any, bool] = {}
 
 
 def run_stack(
@@ -106,12 +107,15 @@ def population_tensors(p: Population, state: State) -> PopulationTensors:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
-    """Whether kernels can be derived from the neuron's step."""
-    try:
-        _source(model, surrogate, False)
-    except UnsupportedError:
-        return False
-    return True
+    """Whether kernels can be derived from the neuron's step; asked once per step and surrogate."""
+    key = (model.step, model.params, model.state, model.spikes, surrogate)
+    if key not in _supported:
+        try:
+            _source(model, surrogate, False)
+            _supported[key] = True
+        except UnsupportedError:
+            _supported[key] = False
+    return _supported[key]
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
