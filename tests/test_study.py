@@ -380,7 +380,6 @@ OWN_DATA = {"heidelberg": heidelberg_files.write, "memory": lambda folder: None}
 SMOKES = [
     *(["run.py", name, "--smoke"] for name in STUDIES),
     ["article/run.py", "--smoke"],
-    ["bench/run.py", "--smoke"],
 ]
 
 
