@@ -1,6 +1,7 @@
 """A trained network comes back from its checkpoint alone, whatever it is made of."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,8 +66,6 @@ def test_a_network_is_rebuilt_from_its_description(kind):
 
 
 def test_a_neuron_of_ones_own_is_asked_for_and_passed():
-    from dataclasses import replace
-
     mine = replace(LIF, name="Mine")
     network = Network(SpikingRNN(mine, 2, 6), Readout(6, 3), "last")
     with pytest.raises(InputError, match=r"needs the neuron Mine; pass it: neurons=\[Mine\]"):

@@ -116,13 +116,15 @@ def load_dataset(name: str, sequences: int | None = None, delta: float | None = 
 def prepare(job: TrainingJob) -> tuple[Network, Dataset]:
     """The fresh network of a job, and its data."""
     dataset = load_dataset(job.dataset, job.sequences, job.delta)
-    model, settings, structure = model_of(job)
+    model, settings = model_of(job)
+    structure = job.architecture
     hidden = job.hidden_size
     if hidden is None:
         if job.budget is None:
             raise InputError(f"a training needs hidden_size= or budget=, got neither: {job}")
         # An ablation keeps its width, so recurrence and dropout do not count here.
-        sizes = {name: settings[name] for name in ("delay", "learn_delays") if name in settings}
+        delays = ("delay", "recurrent_delay", "learn_delays")
+        sizes = {name: settings[name] for name in delays if name in settings}
         hidden = hidden_for_budget(
             model, dataset.input_size, dataset.classes, job.budget, structure.layers, **sizes
         )
@@ -137,18 +139,18 @@ def prepare(job: TrainingJob) -> tuple[Network, Dataset]:
     return network, dataset
 
 
-def model_of(job: TrainingJob) -> tuple[str | NeuronModel, dict[str, Any], Architecture]:
-    """The model of a job with the settings that `fresh_network` takes, and its architecture."""
+def model_of(job: TrainingJob) -> tuple[str | NeuronModel, dict[str, Any]]:
+    """The model of a job, and the settings that `fresh_network` takes with it."""
     structure = job.architecture
     if job.model in BASELINES:
-        return job.model, {}, structure
+        return job.model, {}
     check_choice("model", job.model, MODELS)
     neuron, readout = NEURONS[job.model], LI
     for draw in structure.constants:
         neuron = draw.of(neuron)
     for draw in structure.readout_constants:
         readout = draw.of(readout)
-    return neuron, structure.settings() | {"readout": readout}, structure
+    return neuron, structure.settings() | {"readout": readout}
 
 
 def train(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Training:
     """Standard deviation of Gaussian noise on an analog input, drawn anew in every batch."""
     rate: float | None = 0.05
     """Firing rate that the layers of a fresh spiking network are calibrated to before training, on
-    one batch; None: none. A network that was trained, loaded or changed stays as it is."""
+    one batch; None: off. A network that was trained, loaded or changed stays as it is."""
     rate_limit: float = 0.1
     """Firing rate above which the regulariser acts."""
     rate_penalty: float = 0.0
