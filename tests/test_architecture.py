@@ -200,7 +200,14 @@ def command(*arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("datasets",), ("coompare",), ("compare", "digit"), ("count", "-h")],
+    [
+        ("--help",),
+        ("--version",),
+        ("datasets",),
+        ("coompare",),
+        ("compare", "digit"),
+        ("count", "-h"),
+    ],
 )
 def test_the_command_line_reads_its_arguments_before_it_loads_torch(arguments):
     loaded = loaded_by(command(*arguments))

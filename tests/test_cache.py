@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spikern.engines.codegen import cache, runtime
-from spikern.engines.codegen.kernels import show_kernel
+from spikern.engines.fused import show_kernel
 from spikern.neurons.alif import ALIF
 
 PROGRAM = """

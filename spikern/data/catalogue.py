@@ -55,9 +55,7 @@ DATASETS = {
         "Spiking Speech Commands: the spoken word",
         ("ssc/ssc_train.h5", "ssc/ssc_valid.h5", "ssc/ssc_test.h5"),
     ),
-    "tinyshakespeare": Entry(
-        "tinyshakespeare: the next character", ("tinyshakespeare/input.txt",)
-    ),
+    "tinyshakespeare": Entry("tinyshakespeare: the next character", ("tinyshakespeare/input.txt",)),
 }
 
 

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from numba import config
-
 from spikern._utils import atomic
 
 PREFIX = "spikern_kernel_"
@@ -65,16 +63,16 @@ def function(name: str, entry: str, signature: str, title: str) -> Any:
     """A compiled function of a loaded module; with a title, compiling is announced on stderr."""
     with _LOCK:
         if (name, entry) not in _ready:
-            _compile(name, entry, signature, title)
+            from numba import config  # late, like the runtime: a layer is made without it
+
             if not config.DISABLE_JIT:
+                _compile(name, entry, signature, title)
                 getattr(_modules[name], entry).disable_compile()  # other types are an error
             _ready.add((name, entry))
         return getattr(_modules[name], entry)
 
 
 def _compile(name: str, entry: str, signature: str, title: str) -> None:
-    if config.DISABLE_JIT:
-        return
     cached = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
     loud = bool(title) and not any(cached.glob(f"{name}.{entry}-*.nbi"))
     began = time.perf_counter()
