@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikern._utils import tensor_file
-from spikern._utils.errors import DataError, InputError
+from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.engines.codegen import cache, kernels, storage, stream_kernels
 from spikern.engines.codegen.program import Step
 from spikern.engines.codegen.stream_kernels import Column
@@ -430,8 +430,14 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
 
 def _traced(path: str | Path, names: Sequence[str], own: Sequence[NeuronModel]) -> list[Step]:
     """The steps of neurons by their names."""
-    from spikern.engines.codegen import trace  # with torch, which a newer file does not need
-    from spikern.neurons import NEURONS
+    try:
+        from spikern.engines.codegen import trace
+        from spikern.neurons import NEURONS
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"{path} is a file of spikern 0.1, which needs {error.name} to be read; load it where "
+            "that is installed and save it again"
+        ) from error
 
     known = NEURONS | {model.name: model for model in own}
     missing = [name for name in names if name not in known]

@@ -45,7 +45,7 @@ def in_threads(work: Callable[[int], None], blocks: int) -> None:
         except BaseException as error:
             errors.append(error)
 
-    parallel = openmp() if "torch" in sys.modules else None
+    parallel = openmp() if sys.modules.get("torch") else None
     if parallel is None:
         on_own_threads(take_blocks, threads)
     else:
