@@ -169,6 +169,7 @@ def equal_parts(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """The events of x (T, B, F) as offsets, indices, values; None if x is not sparse."""
+    cache.load(kernels.listing())
     name = cache.name_of(kernels.listing())
     rows = array(x.reshape(-1, x.shape[2]))
     edges = equal_parts(len(rows), BLOCKS)

@@ -73,7 +73,6 @@ def run_stack(
             "use engine='reference'"
         )
     names = [kernel_name(p.model, p.surrogate, smooth) for p in populations]
-    _load(kernels.listing())
     steps, batch, _ = x.shape
     if lengths is None:
         lengths = torch.full((batch,), steps, dtype=torch.int64)
@@ -128,7 +127,9 @@ def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
 @_constant
 def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
-    return str(_load(_source(model, surrogate, smooth)))
+    text = _source(model, surrogate, smooth)
+    cache.load(text)
+    return cache.name_of(text)
 
 
 def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
@@ -146,12 +147,6 @@ def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
     """The text of a neuron's training kernels; the surrogate is triangular by default."""
     surrogate = triangular() if surrogate is None else surrogate
     return kernels.source(trace.step(model), trace.gradient(model, surrogate))
-
-
-@_constant
-def _load(text: str) -> str:
-    cache.load(text)
-    return cache.name_of(text)
 
 
 # The operator
