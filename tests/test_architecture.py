@@ -218,4 +218,4 @@ def test_the_command_line_reads_its_arguments_before_it_loads_torch(arguments):
 def test_a_layer_is_made_without_the_compilers():
     loaded = loaded_by("import spikern\nspikern.SpikingRNN('LIF', 2, 3)")
     assert "torch" in loaded
-    assert loaded.isdisjoint({"torch._dynamo", "numba", *LATE})
+    assert loaded.isdisjoint({"torch._dynamo", "numba", "scipy", *LATE})
