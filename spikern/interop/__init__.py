@@ -1,4 +1,4 @@
-"""Exchange with NIR, snnTorch and ONNX; each package is optional and imported when it is used."""
+"""Exchange with NIR, snnTorch and ONNX, each an optional package, and networks as C."""
 
 from spikern.interop.c import export_c
 from spikern.interop.cuba_lif_hard import HardCubaLIF
