@@ -91,16 +91,14 @@ def whole_numbers(weight):
 
 def int8_steps(layer, x):
     """The output of each step of one layer on whole inputs x (T, F), and its int8 arithmetic."""
-    w_in, s_in = whole_numbers(layer.weight_ih_l0.detach())
-    state, params = [f[0, 0] for f in layer.zero_state(1)], layer.params(0)
-    state = layer.neuron.state(*state)
+    weights = [layer.weight_ih_l0, *([layer.weight_hh_l0] if layer.recurrent else [])]
+    whole, scale = whole_numbers(torch.cat(weights, 1).detach())
+    state = layer.neuron.state(*(field[0, 0] for field in layer.zero_state(1)))
     outs = []
     for row in x:
-        i = layer.bias_l0 + s_in * (w_in @ row)
-        if layer.recurrent:
-            w_rec, s_rec = whole_numbers(layer.weight_hh_l0.detach())
-            i = i + s_rec * (w_rec @ state.z)
-        state, out = layer.neuron.step(params, state, i, lambda u: (u > 0).float())
+        arriving = torch.cat([row, state.z]) if layer.recurrent else row
+        i = layer.bias_l0 + scale * (whole @ arriving)
+        state, out = layer.neuron.step(layer.params(0), state, i, lambda u: (u > 0).float())
         outs.append(out)
     return torch.stack(outs)
 

@@ -121,21 +121,6 @@ static void add_spikes_listed_int8(int32_t *sum, const uint32_t *begin, const ui
     }
 }
 
-/* current = base + scale * (current + sum) */
-static void scale_sums(float *current, const int32_t *sum, const float *scale, const float *base,
-                       int targets)
-{
-    for (int h = 0; h < targets; h++)
-        current[h] = base[h] + scale[h] * (current[h] + (float)sum[h]);
-}
-
-/* current += scale * sum */
-static void add_scaled(float *current, const int32_t *sum, const float *scale, int targets)
-{
-    for (int h = 0; h < targets; h++)
-        current[h] += scale[h] * (float)sum[h];
-}
-
 /* Write 1 for the neurons first .. first + size - 1 that fired. */
 static void mark_spikes(uint8_t *marks, const uint16_t *fired, int count, int first, int size)
 {
@@ -229,7 +214,7 @@ static int32_t product_int8(const int8_t *w, const int8_t *x, int n)
         memcpy(&a, w + j, 4);
         memcpy(&b, x + j, 4);
         sum = __smlad(__sxtb16(a), __sxtb16(b), sum);
-        sum = __smlad(__sxtb16(__ror(a, 8)), __sxtb16(__ror(b, 8)), sum);
+        sum = __smlad(__sxtb16(a >> 8 | a << 24), __sxtb16(b >> 8 | b << 24), sum);
     }
 #endif
     for (; j < n; j++)

@@ -35,7 +35,6 @@ class Part(NamedTuple):
     offset    the first neuron of the source that is passed on
     channels  how many are
     rows      the weights
-    scale     the name of the scales of the weights, if they are int8
     delays    (channels,) in steps; None if nothing is delayed
     """
 
@@ -45,18 +44,17 @@ class Part(NamedTuple):
     offset: int
     channels: int
     rows: Rows
-    scale: str | None
     delays: Array | None
 
 
 class Plan(NamedTuple):
-    """One population: its place, its neurons, its scales by name, and what reaches it."""
+    """One population: its place, its neurons, what it receives, and its scales if it has int8."""
 
     k: int
     population: StreamPopulation
     constants: Array
-    scales: dict[str, Array]
     parts: list[Part]
+    scale: Array | None
 
     @property
     def neurons(self) -> int:
@@ -95,39 +93,26 @@ def _plan(
             f"population {k} has {neurons} neurons and {p.w_in.shape[1]} inputs; C is written for "
             f"at most {MOST_NEURONS}"
         )
-    scales: dict[str, Array] = {}
-
-    def matrix(name: str, weights: Array) -> tuple[Array, str | None]:
-        if not int8:
-            return np.ascontiguousarray(weights, np.float32), None
-        quantised, scales[name] = rounded(weights)
-        return quantised, name
-
-    w_in, scale = matrix(f"scale_in_{k}", p.w_in)
+    matrices = [p.w_in] if p.w_rec is None else [p.w_in, p.w_rec]
+    weights: Array = np.concatenate(matrices, 1, dtype=np.float32)
+    weights, scale = rounded(weights) if int8 else (weights, None)
     own = connections[k]
     widths = [stream.input_size, *(c.outputs for c in connections)]
     parts: list[Part] = []
     at = 0
     for n, source in enumerate(own.inputs):
+        name = f"w_in_{k}" + (f"_{n}" if n else "")
         width, delays = widths[source], own.input_delays
         total = len(stream.populations[source - 1].bias) if source else width
-        parts.append(
-            Part(
-                f"w_in_{k}" + (f"_{n}" if n else ""), source, False, total - width, width,
-                rows(w_in[:, at : at + width]), scale,
-                None if delays is None else delays[at : at + width],
-            )
-        )  # fmt: skip
+        columns = slice(at, at + width)
+        delays = None if delays is None else delays[columns]
+        part = Part(name, source, False, total - width, width, rows(weights[:, columns]), delays)
+        parts.append(part)
         at += width
-    if own.recurrent_delays is not None:
-        delayed = rows(w_in[:, at:])
-        parts.append(
-            Part(f"w_rec_{k}", k + 1, True, 0, neurons, delayed, scale, own.recurrent_delays)
-        )
-    if p.w_rec is not None:
-        w_rec, scale = matrix(f"scale_rec_{k}", p.w_rec)
-        parts.append(Part(f"w_rec_{k}", k + 1, True, 0, neurons, rows(w_rec), scale, None))
-    return Plan(k, p, constants, scales, [part for part in parts if part.rows.sources])
+    if at < weights.shape[1]:
+        recurrent, delays = rows(weights[:, at:]), own.recurrent_delays
+        parts.append(Part(f"w_rec_{k}", k + 1, True, 0, neurons, recurrent, delays))
+    return Plan(k, p, constants, [part for part in parts if part.rows.sources], scale)
 
 
 def code(stream: Stream | DelayedStream, int8: bool, mean: bool, name: str) -> Code:
@@ -144,7 +129,7 @@ def code(stream: Stream | DelayedStream, int8: bool, mean: bool, name: str) -> C
         arrays |= _arrays(plan)
         last = plan.k == len(populations) - 1
         body.append(_update(plan, name, stream.output_size if last else 0))
-        advance += _advance(plan, int8, depth)
+        advance += _advance(plan, depth)
     widest, outputs = max(plan.neurons for plan in populations), stream.output_size
     state.append(Member("float", "current", widest, "the input of the population in work"))
     if int8:
@@ -208,7 +193,8 @@ def _arrays(plan: Plan) -> dict[str, Array]:
     for name, row in values.items():
         if name in reads:
             arrays[f"{name}_{k}"] = row[0].reshape(()) if (row == row[0]).all() else row
-    arrays |= plan.scales
+    if plan.scale is not None:
+        arrays[f"scale_{k}"] = plan.scale
     for part in plan.parts:
         arrays[part.name] = part.rows.values
         if part.rows.begin is not None and part.rows.target is not None:
@@ -225,7 +211,11 @@ def _update(plan: Plan, name: str, outputs: int) -> str:
     step = c.update(p.model)
     lines = ["uint16_t count = 0;"] if p.model.spikes else []
     lines += [f"for (int h = 0; h < {plan.neurons}; h++) {{"]
-    inner = ["const float i = s->current[h];"]
+    total = "s->current[h]"
+    if plan.scale is not None:
+        real = "s->current[h] + " if any(part.source == 0 for part in plan.parts) else ""
+        total = f"bias_{k}[h] + scale_{k}[h] * ({real}(float)s->sum[h])"
+    inner = [f"const float i = {total};"]
     arrays = _arrays(plan)
     for read in step.reads:
         if read == "s_z" and p.model.spikes:
@@ -252,29 +242,20 @@ def _update(plan: Plan, name: str, outputs: int) -> str:
     return function(f"update_{k}({name}_state *s)", lines)
 
 
-def _advance(plan: Plan, int8: bool, depth: int) -> list[str]:
+def _advance(plan: Plan, depth: int) -> list[str]:
     """The statements of one step of a population."""
-    k, neurons = plan.k, plan.neurons
+    k = plan.k
     lines = [f"/* population {k} */"]
-    parts = [*plan.parts]
-    if not int8:
+    if plan.scale is None:
         lines.append(f"memcpy(s->current, bias_{k}, sizeof bias_{k});")
-        for part in parts:
-            lines += _receive(part, neurons, depth)
     else:
-        lines.append(f"memset(s->current, 0, sizeof bias_{k});")
-        for n, scale in enumerate(plan.scales):
-            lines.append(f"memset(s->sum, 0, {neurons} * sizeof s->sum[0]);")
-            for part in parts:
-                if part.scale == scale:
-                    lines += _receive(part, neurons, depth)
-            into = f"add_scaled(s->current, s->sum, {scale}"
-            if n == 0:
-                into = f"scale_sums(s->current, s->sum, {scale}, bias_{k}"
-            lines.append(f"{into}, {neurons});")
+        lines.append(f"memset(s->sum, 0, {plan.neurons} * sizeof s->sum[0]);")
+        if any(part.source == 0 for part in plan.parts):
+            lines.append(f"memset(s->current, 0, {plan.neurons} * sizeof s->current[0]);")
+    for part in plan.parts:
+        lines += _receive(part, plan, depth)
     lines.append(f"update_{k}(s);")
-    lines += [line for part in parts if part.own for line in _send(part)]
-    return lines
+    return lines + [line for part in plan.parts if part.own for line in _send(part)]
 
 
 def _send(part: Part) -> Iterator[str]:
@@ -293,14 +274,15 @@ def _send(part: Part) -> Iterator[str]:
     yield from over_input(f"{place} += value;", part.channels)
 
 
-def _receive(part: Part, neurons: int, depth: int) -> Iterator[str]:
+def _receive(part: Part, plan: Plan, depth: int) -> Iterator[str]:
     """The statements that add what arrives from one source."""
     lists = part.rows.begin is not None
-    kind = ("_listed" if lists else "") + ("_int8" if part.scale else "")
+    int8 = plan.scale is not None
+    kind = ("_listed" if lists else "") + ("_int8" if int8 else "")
     synapses = f"{part.name}_begin, {part.name}_target, {part.name}" if lists else f"{part.name}[0]"
-    sums = "s->current, s->sum" if part.scale else "s->current"
+    sums = "s->current, s->sum" if int8 else "s->current"
     count, first = part.rows.sources, part.rows.first
-    size = "" if lists else f", {neurons}"
+    size = "" if lists else f", {plan.neurons}"
     if part.delays is not None:
         if not part.own:
             yield from _send(part)
@@ -321,5 +303,5 @@ def _receive(part: Part, neurons: int, depth: int) -> Iterator[str]:
     else:
         k = part.source - 1
         fired = f"s->fired_{k}, s->fired_count_{k}, {part.offset + first}, {count}"
-        into = "s->sum" if part.scale else "s->current"
+        into = "s->sum" if int8 else "s->current"
         yield f"add_spikes{kind}({into}, {synapses}{size}, {fired});"
