@@ -1,13 +1,32 @@
-/* Runs an exported network over embedded sequences and counts its instructions.
+/* Runs an exported network over stored sequences and prints, for each, its instructions and answers.
 
    With `-icount shift=0` every instruction takes one nanosecond of the emulated clock, and SysTick
-   counts that clock in steps of 40 ns. The count of a sequence is therefore exact to 40
-   instructions. It has no caches and no wait states: instructions, not cycles. */
+   counts that clock in units of 40 ns, so a count is exact to 40 instructions. QEMU has no wait
+   states and no caches: these are instructions, not cycles. On another system it prints answers. */
 #include <stdint.h>
+#include <stdio.h>
 
 #include "net.h"
-#include "sequences.h"
+#include "sizes.h"
 
+#define STORED(kind, name)                                                                        \
+    extern const kind name[];                                                                     \
+    __asm__(".section .rodata\n .balign 8\n .global " #name "\n" #name ":\n .incbin \"" FOLDER    \
+            "/" #name ".bin\"\n .text")
+
+STORED(int32_t, starts); /* the first step of each sequence, and the end of the last */
+#if EVENTS
+STORED(int32_t, begins); /* the first event of each step, and the end of the last */
+STORED(net_event, events);
+#else
+STORED(float, inputs);
+#endif
+
+static net_state state;
+static float logits[NET_OUTPUTS];
+static uint16_t answers[LONGEST];
+
+#if defined(__arm__)
 #define SYST_CSR (*(volatile uint32_t *)0xE000E010)
 #define SYST_RVR (*(volatile uint32_t *)0xE000E014)
 #define SYST_CVR (*(volatile uint32_t *)0xE000E018)
@@ -21,34 +40,54 @@ static void semihosting(uint32_t operation, const void *argument)
     __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
 }
 
-static void print_number(int64_t value, char end)
+static void print(uint64_t value, char end)
 {
     char text[24];
     char *at = text + sizeof text - 1;
-    const int negative = value < 0;
-    uint64_t rest = (uint64_t)(negative ? -value : value);
     *at = 0;
     *--at = end;
     do
-        *--at = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (negative)
-        *--at = '-';
+        *--at = (char)('0' + value % 10);
+    while (value /= 10);
     semihosting(0x04, at);
 }
 
-static net_state state;
-static float logits[NET_OUTPUTS];
+static void start_clock(void)
+{
+    SYST_RVR = 0xFFFFFF;
+    SYST_CVR = 0;
+    SYST_CSR = 5;
+}
 
-static uint16_t answers[LONGEST];
+static uint32_t clock_now(void)
+{
+    return 0xFFFFFF - SYST_CVR;
+}
+#else
+#define TICK 0
+
+static void print(uint64_t value, char end)
+{
+    printf("%lu%c", (unsigned long)value, end);
+}
+
+static void start_clock(void)
+{
+}
+
+static uint32_t clock_now(void)
+{
+    return 0;
+}
+#endif
 
 int main(void)
 {
+    start_clock();
     for (int k = 0; k < SEQUENCES; k++) {
+        uint64_t ticks = 0;
+        uint32_t last = clock_now();
         int n = 0;
-        SYST_RVR = 0xFFFFFF;
-        SYST_CVR = 0;
-        SYST_CSR = 5;
         net_init(&state);
         for (int t = starts[k]; t < starts[k + 1]; t++) {
 #if EVENTS
@@ -58,26 +97,26 @@ int main(void)
 #endif
             if (EVERY_STEP || t + 1 == starts[k + 1])
                 answers[n++] = (uint16_t)net_answer(&state, logits);
+            const uint32_t now = clock_now();
+            ticks += (now - last) & 0xFFFFFF;
+            last = now;
         }
-        const uint32_t ticks = 0xFFFFFF - SYST_CVR;
-        const int overflow = (SYST_CSR >> 16) & 1;
-        SYST_CSR = 0;
-        print_number(overflow ? -1 : (int64_t)ticks * TICK, ' ');
+        print(ticks * TICK, ' ');
         for (int j = 0; j < n; j++)
-            print_number(answers[j], j + 1 < n ? ' ' : '\n');
+            print(answers[j], j + 1 < n ? ' ' : '\n');
     }
-    semihosting(0x18, (const void *)0x20026);
-    for (;;)
-        ;
+    return 0;
 }
 
+#if defined(__arm__)
 void reset(void)
 {
 #if defined(__ARM_FP)
-    CPACR |= 0xF << 20;
+    CPACR |= 0xF << 20; /* the floating-point unit */
     __asm__ volatile("dsb\n isb");
 #endif
     main();
+    semihosting(0x18, (const void *)0x20026); /* the end, without an error */
     for (;;)
         ;
 }
@@ -86,3 +125,4 @@ __attribute__((section(".vectors"), used)) const void *const vectors[] = {
     (void *)0x20400000, /* the stack, from the end of the data memory down */
     (void *)reset,
 };
+#endif
