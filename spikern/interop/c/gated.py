@@ -107,22 +107,38 @@ def _arrays(body: Baseline, k: int, int8: bool) -> dict[str, Array]:
     arrays = {f"bias_{k}": bias, f"bias_hidden_{k}": b_rec[candidate]}
     if int8:
         arrays = {key: _fixed(value) for key, value in arrays.items()}
-        w_in, scale = rounded(w_in)
-        arrays[f"multiplier_in_{k}"] = _fixed(scale / np.float32(LEVELS if k else 256), 24)
-        w_rec, scale = rounded(w_rec)
-        arrays[f"multiplier_rec_{k}"] = _fixed(scale / np.float32(LEVELS), 24)
+        w_in, arrays[f"multiplier_in_{k}"] = _multiplied(w_in, LEVELS if k else 64 * 256)
+        w_rec, arrays[f"multiplier_rec_{k}"] = _multiplied(w_rec, LEVELS)
     arrays |= {f"w_in_{k}": w_in if k else np.ascontiguousarray(w_in.T), f"w_rec_{k}": w_rec}
     return {key: value for key, value in arrays.items() if value.size}
 
 
-def _fixed(values: Array, more: int = 0) -> Array:
-    """Numbers as int32 with `FRACTION` bits of fraction, and more."""
-    fixed = np.rint(values.astype(np.float64) * 2.0 ** (FRACTION + more))
-    if np.abs(fixed).max(initial=0.0) >= 2.0**26 * (32 if more else 1):
+def _fixed(values: Array) -> Array:
+    """Numbers as int32 with `FRACTION` bits of fraction."""
+    return _within(np.rint(values.astype(np.float64) * 2.0**FRACTION), 2.0**28).astype(np.int32)
+
+
+def _multiplied(weight: Array, largest: int) -> tuple[Array, Array]:
+    """Weights in int8, and what their products with states up to `largest` are multiplied by.
+
+    A product of whole numbers times the multiplier is a gate with `FRACTION` bits of fraction and
+    24 more. The states are `largest` for 1, or for 64 if they are inputs.
+    """
+    whole, scale = rounded(weight)
+    unit = LEVELS if largest == LEVELS else 256
+    multiplier = np.rint(scale.astype(np.float64) / unit * 2.0 ** (FRACTION + 24))
+    sums = np.abs(whole.astype(np.float64)).sum(1) * largest
+    _within(sums * multiplier / 2.0**24, 2.0**28)
+    return whole, _within(multiplier, 2.0**31).astype(np.int32)
+
+
+def _within(values: Array, limit: float) -> Array:
+    """The values; raises UnsupportedError if one is as large as the limit."""
+    if np.abs(values).max(initial=0.0) >= limit:
         raise UnsupportedError(
-            "a weight or bias is too large for the fixed point of int8; export float32"
+            "a weight or a bias is too large for the fixed point of int8; export float32"
         )
-    return fixed.astype(np.int32)
+    return values
 
 
 def _layer(body: Baseline, k: int, int8: bool) -> list[str]:

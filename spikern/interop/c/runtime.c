@@ -1,5 +1,5 @@
 /* What exported networks call. Functions are separated by empty lines; each is copied into an
-   exported file that uses it. Rows of weights are added in the order of the sources, so that every
+   exported file that calls it. Rows of weights are added in the order of the sources, so that every
    sum rounds as in the stream. */
 
 /* current += value * row */
@@ -134,16 +134,21 @@ static void mark_spikes(uint8_t *marks, const uint16_t *fired, int count, int fi
 /* e^x within two units in the last place, x held to -87..88: the polynomial of Cephes' expf. */
 static float exponential(float x)
 {
-    const float held = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
-    const float n = floorf(held * 1.44269504f + 0.5f);
+    const float held = x > -87.0f ? (x < 88.0f ? x : 88.0f) : -87.0f;
+    const float nearest = held * 1.44269504f + 0.5f;
+    const int32_t whole = (int32_t)nearest - (nearest < (float)(int32_t)nearest);
+    const uint32_t bits = (uint32_t)(whole + 127) << 23;
+    const float n = (float)whole;
     const float r = (held - n * 0.693359375f) + n * 2.12194440e-4f;
+    float power;
     float y = 1.9875691500e-4f * r + 1.3981999507e-3f;
     y = y * r + 8.3334519073e-3f;
     y = y * r + 4.1665795894e-2f;
     y = y * r + 1.6666665459e-1f;
     y = y * r + 5.0000001201e-1f;
     y = (y * r) * r + r + 1.0f;
-    return x == x ? ldexpf(y, (int)n) : x;
+    memcpy(&power, &bits, sizeof power); /* 2^n */
+    return y * power;
 }
 
 /* 1 / (1 + e^-x) */
@@ -158,21 +163,29 @@ static float hyperbolic(float x)
     return 2.0f * sigmoid(2.0f * x) - 1.0f;
 }
 
-/* to += w x, w (targets, sources) */
+/* to += w x, w (targets, sources); four targets at a time share what is read of x */
 static void add_products(float *to, const float *w, const float *x, int targets, int sources)
 {
-    for (int h = 0; h < targets; h++, w += sources) {
+    const int fours = targets / 4 * 4;
+    for (int h = 0; h < fours; h += 4, w += 4 * sources) {
+        const float *w1 = w + sources, *w2 = w1 + sources, *w3 = w2 + sources;
         float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
-        int j = 0;
-        for (; j + 4 <= sources; j += 4) {
+        for (int j = 0; j < sources; j++) {
             a += w[j] * x[j];
-            b += w[j + 1] * x[j + 1];
-            c += w[j + 2] * x[j + 2];
-            d += w[j + 3] * x[j + 3];
+            b += w1[j] * x[j];
+            c += w2[j] * x[j];
+            d += w3[j] * x[j];
         }
-        for (; j < sources; j++)
+        to[h] += a;
+        to[h + 1] += b;
+        to[h + 2] += c;
+        to[h + 3] += d;
+    }
+    for (int h = fours; h < targets; h++, w += sources) {
+        float a = 0.0f;
+        for (int j = 0; j < sources; j++)
             a += w[j] * x[j];
-        to[h] += (a + b) + (c + d);
+        to[h] += a;
     }
 }
 
@@ -203,21 +216,49 @@ static void lstm(const float *gates, float *h, float *c, int n)
     }
 }
 
-/* the product of a row of weights with states, both of int8 */
-static int32_t product_int8(const int8_t *w, const int8_t *x, int n)
+#if defined(__ARM_FEATURE_DSP)
+/* sum + the four products of bytes that begin at w and at x, in the lanes of a 32-bit register */
+static int32_t sum_of_four(const int8_t *w, const int8_t *x, int32_t sum)
 {
-    int32_t sum = 0;
+    uint32_t a, b;
+    memcpy(&a, w, 4);
+    memcpy(&b, x, 4);
+    sum = __smlad(__sxtb16(a), __sxtb16(b), sum);
+    return __smlad(__sxtb16(a >> 8 | a << 24), __sxtb16(b >> 8 | b << 24), sum);
+}
+#endif
+
+/* to[0..3] = w x for four rows of weights, both of int8 */
+static void products_int8(int32_t *to, const int8_t *w, const int8_t *x, int n)
+{
+    const int8_t *w1 = w + n, *w2 = w1 + n, *w3 = w2 + n;
+    int32_t a = 0, b = 0, c = 0, d = 0;
     int j = 0;
 #if defined(__ARM_FEATURE_DSP)
     for (; j + 4 <= n; j += 4) {
-        uint32_t a, b;
-        memcpy(&a, w + j, 4);
-        memcpy(&b, x + j, 4);
-        sum = __smlad(__sxtb16(a), __sxtb16(b), sum);
-        sum = __smlad(__sxtb16(a >> 8 | a << 24), __sxtb16(b >> 8 | b << 24), sum);
+        a = sum_of_four(w + j, x + j, a);
+        b = sum_of_four(w1 + j, x + j, b);
+        c = sum_of_four(w2 + j, x + j, c);
+        d = sum_of_four(w3 + j, x + j, d);
     }
 #endif
-    for (; j < n; j++)
+    for (; j < n; j++) {
+        a += w[j] * x[j];
+        b += w1[j] * x[j];
+        c += w2[j] * x[j];
+        d += w3[j] * x[j];
+    }
+    to[0] = a;
+    to[1] = b;
+    to[2] = c;
+    to[3] = d;
+}
+
+/* the same for one row */
+static int32_t product_int8(const int8_t *w, const int8_t *x, int n)
+{
+    int32_t sum = 0;
+    for (int j = 0; j < n; j++)
         sum += w[j] * x[j];
     return sum;
 }
@@ -253,11 +294,10 @@ static void add_row_fixed(int32_t *sum, const int8_t *w, int row, int targets, f
         sum[h] += fixed * from[h];
 }
 
-/* sum * multiplier / 2^24, rounded, held to 26 bits */
+/* sum * multiplier / 2^24, rounded */
 static int32_t scaled(int32_t sum, int32_t multiplier)
 {
-    const int64_t result = ((int64_t)sum * multiplier + (1 << 23)) >> 24;
-    return (int32_t)(result > 67108864 ? 67108864 : (result < -67108864 ? -67108864 : result));
+    return (int32_t)(((int64_t)sum * multiplier + (1 << 23)) >> 24);
 }
 
 /* gates += multiplier * sum, 12 bits of fraction */
@@ -272,8 +312,15 @@ static void add_scaled_fixed(int32_t *gates, const int32_t *sum, const int32_t *
 static void add_products_int8(int32_t *gates, const int8_t *w, const int32_t *multiplier,
                               const int8_t *x, int targets, int sources)
 {
-    for (int h = 0; h < targets; h++)
-        gates[h] += scaled(product_int8(w + (size_t)h * (size_t)sources, x, sources), multiplier[h]);
+    int32_t sums[4];
+    const int fours = targets / 4 * 4;
+    for (int h = 0; h < fours; h += 4, w += 4 * sources) {
+        products_int8(sums, w, x, sources);
+        for (int k = 0; k < 4; k++)
+            gates[h + k] += scaled(sums[k], multiplier[h + k]);
+    }
+    for (int h = fours; h < targets; h++, w += sources)
+        gates[h] += scaled(product_int8(w, x, sources), multiplier[h]);
 }
 
 /* 1 / (1 + e^-x) with 15 bits of fraction, x with 12, by linear interpolation */
