@@ -1,4 +1,8 @@
-"""The command line: compare models, count their operations, list data sets, neurons and tables."""
+"""The command line: compare models, count their operations, list data sets, neurons and tables.
+
+A command imports what it runs when it runs, so that help, errors of spelling and the list of data
+sets come at once: torch alone takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,18 @@ import sys
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from spikern import cost, timing
+from spikern import __version__
 from spikern._utils import atomic
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
-from spikern.data import ARCHIVE, DATASETS, load
-from spikern.data.dataset import Dataset
-from spikern.engines.codegen.kernels import show_kernel
-from spikern.engines.codegen.operations import update_ops
-from spikern.neurons import NEURONS
-from spikern.neurons.constants import UNITS
-from spikern.report import benchmark_table, count_report, table, table_list, write_html
-from spikern.studies.comparison import Comparison, compare
-from spikern.studies.finished import count_run, open_run
-from spikern.train.recipes import recipe
+from spikern.data.catalogue import ARCHIVE, DATASETS, check_dataset
+
+if TYPE_CHECKING:
+    from spikern.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,11 @@ class Compare:
 
     def run(self) -> None:
         """Run the comparison and print it."""
+        check_dataset(self.dataset)
+        from spikern.report import table, write_html
+        from spikern.studies import Comparison, compare
+        from spikern.train import recipe
+
         training = recipe(self.dataset).changed(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -135,6 +138,10 @@ class Count:
 
     def run(self) -> None:
         """Count, write the report, print it."""
+        from spikern import cost
+        from spikern.report import count_report
+        from spikern.studies import count_run, open_run
+
         prices = cost.tables(self.tables)
         run = open_run(self.run_path, self.seed)
         counted = count_run(run, prices, self.against, self.climb, self.measure)
@@ -155,6 +162,9 @@ class Tables:
 
     def run(self) -> None:
         """Print a few lines per table."""
+        from spikern import cost
+        from spikern.report import table_list
+
         print(table_list(cost.tables(self.folder)))
 
 
@@ -167,14 +177,19 @@ class Datasets:
 
     def run(self) -> None:
         """Print one line per data set."""
-        for name in self.names:
-            print(describe(load(name)))
         if not self.names:
             for name, entry in DATASETS.items():
                 missing = entry.missing()
                 state = f"missing: {', '.join(missing)}" if missing else "available"
                 print(f"{name:20} {entry.title} ({state})")
             print(f"{ARCHIVE + 'PATH':20} Any task of the UCR/UEA archive, .ts or .tsv")
+            return
+        for name in self.names:
+            check_dataset(name)
+        from spikern.data import load
+
+        for name in self.names:
+            print(describe(load(name)))
 
 
 def describe(d: Dataset) -> str:
@@ -194,6 +209,10 @@ class Neurons:
 
     def run(self) -> None:
         """Print a few lines per neuron."""
+        from spikern.engines.codegen.operations import update_ops
+        from spikern.neurons import NEURONS
+        from spikern.neurons.constants import UNITS
+
         for name, model in NEURONS.items():
             constants = ", ".join(
                 f"{c.symbol} {c.mean:g} {UNITS.get(c.kind, '')}".rstrip()
@@ -214,6 +233,9 @@ class ShowKernel:
 
     def run(self) -> None:
         """Print the module's text."""
+        from spikern.engines.fused import show_kernel
+        from spikern.neurons import NEURONS
+
         check_choice("neuron", self.neuron, NEURONS)
         print(show_kernel(NEURONS[self.neuron]))
 
@@ -243,6 +265,9 @@ class Bench:
 
     def run(self) -> None:
         """Run the benchmark and print it."""
+        from spikern import timing
+        from spikern.report import benchmark_table
+
         settings = timing.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
 
         def progress(line: str) -> None:
@@ -261,6 +286,10 @@ class Bench:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; a SpikernError is printed as one line, with exit status 2."""
     warnings.showwarning = _one_line_warning
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print(f"spikern {__version__}")
+        return
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(
             {
@@ -274,7 +303,8 @@ def main(arguments: list[str] | None = None) -> None:
             },
             args=arguments,
             prog="spikern",
-            description="Train, compare, count and time spiking and standard recurrent networks.",
+            description="Train, compare, count and time spiking and standard recurrent networks; "
+            "--version prints the version.",
         )
         command.run()
     except SpikernError as error:

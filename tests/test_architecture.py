@@ -34,6 +34,13 @@ def module_of(path):
 
 
 MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PACKAGES = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+
+
+def text_of(path):
+    """The text of a module; of a lazy room, the stub that its names come from."""
+    stub = path.with_suffix(".pyi")
+    return (stub if stub.exists() else path).read_text()
 
 
 def imported(text, module, modules):
@@ -44,7 +51,8 @@ def imported(text, module, modules):
     for node in ast.walk(ast.parse(text)):
         names = []
         if isinstance(node, ast.ImportFrom):
-            package = module.split(".")[: -node.level] if node.level else []
+            parts = module.split(".")
+            package = parts[: len(parts) - node.level + (module in PACKAGES)] if node.level else []
             base = ".".join([*package, *([node.module] if node.module else [])])
             names = [f"{base}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
@@ -98,7 +106,7 @@ def circles(texts):
     return found
 
 
-TEXTS = {module: path.read_text() for module, path in MODULES.items()}
+TEXTS = {module: text_of(path) for module, path in MODULES.items()}
 
 
 def test_the_root_is_seen_at_a_glance():
@@ -144,11 +152,11 @@ def test_no_module_has_the_name_of_what_its_room_exports():
     for module, path in MODULES.items():
         if path.name == "__init__.py" or module.count(".") < 2:
             continue
-        gathered = ast.parse((path.parent / "__init__.py").read_text())
+        gathered = ast.parse(text_of(path.parent / "__init__.py"))
         exported = {
             alias.asname or alias.name
             for node in ast.walk(gathered)
-            if isinstance(node, ast.ImportFrom) and node.module.count(".") > 1
+            if isinstance(node, ast.ImportFrom) and (node.level or node.module.count(".") > 1)
             for alias in node.names
         }
         assert path.stem not in exported, f"{module} hides what its room exports"
@@ -177,3 +185,37 @@ def test_the_flat_api_is_lazy_and_shows_no_internals():
     internals = [name for name in names if name.startswith("_") or name in ("cli", "engines")]
     assert internals == []
     assert LATE.isdisjoint(modules)
+
+
+def loaded_by(code):
+    """The modules that a new process has at the end of this code."""
+    code += "\nimport json, sys; print(json.dumps([*sys.modules]), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def command(*arguments):
+    return f"from spikern.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit: pass"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("--version",),
+        ("datasets",),
+        ("coompare",),
+        ("compare", "digit"),
+        ("count", "-h"),
+    ],
+)
+def test_the_command_line_reads_its_arguments_before_it_loads_torch(arguments):
+    loaded = loaded_by(command(*arguments))
+    assert "spikern.cli" in loaded
+    assert loaded.isdisjoint({"torch", "numba", "scipy", "matplotlib", "sklearn", "pooch"})
+
+
+def test_a_layer_is_made_without_the_compilers():
+    loaded = loaded_by("import spikern\nspikern.SpikingRNN('LIF', 2, 3)")
+    assert "torch" in loaded
+    assert loaded.isdisjoint({"torch._dynamo", "numba", *LATE})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spikern.engines.codegen import cache, runtime
-from spikern.engines.codegen.kernels import show_kernel
+from spikern.engines.fused import show_kernel
 from spikern.neurons.alif import ALIF
 
 PROGRAM = """
@@ -77,15 +77,33 @@ def test_a_folder_that_cannot_be_written_is_named_and_the_run_goes_on(where):
     assert "SPIKERN_CACHE" in output
 
 
-def test_a_disk_that_fills_up_while_numba_saves(tmp_path, monkeypatch):
+@pytest.fixture
+def twice(tmp_path, monkeypatch):
+    """The text of a module in a folder of its own."""
     monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "_modules", {})
-    text = (
+    monkeypatch.setattr(cache, "_ready", set())
+    return (
         "from numba import njit\n\n\n@njit(cache=True)\ndef twice(x):\n    return 2 * x\n\n\n"
         f"TITLE = {str(tmp_path)!r}\n"
     )
-    module = cache.load(text)
 
+
+def test_kernels_that_can_only_be_read_are_used(twice, tmp_path, monkeypatch):
+    """As they are shipped; numba itself takes none from a folder that it cannot write."""
+    cache.load(twice)
+    cache.function(cache.name_of(twice), "twice", "float64(float64)", "")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    cache._modules.clear()
+    cache._ready.clear()
+    module = cache.load(twice)
+    assert tmp_path not in Path(module.__file__).parents
+    assert cache.function(cache.name_of(twice), "twice", "float64(float64)", "")(3.0) == 6.0
+    assert sum(module.twice.stats.cache_hits.values()) == 1
+
+
+def test_a_disk_that_fills_up_while_numba_saves(twice, monkeypatch):
+    module = cache.load(twice)
     tried = []
 
     def full(*_):
@@ -93,8 +111,7 @@ def test_a_disk_that_fills_up_while_numba_saves(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(module.twice._cache), "save_overload", full)
-    twice = cache.function(cache.name_of(text), "twice", "float64(float64)", "")
-    assert twice(3.0) == 6.0
+    assert cache.function(cache.name_of(twice), "twice", "float64(float64)", "")(3.0) == 6.0
     assert tried
 
 

@@ -1,6 +1,7 @@
 """What is derived from a step: operation counts by hand, and errors that name the line."""
 
 import copy
+import json
 import pickle
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen import trace
+from spikern.engines.codegen import storage, trace
 from spikern.engines.codegen.operations import update_ops
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons import NEURONS
@@ -54,6 +55,8 @@ def test_every_neuron_of_the_table_has_programs(name):
     model = NEURONS[name]
     assert trace.forward(model).ops
     assert set(trace.adjoint(model).outputs) >= {f"d_p_{f}" for f in model.params._fields}
+    step = trace.step(model)
+    assert storage.from_data(json.loads(json.dumps(storage.to_data(step)))) == step
 
 
 @pytest.mark.parametrize("name", SURROGATES)

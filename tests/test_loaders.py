@@ -474,7 +474,7 @@ def test_a_file_of_another_content_is_an_error(tmp_path, suffix, content, messag
 
 
 def test_the_list_loads_nothing(folder, monkeypatch, capsys):
-    monkeypatch.setattr("spikern.cli.load", lambda name: pytest.fail(f"loads {name}"))
+    monkeypatch.setattr("spikern.data.loaders.load", lambda name: pytest.fail(f"loads {name}"))
     (folder / "fsdd" / "recordings").mkdir(parents=True)
     main(["datasets"])
     output = capsys.readouterr().out.splitlines()

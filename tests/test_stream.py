@@ -1,15 +1,19 @@
 """The stream engine against the fused and reference engines, its counts, its file."""
 
 import copy
+import json
 import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from engine_cases import SPIKING, dyadic_layer, events
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
+from spikern._utils import tensor_file
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.engines.stream import load_stream
 from spikern.layers.network import Network, build
@@ -169,12 +173,113 @@ def test_a_copy_steps_on_its_own():
 def test_a_file_that_is_not_whole_is_refused(name, array, message, tmp_path):
     path = tmp_path / "net.safetensors"
     compile_stream(build("LIF", 2, 8, 3)).save(path)
-    with safe_open(path, "np") as file:
-        head = file.metadata()
-        del head["sha256"]  # whoever crafts a file can leave it out
-        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    arrays, head = tensor_file.read(path)
     arrays |= {} if array is None else {name: array}
     kept = {key: value for key, value in arrays.items() if array is not None or key != name}
-    save_file(kept, path, head)
+    tensor_file.write(path, kept, head)  # whoever crafts a file can compute its digest
     with pytest.raises(DataError, match=message):
         load_stream(path)
+
+
+FORGED = {
+    "operation": lambda step: step["ops"][0].__setitem__(1, "__import__"),
+    "arguments": lambda step: step["ops"][0].pop(),
+    "argument": lambda step: step["ops"][0].__setitem__(2, "open('/etc/passwd')"),
+    "later argument": lambda step: step["ops"][0].__setitem__(2, step["ops"][1][0]),
+    "number": lambda step: step["ops"][0].__setitem__(2, float("nan")),
+    "result": lambda step: step["ops"][0].__setitem__(0, "x_ = 1; import os"),
+    "result of the templates": lambda step: step["ops"][0].__setitem__(0, "memory"),
+    "result twice": lambda step: step["ops"][1].__setitem__(0, step["ops"][0][0]),
+    "input": lambda step: step["inputs"].__setitem__(0, "p_ = open('x')"),
+    "input twice": lambda step: step["inputs"].insert(0, step["inputs"][0]),
+    "state": lambda step: step["inputs"].remove("s_z"),
+    "output": lambda step: step["outputs"].pop("u"),
+    "value": lambda step: step["outputs"].update(u="os"),
+    "no spikes": lambda step: step["outputs"].update(n_z=2.0),
+    "spike before its cause": lambda step: step["outputs"].update(u="z"),
+    "name": lambda step: step.update(name=3),
+    "all": dict.clear,
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_step_that_was_forged_reaches_no_kernel(what, tmp_path, monkeypatch):
+    path = tmp_path / "net.safetensors"
+    compile_stream(SpikingRNN("LIF", 2, 8)).save(path)
+    arrays, head = tensor_file.read(path)
+    steps = json.loads(head["steps"])
+    FORGED[what](steps[0])
+    tensor_file.write(path, arrays, head | {"steps": json.dumps(steps)})
+    monkeypatch.setattr("spikern.engines.codegen.cache.load", pytest.fail)
+    with pytest.raises(DataError, match="no step of a neuron"):
+        load_stream(path)
+
+
+@pytest.mark.usefixtures("plain_python")
+def test_the_users_neuron_comes_with_the_file_and_its_name_is_no_code(tmp_path):
+    name = 'LIF"""\nraise SystemExit'
+    stream = compile_stream(SpikingRNN(replace(NEURONS["LIF"], name=name), 6, 8))
+    stream.save(tmp_path / "file")
+    again = load_stream(tmp_path / "file")
+    assert again.populations[0].step == stream.populations[0].step
+    x = events(20, 2, 6).numpy()
+    assert np.array_equal(again.run(x).out, stream.run(x).out)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # its import raises
+import numpy as np
+from spikern import load_stream
+folder, *names = sys.argv[1:]
+x = np.load(f"{folder}/x.npy")
+for name in names:
+    stream = load_stream(f"{folder}/{name}")
+    state = stream.zero_state()
+    steps = [stream.step(row, state).copy() for row in x[:, 0]]
+    result = stream.run(x)
+    np.savez(f"{folder}/{name}.npz", steps=steps, out=result.out, state=result.state)
+print({name.partition(".")[0] for name in sys.modules} & {"scipy", "sklearn", "matplotlib", "h5py"})
+"""
+
+
+def without_torch(folder, *names):
+    arguments = [sys.executable, "-c", WITHOUT_TORCH, str(folder), *names]
+    return subprocess.run(arguments, capture_output=True, text=True)
+
+
+def test_a_stream_is_loaded_and_stepped_without_torch(tmp_path):
+    streams = {
+        "plain": compile_stream(network("ALIF")),
+        "delayed": compile_stream(SpikingRNN("LIF", 6, 8, delay=3, recurrent_delay=2)),
+    }
+    x = events(20, 5, 6).numpy()
+    np.save(tmp_path / "x.npy", x)
+    for name, stream in streams.items():
+        stream.save(tmp_path / name)
+    done = without_torch(tmp_path, *streams)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("set()", "{'scipy'}")  # which numba imports where it is
+    for name, stream in streams.items():
+        there, here = np.load(tmp_path / f"{name}.npz"), stream.run(x)
+        assert here.out.any()
+        assert np.array_equal(there["out"], here.out)
+        assert np.array_equal(there["state"], here.state)
+        assert np.array_equal(there["steps"], here.out[:, 0])
+
+
+OLD = Path(__file__).parent / "data" / "v0.1.0" / "ALIF.stream"
+
+
+@pytest.mark.usefixtures("plain_python")
+def test_a_file_of_names_alone_needs_torch_and_the_users_neurons(tmp_path):
+    arrays, head = tensor_file.read(OLD)
+    head["neurons"] = head["neurons"].replace('"ALIF"', '"mine"')
+    tensor_file.write(tmp_path / "old", arrays, head)
+    with pytest.raises(InputError, match="mine"):
+        load_stream(tmp_path / "old")
+    x = np.ones((5, 1, 1), np.float32)
+    own = load_stream(tmp_path / "old", replace(NEURONS["ALIF"], name="mine"))
+    assert np.array_equal(own.run(x).out, load_stream(OLD).run(x).out)
+    np.save(tmp_path / "x.npy", x)
+    assert "UnsupportedError" in without_torch(tmp_path, "old").stderr

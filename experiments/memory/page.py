@@ -9,7 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from spikern._utils import atomic
-from spikern.data.copying import DELAYS, SYMBOLS
+from spikern.data.catalogue import DELAYS
+from spikern.data.copying import SYMBOLS
 from spikern.plot import study
 from spikern.plot.style import MUTED, save
 from spikern.report import markdown

@@ -1,6 +1,6 @@
 """Two symbols over growing delays: spiking networks beside standard ones."""
 
-from spikern.data.copying import DELAYS
+from spikern.data.catalogue import DELAYS
 from spikern.studies import Plan
 from spikern.train import Training
 

@@ -12,6 +12,7 @@ from spikern.cost.counts import Connection, Layer, Storage
 from spikern.cost.synapses import Signal, connect, counted, delayed
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
+from spikern.engines.codegen.program import constant_ops, needed
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import NeuronModel
 
@@ -27,9 +28,9 @@ def constants_read(model: NeuronModel) -> int:
     3
     """
     program = trace.forward(model)
-    once = {op.name for op in trace.constant_ops(program)}
+    once = {op.name for op in constant_ops(program)}
     constants = once | {name for name in program.inputs if name.startswith("p_")}
-    per_step = [op for op in trace.needed(program, program.outputs) if op.name not in once]
+    per_step = [op for op in needed(program, program.outputs) if op.name not in once]
     return len({a for op in per_step for a in op.args if a in constants})
 
 

@@ -12,12 +12,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 
-TITLE = "Copy two symbols after a delay"
-FILES: tuple[str, ...] = ()
-DELAYS = (5, 20, 80, 320)
-"""The delays in steps of the data sets in DATASETS."""
 SYMBOLS = 8
 """Classes, one channel each; one more channel is the cue."""
 LENGTH = 2
@@ -38,8 +35,9 @@ def load(delay: int) -> Dataset:
         split(count, delay, seed)
         for seed, count in enumerate((SEQUENCES, SEQUENCES // 2, SEQUENCES))
     )
+    name = f"copy_{delay}"
     return Dataset(
-        f"copy_{delay}", f"{TITLE} of {delay} steps", train, validation, test,
+        name, DATASETS[name].title, train, validation, test,
         class_names=tuple(str(k) for k in range(SYMBOLS)), every_step=True, events=True, dt=1.0,
         source="made by spikern", licence="none needed",
     )  # fmt: skip

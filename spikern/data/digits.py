@@ -10,10 +10,9 @@ from __future__ import annotations
 import torch
 
 from spikern.data import splits
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset, Split
 
-TITLE = "Handwritten digits, pixel by pixel"
-FILES: tuple[str, ...] = ()
 SEED = 0
 DT = 4.0
 """Milliseconds per pixel, so that a default neuron, 20 ms, remembers half a row."""
@@ -35,7 +34,7 @@ def load() -> Dataset:
         for part in splits.stratified(labels, (0.7, 0.1, 0.2), SEED)
     )
     return Dataset(
-        "digits", TITLE, train, validation, test,
+        "digits", DATASETS["digits"].title, train, validation, test,
         class_names=tuple("0123456789"), every_step=False, events=False, dt=DT,
         source="UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), "
         "as in scikit-learn",

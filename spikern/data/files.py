@@ -6,8 +6,6 @@ import hashlib
 import os
 from pathlib import Path
 
-import pooch
-
 from spikern._utils.errors import DataError
 
 FOLDER = "SPIKERN_DATA"
@@ -24,6 +22,8 @@ def locate(relative_path: str, url: str, sha256: str | None, hint: str) -> Path:
     path = find(relative_path)
     if path is not None:
         return path if sha256 is None else verified(path, sha256, url)
+    import pooch  # a fifth of a second, and the list of data sets downloads nothing
+
     try:
         target = cache_folder() / relative_path
         checksum = None if sha256 is None else f"sha256:{sha256}"

@@ -25,14 +25,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils.errors import DataError
 from spikern.data import files, splits
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset, Split
 from spikern.data.formats.sound import FLOOR, Sound, log_mel, read_wav
 from spikern.events.encoders import integrate
 from spikern.events.trains import Events
 
-TITLE = "Free Spoken Digits: the digit"
 FOLDER = "fsdd/recordings"
-FILES = (FOLDER,)
 SEED = 0
 SAMPLE_RATE = 8000
 BANDS = 40
@@ -60,7 +59,7 @@ class Recordings(NamedTuple):
 Parts = tuple[splits.Indices, splits.Indices, splits.Indices]
 
 
-def spectrograms(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Dataset:
+def spectrograms(name: str, cut: Callable[[Recordings], Parts]) -> Dataset:
     """Load the data set with a split, as log-mel spectrograms."""
     recordings = read(locate())
     spectra = [log_mel(sound, SAMPLE_RATE, DT, BANDS) for sound in recordings.sounds]
@@ -73,10 +72,10 @@ def spectrograms(name: str, title: str, cut: Callable[[Recordings], Parts]) -> D
         lengths = torch.tensor([len(part) for part in x])
         return Split(pad_sequence(x), recordings.digits[chosen], lengths)
 
-    return dataset(name, title, [split(part) for part in parts], DT, events=False)
+    return dataset(name, [split(part) for part in parts], DT, events=False)
 
 
-def as_events(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Dataset:
+def as_events(name: str, cut: Callable[[Recordings], Parts]) -> Dataset:
     """Load the data set with a split, as events."""
     recordings = read(locate())
     trains = [cochlea(sound) for sound in recordings.sounds]
@@ -87,7 +86,7 @@ def as_events(name: str, title: str, cut: Callable[[Recordings], Parts]) -> Data
         events = Events.from_dense(pad_sequence(x))
         return Split(events, recordings.digits[chosen], lengths)
 
-    return dataset(name, title, [split(part) for part in cut(recordings)], DT_EVENTS, events=True)
+    return dataset(name, [split(part) for part in cut(recordings)], DT_EVENTS, events=True)
 
 
 def cochlea(sound: Sound) -> Tensor:
@@ -164,22 +163,12 @@ def digest(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def dataset(name: str, title: str, parts: list[Split], dt: float, events: bool) -> Dataset:
+def dataset(name: str, parts: list[Split], dt: float, events: bool) -> Dataset:
     """Return the data set of three splits."""
     train, validation, test = parts
     return Dataset(
-        name, title, train, validation, test,
+        name, DATASETS[name].title, train, validation, test,
         class_names=tuple("0123456789"), every_step=False, events=events, dt=dt,
         source="Free Spoken Digit Dataset, github.com/Jakobovski/free-spoken-digit-dataset",
         licence="CC BY-SA 4.0",
     )  # fmt: skip
-
-
-BY_SPEAKER = f"{TITLE}, of unknown speakers"
-VARIANTS = {
-    "fsdd": (TITLE, spectrograms, official_split),
-    "fsdd_events": (f"{TITLE}, from events", as_events, official_split),
-    "fsdd_speakers": (BY_SPEAKER, spectrograms, speaker_split),
-    "fsdd_speakers_events": (f"{BY_SPEAKER}, from events", as_events, speaker_split),
-}
-"""The data sets made of the recordings: title, form of the input, split."""

@@ -20,13 +20,10 @@ import numpy as np
 
 from spikern._utils.errors import DataError
 from spikern.data import files, splits
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset
 from spikern.data.formats import spike_hdf5
 
-SHD_TITLE = "Spiking Heidelberg Digits: the spoken digit"
-SHD_FILES = ("shd/shd_train.h5", "shd/shd_test.h5")
-SSC_TITLE = "Spiking Speech Commands: the spoken word"
-SSC_FILES = ("ssc/ssc_train.h5", "ssc/ssc_valid.h5", "ssc/ssc_test.h5")
 SEED = 0
 DT = 4.0
 """Milliseconds per step: the longest digits have about 350 steps, a word of one second 250."""
@@ -47,7 +44,7 @@ def shd() -> Dataset:
         raise DataError(f"{path}: expected more than {HELD_OUT} speakers, got {len(names)}")
     kept = np.isin(recordings.speakers, names[splits.order(len(names), SEED)[HELD_OUT:]])
     return Dataset(
-        "shd", SHD_TITLE,
+        "shd", DATASETS["shd"].title,
         train=recordings.split(np.flatnonzero(kept)),
         validation=recordings.split(np.flatnonzero(~kept)),
         test=spike_hdf5.read(locate("shd_test"), DT).split(),
@@ -62,7 +59,7 @@ def ssc() -> Dataset:
         spike_hdf5.read(locate(f"ssc_{part}"), DT) for part in ("train", "valid", "test")
     )
     return Dataset(
-        "ssc", SSC_TITLE, train.split(), validation.split(), test.split(),
+        "ssc", DATASETS["ssc"].title, train.split(), validation.split(), test.split(),
         class_names=train.class_names, every_step=False, events=True, dt=DT,
         source="Spiking Speech Commands (Cramer et al. 2022), zenkelab.org", licence=LICENCE,
     )  # fmt: skip

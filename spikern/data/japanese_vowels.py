@@ -7,11 +7,10 @@ and padding are as for any task of the archive, see `spikern.data.archive`.
 from __future__ import annotations
 
 from spikern.data import archive, files
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset
 from spikern.data.formats import ucr
 
-TITLE = "Japanese vowels: the speaker of /ae/"
-FILES = ("japanese_vowels/JapaneseVowels_TRAIN.ts", "japanese_vowels/JapaneseVowels_TEST.ts")
 DT = 6.4
 """Milliseconds between two frames, from the description of the data."""
 SHA256 = {
@@ -26,7 +25,8 @@ def load() -> Dataset:
     """Load the data set from JapaneseVowels_TRAIN.ts and _TEST.ts in the folder japanese_vowels."""
     train_series, test_series = (read(part) for part in ("TRAIN", "TEST"))
     return Dataset(
-        "japanese_vowels", TITLE, *archive.split_and_standardise(train_series, test_series),
+        "japanese_vowels", DATASETS["japanese_vowels"].title,
+        *archive.split_and_standardise(train_series, test_series),
         class_names=tuple(f"speaker {name}" for name in train_series.class_names),
         every_step=False, events=False, dt=DT,
         source="UCI Japanese Vowels (Kudo, Toyama and Shimbo 1999), UEA archive",

@@ -16,11 +16,10 @@ import torch
 
 from spikern._utils.errors import DataError
 from spikern.data import files, splits
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset, Split
 from spikern.data.formats import idx
 
-TITLE = "MNIST, pixel by pixel"
-TITLE_PERMUTED = "MNIST, pixel by pixel in a fixed random order"
 SEED = 0
 PIXELS = 784
 DT = 1.0
@@ -32,28 +31,27 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-FILES = tuple(f"mnist/{name}.gz" for name in SHA256)
 HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
 HINT = "one of the four idx files of MNIST, packed with gzip"
 
 
 def sequential() -> Dataset:
     """Load the pixels row by row, from the four idx files in the folder mnist."""
-    return dataset("smnist", TITLE, np.arange(PIXELS))
+    return dataset("smnist", np.arange(PIXELS))
 
 
 def permuted() -> Dataset:
     """Load the pixels in the order `splits.order(784, seed=0)`, the same on every machine."""
-    return dataset("psmnist", TITLE_PERMUTED, splits.order(PIXELS, SEED))
+    return dataset("psmnist", splits.order(PIXELS, SEED))
 
 
-def dataset(name: str, title: str, order: splits.Indices) -> Dataset:
+def dataset(name: str, order: splits.Indices) -> Dataset:
     """Load the images with their pixels in an order."""
     images, labels = part("train")
     kept, held_out = splits.stratified(labels.tolist(), (11 / 12, 1 / 12), SEED)
     test_images, test_labels = part("t10k")
     return Dataset(
-        name, title,
+        name, DATASETS[name].title,
         train=split(images[kept], labels[kept], order),
         validation=split(images[held_out], labels[held_out], order),
         test=split(test_images, test_labels, order),

@@ -27,11 +27,9 @@ from torch import Tensor
 
 from spikern._utils.errors import DataError
 from spikern.data import files, splits
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 
-TITLE = "QT database: the waves of an ECG, step by step"
-TITLE_ALL_STEPS = f"{TITLE}, those without a label as class 0"
-FILES = ("qtdb/QTDB_train.mat", "qtdb/QTDB_test.mat")
 SEED = 0
 DT = 4.0
 """Milliseconds per step: the recordings have 250 samples per second."""
@@ -59,7 +57,7 @@ def load() -> Dataset:
     shuffled = torch.from_numpy(splits.order(x.shape[1], SEED))
     held_out, kept = (part.sort().values for part in shuffled.tensor_split([HELD_OUT]))
     return Dataset(
-        "qtdb", TITLE,
+        "qtdb", DATASETS["qtdb"].title,
         train=full_length(x[:, kept], y[:, kept]),
         validation=full_length(x[:, held_out], y[:, held_out]),
         test=full_length(x_test, y_test),
@@ -76,8 +74,9 @@ def all_steps() -> Dataset:
         y = part.y.masked_fill(part.y == UNLABELLED, CLASS_OF_UNLABELLED)
         return replace(part, y=y)
 
+    name = "qtdb_all_steps"
     return load().with_splits(
-        labelled, name="qtdb_all_steps", title=TITLE_ALL_STEPS, label_of_unlabelled=None
+        labelled, name=name, title=DATASETS[name].title, label_of_unlabelled=None
     )
 
 

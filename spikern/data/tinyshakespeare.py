@@ -15,11 +15,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils.errors import DataError
 from spikern.data import files
+from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.events.trains import Events
 
-TITLE = "tinyshakespeare: the next character"
-FILES = ("tinyshakespeare/input.txt",)
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 HOME = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 HINT = "input.txt, from github.com/karpathy/char-rnn, folder data/tinyshakespeare"
@@ -33,14 +32,14 @@ NAMES = {" ": "space", "\n": "newline"}
 
 def load() -> Dataset:
     """Load the data set from input.txt in the folder tinyshakespeare."""
-    text = read(files.locate(FILES[0], HOME, SHA256, HINT))
+    text = read(files.locate("tinyshakespeare/input.txt", HOME, SHA256, HINT))
     vocabulary = sorted(set(text))
     place = {character: n for n, character in enumerate(vocabulary)}
     codes = torch.tensor([place[character] for character in text])
     ends = [len(codes) * percent // 100 for percent in (90, 95)]
     train, validation, test = (split(c, len(vocabulary)) for c in codes.tensor_split(ends))
     return Dataset(
-        "tinyshakespeare", TITLE, train, validation, test,
+        "tinyshakespeare", DATASETS["tinyshakespeare"].title, train, validation, test,
         class_names=tuple(NAMES.get(character, character) for character in vocabulary),
         every_step=True, events=True, dt=DT,
         source="plays of Shakespeare, as in char-rnn (Karpathy 2015)", licence="public domain",

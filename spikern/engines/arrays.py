@@ -169,7 +169,8 @@ def equal_parts(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """The events of x (T, B, F) as offsets, indices, values; None if x is not sparse."""
-    name = cache.name_of(kernels.LISTING)
+    cache.load(kernels.listing())
+    name = cache.name_of(kernels.listing())
     rows = array(x.reshape(-1, x.shape[2]))
     edges = equal_parts(len(rows), BLOCKS)
     counts = np.empty(len(rows), np.int64)

@@ -11,9 +11,9 @@ for the backward pass, which runs the steps between them again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,15 +36,22 @@ from spikern.engines.arrays import (
     kernel_entry,
     places_of_synapses,
 )
-from spikern.engines.codegen import cache, kernels
+from spikern.engines.codegen import cache, kernels, trace
 from spikern.engines.population import Input, Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
 from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, State
-from spikern.neurons.surrogate import Surrogate
+from spikern.neurons.surrogate import Surrogate, triangular
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 _sources: dict[Any, str] = {}
 _supported: dict[Any, bool] = {}
+
+
+def _constant(function: Function) -> Function:
+    """What `torch.compiler.assume_constant_result` does, which imports the compiler: a second."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 def run_stack(
@@ -66,7 +73,6 @@ def run_stack(
             "use engine='reference'"
         )
     names = [kernel_name(p.model, p.surrogate, smooth) for p in populations]
-    _load(kernels.LISTING)
     steps, batch, _ = x.shape
     if lengths is None:
         lengths = torch.full((batch,), steps, dtype=torch.int64)
@@ -105,7 +111,7 @@ def population_tensors(p: Population, state: State) -> PopulationTensors:
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_constant
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     """Whether kernels can be derived from the neuron's step; asked once per step and surrogate."""
     key = (model.step, model.params, model.state, model.spikes, surrogate)
@@ -118,10 +124,12 @@ def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     return _supported[key]
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_constant
 def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
-    return str(_load(_source(model, surrogate, smooth)))
+    text = _source(model, surrogate, smooth)
+    cache.load(text)
+    return cache.name_of(text)
 
 
 def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
@@ -131,14 +139,14 @@ def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
         *(surrogate.key, surrogate.scale, smooth),
     )
     if key not in _sources:
-        _sources[key] = kernels.source(model, surrogate, smooth)
+        _sources[key] = kernels.source(trace.step(model), trace.gradient(model, surrogate, smooth))
     return _sources[key]
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _load(text: str) -> str:
-    cache.load(text)
-    return cache.name_of(text)
+def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
+    """The text of a neuron's training kernels; the surrogate is triangular by default."""
+    surrogate = triangular() if surrogate is None else surrogate
+    return kernels.source(trace.step(model), trace.gradient(model, surrogate))
 
 
 # The operator

@@ -14,18 +14,20 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikern._utils import tensor_file
-from spikern._utils.errors import DataError, InputError
-from spikern.engines.codegen import cache, kernels, stream_kernels
+from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.engines.codegen import cache, kernels, storage, stream_kernels
+from spikern.engines.codegen.program import Step
 from spikern.engines.codegen.stream_kernels import Column
 from spikern.engines.threads import in_threads
-from spikern.neurons import NEURONS
-from spikern.neurons.model import NeuronModel
+
+if TYPE_CHECKING:
+    from spikern.neurons.model import NeuronModel
 
 Floats = NDArray[np.float32]
 Steps = NDArray[np.int64]
@@ -37,8 +39,10 @@ ADVANCE_SIGNATURE = (
     f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
 )
 STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
-FORMAT = 3
+FORMAT = 4
 """Of the file that `save` writes."""
+NAMES_ONLY = 3
+"""The format before, which has the names of the neurons and not their steps."""
 BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""
 ALIGNMENT = 16
@@ -46,12 +50,12 @@ ALIGNMENT = 16
 
 
 class StreamPopulation(NamedTuple):
-    """One population: its neuron, its constants (P, H) and its weights, (to, from) as in torch.
+    """One population: its step, its constants (P, H) and its weights, (to, from) as in torch.
 
     `synapses` (N, 2) lists the recurrent synapses that exist as (from, to); None if all do.
     """
 
-    model: NeuronModel
+    step: Step
     params: Floats
     w_in: Floats
     w_rec: Floats | None
@@ -89,7 +93,7 @@ class Stream:
 
     def __init__(self, populations: Sequence[StreamPopulation], outputs: int | None = None) -> None:
         self.populations = tuple(populations)
-        text = stream_kernels.source([p.model for p in self.populations])
+        text = stream_kernels.source([p.step for p in self.populations])
         title = f"the {cache.load(text).TITLE}"
         name = cache.name_of(text)
         self._memory, self._indices, self._plan = self._lay_out(name)
@@ -97,7 +101,7 @@ class Stream:
         neurons = int(self._plan[-1, Column.HIDDEN])
         self.input_size = int(self._plan[0, Column.FAN_IN])
         self.output_size = neurons if outputs is None else outputs
-        self.state_size = sum(len(p.model.state._fields) * len(p.bias) for p in self.populations)
+        self.state_size = sum(len(p.step.state) * len(p.bias) for p in self.populations)
         self._additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(neurons, np.float32)
         self._answer = self._out[neurons - self.output_size :]
@@ -115,7 +119,7 @@ class Stream:
         """What the step of population k computes from constants alone, (values, H)."""
         begin, end = self._plan[k, [Column.CONSTANTS, Column.W_IN]]
         hidden = len(self.populations[k].bias)
-        rows = len(kernels.Parts(self.populations[k].model, stream_kernels.NO_SURROGATE).hoisted)
+        rows = len(kernels.Parts(self.populations[k].step).hoisted)
         return self._memory[begin:end][: rows * hidden].reshape(rows, hidden)
 
     @property
@@ -136,7 +140,7 @@ class Stream:
         for row, (k, p) in zip(plan, enumerate(self.populations)):
             hidden, fan_in = p.w_in.shape
             params = np.ascontiguousarray(p.params, np.float32)
-            hoisted = len(kernels.Parts(p.model, stream_kernels.NO_SURROGATE).hoisted)
+            hoisted = len(kernels.Parts(p.step).hoisted)
             constants = np.zeros((hoisted, hidden), np.float32)
             cache.function(name, f"constants{k}", CONSTANTS_SIGNATURE, "")(params, constants)
             w_rec = np.zeros((0, hidden), np.float32) if p.w_rec is None else p.w_rec.T
@@ -164,7 +168,7 @@ class Stream:
                 floats.append(padded)
                 floats_end += padded.size
             row[Column.STATE] = state_end
-            state_end += len(p.model.state._fields) * hidden
+            state_end += len(p.step.state) * hidden
         plan[:, Column.WIDEST] = max(plan[:, Column.HIDDEN].max(), plan[0, Column.FAN_IN])
         plan[:, Column.ONE_STEP] = 1
         memory: Floats = np.concatenate(floats)
@@ -180,7 +184,7 @@ class Stream:
         at = 0
         for p in self.populations:
             views = {}
-            for field in p.model.state._fields:
+            for field in p.step.state:
                 views[field] = state[:, at : at + len(p.bias)]
                 at += len(p.bias)
             result.append(views)
@@ -226,7 +230,7 @@ class Stream:
         return self._answer
 
     def save(self, path: str | Path) -> None:
-        """Write constants and weights to one safetensors file."""
+        """Write steps, constants and weights to one safetensors file."""
         _write(path, self.populations, self.output_size, {})
 
 
@@ -375,7 +379,7 @@ class DelayedStream:
         return signals[-1], after
 
     def save(self, path: str | Path) -> None:
-        """Write constants, weights and delays to one safetensors file."""
+        """Write steps, constants, weights and delays to one safetensors file."""
         delays = {}
         for k, connections in enumerate(self.connections):
             if connections.input_delays is not None:
@@ -394,25 +398,28 @@ def _buffer_shape(connections: Connections) -> tuple[int, int]:
 
 
 def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
-    """Load a stream that `save` wrote; neurons that are not in the table are passed as `own`.
+    """Load a stream that `save` wrote, without torch.
 
-    A neuron is known by its name alone. Raises DataError if the file is broken or of another
-    format, InputError if it needs a neuron that is not known.
+    A file of spikern 0.1 has the names of its neurons alone: it needs torch, and neurons that are
+    not in the table as `own`. Raises DataError if the file is broken or of another format,
+    InputError if it needs a neuron that is not known.
     """
-    known = NEURONS | {model.name: model for model in own}
     arrays, head = tensor_file.read(path)
-    try:
-        names, outputs = json.loads(head["neurons"]), int(head["outputs"])
-    except (ValueError, KeyError) as error:
-        raise DataError(f"{path} is not a file of Stream.save: {error}") from error
-    if head.get("format") != str(FORMAT):
-        raise DataError(f"{path} has format {head.get('format')}, this version reads {FORMAT}")
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise InputError(
-            f"{path} needs the neurons {missing}; pass them: load_stream(path, NEURON)"
+    if head.get("format") not in (str(FORMAT), str(NAMES_ONLY)):
+        raise DataError(
+            f"{path} is not a file of Stream.save in format {FORMAT} or {NAMES_ONLY}, but "
+            f"{head.get('format')}"
         )
-    populations = [_read(path, arrays, k, known[name]) for k, name in enumerate(names)]
+    names_only = head["format"] == str(NAMES_ONLY)
+    try:
+        outputs = int(head["outputs"])
+        listed = json.loads(head["neurons" if names_only else "steps"])
+        steps = [] if names_only else [storage.from_data(data) for data in listed]
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        raise DataError(f"{path} is not a file of Stream.save: {error}") from error
+    if names_only:
+        steps = _traced(path, listed, own)
+    populations = [_read(path, arrays, k, step) for k, step in enumerate(steps)]
     if "wires" not in head:
         for below, p in pairwise(populations):
             if p.w_in.shape[1] != len(below.bias):
@@ -426,6 +433,26 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
         for k, (inputs, size) in enumerate(json.loads(head["wires"]))
     ]
     return DelayedStream(populations, connections)
+
+
+def _traced(path: str | Path, names: Sequence[str], own: Sequence[NeuronModel]) -> list[Step]:
+    """The steps of neurons by their names."""
+    try:
+        from spikern.engines.codegen import trace
+        from spikern.neurons import NEURONS
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"{path} is a file of spikern 0.1, which needs {error.name} to be read; load it where "
+            "that is installed and save it again"
+        ) from error
+
+    known = NEURONS | {model.name: model for model in own}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(
+            f"{path} needs the neurons {missing}; pass them: load_stream(path, NEURON)"
+        )
+    return [trace.step(known[name]) for name in names]
 
 
 def _write(
@@ -445,14 +472,14 @@ def _write(
             arrays[f"{k}.links"] = p.synapses
     head |= {
         "format": str(FORMAT),
-        "neurons": json.dumps([p.model.name for p in populations]),
+        "steps": json.dumps([storage.to_data(p.step) for p in populations]),
         "outputs": str(outputs),
     }
     tensor_file.write(path, arrays, head)
 
 
 def _read(
-    path: str | Path, arrays: dict[str, NDArray[Any]], k: int, model: NeuronModel
+    path: str | Path, arrays: dict[str, NDArray[Any]], k: int, step: Step
 ) -> StreamPopulation:
     """The k-th population of a file."""
     own: dict[str, Any] = {
@@ -463,7 +490,7 @@ def _read(
         raise DataError(f"{path} lacks {', '.join(missing)} of population {k}; save it again")
     hidden, fan_in = len(own["bias"]), own["w_in"].shape[-1]
     shapes = {
-        "params": (len(model.params._fields), hidden),
+        "params": (len(step.params), hidden),
         "w_in": (hidden, fan_in),
         "w_rec": (hidden, hidden),
         "bias": (hidden,),
@@ -474,10 +501,10 @@ def _read(
             continue
         if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
             raise DataError(
-                f"{path}: expected {name} of population {k}, {model.name}, as finite float32 "
+                f"{path}: expected {name} of population {k}, {step.name}, as finite float32 "
                 f"{shape}, got {array.dtype} {array.shape}; save it again"
             )
     synapses = own["links"]
     if synapses is not None and (synapses.min(initial=0) < 0 or synapses.max(initial=0) >= hidden):
         raise DataError(f"{path}: population {k} has links to neurons that it lacks; save it again")
-    return StreamPopulation(model, *own.values())
+    return StreamPopulation(step, *own.values())

@@ -1,21 +1,21 @@
-"""Blocks of work on torch's own threads.
+"""Blocks of work on torch's own threads, if the process has torch.
 
 After an operation torch's threads wait for the next one by spinning, which takes the cores from
 all other threads: beside them a training step took a third longer, and an inference twice as long.
 So where torch's OpenMP runtime can be called, its threads run our blocks too; elsewhere, threads of
-our own do. The result does not depend on which thread runs a block.
+our own do. Without torch there are as many as NUMBA_NUM_THREADS says, by default the cores that the
+process may use. The result does not depend on which thread runs a block.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import torch
 
 RUNTIMES = ("libgomp*.so*", "libiomp5*.so*", "libomp*.so*")
 """Names of the OpenMP runtime in torch's packages; all have GOMP_parallel."""
@@ -23,14 +23,14 @@ THREAD_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def in_threads(work: Callable[[int], None], blocks: int) -> None:
-    """Do the work of every block on as many threads as torch has; each takes the next block.
+    """Do the work of every block on as many threads as there are; each takes the next block.
 
     >>> done = []
     >>> in_threads(done.append, 5)
     >>> sorted(done)
     [0, 1, 2, 3, 4]
     """
-    threads = min(torch.get_num_threads(), blocks)
+    threads = min(available(), blocks)
     if threads <= 1:
         for block in range(blocks):
             work(block)
@@ -45,7 +45,7 @@ def in_threads(work: Callable[[int], None], blocks: int) -> None:
         except BaseException as error:
             errors.append(error)
 
-    parallel = openmp()
+    parallel = openmp() if sys.modules.get("torch") else None
     if parallel is None:
         on_own_threads(take_blocks, threads)
     else:
@@ -54,10 +54,19 @@ def in_threads(work: Callable[[int], None], blocks: int) -> None:
         raise errors[0]
 
 
+def available() -> int:
+    """The number of threads."""
+    if torch := sys.modules.get("torch"):
+        return int(torch.get_num_threads())
+    from numba import config
+
+    return int(config.NUMBA_NUM_THREADS)
+
+
 @functools.cache
 def openmp() -> Any:
     """`GOMP_parallel(function, data, threads, flags)` of torch's runtime; None if it has none."""
-    folder = Path(torch.__file__).parent / "lib"
+    folder = Path(str(sys.modules["torch"].__file__)).parent / "lib"
     for path in (path for name in RUNTIMES for path in sorted(folder.glob(name))):
         try:
             parallel = ctypes.CDLL(str(path)).GOMP_parallel

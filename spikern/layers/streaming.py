@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from spikern._utils.errors import UnsupportedError
 from spikern.engines import stream
+from spikern.engines.codegen import trace
 from spikern.engines.population import Population, is_sparse, recurrent_weights
 from spikern.layers.delays import Axons
 from spikern.layers.network import Network
@@ -79,7 +80,7 @@ def _to_arrays(p: Population) -> stream.StreamPopulation:
     """Return the population with arrays in place of tensors."""
     w_rec = recurrent_weights(p)
     return stream.StreamPopulation(
-        p.model,
+        trace.step(p.model),
         np.stack([_floats(c) for c in p.params]),
         _floats(p.w_in),
         None if w_rec is None else _floats(w_rec),

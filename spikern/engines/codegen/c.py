@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen import kernels, trace
-from spikern.engines.codegen.stream_kernels import NO_SURROGATE
-from spikern.engines.codegen.trace import Op, Value
-from spikern.neurons.model import NeuronModel
+from spikern.engines.codegen import kernels
+from spikern.engines.codegen.program import Op, Step, Value, needed
 
 FORMS = {
     **{"mul": "{0} * {1}", "add": "{0} + {1}", "sub": "{0} - {1}", "div": "{0} / {1}"},
@@ -65,31 +63,32 @@ class Update:
     out: str
 
 
-def update(model: NeuronModel) -> Update:
+def update(step: Step) -> Update:
     """The step of a neuron: up to u, the spike, the rest.
 
     What depends on constants alone is read as c_*, in the order of the kernels.
 
+    >>> from spikern.engines.codegen.trace import step
     >>> from spikern.neurons import LI
-    >>> for line in update(LI).lines:
+    >>> for line in update(step(LI)).lines:
     ...     print(line)
     const float x_mul = p_alpha_mem * s_v;
     const float x_mul_1 = c_0 * i;
     const float x_add = x_mul + x_mul_1;
     """
-    parts = kernels.Parts(model, NO_SURROGATE)
+    parts = kernels.Parts(step)
     program = parts.forward
     text = _Printer(parts.names)
-    ops = trace.needed(program, program.outputs)
+    ops = needed(program, program.outputs)
     lines: list[str] = []
-    if model.spikes:
-        first = trace.needed(program, ["u"])
+    if step.spikes:
+        first = needed(program, ["u"])
         names = {op.name for op in first}
         lines += text.statements(first)
         lines.append(f"const float z = {text.value(program.outputs['u'])} > 0.0f ? 1.0f : 0.0f;")
         ops = [op for op in ops if op.name not in names]
     lines += text.statements(ops)
-    stores = {f: text.value(program.outputs[f"n_{f}"]) for f in model.state._fields}
+    stores = {f: text.value(program.outputs[f"n_{f}"]) for f in step.state}
     out = text.value(program.outputs["out"])
     words = set(" ".join([*lines, *stores.values(), out]).translate(_SIGNS).split())
     sources = [*program.inputs, *parts.hoisted.values()]

@@ -2,7 +2,8 @@
 
 The file of a module is named by the hash of its text, so a name always has the same text, and
 processes that write it at the same time write the same bytes. A folder that cannot be written, or
-that another numba or a crash left broken, costs a compilation in memory, never a run.
+that another numba or a crash left broken, costs a compilation in memory, never a run. A folder that
+can only be read, as one that was shipped, is used by way of a copy.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import functools
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from numba import config
 
 from spikern._utils import atomic
 
@@ -65,16 +66,16 @@ def function(name: str, entry: str, signature: str, title: str) -> Any:
     """A compiled function of a loaded module; with a title, compiling is announced on stderr."""
     with _LOCK:
         if (name, entry) not in _ready:
-            _compile(name, entry, signature, title)
+            from numba import config  # late, like the runtime: a layer is made without it
+
             if not config.DISABLE_JIT:
+                _compile(name, entry, signature, title)
                 getattr(_modules[name], entry).disable_compile()  # other types are an error
             _ready.add((name, entry))
         return getattr(_modules[name], entry)
 
 
 def _compile(name: str, entry: str, signature: str, title: str) -> None:
-    if config.DISABLE_JIT:
-        return
     cached = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
     loud = bool(title) and not any(cached.glob(f"{name}.{entry}-*.nbi"))
     began = time.perf_counter()
@@ -105,7 +106,23 @@ def _write(name: str, text: str) -> Path:
     path = folder() / f"{name}.py"
     if not path.is_file() or path.read_bytes() != text.encode():
         atomic.write(path, text)
+    elif not os.access(path.parent, os.W_OK):
+        return _copy(path)
     return path
+
+
+@functools.cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="spikern-kernels-")
+
+
+def _copy(path: Path) -> Path:
+    """A copy of a module and its compiled code; numba reads none where it cannot write."""
+    target = Path(_copies().name)
+    (target / "__pycache__").mkdir(exist_ok=True)
+    for file in [path, *path.parent.glob(f"__pycache__/{path.stem}.*")]:
+        shutil.copy2(file, target / file.relative_to(path.parent))
+    return target / path.name
 
 
 def _import(name: str, path: Path) -> ModuleType:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen.trace import Op, Value
+from spikern.engines.codegen.program import Op, Value
 
 FORMS = {
     **{"mul": "{0} * {1}", "add": "{0} + {1}", "sub": "{0} - {1}", "div": "{0} / {1}"},

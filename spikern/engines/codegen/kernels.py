@@ -17,12 +17,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import getmembers, isfunction
 
-from spikern.engines.codegen import emit, runtime, trace
-from spikern.engines.codegen.trace import Op, Program
-from spikern.neurons.model import NeuronModel
-from spikern.neurons.surrogate import Surrogate, triangular
+from spikern.engines.codegen import emit
+from spikern.engines.codegen.program import (
+    Gradient,
+    Op,
+    Program,
+    Step,
+    Value,
+    constant_ops,
+    needed,
+)
 
 HEAD = '''"""@purpose."""
 
@@ -306,23 +313,16 @@ def list_events(x, low, high, offsets, indices, values):
 '''
 
 
-def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
-    """The text of a neuron's training kernels; the surrogate is triangular by default."""
-    return source(model, triangular() if surrogate is None else surrogate)
-
-
-def source(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
-    """The text of a module with the training kernels of a neuron.
-
-    smooth: the spike is the surrogate's primitive, for tests against true derivatives.
-    """
-    parts = Parts(model, surrogate, smooth)
-    adjoint = _prefixed(trace.adjoint(model))
+def source(step: Step, gradient: Gradient) -> str:
+    """The text of a module with the training kernels of a neuron."""
+    parts = Parts(step, gradient.primitive)
+    adjoint = _prefixed(gradient.adjoint)
     parts.hoist(adjoint)
-    filled = _forward_parts(parts) | _backward_parts(parts, adjoint)
+    filled = _forward_parts(parts) | _backward_parts(parts, adjoint, gradient.derivative)
     filled |= constant_parts(parts)
     body = emit.fill(emit.fill(CONSTANTS + FORWARD + BACKWARD, filled), filled)
-    title = f"{model.name} with the {surrogate.name} surrogate"
+    title = f"{step.name} with the {gradient.surrogate} surrogate"
+    smooth = gradient.primitive is not None
     facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
     return module_text(f"Kernels of {title}, derived from its step", f"{body}\n\n{facts}")
 
@@ -333,37 +333,43 @@ def module_text(purpose: str, body: str) -> str:
     It names the hash of the runtime, because numba's cache on disk looks at this file alone, while
     the machine code in it contains the functions of the runtime too.
     """
+    from spikern.engines.codegen import runtime  # with numba, which no layer needs before it runs
+
     words = set(re.findall(r"\w+", body))
     names = [name for name, _ in getmembers(runtime, isfunction) if name in words]
     text = emit.fill(HEAD, {"imports": [f"{name}," for name in names]})
     return text.replace("@purpose", purpose).replace("@hash", runtime.HASH) + body
 
 
-LISTING = module_text("Lists of the events of a dense input", _LISTING)
-"""The text of a module with the kernels that turn a dense input into lists of events."""
+@cache
+def listing() -> str:
+    """The text of a module with the kernels that turn a dense input into lists of events."""
+    return module_text("Lists of the events of a dense input", _LISTING)
 
 
 @dataclass
 class Parts:
-    """The lines that fill the templates, and the constants hoisted out of the loops."""
+    """The lines that fill the templates, and the constants hoisted out of the loops.
 
-    model: NeuronModel
-    surrogate: Surrogate
-    smooth: bool = False
+    With a primitive it is what a neuron fires in place of spikes, for tests of the gradient.
+    """
+
+    step: Step
+    primitive: Program | None = None
     names: dict[str, str] = field(default_factory=dict)
     truths: set[str] = field(default_factory=set)
-    hoisted: dict[tuple[str, tuple[trace.Value, ...]], str] = field(default_factory=dict)
+    hoisted: dict[tuple[str, tuple[Value, ...]], str] = field(default_factory=dict)
     constant_lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.state = self.model.state._fields
-        self.params = self.model.params._fields
-        self.forward = trace.forward(self.model)
+        self.state = self.step.state
+        self.params = self.step.params
+        self.forward = self.step.program
         self.hoist(self.forward)
 
     def hoist(self, program: Program) -> None:
         """Give every operation on constants alone a row of C, and equal operations the same row."""
-        for op in trace.constant_ops(program):
+        for op in constant_ops(program):
             args = tuple(self.names.get(a, a) if isinstance(a, str) else a for a in op.args)
             key = (op.kind, args)
             if key not in self.hoisted:
@@ -386,23 +392,21 @@ class Parts:
 
     def update(self) -> list[str]:
         """The step: up to u, the spike, the rest."""
-        if not self.model.spikes:
-            return self.lines(trace.needed(self.forward, self.forward.outputs))
-        first = trace.needed(self.forward, ["u"])
+        if not self.step.spikes:
+            return self.lines(needed(self.forward, self.forward.outputs))
+        first = needed(self.forward, ["u"])
         names = {op.name for op in first}
-        rest = [
-            op for op in trace.needed(self.forward, self.forward.outputs) if op.name not in names
-        ]
+        rest = [op for op in needed(self.forward, self.forward.outputs) if op.name not in names]
         lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
-        if not self.smooth:
+        if self.primitive is None:
             return [*lines, "z = truth(u > f32(0.0))", *self.lines(rest)]
-        return [*lines, *self.of_u(trace.primitive(self.surrogate), "z"), *self.lines(rest)]
+        return [*lines, *self.of_u(self.primitive, "z"), *self.lines(rest)]
 
     def of_u(self, program: Program, output: str) -> list[str]:
         """A function of u alone; its results get names that the step does not use."""
         names = {op.name: f"u{op.name}" for op in program.ops}
         truths = {op.name for op in program.ops if op.truth}
-        lines = emit.statements(trace.needed(program, [output]), names, truths)
+        lines = emit.statements(needed(program, [output]), names, truths)
         return [*lines, f"{output} = {emit.value(program.outputs[output], names, truths)}"]
 
 
@@ -421,7 +425,7 @@ def _prefixed(program: Program) -> Program:
     """The adjoint's results under names that the step's do not use."""
     names = {op.name: f"b{op.name}" for op in program.ops}
 
-    def renamed(value: trace.Value) -> trace.Value:
+    def renamed(value: Value) -> Value:
         return names.get(value, value) if isinstance(value, str) else value
 
     ops = [
@@ -444,14 +448,14 @@ def constant_parts(parts: Parts) -> dict[str, list[str]]:
 
 
 def _forward_parts(parts: Parts) -> dict[str, list[str]]:
-    state, spikes = parts.state, parts.model.spikes
+    state, spikes = parts.state, parts.step.spikes
     update = parts.update()
     stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
     counted = ["sums[h] += z"] if spikes else []
     out = [] if spikes else [f"S_out[q, h] = {parts.value(parts.forward, 'out')}"]
     sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[h]"}
     fields = [*state, *([] if spikes else ["out"])]
-    exact = spikes and not parts.smooth
+    exact = spikes and parts.primitive is None
     return {
         "current": CURRENT.strip("\n").split("\n"),
         "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in fields],
@@ -471,16 +475,16 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
     }
 
 
-def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
-    state, spikes = parts.state, parts.model.spikes
+def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict[str, list[str]]:
+    state, spikes = parts.state, parts.step.spikes
     lines: list[str] = []
     done: set[str] = set()
     if spikes:
-        first = trace.needed(adjoint, ["d_z"])
+        first = needed(adjoint, ["d_z"])
         done = {op.name for op in first}
         lines += [*parts.lines(first), f"g_u = ({parts.value(adjoint, 'd_z')}) * slope"]
     wanted = [o for o in adjoint.outputs if o != "d_z"]
-    lines += parts.lines(op for op in trace.needed(adjoint, wanted) if op.name not in done)
+    lines += parts.lines(op for op in needed(adjoint, wanted) if op.name not in done)
     stores = [f"G_{f}[q, h] = {parts.value(adjoint, f'd_s_{f}')}" for f in state]
     stores += [f"y = {parts.value(adjoint, 'd_i')}", "di[q, h] = y", "db[h] += y"]
     stores += [
@@ -506,13 +510,13 @@ def _backward_parts(parts: Parts, adjoint: Program) -> dict[str, list[str]]:
         "restore_state": [
             f"S_{f}[q, h] = checkpoints[segment, {k}, b, h]" for k, f in enumerate(state)
         ],
-        "surrogate": parts.of_u(trace.derivative(parts.surrogate), "d") if spikes else [],
+        "surrogate": parts.of_u(derivative, "d") if spikes else [],
         "tape": [f"T_{n}[e, h] = {taped[n]}" for n in kept],
         "pull_spikes": PULL_SPIKES.split("\n") if spikes else [],
         "load_adjoint": loads,
         "adjoint": lines,
         "store_adjoint": stores,
-        "push_rows": _push_rows(parts.smooth, state.index("z")) if spikes else [],
+        "push_rows": _push_rows(parts.primitive is not None, state.index("z")) if spikes else [],
         "pull_start": PULL_START.split("\n") if spikes else [],
         "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],
     }

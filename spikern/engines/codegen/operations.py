@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from spikern.engines.codegen import trace
+from spikern.engines.codegen.program import Value, constant_ops, needed
 from spikern.neurons.model import NeuronModel
 
 COUNTED: dict[str, tuple[str, ...]] = {
@@ -31,9 +32,9 @@ def update_ops(model: NeuronModel) -> Mapping[str, int]:
     {'mul': 3, 'add': 3, 'compare': 1}
     """
     program = trace.forward(model)
-    hoisted = {op.name for op in trace.constant_ops(program)}
+    hoisted = {op.name for op in constant_ops(program)}
     counts: Counter[str] = Counter()
-    for op in trace.needed(program, program.outputs):
+    for op in needed(program, program.outputs):
         if op.name in hoisted:
             continue
         if op.kind == "pow":
@@ -46,7 +47,7 @@ def update_ops(model: NeuronModel) -> Mapping[str, int]:
     return {kind: counts[kind] for kind in order}
 
 
-def _power(exponent: trace.Value) -> tuple[str, ...]:
+def _power(exponent: Value) -> tuple[str, ...]:
     """x^n is n - 1 multiplications for a small whole n, else a logarithm and an exponential."""
     if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
         return ("mul",) * (int(exponent) - 1)

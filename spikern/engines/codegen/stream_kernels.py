@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from spikern.engines.codegen import emit, kernels
-from spikern.neurons.model import NeuronModel
-from spikern.neurons.surrogate import Surrogate
+from spikern.engines.codegen.program import Step
 
 
 class Column(IntEnum):
@@ -61,9 +60,6 @@ class Column(IntEnum):
     ADDITIONS = 20
     """Address of the additions counted by `step`."""
 
-
-NO_SURROGATE = Surrogate("none", lambda u: u, lambda u: u, 0.0, "")
-"""Inference has no gradient."""
 
 ADVANCE = '''
 
@@ -147,7 +143,7 @@ elif plan[{k}, RECURRENT] > 0:
 """
 
 
-def source(models: Sequence[NeuronModel]) -> str:
+def source(steps: Sequence[Step]) -> str:
     """The text of a module that advances this stack of neurons."""
     columns = "".join(f"{column.name} = {column.value}\n" for column in Column)
     body = f"\n# Columns of the plan\n{columns}"
@@ -155,33 +151,34 @@ def source(models: Sequence[NeuronModel]) -> str:
     populations: list[str] = []
     begin: list[str] = []
     count: list[str] = []
-    last = len(models) - 1
-    for k, model in enumerate(models):
-        parts = kernels.Parts(model, NO_SURROGATE)
-        fields = model.state._fields
+    last = len(steps) - 1
+    for k, step in enumerate(steps):
+        parts = kernels.Parts(step)
+        fields = step.state
         filled = kernels.constant_parts(parts)
         body += emit.fill(kernels.CONSTANTS.replace("def constants", f"def constants{k}"), filled)
-        sizes = {"params": len(model.params._fields), "constants": len(parts.hoisted)}
+        sizes = {"params": len(step.params), "constants": len(parts.hoisted)}
         carve += _lines(CARVE.format(k=k, **sizes))
         begin += [f"S{k} = matrix(state[b], plan[{k}, STATE], {len(fields)}, H{k})"]
-        if model.spikes:
+        if step.spikes:
             begin += [f"n{k} = list_nonzero(S{k}, {fields.index('z')}, rows, {k})"]
         template = POPULATION.format(k=k, count="n" if k == 0 else f"n{k - 1}")
-        gather = {"gather": [_gather(k, len(models))]}
+        gather = {"gather": [_gather(k, len(steps))]}
         populations += _lines(emit.fill(template, gather | _population(k, parts, k == last)))
         count += [f"additions[{k}, 0] += a{k} * H{k}", f"additions[{k}, 1] += r{k}"]
     filled = {"carve": carve, "begin": begin, "populations": populations, "count": count}
     body += emit.fill(ADVANCE, filled)
-    body = body.replace("@populations_and_input", str(len(models) + 1))
-    body = body.replace("@input", str(len(models)))
-    title = "stack of " + ", ".join(model.name for model in models)
-    purpose = f"Kernels of the {title}, derived from the steps"
-    return kernels.module_text(purpose, f"{body}\n\nTITLE = {title!r}\n")
+    body = body.replace("@populations_and_input", str(len(steps) + 1))
+    body = body.replace("@input", str(len(steps)))
+    title = "stack of " + ", ".join(step.name for step in steps)
+    return kernels.module_text(
+        "Kernels of a stack, derived from the steps", f"{body}\n\nTITLE = {title!r}\n"
+    )
 
 
 def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]]:
     """The lines of one population in one step."""
-    model, fields = parts.model, parts.state
+    fields = parts.state
     update = parts.update()
     stores = [
         f"S{k}[{f}, h] = {parts.value(parts.forward, f'n_{n}')}" for f, n in enumerate(fields)
@@ -192,7 +189,7 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
     loads = kernels.load_lines(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
     recur: list[str] = []
     spikes: list[str] = []
-    if model.spikes:
+    if parts.step.spikes:
         z = fields.index("z")
         recur = _lines(RECUR.format(k=k, z=z))
         spikes = [f"n{k} = list_nonzero(S{k}, {z}, rows, {k})"]

@@ -8,8 +8,7 @@ so torch derives the adjoint and nobody writes one. The programs know nothing of
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +18,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikern._utils.errors import UnsupportedError
+from spikern.engines.codegen.program import TRUTH, Gradient, Op, Program, Step, Value
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate
-
-Value = str | float
-"""The name of an earlier result or of an input, or a number."""
-
-
-@dataclass(frozen=True)
-class Op:
-    """One scalar operation: `name = kind(args)`; truth says that the result is true or false."""
-
-    name: str
-    kind: str
-    args: tuple[Value, ...]
-    truth: bool = False
-
-
-@dataclass(frozen=True)
-class Program:
-    """Operations in the author's order; every output is an input, a result or a number."""
-
-    inputs: tuple[str, ...]
-    ops: tuple[Op, ...]
-    outputs: dict[str, Value]
-
 
 ELEMENTWISE = {
     **{k: k for k in ("mul", "add", "sub", "rsub", "div", "neg", "abs", "exp", "log", "sqrt")},
@@ -55,7 +32,6 @@ ELEMENTWISE = {
     **{"logical_not": "not", "bitwise_not": "not", "threshold_backward": "threshold_backward"},
     **{"fmod": "fmod", "log1p": "log1p", "expm1": "expm1", "square": "square"},
 }
-TRUTH = {"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
 EXACT = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "square", "floor", "fmod"}
 EXACT |= {"where", "maximum", "minimum", "clamp", "relu", "sign", *TRUTH}
 """Operations with one right result in float32, the same everywhere. exp, tanh and the like are
@@ -66,11 +42,19 @@ FILLS |= {"zeros": 0.0, "ones": 1.0}
 FULLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
 
 
-def forward(model: NeuronModel) -> Program:
-    """The step as a program: inputs p_*, s_*, i, z; outputs n_* (next state), out and u.
+def step(model: NeuronModel) -> Step:
+    """The neuron's step as data."""
+    return Step(model.name, forward(model))
 
-    z is what `fire` returned, u its argument; a neuron that never fires has no u.
-    """
+
+def gradient(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> Gradient:
+    """What training needs beside the step; smooth: the spike is the surrogate's primitive."""
+    replaced = primitive(surrogate) if smooth else None
+    return Gradient(adjoint(model), surrogate.name, derivative(surrogate), replaced)
+
+
+def forward(model: NeuronModel) -> Program:
+    """The program of the step, see `Step`."""
     program = _trace(model, _flat(model), _inputs(model), _outputs(model))
     if model.spikes and not (program.outputs["n_z"] == program.outputs["out"] == "z"):
         raise UnsupportedError(
@@ -118,28 +102,6 @@ def derivative(surrogate: Surrogate) -> Program:
 def primitive(surrogate: Surrogate) -> Program:
     """The surrogate's smooth primitive as a program: input u, output z."""
     return _trace(surrogate, surrogate.primitive, ["u"], ["z"])
-
-
-def needed(program: Program, outputs: Iterable[str]) -> list[Op]:
-    """The operations that these outputs depend on, in order."""
-    wanted = {program.outputs[o] for o in outputs}
-    kept = []
-    for op in reversed(program.ops):
-        if op.name in wanted:
-            kept.append(op)
-            wanted |= set(op.args)
-    return kept[::-1]
-
-
-def constant_ops(program: Program) -> list[Op]:
-    """The operations that depend on nothing but the neuron's constants: computed once, hoisted."""
-    known = {n for n in program.inputs if n.startswith("p_")}
-    hoisted = []
-    for op in program.ops:
-        if all(not isinstance(a, str) or a in known for a in op.args):
-            known.add(op.name)
-            hoisted.append(op)
-    return hoisted
 
 
 def _inputs(model: NeuronModel) -> list[str]:

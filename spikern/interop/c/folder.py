@@ -73,7 +73,7 @@ def export_c(
         mean = isinstance(trained, Network) and trained.answer == "mean"
         code = spiking.code(stream, int8, mean, name)
         inputs, outputs = stream.input_size, stream.output_size
-        sizes = ", ".join(f"{len(p.bias)} {p.model.name}" for p in stream.populations)
+        sizes = ", ".join(f"{len(p.bias)} {p.step.name}" for p in stream.populations)
         title = f"spiking network of {sizes} neurons"
     functions = _functions(code)
     facts = {

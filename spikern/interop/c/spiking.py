@@ -153,25 +153,25 @@ def code(stream: Stream | DelayedStream, int8: bool, mean: bool, name: str) -> C
 
 def _kept(plan: Plan) -> list[str]:
     """The fields of the state that the next step reads; spikes are kept apart."""
-    reads = c.update(plan.population.model).reads
-    return [f for f in plan.population.model.state._fields if f"s_{f}" in reads]
+    reads = c.update(plan.population.step).reads
+    return [f for f in plan.population.step.state if f"s_{f}" in reads]
 
 
 def _state(plan: Plan, depth: int) -> list[Member]:
     """The members of a population in the struct of the state."""
     p, k = plan.population, plan.k
-    for field in (*p.model.state._fields, *p.model.params._fields):
+    for field in (*p.step.state, *p.step.params):
         if not is_identifier(field):
             raise InputError(
-                f"{p.model.name} has a field {field}, which is no name in C; rename it with ASCII "
+                f"{p.step.name} has a field {field}, which is no name in C; rename it with ASCII "
                 "letters, digits and underscores"
             )
-    title = f"population {k}, {p.model.name}"
+    title = f"population {k}, {p.step.name}"
     members = []
     for field in _kept(plan):
-        kind = "uint8_t" if field == "z" and p.model.spikes else "float"
+        kind = "uint8_t" if field == "z" and p.step.spikes else "float"
         members.append(Member(kind, f"{field}_{k}", plan.neurons, title))
-    if p.model.spikes:
+    if p.step.spikes:
         comment = f"the neurons of population {k} that fired in the last step"
         members.append(Member("uint16_t", f"fired_{k}", plan.neurons, comment))
         members.append(Member("uint16_t", f"fired_count_{k}", 1, "how many they are"))
@@ -186,8 +186,8 @@ def _state(plan: Plan, depth: int) -> list[Member]:
 def _arrays(plan: Plan) -> dict[str, Array]:
     """The constants and weights of a population; one that all share is one number."""
     p, k = plan.population, plan.k
-    reads = c.update(p.model).reads
-    values = {f"p_{f}": p.params[n] for n, f in enumerate(p.model.params._fields)}
+    reads = c.update(p.step).reads
+    values = {f"p_{f}": p.params[n] for n, f in enumerate(p.step.params)}
     values |= {f"c_{n}": row for n, row in enumerate(plan.constants)}
     arrays = {f"bias_{k}": p.bias}
     for name, row in values.items():
@@ -208,8 +208,8 @@ def _arrays(plan: Plan) -> dict[str, Array]:
 def _update(plan: Plan, name: str, outputs: int) -> str:
     """The function that updates the neurons of a population, whose last `outputs` are read."""
     p, k = plan.population, plan.k
-    step = c.update(p.model)
-    lines = ["uint16_t count = 0;"] if p.model.spikes else []
+    step = c.update(p.step)
+    lines = ["uint16_t count = 0;"] if p.step.spikes else []
     lines += [f"for (int h = 0; h < {plan.neurons}; h++) {{"]
     total = "s->current[h]"
     if plan.scale is not None:
@@ -218,7 +218,7 @@ def _update(plan: Plan, name: str, outputs: int) -> str:
     inner = [f"const float i = {total};"]
     arrays = _arrays(plan)
     for read in step.reads:
-        if read == "s_z" and p.model.spikes:
+        if read == "s_z" and p.step.spikes:
             inner.append(f"const float s_z = s->z_{k}[h] ? 1.0f : 0.0f;")
         elif read.startswith("s_"):
             inner.append(f"const float {read} = s->{read[2:]}_{k}[h];")
@@ -227,9 +227,9 @@ def _update(plan: Plan, name: str, outputs: int) -> str:
             inner.append(f"const float {read} = {read}_{k}{place};")
     inner += step.lines
     for field in _kept(plan):
-        value = "z != 0.0f" if field == "z" and p.model.spikes else step.stores[field]
+        value = "z != 0.0f" if field == "z" and p.step.spikes else step.stores[field]
         inner.append(f"s->{field}_{k}[h] = {value};")
-    if p.model.spikes:
+    if p.step.spikes:
         inner += ["if (z != 0.0f)", f"    s->fired_{k}[count++] = (uint16_t)h;"]
     first = plan.neurons - outputs
     if outputs and first:
@@ -237,7 +237,7 @@ def _update(plan: Plan, name: str, outputs: int) -> str:
     elif outputs:
         inner.append(f"s->out[h] = {step.out};")
     lines += [f"    {line}" for line in inner] + ["}"]
-    if p.model.spikes:
+    if p.step.spikes:
         lines.append(f"s->fired_count_{k} = count;")
     return function(f"update_{k}({name}_state *s)", lines)
 

@@ -1,0 +1,65 @@
+"""What is known of every data set before it is loaded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from spikern._utils.choices import check_choice
+from spikern.data.files import find
+
+ARCHIVE = "ts:"
+"""Prefix of the path of a task of the UCR/UEA archive."""
+DELAYS = (5, 20, 80, 320)
+"""The delays of the copy tasks in steps."""
+_MNIST = tuple(
+    f"mnist/{part}-{what}-ubyte.gz"
+    for part in ("train", "t10k")
+    for what in ("images-idx3", "labels-idx1")
+)
+_QTDB = ("qtdb/QTDB_train.mat", "qtdb/QTDB_test.mat")
+_RECORDINGS = ("fsdd/recordings",)
+_SPOKEN = "Free Spoken Digits: the digit"
+_WAVES = "QT database: the waves of an ECG, step by step"
+
+
+class Entry(NamedTuple):
+    """The title of a data set and its original files."""
+
+    title: str
+    files: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Return the original files that are not available, plain or packed with gzip."""
+        return [n for n in self.files if not (find(n) or find(f"{n}.gz"))]
+
+
+DATASETS = {
+    **{f"copy_{d}": Entry(f"Copy two symbols after a delay of {d} steps") for d in DELAYS},
+    "digits": Entry("Handwritten digits, pixel by pixel"),
+    "fsdd": Entry(_SPOKEN, _RECORDINGS),
+    "fsdd_events": Entry(f"{_SPOKEN}, from events", _RECORDINGS),
+    "fsdd_speakers": Entry(f"{_SPOKEN}, of unknown speakers", _RECORDINGS),
+    "fsdd_speakers_events": Entry(f"{_SPOKEN}, of unknown speakers, from events", _RECORDINGS),
+    "japanese_vowels": Entry(
+        "Japanese vowels: the speaker of /ae/",
+        ("japanese_vowels/JapaneseVowels_TRAIN.ts", "japanese_vowels/JapaneseVowels_TEST.ts"),
+    ),
+    "psmnist": Entry("MNIST, pixel by pixel in a fixed random order", _MNIST),
+    "qtdb": Entry(_WAVES, _QTDB),
+    "qtdb_all_steps": Entry(f"{_WAVES}, those without a label as class 0", _QTDB),
+    "shd": Entry(
+        "Spiking Heidelberg Digits: the spoken digit", ("shd/shd_train.h5", "shd/shd_test.h5")
+    ),
+    "smnist": Entry("MNIST, pixel by pixel", _MNIST),
+    "ssc": Entry(
+        "Spiking Speech Commands: the spoken word",
+        ("ssc/ssc_train.h5", "ssc/ssc_valid.h5", "ssc/ssc_test.h5"),
+    ),
+    "tinyshakespeare": Entry("tinyshakespeare: the next character", ("tinyshakespeare/input.txt",)),
+}
+
+
+def check_dataset(name: str) -> None:
+    """Raise InputError unless `load` knows the name."""
+    if not name.startswith(ARCHIVE):
+        check_choice("dataset", name, [*DATASETS, f"{ARCHIVE}PATH"])

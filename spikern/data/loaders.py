@@ -1,0 +1,57 @@
+"""Every data set by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from spikern.data import (
+    archive,
+    copying,
+    digits,
+    fsdd,
+    heidelberg,
+    japanese_vowels,
+    mnist,
+    qtdb,
+    tinyshakespeare,
+)
+from spikern.data.catalogue import ARCHIVE, DELAYS, check_dataset
+from spikern.data.dataset import Dataset
+
+LOADERS: dict[str, Callable[[], Dataset]] = {
+    **{f"copy_{delay}": partial(copying.load, delay) for delay in DELAYS},
+    "digits": digits.load,
+    "fsdd": partial(fsdd.spectrograms, "fsdd", fsdd.official_split),
+    "fsdd_events": partial(fsdd.as_events, "fsdd_events", fsdd.official_split),
+    "fsdd_speakers": partial(fsdd.spectrograms, "fsdd_speakers", fsdd.speaker_split),
+    "fsdd_speakers_events": partial(fsdd.as_events, "fsdd_speakers_events", fsdd.speaker_split),
+    "japanese_vowels": japanese_vowels.load,
+    "psmnist": mnist.permuted,
+    "qtdb": qtdb.load,
+    "qtdb_all_steps": qtdb.all_steps,
+    "shd": heidelberg.shd,
+    "smnist": mnist.sequential,
+    "ssc": heidelberg.ssc,
+    "tinyshakespeare": tinyshakespeare.load,
+}
+
+
+def load(name: str) -> Dataset:
+    """Load a data set by its name in DATASETS, or by `ts:PATH`; its splits are always the same.
+
+    PATH is a _TRAIN or _TEST file of the UCR/UEA archive, .ts or .tsv, or its path up to _TRAIN.
+
+    >>> load("digits").input_size
+    1
+    >>> load("digit")
+    Traceback (most recent call last):
+    spikern.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
+copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
+japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, ts:PATH
+    """
+    check_dataset(name)
+    if name.startswith(ARCHIVE):
+        return archive.load(Path(name.removeprefix(ARCHIVE)))
+    return LOADERS[name]()
