@@ -17,6 +17,7 @@ from .cost import count, energy, tables
 from .data import load
 from .engines.stream import load_stream
 from .events import Events
+from .interop import export_c
 from .layers import (
     Baseline,
     Delay,
@@ -102,6 +103,7 @@ __all__ = [
     "energy",
     "evaluate",
     "events",
+    "export_c",
     "fit",
     "frequency",
     "interop",

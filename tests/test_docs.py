@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from c_library import needs_gcc
 
 from spikern.neurons import NEURONS
 from spikern.report.markdown import filled
@@ -16,6 +17,7 @@ from spikern.report.terminal import table
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+COMPILED = ROOT / "docs" / "embedded.md"
 
 
 @pytest.fixture
@@ -35,7 +37,11 @@ def page_examples(monkeypatch):
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[needs_gcc] * (page == COMPILED)) for page in PAGES],
+    ids=lambda page: page.stem,
+)
 def test_examples_run(page, page_examples, tmp_path):
     assert page_examples.run(page, tmp_path) == ""
     saved = {path.name for path in tmp_path.iterdir()}

@@ -115,6 +115,13 @@ class Stream:
         first[Column.ADDITIONS] = self._additions.ctypes.data
         self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
 
+    def hoisted(self, k: int) -> Floats:
+        """What the step of population k computes from constants alone, (values, H)."""
+        begin, end = self._plan[k, [Column.CONSTANTS, Column.W_IN]]
+        hidden = len(self.populations[k].bias)
+        rows = len(kernels.Parts(self.populations[k].step).hoisted)
+        return self._memory[begin:end][: rows * hidden].reshape(rows, hidden)
+
     @property
     def additions(self) -> NDArray[np.int64]:
         """The additions so far, (populations, 2); to count anew, set its elements to zero."""
@@ -290,12 +297,12 @@ class DelayedStream:
         self, populations: Sequence[StreamPopulation], connections: Sequence[Connections]
     ) -> None:
         self.populations, self.connections = tuple(populations), tuple(connections)
-        self._streams = [Stream([p], c.outputs) for p, c in zip(populations, connections)]
+        self.streams = [Stream([p], c.outputs) for p, c in zip(populations, connections)]
         own = self.connections[0].recurrent_delays
-        self.input_size = self._streams[0].input_size - (0 if own is None else len(own))
-        self.output_size = self._streams[-1].output_size
+        self.input_size = self.streams[0].input_size - (0 if own is None else len(own))
+        self.output_size = self.streams[-1].output_size
         self._buffers = [_buffer_shape(c) for c in self.connections]
-        sizes = [(s.state_size, d * a) for s, (d, a) in zip(self._streams, self._buffers)]
+        sizes = [(s.state_size, d * a) for s, (d, a) in zip(self.streams, self._buffers)]
         self._edges = np.append(0, np.cumsum(sizes))
         self.state_size = int(self._edges[-1])
         self.additions = np.zeros((len(self.populations), 2), np.int64)
@@ -307,7 +314,7 @@ class DelayedStream:
     def fields(self, state: Floats) -> list[dict[str, Floats]]:
         """Views of a state (B, S): the fields of each population by name, its delay buffer last."""
         result = []
-        for k, stream in enumerate(self._streams):
+        for k, stream in enumerate(self.streams):
             neurons, buffer = self._split(state, k)
             result.append(stream.fields(neurons)[0] | ({"line": buffer} if buffer.size else {}))
         return result
@@ -343,7 +350,7 @@ class DelayedStream:
         """All populations by one step: x (B, F), state (B, S); additions (populations, 2) grow."""
         signals = [x]
         after: Floats = np.empty_like(state)
-        for k, (stream, connections) in enumerate(zip(self._streams, self.connections)):
+        for k, (stream, connections) in enumerate(zip(self.streams, self.connections)):
             neurons, buffer = self._split(state, k)
             oldest = buffer.shape[1]
             arriving = np.concatenate([signals[source] for source in connections.inputs], 1)

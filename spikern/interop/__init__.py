@@ -1,5 +1,6 @@
-"""Exchange with NIR, snnTorch and ONNX; each package is optional and imported when it is used."""
+"""Exchange with NIR, snnTorch and ONNX, each an optional package, and networks as C."""
 
+from spikern.interop.c import export_c
 from spikern.interop.cuba_lif_hard import HardCubaLIF
 from spikern.interop.nir import from_nir, network_from_nir, read_nir, to_nir, write_nir
 from spikern.interop.nir_nodes import losses
@@ -10,6 +11,7 @@ from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surroga
 
 __all__ = [
     "HardCubaLIF",
+    "export_c",
     "from_nir",
     "from_snntorch",
     "int8_graph",

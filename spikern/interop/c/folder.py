@@ -1,0 +1,130 @@
+"""The folder of an exported network: header, source, an example, and how to build it."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from spikern._utils import atomic
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import DataError, InputError
+from spikern.interop.c import gated, spiking
+from spikern.interop.c.arrays import Code, Member, declaration, is_identifier
+from spikern.layers.baseline import Baseline
+from spikern.layers.network import Network
+from spikern.layers.rnn import SpikingRNN
+from spikern.layers.streaming import compile_stream
+
+Numbers = Literal["float32", "int8"]
+DSP = """\
+#if defined(__ARM_FEATURE_DSP)
+#include <arm_acle.h>
+#endif
+"""
+
+
+def export_c(
+    trained: Network | SpikingRNN,
+    folder: str | Path,
+    numbers: Numbers = "float32",
+    name: str | None = None,
+) -> Path:
+    """Write a trained network as C99 to a new folder, and return it.
+
+    The folder has NAME.h, NAME.c, an example main.c, a Makefile and a README.md that says how to
+    call it. The code allocates nothing and has no globals; the caller keeps the state. NAME is
+    that of the folder by default.
+
+    `numbers` is float32, for which spikes and outputs are those of `compile_stream`, or int8: each
+    row of weights (the synapses onto one neuron) is whole numbers and a scale. Spikes then add
+    whole numbers, and each neuron scales the sum once. Gated networks are fixed point throughout.
+
+    Raises InputError for a name that C does not allow, weights that are not finite, or an unknown
+    `numbers`; DataError if the folder exists; UnsupportedError for what cannot be written.
+
+    >>> import tempfile
+    >>> from spikern import build
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder = export_c(build("LIF", 1, 8, 2), f"{place}/tiny")
+    ...     sorted(path.name for path in folder.iterdir())
+    ['Makefile', 'README.md', 'main.c', 'tiny.c', 'tiny.h']
+    """
+    folder = Path(folder)
+    name = folder.name if name is None else name
+    check_choice("numbers", numbers, ("float32", "int8"))
+    if not is_identifier(name):
+        raise InputError(f"{name!r} is no name in C; give one with ASCII letters and digits: name=")
+    if folder.exists():
+        raise DataError(f"{folder} exists; choose a new folder")
+    for key, tensor in trained.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise InputError(f"{key} holds NaN or infinite values; there is nothing to export")
+    int8 = numbers == "int8"
+    if isinstance(trained, Network) and isinstance(trained.body, Baseline):
+        body = trained.body
+        code = gated.code(trained, int8, name)
+        inputs, outputs = body.input_size, trained.readout.out_features
+        title = f"{body.kind} network of {body.num_layers} x {body.hidden_size} units"
+    else:
+        stream = compile_stream(trained)
+        mean = isinstance(trained, Network) and trained.answer == "mean"
+        code = spiking.code(stream, int8, mean, name)
+        inputs, outputs = stream.input_size, stream.output_size
+        sizes = ", ".join(f"{len(p.bias)} {p.step.name}" for p in stream.populations)
+        title = f"spiking network of {sizes} neurons"
+    functions = _functions(code)
+    facts = {
+        "name": name,
+        "NAME": name.upper(),
+        "title": f"{title}, {inputs} inputs, {outputs} outputs, {numbers}",
+        "inputs": str(inputs),
+        "outputs": str(outputs),
+        "flash": f"{code.flash:,}",
+        "ram": f"{code.ram:,}",
+        "version": version("spikern"),
+        "members": "\n".join(f"    {m.text}" for m in _by_width(code)),
+        "constants": "\n".join(declaration(*item) for item in code.arrays.items()),
+        "functions": functions,
+        "includes": _includes(functions),
+        "answer": _meaning(trained),
+    }
+    for file in ("network.h", "network.c", "main.c", "Makefile", "README.md"):
+        text = (files("spikern.interop.c") / "template" / file).read_text(encoding="utf-8")
+        target = file.replace("network", name)
+        atomic.write(folder / target, re.sub(r"@(\w+)@", lambda found: facts[found[1]], text))
+    return folder
+
+
+def _by_width(code: Code) -> list[Member]:
+    """The members of the state, the widest first, so that no byte is lost between them."""
+    return sorted(code.state, key=lambda member: -member.width)
+
+
+def _meaning(trained: Network | SpikingRNN) -> str:
+    form = trained.answer if isinstance(trained, Network) else "last"
+    return "the mean over all steps" if form == "mean" else "that of the last step"
+
+
+def _functions(code: Code) -> str:
+    """The network's functions, after those of the runtime that they call."""
+    body = "\n".join(code.body)
+    runtime = (files("spikern.interop.c") / "runtime.c").read_text(encoding="utf-8")
+    called: list[str] = []
+    for text in reversed(runtime.split("\n\n")[1:]):
+        (name,) = re.findall(r"^static \w+ (\w+)\(", text, re.MULTILINE)
+        if re.search(rf"\b{name}\(", body + "".join(called)):
+            called.insert(0, text.strip("\n") + "\n")
+    return "\n".join([*called, body])
+
+
+def _includes(functions: str) -> str:
+    """The lines that include what the functions need."""
+    math = "#include <math.h>\n" if re.search(r"\b[a-z0-9]+f\(|INFINITY", functions) else ""
+    return (
+        math
+        + "#include <stddef.h>\n#include <string.h>\n"
+        + (DSP if "__ARM_FEATURE_DSP" in functions else "")
+    )

@@ -1,0 +1,307 @@
+"""A spiking network as C: the arithmetic of its stream, in the stream's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.engines.codegen import c
+from spikern.engines.stream import Connections, DelayedStream, Stream, StreamPopulation
+from spikern.interop.c.arrays import (
+    Array,
+    Code,
+    Member,
+    Rows,
+    function,
+    is_identifier,
+    over_input,
+    rounded,
+    rows,
+)
+
+MOST_NEURONS = 65_535
+"""Neurons and channels are counted in uint16_t."""
+
+
+class Part(NamedTuple):
+    """What reaches a population from one source.
+
+    name      of its arrays
+    source    0 the input of the network, k + 1 population k
+    own       whether these are the population's own spikes, of earlier steps
+    offset    the first neuron of the source that is passed on
+    channels  how many are
+    rows      the weights
+    delays    (channels,) in steps; None if nothing is delayed
+    """
+
+    name: str
+    source: int
+    own: bool
+    offset: int
+    channels: int
+    rows: Rows
+    delays: Array | None
+
+
+class Plan(NamedTuple):
+    """One population: its place, its neurons, what it receives, and its scales if it has int8."""
+
+    k: int
+    population: StreamPopulation
+    constants: Array
+    parts: list[Part]
+    scale: Array | None
+
+    @property
+    def neurons(self) -> int:
+        """How many neurons it has."""
+        return len(self.population.bias)
+
+
+def plans(stream: Stream | DelayedStream, int8: bool) -> list[Plan]:
+    """What each population of a stream receives, with weights in float32 or int8."""
+    streams: Sequence[Stream]
+    if isinstance(stream, DelayedStream):
+        streams, connections = stream.streams, stream.connections
+        places = [0] * len(streams)
+    else:
+        streams = [stream] * len(stream.populations)
+        widths = [len(p.bias) for p in stream.populations]
+        connections = tuple(Connections((k,), n, None, None) for k, n in enumerate(widths))
+        places = list(range(len(widths)))
+    result: list[Plan] = []
+    for k, p in enumerate(stream.populations):
+        result.append(_plan(k, p, streams[k].hoisted(places[k]), connections, stream, int8))
+    return result
+
+
+def _plan(
+    k: int,
+    p: StreamPopulation,
+    constants: Array,
+    connections: Sequence[Connections],
+    stream: Stream | DelayedStream,
+    int8: bool,
+) -> Plan:
+    neurons = len(p.bias)
+    if max(neurons, p.w_in.shape[1]) > MOST_NEURONS:
+        raise UnsupportedError(
+            f"population {k} has {neurons} neurons and {p.w_in.shape[1]} inputs; C is written for "
+            f"at most {MOST_NEURONS}"
+        )
+    matrices = [p.w_in] if p.w_rec is None else [p.w_in, p.w_rec]
+    weights: Array = np.concatenate(matrices, 1, dtype=np.float32)
+    weights, scale = rounded(weights) if int8 else (weights, None)
+    own = connections[k]
+    widths = [stream.input_size, *(c.outputs for c in connections)]
+    parts: list[Part] = []
+    at = 0
+    for n, source in enumerate(own.inputs):
+        name = f"w_in_{k}" + (f"_{n}" if n else "")
+        width, delays = widths[source], own.input_delays
+        total = len(stream.populations[source - 1].bias) if source else width
+        columns = slice(at, at + width)
+        delays = None if delays is None else delays[columns]
+        part = Part(name, source, False, total - width, width, rows(weights[:, columns]), delays)
+        parts.append(part)
+        at += width
+    if at < weights.shape[1]:
+        recurrent, delays = rows(weights[:, at:]), own.recurrent_delays
+        parts.append(Part(f"w_rec_{k}", k + 1, True, 0, neurons, recurrent, delays))
+    return Plan(k, p, constants, [part for part in parts if part.rows.sources], scale)
+
+
+def code(stream: Stream | DelayedStream, int8: bool, mean: bool, name: str) -> Code:
+    """The C of a stream whose answer is its last step, or the mean over all steps."""
+    populations = plans(stream, int8)
+    delays = [part.delays for plan in populations for part in plan.parts]
+    depth = 1 + max((int(d.max()) for d in delays if d is not None), default=0)
+    state: list[Member] = []
+    arrays: dict[str, Array] = {}
+    body: list[str] = []
+    advance: list[str] = []
+    for plan in populations:
+        state += _state(plan, depth)
+        arrays |= _arrays(plan)
+        last = plan.k == len(populations) - 1
+        body.append(_update(plan, name, stream.output_size if last else 0))
+        advance += _advance(plan, depth)
+    widest, outputs = max(plan.neurons for plan in populations), stream.output_size
+    state.append(Member("float", "current", widest, "the input of the population in work"))
+    if int8:
+        state.append(Member("int32_t", "sum", widest, "the same in steps of its int8 scales"))
+    state.append(Member("float", "out", outputs, "the output of the last step"))
+    if depth > 1:
+        state.append(Member("uint16_t", "now", 1, "the place of this step in the delay buffers"))
+        advance.append(f"s->now = (uint16_t)((s->now + 1) % {depth});")
+    answer = ["memcpy(logits, s->out, sizeof s->out);"]
+    if mean:
+        state.append(Member("float", "total", outputs, "the sum of all outputs"))
+        state.append(Member("uint32_t", "steps", 1, "how many they are"))
+        advance += [f"for (int h = 0; h < {outputs}; h++)", "    s->total[h] += s->out[h];"]
+        advance += ["s->steps++;"]
+        answer = [f"for (int h = 0; h < {outputs}; h++)"]
+        answer += ["    logits[h] = s->steps ? s->total[h] / (float)s->steps : 0.0f;"]
+    body.append(function(f"advance({name}_state *s, input in)", advance))
+    body.append(function(f"answer(const {name}_state *s, float *logits)", answer))
+    return Code(state, arrays, body)
+
+
+def _kept(plan: Plan) -> list[str]:
+    """The fields of the state that the next step reads; spikes are kept apart."""
+    reads = c.update(plan.population.step).reads
+    return [f for f in plan.population.step.state if f"s_{f}" in reads]
+
+
+def _state(plan: Plan, depth: int) -> list[Member]:
+    """The members of a population in the struct of the state."""
+    p, k = plan.population, plan.k
+    for field in (*p.step.state, *p.step.params):
+        if not is_identifier(field):
+            raise InputError(
+                f"{p.step.name} has a field {field}, which is no name in C; rename it with ASCII "
+                "letters, digits and underscores"
+            )
+    title = f"population {k}, {p.step.name}"
+    members = []
+    for field in _kept(plan):
+        kind = "uint8_t" if field == "z" and p.step.spikes else "float"
+        members.append(Member(kind, f"{field}_{k}", plan.neurons, title))
+    if p.step.spikes:
+        comment = f"the neurons of population {k} that fired in the last step"
+        members.append(Member("uint16_t", f"fired_{k}", plan.neurons, comment))
+        members.append(Member("uint16_t", f"fired_count_{k}", 1, "how many they are"))
+    for part in plan.parts:
+        if part.delays is not None:
+            kind = "uint8_t" if part.source else "float"
+            size, comment = depth * part.channels, f"{depth} steps of {part.channels} axons"
+            members.append(Member(kind, f"buffer_{part.name}", size, comment))
+    return members
+
+
+def _arrays(plan: Plan) -> dict[str, Array]:
+    """The constants and weights of a population; one that all share is one number."""
+    p, k = plan.population, plan.k
+    reads = c.update(p.step).reads
+    values = {f"p_{f}": p.params[n] for n, f in enumerate(p.step.params)}
+    values |= {f"c_{n}": row for n, row in enumerate(plan.constants)}
+    arrays = {f"bias_{k}": p.bias}
+    for name, row in values.items():
+        if name in reads:
+            arrays[f"{name}_{k}"] = row[0].reshape(()) if (row == row[0]).all() else row
+    if plan.scale is not None:
+        arrays[f"scale_{k}"] = plan.scale
+    for part in plan.parts:
+        arrays[part.name] = part.rows.values
+        if part.rows.begin is not None and part.rows.target is not None:
+            arrays[f"{part.name}_begin"] = part.rows.begin
+            arrays[f"{part.name}_target"] = part.rows.target
+        if part.delays is not None:
+            arrays[f"{part.name}_delay"] = part.delays.astype(np.uint16)
+    return arrays
+
+
+def _update(plan: Plan, name: str, outputs: int) -> str:
+    """The function that updates the neurons of a population, whose last `outputs` are read."""
+    p, k = plan.population, plan.k
+    step = c.update(p.step)
+    lines = ["uint16_t count = 0;"] if p.step.spikes else []
+    lines += [f"for (int h = 0; h < {plan.neurons}; h++) {{"]
+    total = "s->current[h]"
+    if plan.scale is not None:
+        real = "s->current[h] + " if any(part.source == 0 for part in plan.parts) else ""
+        total = f"bias_{k}[h] + scale_{k}[h] * ({real}(float)s->sum[h])"
+    inner = [f"const float i = {total};"]
+    arrays = _arrays(plan)
+    for read in step.reads:
+        if read == "s_z" and p.step.spikes:
+            inner.append(f"const float s_z = s->z_{k}[h] ? 1.0f : 0.0f;")
+        elif read.startswith("s_"):
+            inner.append(f"const float {read} = s->{read[2:]}_{k}[h];")
+        else:
+            place = "[h]" if arrays[f"{read}_{k}"].ndim else ""
+            inner.append(f"const float {read} = {read}_{k}{place};")
+    inner += step.lines
+    for field in _kept(plan):
+        value = "z != 0.0f" if field == "z" and p.step.spikes else step.stores[field]
+        inner.append(f"s->{field}_{k}[h] = {value};")
+    if p.step.spikes:
+        inner += ["if (z != 0.0f)", f"    s->fired_{k}[count++] = (uint16_t)h;"]
+    first = plan.neurons - outputs
+    if outputs and first:
+        inner += [f"if (h >= {first})", f"    s->out[h - {first}] = {step.out};"]
+    elif outputs:
+        inner.append(f"s->out[h] = {step.out};")
+    lines += [f"    {line}" for line in inner] + ["}"]
+    if p.step.spikes:
+        lines.append(f"s->fired_count_{k} = count;")
+    return function(f"update_{k}({name}_state *s)", lines)
+
+
+def _advance(plan: Plan, depth: int) -> list[str]:
+    """The statements of one step of a population."""
+    k = plan.k
+    lines = [f"/* population {k} */"]
+    if plan.scale is None:
+        lines.append(f"memcpy(s->current, bias_{k}, sizeof bias_{k});")
+    else:
+        lines.append(f"memset(s->sum, 0, {plan.neurons} * sizeof s->sum[0]);")
+        if any(part.source == 0 for part in plan.parts):
+            lines.append(f"memset(s->current, 0, {plan.neurons} * sizeof s->current[0]);")
+    for part in plan.parts:
+        lines += _receive(part, plan, depth)
+    lines.append(f"update_{k}(s);")
+    return lines + [line for part in plan.parts if part.own for line in _send(part)]
+
+
+def _send(part: Part) -> Iterator[str]:
+    """The statements that write this step's values to a delay buffer."""
+    if part.delays is None:
+        return
+    now = f"s->buffer_{part.name} + s->now * {part.channels}"
+    yield f"memset({now}, 0, {part.channels} * sizeof s->buffer_{part.name}[0]);"
+    if part.source:
+        k = part.source - 1
+        yield (
+            f"mark_spikes({now}, s->fired_{k}, s->fired_count_{k}, {part.offset}, {part.channels});"
+        )
+        return
+    place = f"s->buffer_{part.name}[s->now * {part.channels} + channel]"
+    yield from over_input(f"{place} += value;", part.channels)
+
+
+def _receive(part: Part, plan: Plan, depth: int) -> Iterator[str]:
+    """The statements that add what arrives from one source."""
+    lists = part.rows.begin is not None
+    int8 = plan.scale is not None
+    kind = ("_listed" if lists else "") + ("_int8" if int8 else "")
+    synapses = f"{part.name}_begin, {part.name}_target, {part.name}" if lists else f"{part.name}[0]"
+    sums = "s->current, s->sum" if int8 else "s->current"
+    count, first = part.rows.sources, part.rows.first
+    size = "" if lists else f", {plan.neurons}"
+    if part.delays is not None:
+        if not part.own:
+            yield from _send(part)
+        yield f"for (int j = {first}; j < {first + count}; j++) {{"
+        yield f"    const int then = (s->now + {depth} - {part.name}_delay[j]) % {depth};"
+        yield f"    const float value = s->buffer_{part.name}[then * {part.channels} + j];"
+        yield "    if (value != 0.0f)"
+        yield f"        add_row{kind}({sums}, {synapses}, j - {first}{size}, value);"
+        yield "}"
+    elif part.source == 0:
+        inside = f"channel - {first}" if first else "channel"
+        condition = [f"channel >= {first}"] if first else []
+        condition += [f"channel < {first + count}"] if first + count < part.channels else []
+        action = f"add_row{kind}({sums}, {synapses}, {inside}{size}, value);"
+        if condition:
+            action = f"if ({' && '.join(condition)}) {action}"
+        yield from over_input(action, part.channels)
+    else:
+        k = part.source - 1
+        fired = f"s->fired_{k}, s->fired_count_{k}, {part.offset + first}, {count}"
+        into = "s->sum" if int8 else "s->current"
+        yield f"add_spikes{kind}({into}, {synapses}{size}, {fired});"

@@ -1,0 +1,282 @@
+"""Exported C against the stream, against whole numbers worked out here, and under sanitizers."""
+
+import numpy as np
+import pytest
+import torch
+from c_library import STRICT, Library, compilers, needs_gcc, run
+from engine_cases import SPIKING, events
+
+from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.data import load
+from spikern.engines.codegen.trace import rounds_alike
+from spikern.interop import export_c
+from spikern.layers.baseline import BASELINES
+from spikern.layers.network import build
+from spikern.layers.rnn import SpikingRNN
+from spikern.layers.streaming import compile_stream
+from spikern.neurons import NEURONS
+
+pytestmark = needs_gcc
+TOPOLOGIES = {
+    "two layers": {"num_layers": 2},
+    "delays": {"num_layers": 2, "delay": 3, "recurrent_delay": 4},
+    "skip": {"num_layers": 3, "skip": True},
+    "feedback": {"num_layers": 2, "feedback": 0.3},
+    "sparse": {"recurrent": 0.02},
+    "no recurrence": {"recurrent": False},
+}
+
+
+def network(model, answer="last", inputs=3, hidden=20, **settings):
+    torch.manual_seed(3)
+    return build(model, inputs, hidden, 4, answer=answer, **settings).eval()
+
+
+def analog(steps=25, inputs=3):
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(steps, 1, inputs, generator=generator)
+    return x * (torch.rand(x.shape, generator=generator) < 0.7)
+
+
+@pytest.mark.usefixtures("mostly_plain")
+@pytest.mark.parametrize("name", SPIKING)
+def test_every_neuron_has_the_bits_of_its_stream(name, tmp_path):
+    net, x = network(name), analog()
+    expected = compile_stream(net).run(x.numpy()).out[:, 0]
+    assert np.array_equal(Library(net, tmp_path).run(x[:, 0]), expected)
+
+
+@compilers
+@pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
+def test_every_topology_has_the_bits_of_its_stream(settings, compiler, tmp_path):
+    net, x = network("ALIF", **settings), analog()
+    expected = compile_stream(net).run(x.numpy()).out[:, 0]
+    library = Library(net, tmp_path, compiler=compiler)
+    assert np.array_equal(library.run(x[:, 0]), expected)
+    assert np.array_equal(library.run(x[:, 0], events=True), expected)
+
+
+def test_a_layer_without_readout_has_the_spikes_of_its_stream(tmp_path):
+    torch.manual_seed(0)
+    layer, x = SpikingRNN("LIF", 3, 20), analog()
+    expected = compile_stream(layer).run(x.numpy()).out[:, 0]
+    assert expected.any()
+    assert np.array_equal(Library(layer, tmp_path).run(x[:, 0]), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ALIF", "BRF", "EIF"])
+def test_a_whole_test_split_has_the_bits_of_the_stream(name, tmp_path):
+    split = load("digits").test
+    net = network(name, inputs=1, hidden=64)
+    expected = compile_stream(net).run(split.x.numpy()).out
+    library = Library(net, tmp_path)
+    for b in range(len(split)):
+        assert np.array_equal(library.run(split.x[:, b]), expected[:, b])
+
+
+def test_the_mean_is_over_all_steps(tmp_path):
+    net, x = network("LIF", "mean"), analog()
+    out = compile_stream(net).run(x.numpy()).out[:, 0]
+    expected = out.cumsum(0) / np.arange(1, len(out) + 1)[:, None]
+    # numpy adds in another order
+    assert np.allclose(Library(net, tmp_path).run(x[:, 0]), expected, rtol=0, atol=1e-6)
+
+
+def whole_numbers(weight):
+    """Rows of weights as whole numbers up to 127, and the scale of each."""
+    scale = weight.abs().amax(1) / 127
+    return (weight / torch.where(scale > 0, scale, 1.0)[:, None]).round(), scale
+
+
+def int8_steps(layer, x):
+    """The output of each step of one layer on whole inputs x (T, F), and its int8 arithmetic."""
+    weights = [layer.weight_ih_l0, *([layer.weight_hh_l0] if layer.recurrent else [])]
+    whole, scale = whole_numbers(torch.cat(weights, 1).detach())
+    state = layer.neuron.state(*(field[0, 0] for field in layer.zero_state(1)))
+    outs = []
+    for row in x:
+        arriving = torch.cat([row, state.z]) if layer.recurrent else row
+        i = layer.bias_l0 + scale * (whole @ arriving)
+        state, out = layer.neuron.step(layer.params(0), state, i, lambda u: (u > 0).float())
+        outs.append(out)
+    return torch.stack(outs)
+
+
+@pytest.mark.parametrize("name", [n for n in SPIKING if rounds_alike(NEURONS[n])])
+def test_int8_adds_whole_numbers_and_scales_once(name, tmp_path):
+    net = network(name)
+    x = (events(25, 1, 3, rate=0.6) * torch.tensor([1.0, -1.0, 2.0]))[:, 0]
+    with torch.no_grad():
+        spikes = int8_steps(net.body, x)
+        expected = int8_steps(net.readout, spikes)
+    assert spikes.any()
+    assert np.array_equal(Library(net, tmp_path, "int8").run(x), expected)
+
+
+@pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
+def test_int8_answers_like_the_stream_of_rounded_weights(settings, tmp_path):
+    net, x = network("LIF", **settings), analog()
+    library = Library(net, tmp_path, "int8")
+    with torch.no_grad():
+        for key, weight in net.named_parameters():
+            if key.split(".")[1].startswith("weight"):
+                whole, scale = whole_numbers(weight)
+                weight.copy_(whole * scale[:, None])
+    expected = compile_stream(net).run(x.numpy()).out[:, 0]
+    actual = library.run(x[:, 0])
+    # Spikes differ where rounding decides; a wrong connection would change most of them.
+    assert np.corrcoef(actual.ravel(), expected.ravel())[0, 1] > 0.95
+    assert np.array_equal(library.run(x[:, 0], events=True), actual)
+
+
+@pytest.mark.parametrize("answer", ["last", "mean"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", BASELINES)
+def test_gated_networks_answer_like_torch(kind, layers, answer, tmp_path):
+    net, x = network(kind, answer, num_layers=layers), 2 * analog()
+    with torch.no_grad():
+        expected = np.stack([net(x[: t + 1])[0][0].numpy() for t in range(len(x))])
+    library = Library(net, tmp_path)
+    # exp and tanh differ in the last places
+    assert np.allclose(library.run(x[:, 0]), expected, rtol=0, atol=2e-6)
+    assert np.array_equal(library.run(x[:, 0], events=True), library.run(x[:, 0]))
+    int8 = Library(net, tmp_path, "int8").run(x[:, 0])
+    # One part in 127 for each weight and state, averaged over 20 units.
+    assert np.abs(int8 - expected).max() < 0.05 * np.abs(expected).max()
+    assert np.abs(int8 - expected).max() > 0
+
+
+def test_a_file_states_its_sizes(tmp_path):
+    for numbers in ("float32", "int8"):
+        library = Library(network("ALIF", num_layers=2), tmp_path, numbers)
+        assert f"a state takes {library.ram:,} bytes" in (library.path / "net.h").read_text()
+
+
+def constants(path):
+    """The bytes of constants that a header states."""
+    return int(
+        (path / f"{path.name}.h")
+        .read_text()
+        .split("Constants take ")[1]
+        .split()[0]
+        .replace(",", "")
+    )
+
+
+def test_absent_synapses_and_shared_constants_take_no_space(tmp_path):
+    settings = {"hidden": 64, "inputs": 2}
+    none = constants(export_c(network("LIF", recurrent=False, **settings), tmp_path / "none"))
+    all_pairs = constants(export_c(network("LIF", **settings), tmp_path / "all"))
+    few = export_c(network("LIF", recurrent=0.02, **settings), tmp_path / "few")
+    synapses = round(0.02 * 64**2)
+    assert all_pairs - none == 4 * 64**2
+    assert constants(few) - none <= (4 + 2) * synapses + 4 * 65  # weight, target; begin
+    assert "static const float p_v_th_0 = 1.0f;" in (few / "few.c").read_text()
+
+
+FUZZ = """
+#include <math.h>
+#include <stdlib.h>
+#include "net.h"
+
+static float any(void)
+{
+    const float special[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e-45f, 3e38f, 127.0f, -128.0f};
+    return rand() % 3 ? special[rand() % 9] : (float)rand() / 1e8f - 10.0f;
+}
+
+int main(void)
+{
+    net_state *s = malloc(sizeof *s);
+    float *x = malloc(NET_INPUTS * sizeof *x), *logits = malloc(NET_OUTPUTS * sizeof *logits);
+    int refused = 0;
+    for (int round = 0; round < 300; round++) {
+        if (round % 20 == 0)
+            net_init(s);
+        const int count = rand() % (NET_INPUTS + 2);
+        net_event *events = malloc((size_t)(count ? count : 1) * sizeof *events);
+        for (int k = 0; k < count; k++) {
+            events[k].channel = (uint16_t)(rand() % (rand() % 9 ? NET_INPUTS : 65536));
+            events[k].value = any();
+        }
+        refused += net_step_events(s, events, rand() % 30 ? count : -count) != 0;
+        free(events);
+        for (int k = 0; k < NET_INPUTS; k++)
+            x[k] = any();
+        net_step(s, x);
+        const int best = net_answer(s, logits);
+        if (best < 0 || best >= NET_OUTPUTS)
+            return 1;
+    }
+    free(s);
+    free(x);
+    free(logits);
+    return refused ? 0 : 2;
+}
+"""
+
+
+@pytest.mark.parametrize("numbers", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("ALIF", {"num_layers": 2, "delay": 3, "recurrent_delay": 4}),
+        ("EIF", {"num_layers": 2, "feedback": 0.1}),
+        ("RNN", {}),
+        ("GRU", {"num_layers": 2}),
+        ("LSTM", {}),
+    ],
+)
+def test_any_input_stays_within_the_arrays(model, settings, numbers, tmp_path):
+    path = export_c(network(model, "mean", **settings), tmp_path / "net", numbers)
+    (path / "fuzz.c").write_text(FUZZ)
+    sanitizers = "-fsanitize=address,undefined,float-cast-overflow"
+    flags = ["-g", "-O1", *STRICT, sanitizers, "-fno-sanitize-recover=all"]
+    run("gcc", *flags, "-o", path / "fuzz", path / "fuzz.c", path / "net.c", "-lm")
+    run(path / "fuzz")
+
+
+def test_the_example_reads_a_text_file(tmp_path):
+    net, x = network("LIF"), analog()
+    path = export_c(net, tmp_path / "net")
+    run("make", "-C", path)
+    text = "\n".join(" ".join(f"{v:.9g}" for v in row) for row in x[:, 0].tolist())
+    logits = compile_stream(net).run(x.numpy()).out[-1, 0]
+    words = run(path / "net", input=text.encode()).decode().split()
+    assert words[:5] == ["answer", str(logits.argmax()), "after", "25", "steps:"]
+    assert np.allclose([float(w) for w in words[5:]], logits, rtol=1e-5)  # printed with six digits
+    for broken in (b"", b"1 2", b"1 2 x"):
+        with pytest.raises(AssertionError, match="3 per step"):
+            run(path / "net", input=broken)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "change"),
+    [
+        (InputError, "no name in C", {"name": "two words"}),
+        (InputError, "no name in C", {"name": "int"}),
+        (InputError, "float32, int8", {"numbers": "int4"}),
+        (DataError, "choose a new folder", {"folder": "."}),
+    ],
+)
+def test_wrong_arguments_are_refused(kind, message, change, tmp_path):
+    folder = tmp_path / change.pop("folder", "net")
+    with pytest.raises(kind, match=message):
+        export_c(network("LIF"), folder, **change)
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    broken = network("LIF")
+    with torch.no_grad():
+        broken.body.weight_hh_l0[0, 0] = torch.nan
+    with pytest.raises(InputError, match="weight_hh_l0 holds NaN"):
+        export_c(broken, tmp_path / "net")
+    with pytest.raises(UnsupportedError, match="cannot be streamed"):
+        export_c(network("LIF", bidirectional=True), tmp_path / "net")
+    large = network("LSTM")
+    with torch.no_grad():
+        large.body.rnn.bias_ih_l0[0] = 1e6
+    with pytest.raises(UnsupportedError, match="export float32"):
+        export_c(large, tmp_path / "net", "int8")
+    assert not (tmp_path / "net").exists()
