@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from spikern import cost, timing
 from spikern._utils import atomic
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.processes import cpus
 from spikern.data import ARCHIVE, DATASETS, load
 from spikern.data.dataset import Dataset
 from spikern.engines.codegen.kernels import show_kernel
@@ -72,8 +72,9 @@ class Compare:
     """Folder of all output files; by default runs/DATASET."""
     resume: bool = False
     """Resume the comparison in OUT."""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Number of processes that train side by side, one thread each."""
+    workers: int = field(default_factory=cpus)
+    """Number of processes that train side by side, one thread each; by default one for every
+    processor that spikern may use."""
     json: bool = False
     """Print results.json instead of the table."""
 
@@ -259,7 +260,7 @@ class Bench:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point; a SpikernError is printed as one line, with exit status 2."""
+    """Run a command; a SpikernError is printed as one line, with exit status 2."""
     warnings.showwarning = _one_line_warning
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(
@@ -280,14 +281,7 @@ def main(arguments: list[str] | None = None) -> None:
     except SpikernError as error:
         print(f"spikern: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("spikern: interrupted; go on with --resume", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _one_line_warning(message: Warning | str, *rest: Any, **more: Any) -> None:
     print(f"spikern: warning: {message}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
