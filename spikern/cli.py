@@ -7,7 +7,6 @@ sets come at once: torch alone takes seconds.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from spikern import __version__
 from spikern._utils import atomic
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.processes import cpus
 from spikern.data.catalogue import ARCHIVE, DATASETS, check_dataset
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ class Compare:
     """Folder of all output files; by default runs/DATASET."""
     resume: bool = False
     """Resume the comparison in OUT."""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Number of processes that train side by side, one thread each."""
+    workers: int = field(default_factory=cpus)
+    """Number of processes that train side by side, one thread each; by default one for every
+    processor that spikern may use."""
     json: bool = False
     """Print results.json instead of the table."""
 
@@ -151,6 +152,33 @@ class Count:
         atomic.write(run.folder / f"{stem}.txt", text)
         print(as_json if self.json else text, end="")
         print(f"Written: {(run.folder / stem).resolve()}.txt, .json", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a trained network as code for a device: C99, without dependencies or allocation."""
+
+    run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
+    """Folder of a `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
+    out: tyro.conf.Positional[Path]
+    """New folder; its name is that of the network in C."""
+    model: str | None = None
+    """Model of the run; may be left out where there is only one."""
+    seed: int = 0
+    """Seed of the network."""
+    to: Literal["c"] = "c"
+    """Language of the code."""
+    numbers: Literal["float32", "int8"] = "float32"
+    """float32, with the spikes of the stream, or int8 with a scale for each row of weights."""
+
+    def run(self) -> None:
+        """Write the folder and say how to go on."""
+        from spikern.interop import export_c
+        from spikern.train import load_network
+
+        network = load_network(self.run_path, self.model, self.seed)
+        folder = export_c(network, self.out, self.numbers)
+        print(f"{folder}/README.md says how to build and call it")
 
 
 @dataclass(frozen=True)
@@ -284,7 +312,7 @@ class Bench:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point; a SpikernError is printed as one line, with exit status 2."""
+    """Run a command; a SpikernError is printed as one line, with exit status 2."""
     warnings.showwarning = _one_line_warning
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
@@ -297,6 +325,7 @@ def main(arguments: list[str] | None = None) -> None:
                 "compare": Compare,
                 "count": Count,
                 "datasets": Datasets,
+                "export": Export,
                 "neurons": Neurons,
                 "show-kernel": ShowKernel,
                 "tables": Tables,
@@ -310,14 +339,7 @@ def main(arguments: list[str] | None = None) -> None:
     except SpikernError as error:
         print(f"spikern: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("spikern: interrupted; go on with --resume", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _one_line_warning(message: Warning | str, *rest: Any, **more: Any) -> None:
     print(f"spikern: warning: {message}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

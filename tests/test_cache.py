@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from spikern._utils.errors import DataError
+from spikern.data import files
 from spikern.engines.codegen import cache, runtime
 from spikern.engines.fused import show_kernel
 from spikern.neurons.alif import ALIF
@@ -75,6 +77,19 @@ def test_a_folder_that_cannot_be_written_is_named_and_the_run_goes_on(where):
     _, output = finish(start(where))
     assert where in output
     assert "SPIKERN_CACHE" in output
+
+
+def test_a_user_without_a_home(tmp_path, monkeypatch, capsys):
+    for name in ("SPIKERN_CACHE", "XDG_CACHE_HOME", "HOME", files.FOLDER):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "pwd", None)
+    monkeypatch.setattr(cache, "_modules", {})
+    assert cache.load("ANSWER = 42").ANSWER == 42
+    assert "no home folder; set HOME" in capsys.readouterr().err
+    with pytest.raises(DataError, match="no home folder; set HOME"):
+        files.folders()
+    monkeypatch.setenv(files.FOLDER, str(tmp_path))
+    assert files.folders() == [tmp_path]
 
 
 @pytest.fixture

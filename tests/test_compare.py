@@ -136,7 +136,7 @@ def test_lists_and_help(capsys):
 def test_missing_data_says_which_file(tmp_path):
     environment = os.environ | {"SPIKERN_DATA": str(tmp_path / "none"), "COLUMNS": "200"}
     run = subprocess.run(
-        [sys.executable, "-m", "spikern.cli", "compare", "qtdb", "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "spikern", "compare", "qtdb", "--out", str(tmp_path / "out")],
         capture_output=True,
         text=True,
         env=environment,
@@ -203,7 +203,7 @@ def alive(pid):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_a_killed_comparison_leaves_no_process_behind(tmp_path):
     command = [
-        sys.executable, "-m", "spikern.cli", "compare", "digits", "--models", "LIF", "LSTM",
+        sys.executable, "-m", "spikern", "compare", "digits", "--models", "LIF", "LSTM",
         "--seeds", "1", "--epochs", "500", "--hidden", "64", "--workers", "2",
         "--out", str(tmp_path / "out"),
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import torch
 from c_library import STRICT, Library, compilers, needs_gcc, run
 from engine_cases import SPIKING, events
 
+from spikern import cli
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.data import load
 from spikern.engines.codegen.trace import rounds_alike
@@ -249,6 +250,18 @@ def test_the_example_reads_a_text_file(tmp_path):
     for broken in (b"", b"1 2", b"1 2 x"):
         with pytest.raises(AssertionError, match="3 per step"):
             run(path / "net", input=broken)
+
+
+def test_from_a_trained_network_to_its_answer(tmp_path, monkeypatch, capsys):
+    """The way of the exported README: compare, export, make, a text file of pixels."""
+    monkeypatch.chdir(tmp_path)
+    words = "compare digits --models LIF --epochs 1 --seeds 1 --hidden 16 --workers 1"
+    cli.main(words.split())
+    cli.main(["export", "runs/digits", "tiny", "--to", "c", "--numbers", "int8"])
+    assert "tiny/README.md" in capsys.readouterr().out
+    run("make", "-C", "tiny")
+    pixels = " ".join(str(v) for v in load("digits").test.x[:, 0, 0].tolist())
+    assert b"after 64 steps" in run("tiny/tiny", input=pixels.encode())
 
 
 @pytest.mark.parametrize(

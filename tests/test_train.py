@@ -101,7 +101,7 @@ def test_interrupted_and_resumed_equals_unbroken(tmp_path, model, stop_after):
 def test_killed_process_resumes_bit_for_bit(tmp_path):
     """SIGKILL at an arbitrary moment, as the command line runs it."""
     command = [
-        sys.executable, "-m", "spikern.cli", "compare", "digits", "--models", "ALIF",
+        sys.executable, "-m", "spikern", "compare", "digits", "--models", "ALIF",
         "--seeds", "1", "--epochs", "4", "--hidden", "16", "--out",
     ]  # fmt: skip
     broken, whole = tmp_path / "broken", tmp_path / "whole"

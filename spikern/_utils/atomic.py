@@ -14,7 +14,7 @@ def write(path: Path, content: bytes | str) -> None:
 
     The file has the permissions of any new file, as the umask says.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from spikern._utils.errors import DataError
+from spikern._utils.folders import user_cache
 
 FOLDER = "SPIKERN_DATA"
 """The environment variable that names the folder of the original files."""
@@ -43,17 +44,24 @@ def find(relative_path: str) -> Path | None:
 
 
 def folders() -> list[Path]:
-    """Return the folders that are searched: the one that SPIKERN_DATA names, then the cache."""
+    """Return the folders that are searched: the one that SPIKERN_DATA names, then the cache.
+
+    A user without a home has no cache, which is an error only if nothing else is to be searched.
+    """
     folder = os.environ.get(FOLDER)
     if folder and not Path(folder).is_dir():
         raise DataError(f"{FOLDER} must name a folder, got '{folder}'; mend or unset it")
-    return [Path(folder), cache_folder()] if folder else [cache_folder()]
+    if not folder:
+        return [cache_folder()]
+    try:
+        return [Path(folder), cache_folder()]
+    except DataError:
+        return [Path(folder)]
 
 
 def cache_folder() -> Path:
     """Return the folder of downloads, in XDG_CACHE_HOME or ~/.cache."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "spikern" / "data"
+    return user_cache() / "spikern" / "data"
 
 
 def verified(path: Path, sha256: str, url: str) -> Path:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import joblib
 
-from spikern._utils.errors import InputError
-from spikern._utils.processes import end_with
+from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.processes import deaf_to_interrupts, end_with
 
 Work = Callable[[Any], Any]
 Backend = Callable[[Work, Sequence[Any]], Iterator[Any]]
@@ -23,7 +23,7 @@ RETRIES = 3
 """Times that Ray repeats a job whose process or machine died."""
 
 
-class Died(Exception):
+class Died(SpikernError):
     """A process of the pool died and the pool with it; the job is not known."""
 
 
@@ -45,11 +45,16 @@ def _local(workers: int, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
     with joblib.parallel_config(
         "loky", inner_max_num_threads=1, initializer=end_with, initargs=(os.getpid(),)
     ):
-        pool = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1)
+        parallel = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1)
         try:
-            yield from pool(joblib.delayed(work)(config) for config in configs)
+            with parallel as pool:
+                with deaf_to_interrupts():
+                    ended = pool(joblib.delayed(work)(config) for config in configs)
+                yield from ended
         except BrokenProcessPool as error:
-            raise Died(str(error)) from error
+            raise Died(
+                "a process was killed, perhaps for lack of memory; start again or --resume"
+            ) from error
 
 
 def cluster(address: str) -> Backend:

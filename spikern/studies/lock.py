@@ -1,9 +1,10 @@
 """The lock of a job, which the death of its holder releases.
 
-`flock` belongs to an open file, and the system closes the files of a process however it ends, so
-a killed runner's claim is free at once and none is ever stale. On a network folder this holds
-where the server keeps such locks: NFS does since Linux 2.6.12, Lustre if it is mounted with
-`flock`. A file system that cannot lock is an error, never a claim.
+A lock of the system (`flock`, on Windows `LockFileEx`) belongs to an open file, and the system
+closes the files of a process however it ends, so a killed runner's claim is free at once and none
+is ever stale. On a network folder this holds where the server keeps such locks: NFS does since
+Linux 2.6.12, Lustre if it is mounted with `flock`. A file system that cannot lock is an error,
+never a claim.
 
 The file says who works on the job, as "host pid". It is emptied when the work has ended, in
 success or failure, so a lock that nobody holds but that is not empty tells of a death.
@@ -11,12 +12,13 @@ success or failure, so a lock that nobody holds but that is not empty tells of a
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from spikern._utils.errors import DataError
 
@@ -60,13 +62,13 @@ def _locked(path: Path) -> int | None:
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}; choose another folder") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
+        ours = lock_descriptor(handle, blocking=False)
     except OSError as error:
         os.close(handle)
         raise DataError(
             f"the file system of {path} cannot lock ({error.strerror}); put the study elsewhere"
         ) from error
+    if not ours:
+        os.close(handle)
+        return None
     return handle

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from spikern._utils import atomic
+from spikern._utils.folders import user_cache
 
 PREFIX = "spikern_kernel_"
 _LOCK = threading.RLock()
@@ -34,8 +35,7 @@ def folder() -> Path:
     """$SPIKERN_CACHE, otherwise spikern/kernels in the user's cache folder."""
     if "SPIKERN_CACHE" in os.environ:
         return Path(os.environ["SPIKERN_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "spikern" / "kernels"
+    return user_cache() / "spikern" / "kernels"
 
 
 @functools.lru_cache(maxsize=256)
@@ -137,13 +137,19 @@ def _import(name: str, path: Path) -> ModuleType:
 
 def _from_memory(name: str, text: str, reason: BaseException) -> ModuleType:
     """The module without a file, which every process compiles anew."""
-    print(
-        f"spikern: the kernel cache {folder()} cannot be used ({type(reason).__name__}: {reason}); "
-        "kernels are compiled anew in this process; set SPIKERN_CACHE to a folder you can write",
-        file=sys.stderr,
-    )
+    _warn(f"{type(reason).__name__}: {reason}")
     imported = ModuleType(name)
     sys.modules[name] = imported
     uncached = text.replace("cache=True", "cache=False")
     exec(compile(uncached, f"<{name}>", "exec"), imported.__dict__)
     return imported
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    """Say once per process why the cache is not used."""
+    print(
+        f"spikern: the kernel cache cannot be used: {reason}; kernels are compiled anew in this "
+        "process; set SPIKERN_CACHE to a folder you can write",
+        file=sys.stderr,
+    )

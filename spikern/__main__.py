@@ -1,0 +1,57 @@
+"""The command `spikern`, with what surrounds it from its first moment on: signals and streams.
+
+Files are written whole and a killed run is resumed, so a signal needs no clean-up: the process ends
+at once, with one line.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
+
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+CLOSED_PIPE = 128 + 13
+"""Exit status of a command whose reader has gone; as after SIGPIPE, which Windows lacks."""
+
+
+def main() -> None:
+    """Run the command; a signal, and a file or stream that cannot be written, is one line."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            nothing = open(os.devnull, "r+")  # noqa: SIM115 (open to the end)
+            os.set_inheritable(nothing.fileno(), True)  # or workers would lack it still
+            setattr(sys, name, nothing)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # not all is ASCII
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupted)
+    # The tracker of joblib removes what a killed process leaves in shared memory, and warns.
+    ignored = [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker"]
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, ignored))
+    from spikern import cli  # late, because it takes seconds in which a signal may come
+
+    try:
+        cli.main()
+        sys.stdout.flush()
+    except OSError as error:
+        end(CLOSED_PIPE if isinstance(error, BrokenPipeError) else 2, str(error))
+
+
+def interrupted(number: int, frame: Any) -> NoReturn:
+    """End as the shell expects of a process that a signal ended."""
+    end(128 + number, SIGNALS[signal.Signals(number)])
+
+
+def end(status: int, message: str) -> NoReturn:
+    """Say why, by the system's own call, which may come at any moment, and end."""
+    hint = "; go on with --resume" if "compare" in sys.argv[1:2] else ""
+    with suppress(OSError):
+        os.write(2, f"\nspikern: {message}{hint}\n".encode())
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
