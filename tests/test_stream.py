@@ -184,9 +184,10 @@ def test_a_file_that_is_not_whole_is_refused(name, array, message, tmp_path):
 FORGED = {
     "operation": lambda step: step["ops"][0].__setitem__(1, "__import__"),
     "arguments": lambda step: step["ops"][0].pop(),
-    "argument": lambda step: step["ops"][0].__setitem__(2, "open('/etc/passwd')"),
-    "later argument": lambda step: step["ops"][0].__setitem__(2, step["ops"][1][0]),
-    "number": lambda step: step["ops"][0].__setitem__(2, float("nan")),
+    "argument": lambda step: step["ops"][0].__setitem__(3, "open('/etc/passwd')"),
+    "later argument": lambda step: step["ops"][0].__setitem__(3, step["ops"][1][0]),
+    "truth": lambda step: step["ops"][0].__setitem__(2, "f32"),
+    "number": lambda step: step["ops"][0].__setitem__(3, float("nan")),
     "result": lambda step: step["ops"][0].__setitem__(0, "x_ = 1; import os"),
     "result of the templates": lambda step: step["ops"][0].__setitem__(0, "memory"),
     "result twice": lambda step: step["ops"][1].__setitem__(0, step["ops"][0][0]),

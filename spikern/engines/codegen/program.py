@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 Value = str | float
 """The name of an earlier result or of an input, or a number."""
-TRUTH = {"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
-"""Operations whose result is true or false."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from string import Formatter
 from typing import Any
 
 from spikern.engines.codegen.emit import FORMS
-from spikern.engines.codegen.program import TRUTH, Op, Program, Step, needed
+from spikern.engines.codegen.program import Op, Program, Step, needed
 
 ARGUMENTS = {"pow": 2} | {
     kind: len({field for _, field, _, _ in Formatter().parse(form) if field})
@@ -26,7 +26,7 @@ def to_data(step: Step) -> dict[str, Any]:
     >>> from spikern.neurons import LI
     >>> step = trace.step(LI)
     >>> to_data(step)["ops"][0]
-    ['x_mul', 'mul', 'p_alpha_mem', 's_v']
+    ['x_mul', 'mul', False, 'p_alpha_mem', 's_v']
     >>> from_data(to_data(step)) == step
     True
     """
@@ -34,7 +34,7 @@ def to_data(step: Step) -> dict[str, Any]:
     return {
         "name": step.name,
         "inputs": list(program.inputs),
-        "ops": [[op.name, op.kind, *op.args] for op in program.ops],
+        "ops": [[op.name, op.kind, op.truth, *op.args] for op in program.ops],
         "outputs": program.outputs,
     }
 
@@ -55,11 +55,11 @@ def _read(data: Any) -> tuple[Step, bool]:
     inputs, ops = tuple(data["inputs"]), []
     known = set(inputs)
     fits = isinstance(data["name"], str) and len(known) == len(inputs)
-    for name, kind, *args in data["ops"]:
+    for name, kind, truth, *args in data["ops"]:
         fits &= all(_is_value(a, known) for a in args) and len(args) == ARGUMENTS[kind]
-        fits &= _is_name(name, "x_") and name not in known
+        fits &= _is_name(name, "x_") and name not in known and type(truth) is bool
         known.add(name)
-        ops.append(Op(name, kind, tuple(args), kind in TRUTH))
+        ops.append(Op(name, kind, tuple(args), truth))
     step = Step(data["name"], Program(inputs, tuple(ops), dict(data["outputs"])))
     params, state = ([n for n in inputs if _is_name(n, prefix)] for prefix in ("p_", "s_"))
     fields = [f"n_{n}" for n in step.state]

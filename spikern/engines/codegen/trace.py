@@ -18,7 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen.program import TRUTH, Gradient, Op, Program, Step, Value
+from spikern.engines.codegen.program import Gradient, Op, Program, Step, Value
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate
 
@@ -32,6 +32,7 @@ ELEMENTWISE = {
     **{"logical_not": "not", "bitwise_not": "not", "threshold_backward": "threshold_backward"},
     **{"fmod": "fmod", "log1p": "log1p", "expm1": "expm1", "square": "square"},
 }
+TRUTH = {"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
 EXACT = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "square", "floor", "fmod"}
 EXACT |= {"where", "maximum", "minimum", "clamp", "relu", "sign", *TRUTH}
 """Operations with one right result in float32, the same everywhere. exp, tanh and the like are
