@@ -102,16 +102,13 @@ def test_h5_of_another_content_is_an_error(tmp_path, changes, message):
         spike_hdf5.read(path, 4.0)
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".h5.gz"])
-def test_a_cut_off_h5_is_an_error(tmp_path, suffix):
+def test_a_cut_off_h5_is_an_error(tmp_path):
     write_h5(tmp_path / "whole.h5")
-    content = (tmp_path / "whole.h5").read_bytes()
-    content = gzip.compress(content) if suffix == ".h5.gz" else content
-    path = tmp_path / f"toy{suffix}"
-    for rest in (content[: len(content) // 2], b"<html>not found</html>", b""):
-        path.write_bytes(rest)
-        with pytest.raises(DataError, match=r"toy\.h5.*fetch it again"):
-            spike_hdf5.read(path, 4.0)
+    content = gzip.compress((tmp_path / "whole.h5").read_bytes())
+    for rest in (content[: len(content) // 2], b"<html>not found</html>"):
+        (tmp_path / "toy.h5.gz").write_bytes(rest)
+        with pytest.raises(DataError, match=r"toy\.h5\.gz.*fetch it again"):
+            spike_hdf5.read(tmp_path / "toy.h5.gz", 4.0)
 
 
 def test_shd_needs_speakers(folder):
