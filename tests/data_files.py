@@ -23,11 +23,11 @@ def toy(part, **changes):
     return Dataset(**parts | about | kind | changes)
 
 
-def write_h5(path, count=12, speakers=True, seed=0, **changes):
+def write_h5(path, count=12, speakers=True, seed=0, spikes=20, **changes):
     """A file as the originals are: times in seconds as float16, units as uint16, both ragged."""
     generator = np.random.default_rng(seed)
-    times = [np.sort(generator.uniform(0, 0.1, 20)).astype(np.float16) for _ in range(count)]
-    units = [generator.integers(0, 700, 20).astype(np.uint16) for _ in range(count)]
+    times = [np.sort(generator.uniform(0, 0.1, spikes)).astype(np.float16) for _ in range(count)]
+    units = [generator.integers(0, 700, spikes).astype(np.uint16) for _ in range(count)]
     content = {
         "labels": (np.arange(count) % 3).astype(np.uint16),
         "extra/keys": np.array([b"null", b"eins", b"zwei"]),
@@ -35,7 +35,7 @@ def write_h5(path, count=12, speakers=True, seed=0, **changes):
         "spikes/times": times,
         "spikes/units": units,
     }
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         for name, value in (content | changes).items():
             if isinstance(value, list):
@@ -45,6 +45,12 @@ def write_h5(path, count=12, speakers=True, seed=0, **changes):
             elif value is not None:
                 file[name] = value
     return times, units
+
+
+def write_shd(folder):
+    """The files of the Spiking Heidelberg Digits with noise in them, for a smoke run."""
+    for part in ("train", "test"):
+        write_h5(folder / "shd" / f"shd_{part}.h5", count=40, spikes=400)
 
 
 def idx_bytes(array):

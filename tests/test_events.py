@@ -252,6 +252,11 @@ ADDRESSES = {"times": [[0.5]], "features": [[0]], "size": 2, "dt": 1.0}
         ({"features": [[2]]}, r"features of recording 0 must lie in 0\.\.1, got 2\.\.2"),
         ({"features": [[0.5]]}, "expected whole numbers"),
         ({"dt": 0.0}, "dt must be above 0"),
+        ({"size": 2**31}, r"size must lie in 1\.\.2\^31 - 1, got 2147483648"),
+        ({"times": [[1e300]]}, "times from the start of each recording"),
+        ({"times": [[1.7e18]], "size": 700, "dt": 1e-6, "unit": "ns"}, "from the start of each"),
+        ({"times": [[1e308]], "dt": 1e-300}, "from the start of each"),
+        ({"steps": 10**13}, "exceed 134217728 rows"),
         ({"unit": "min"}, "no unit of time 'min'; there are: s, ms, us, ns"),
     ],
 )
@@ -320,6 +325,13 @@ def test_a_whole_number_of_steps_is_in_its_own_step(unit, kind):
     events = Events.from_addresses([kind(times)], [[0] * 1000], 1, 1.0, unit)
     assert events.shape == (1000, 1, 1)
     assert events.values.tolist() == [1.0] * 1000
+
+
+@pytest.mark.parametrize("kind", [">i8", ">f4", np.uint64, np.float16])
+def test_arrays_of_any_type_and_layout(kind):
+    times = np.array([3, 2, 1], kind)
+    events = Events.from_addresses([times[::-1]], [np.arange(3, dtype=">u2")], 3, 1.0)
+    assert events.to_dense()[:, 0].nonzero().tolist() == [[1, 0], [2, 1], [3, 2]]
 
 
 def test_times_of_day_are_right_or_refused():

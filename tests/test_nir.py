@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -287,31 +288,98 @@ def test_what_else_is_refused():
         from_nir(graph)
 
 
-def test_files_of_other_versions(tmp_path, monkeypatch):
-    path = tmp_path / "layer.nir"
+@pytest.fixture
+def changed(tmp_path):
+    """A function that writes a recurrent graph, has its file changed, and returns its path."""
 
-    def written_by(version):
-        with monkeypatch.context() as patch:
-            patch.setattr(nir, "version", version)
-            write_nir(path, to_nir(layer_of()))
+    def write(change):
+        torch.manual_seed(6)
+        write_nir(tmp_path / "graph.nir", to_nir(layer_of(HardCubaLIF)))
+        with h5py.File(tmp_path / "graph.nir", "r+") as file:
+            change(file)
+        return tmp_path / "graph.nir"
 
-    written_by("2.0.0")
+    return write
+
+
+def put(file, name, value):
+    del file[name]
+    file[name] = value
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "0.1.1", None])
+def test_files_of_older_versions(changed, version):
+    """As nir wrote the graphs of its paper: no v_reset, no metadata, maybe no version."""
+
+    def age(file):
+        put(file, "version", version or "")
+        if version is None:
+            del file["version"]
+        del (
+            file["node/metadata"],
+            file["node/nodes/lif_0/v_reset"],
+            file["node/nodes/lif_1/v_reset"],
+        )
+        put(file, "node/nodes/output/shape", [1, 1, H])  # as Rockpool did
+
+    with pytest.warns(UserWarning, match="nodes/lif_0, nodes/lif_1 without v_reset.* taken as 0"):
+        layers = from_nir(read_nir(changed(age)), dt=0.5)
+    expected = from_nir(read_nir(changed(lambda file: None)))
+    for one, other in zip(layers, expected, strict=True):
+        assert one.dt == other.dt
+        for name, value in other.state_dict().items():
+            assert torch.equal(one.state_dict()[name], value), name
+
+
+def test_files_of_newer_versions(changed):
     with pytest.raises(DataError, match=r"written by nir 2\.0\.0.*pip install 'nir==2\.\*'"):
-        read_nir(path)
-    written_by("1.99.0")
+        read_nir(changed(lambda file: put(file, "version", "2.0.0")))
     with pytest.warns(UserWarning, match=r"pip install 'nir>=1\.99\.0'"):
+        read_nir(changed(lambda file: put(file, "version", "1.99.0")))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda file: file.move("node/nodes/lif_1", "node/nodes/x"),
+            "'lif_1' which does not exist",
+        ),
+        (lambda file: file.pop("node/nodes/lif_0/tau_mem"), "missing 1 required .* 'tau_mem'"),
+        (lambda file: put(file, "node/nodes/lif_0/tau_mem", np.ones(2)), "the same shape"),
+        (lambda file: put(file, "node/nodes/lif_0/type", "Neuron"), "AssertionError"),
+        (lambda file: file.pop("node"), "'node' doesn't exist"),
+        (lambda file: put(file, "version", "new"), "invalid literal for int"),
+    ],
+)
+def test_what_nir_cannot_read_has_its_reason(changed, change, reason):
+    path = changed(change)
+    with pytest.raises(DataError, match=f"{path}.*{reason}"):
         read_nir(path)
 
 
 def test_bad_files(tmp_path):
-    with pytest.raises(DataError, match="is not a file of nir"):
-        read_nir(tmp_path / "missing.nir")
     path = tmp_path / "corrupt.nir"
-    write_nir(path, to_nir(layer_of()))
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="is not a file of nir"):
+    with pytest.raises(DataError, match=r"corrupt\.nir: no such file; give the path of an HDF5"):
         read_nir(path)
+    path.write_bytes(b"not a graph")
+    with pytest.raises(DataError, match=r"corrupt\.nir: expected an HDF5 file, whole: .*signature"):
+        read_nir(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "got"),
+    [
+        ("w_in_1", (H, H + 1), r"expected weights \(7, 7\) .* got \[\(7, 8\)\]"),
+        ("w_rec_0", (1, H), r"expected weights \(7, 7\) .* got \[\(1, 7\)\]"),
+        ("w_in_0", (H,), r"got \[\(7,\)\]"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(name, shape, got):
+    graph = to_nir(layer_of(bias=False))
+    graph.nodes[name].weight = np.ones(shape, np.float32)
+    with pytest.raises(UnsupportedError, match=got):
+        from_nir(graph)
 
 
 def exported(kind, **settings):

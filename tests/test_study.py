@@ -11,9 +11,9 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import heidelberg_files
 import pytest
 import torch
+from data_files import write_shd
 from matplotlib.figure import Figure
 from study_jobs import Fit, Job, digits, square
 
@@ -375,7 +375,7 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
 
 STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/plan.py"))
 """All that have a plan for the command of the studies."""
-OWN_DATA = {"heidelberg": heidelberg_files.write, "memory": lambda folder: None}
+OWN_DATA = {"heidelberg": write_shd, "memory": lambda folder: None}
 """Studies whose smoke run needs no original files: theirs are written here, or made by spikern."""
 SMOKES = [
     *(["run.py", name, "--smoke"] for name in STUDIES),

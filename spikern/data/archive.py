@@ -33,7 +33,7 @@ def load(path: Path) -> Dataset:
     Raises DataError if a file is missing or wrong, or if the two do not belong together.
     """
     train_path, test_path = pair(path)
-    train, test = READERS[train_path.suffix](train_path), READERS[test_path.suffix](test_path)
+    train, test = (READERS[part.suffix.lower()](part) for part in (train_path, test_path))
     unknown = sorted(set(test.class_names) - set(train.class_names))
     if unknown:
         raise DataError(
@@ -72,8 +72,11 @@ def pair(path: Path) -> tuple[Path, Path]:
     spikern.DataError: nowhere/Vowels: no nowhere/Vowels_TRAIN.ts and _TEST.ts, nor .tsv; \
 give the path of one of the two, or the path without _TRAIN
     """
+    if path.is_file() and path.suffix.lower() not in READERS:
+        raise DataError(f"{path}: expected a file in the format .ts or .tsv; get it in one of them")
     base = path.parent / stem(path)
-    suffixes = [path.suffix] if path.suffix in READERS else list(READERS)
+    named = path.suffix.lower() in READERS
+    suffixes = [path.suffix] if named else [*READERS, *(suffix.upper() for suffix in READERS)]
     for suffix in suffixes:
         train, test = (base.with_name(f"{base.name}_{part}{suffix}") for part in PARTS)
         if train.is_file() and test.is_file():
@@ -85,8 +88,8 @@ give the path of one of the two, or the path without _TRAIN
                 )
     raise DataError(
         f"{path}: no {base}_TRAIN{suffixes[0]} and _TEST{suffixes[0]}"
-        f"{''.join(f', nor {suffix}' for suffix in suffixes[1:])}; give the path of one of the "
-        f"two, or the path without _TRAIN"
+        f"{'' if named else ', nor .tsv'}; give the path of one of the two, or the path without "
+        f"_TRAIN"
     )
 
 
@@ -96,7 +99,7 @@ def stem(path: Path) -> str:
     >>> stem(Path("data/Vowels_TEST.ts")), stem(Path("data/Vowels"))
     ('Vowels', 'Vowels')
     """
-    name = path.name.removesuffix(path.suffix) if path.suffix in READERS else path.name
+    name = path.stem if path.suffix.lower() in READERS else path.name
     for part in PARTS:
         name = name.removesuffix(f"_{part}")
     return name

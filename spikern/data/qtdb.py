@@ -18,6 +18,8 @@ Before comparing numbers, note:
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikern._utils import foreign
 from spikern._utils.errors import DataError
 from spikern.data import files, splits
 from spikern.data.catalogue import DATASETS
@@ -45,6 +48,8 @@ HOME = (
     "https://raw.githubusercontent.com/byin-cwi/Efficient-spiking-networks/"
     "bfd47cff62d26b0812bb2cc24c5f220245443a32/data"
 )
+PACKED = 15
+"""The kind of a packed variable in a MATLAB 5 file."""
 HINT = "encoded QT database, from github.com/byin-cwi/Efficient-spiking-networks, folder data"
 
 
@@ -89,18 +94,31 @@ def read(path: Path) -> tuple[Tensor, Tensor]:
     """Read events (T, N, F) and labels (T, N) of one original file."""
     from scipy.io import loadmat
 
-    try:
+    with foreign.parsed(path, "a MATLAB 5 file with x and y"):
+        check_packed(path.read_bytes())
         content = loadmat(path)
-        events, one_hot = content["x"], content["y"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: expected a MATLAB 5 file with x and y: {error}") from error
+        events, one_hot = (content[name].astype(np.float32) for name in "xy")
     if events.ndim != 3 or one_hot.ndim != 3 or events.shape[:2] != one_hot.shape[:2]:
         raise DataError(
             f"{path}: expected x (N, T, F) and y (N, T, C), got {events.shape} and {one_hot.shape}"
         )
     count = one_hot.sum(2)
-    if not np.isin(one_hot, (0, 1)).all() or count.max() > 1:
+    if not np.isin(one_hot, (0, 1)).all() or count.max(initial=0) > 1:
         raise DataError(f"{path}: expected y one-hot or all zero at a step, got several classes")
     labels = np.where(count == 1, one_hot.argmax(2), UNLABELLED)
-    x = torch.from_numpy(events.astype(np.float32)).transpose(0, 1).contiguous()
+    x = torch.from_numpy(events).transpose(0, 1).contiguous()
     return x, torch.from_numpy(labels).transpose(0, 1).contiguous()
+
+
+def check_packed(content: bytes) -> None:
+    """Raise ValueError unless all variables are packed, as in the original files, and whole.
+
+    SciPy ends the process on some damaged variables; zlib's checksum finds them before.
+    """
+    at = 128
+    while at < len(content):
+        kind, size = struct.unpack_from("<II", content, at)
+        if kind != PACKED:
+            raise ValueError(f"expected packed variables, got kind {kind} at byte {at}")
+        zlib.decompress(content[at + 8 : at + 8 + size])
+        at += 8 + size

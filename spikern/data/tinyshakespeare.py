@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from spikern._utils import foreign
 from spikern._utils.errors import DataError
 from spikern.data import files
 from spikern.data.catalogue import DATASETS
@@ -48,10 +49,8 @@ def load() -> Dataset:
 
 def read(path: Path) -> str:
     """Read the text. Raises DataError if it is not text, or too short for three parts."""
-    try:
+    with foreign.parsed(path, "text in UTF-8"):
         text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text, got bytes that are none: {error}") from error
     if len(text) < 40:
         raise DataError(f"{path}: expected at least 40 characters, got {len(text)}; fetch it again")
     return text

@@ -96,6 +96,8 @@ class Events:
             raise InputError(f"no unit of time '{unit}'; there are: {', '.join(MILLISECONDS)}")
         if not (dt > 0 and math.isfinite(dt)):
             raise InputError(f"dt must be above 0 ms and finite, got {dt}")
+        if not 1 <= size < 2**31:
+            raise InputError(f"size must lie in 1..2^31 - 1, got {size}")
         if not len(times) == len(features) == len(times if values is None else values) > 0:
             raise InputError(
                 f"expected as many lists of times as of features and values, at least one, got "
@@ -112,17 +114,20 @@ class Events:
                     f"{len(f)} features, {len(v)} values"
                 )
             bins = (t.double() / (dt / MILLISECONDS[unit]) + EDGE).floor()
+            bins = bins.clamp(-(2.0**62), 2.0**62)  # what int64 can hold
             end = math.inf if steps is None else steps
             _check_range(f"times of recording {n}, in steps of {dt:g} ms,", bins, end)
+            span = steps or (int(bins.max()) + 1 if len(bins) else 1)
+            if span * len(times) > MOST_ROWS:
+                raise InputError(
+                    f"{len(times)} recordings of {span} steps of {dt:g} ms exceed {MOST_ROWS} "
+                    f"rows; give times from the start of each recording, a longer dt, or fewer "
+                    f"recordings"
+                )
             recordings.append(_merge_repeats(bins.long() * size + f, v.float()))
         if steps is None:
             latest = (int(keys[-1]) // size for keys, _ in recordings if len(keys))
             steps = 1 + max(latest, default=0)
-        if steps * len(times) > MOST_ROWS:
-            raise InputError(
-                f"{len(times)} recordings of {steps} steps of {dt:g} ms exceed {MOST_ROWS} rows; "
-                f"give times from the start of each recording, a longer dt, or fewer recordings"
-            )
         return cls(steps, len(times), size, *_batch_rows(recordings, steps, size))
 
     @classmethod
@@ -161,9 +166,9 @@ class Events:
                 )
             feature = torch.zeros(len(array), dtype=torch.int64)
             for name in reversed(needed[1:]):
-                value = _addresses(f"{name} of recording {n}", array[name].copy(), bounds[name])
+                value = _addresses(f"{name} of recording {n}", array[name], bounds[name])
                 feature = feature * bounds[name] + value
-            times.append(array["t"].copy())
+            times.append(array["t"])
             features.append(feature)
         return cls.from_addresses(times, features, math.prod(sensor_size), dt, unit, steps)
 
@@ -312,8 +317,11 @@ def _running_sums(counts: Tensor) -> Tensor:
 def _flat_numbers(what: str, values: Any) -> Tensor:
     """A flat tensor of real numbers that are not NaN."""
     try:
-        # A list of Python's numbers keeps their precision, which torch's default would not.
-        flat = torch.as_tensor(np.asarray(values) if isinstance(values, Sequence) else values)
+        # numpy keeps the precision of a list and reads any byte order; torch does neither.
+        if not isinstance(values, Tensor):
+            array = np.asarray(values)
+            values = array.astype(array.dtype.newbyteorder("="))
+        flat = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{what}: expected a list of numbers: {error}") from error
     if flat.ndim != 1 or flat.is_complex():

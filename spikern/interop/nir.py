@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikern._utils import atomic
+from spikern._utils import atomic, foreign
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.packages import require
@@ -140,7 +140,7 @@ def network_from_nir(
     readout: Readout | nn.Linear
     if stages[-1].neuron is None:
         layers = _populations(graph, stages[:-1], dt, scheme, settings)
-        weight, bias = _tensors(stages[-1].weights)
+        weight, bias = _tensors(stages[-1].weights, layers[-1].hidden_size if layers else None)
         readout = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, dtype=weight.dtype)
         with torch.no_grad():
             readout.weight.copy_(weight)
@@ -162,18 +162,20 @@ def write_nir(path: Path | str, graph: Any) -> None:
 
 
 def read_nir(path: Path | str) -> Any:
-    """Read a graph that this or another library wrote.
+    """Read a graph that any library wrote, of this or an older version of nir.
 
-    Raises DataError for a file that is missing, corrupt, or of another major version of nir. A
-    newer minor version is read with a warning.
+    Raises DataError with nir's own reason for a file that it cannot read, and for one of a newer
+    major version. A newer minor version is read with a warning. So are neurons without v_reset,
+    as nir wrote them until 1.0.5: a spike subtracted v_threshold then, and nir now sets v to 0.
     """
     nir = require("nir", "nir")
-    try:
-        written = nir.serialization.read_version(path)
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path} is not a file of nir: {error}") from error
-    theirs, ours = (tuple(map(int, v.split(".")[:2])) for v in (written, nir.version))
-    if theirs[0] != ours[0]:
+    with foreign.hdf5(path) as file:
+        written = file["version"].asstr()[()] if "version" in file else "0"
+        theirs, ours = (tuple(map(int, v.split(".")[:2])) for v in (written, nir.version))
+        content = nir.serialization.hdf2dict(file["node"])
+        names: list[str] = []
+        file["node"].visit(names.append)
+    if theirs[0] > ours[0]:
         raise DataError(
             f"{path} was written by nir {written}, installed is {nir.version}; "
             f"pip install 'nir=={theirs[0]}.*', or write it again with nir {ours[0]}"
@@ -184,10 +186,23 @@ def read_nir(path: Path | str) -> Any:
             f"if its nodes are not known, pip install 'nir>={written}'",
             stacklevel=2,
         )
+    spiking = {name.removesuffix("/v_threshold") for name in names if name.endswith("/v_threshold")}
+    if unset := sorted(node for node in spiking if f"{node}/v_reset" not in names):
+        warnings.warn(
+            f"{path}: {', '.join(unset)} without v_reset, which is taken as 0; written by nir "
+            f"{written}, a spike may have meant to subtract v_threshold",
+            stacklevel=2,
+        )
     try:
-        return nir.read(path)
-    except (OSError, KeyError, ValueError, AssertionError, TypeError) as error:
-        raise DataError(f"{path} holds no graph that nir can read: {error}") from error
+        # nir's check of types refuses what from_nir can read, such as an Output (1, 1, H).
+        graph = nir.dict2NIRNode(content | {"type_check": False})
+        graph.validate_structure()
+    except Exception as error:
+        raise DataError(
+            f"{path}, written by nir {written}, holds no graph that nir {nir.version} can read: "
+            f"{str(error) or type(error).__name__}"
+        ) from error
+    return graph
 
 
 def _populations(
@@ -205,14 +220,14 @@ def _populations(
         if "dt" not in graph.metadata:
             raise InputError("the graph's metadata has no dt; pass dt in ms")
         dt = float(f"{float(graph.metadata['dt']) * MS:.12g}")
-    layers = []
+    layers: list[SpikingRNN] = []
     for weights, name, node, recurrent in stages:
-        w_in, bias = _tensors(weights)
+        w_in, bias = _tensors(weights, layers[-1].hidden_size if layers else None)
         w_rec = None
         if recurrent is not None:
             if type(node).__name__ == "LI":
                 raise UnsupportedError(f"node '{name}' is a recurrent LI; an LI never fires")
-            w_rec, more = _tensors(recurrent)
+            w_rec, more = _tensors(recurrent, len(w_in), len(w_in))
             bias = more if bias is None else bias if more is None else bias + more
         layers.append(layer_of(node, name, w_in, bias, w_rec, dt, scheme, **settings))
     return layers
@@ -250,12 +265,17 @@ def _weights(weight: Tensor, bias: Tensor | None) -> Any:
     return nir.Affine(weight=w, bias=bias.detach().cpu().numpy().copy())
 
 
-def _tensors(node: Any) -> tuple[Tensor, Tensor | None]:
-    """Return weight (to, from) and bias of a nir.Affine or nir.Linear."""
+def _tensors(
+    node: Any, of: int | None = None, to: int | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Return weight (to, of) and bias (to,) of a nir.Affine or nir.Linear."""
     weight = torch.from_numpy(np.array(node.weight))
-    if weight.ndim != 2 or not weight.is_floating_point() or not bool(weight.isfinite().all()):
-        raise UnsupportedError(
-            f"expected finite weights (to, from), got {weight.dtype} {tuple(weight.shape)}"
-        )
     bias = getattr(node, "bias", None)
-    return weight, None if bias is None else torch.from_numpy(np.array(bias)).to(weight.dtype)
+    given = [weight] if bias is None else [weight, torch.from_numpy(np.array(bias)).to(weight)]
+    wanted = (to or weight.shape[0], of or weight.shape[-1]) if weight.ndim else ()
+    shapes = [tuple(tensor.shape) for tensor in given]
+    if shapes not in ([wanted], [wanted, wanted[:1]]):
+        raise UnsupportedError(f"expected weights {wanted} and a bias or none, got {shapes}")
+    if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in given):
+        raise UnsupportedError(f"expected finite weights and biases, got others in {weight.dtype}")
+    return weight, given[1] if len(given) > 1 else None

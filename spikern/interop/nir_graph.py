@@ -108,7 +108,7 @@ def _only(names: list[str], node: str) -> str:
 
 def _node(flat: Flat, name: str, kinds: tuple[str, ...]) -> Any:
     """Return a node, which must be of one of the kinds."""
-    node = flat.nodes[name]
+    node = flat.nodes.get(name)
     if _kind(node) not in kinds:
         raise UnsupportedError(f"node '{name}' is {_kind(node)}; expected {' or '.join(kinds)}")
     return node

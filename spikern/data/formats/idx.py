@@ -7,15 +7,14 @@ content   as many bytes as their product
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from spikern._utils import foreign
 from spikern._utils.errors import DataError
 
 BYTES = 8
@@ -24,12 +23,8 @@ BYTES = 8
 
 def read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     """Read a file, packed with gzip or not. Raises DataError on any other content."""
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cut off or damaged: {error}; fetch it again") from error
+    with foreign.parsed(path, "an idx file"), foreign.unpacked(path) as file:
+        content = file.read()
     magic = bytes((0, 0, BYTES, dimensions))
     if content[:4] != magic:
         raise DataError(

@@ -8,12 +8,12 @@ output   log(band + FLOOR)
 from __future__ import annotations
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from spikern._utils import foreign
 from spikern._utils.errors import DataError
 
 Sound = npt.NDArray[np.float32]
@@ -27,17 +27,12 @@ def read_wav(path: Path, sample_rate: int) -> Sound:
     """Read a mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
     from scipy.io import wavfile  # SciPy takes a second to import
 
-    content = path.read_bytes()
-    announced = 8 + int.from_bytes(content[4:8], "little")  # scipy accepts a truncated file
-    if not content.startswith(b"RIFF") or len(content) < announced:
-        raise DataError(
-            f"{path}: expected a wav file, whole, got {len(content)} bytes that begin with "
-            f"{content[:4]!r}; fetch it again"
-        )
-    try:
+    with foreign.parsed(path, "a wav file"):
+        content = path.read_bytes()
+        announced = 8 + int.from_bytes(content[4:8], "little")  # scipy accepts a truncated file
+        if not content.startswith(b"RIFF") or len(content) < announced:
+            raise ValueError(f"got {len(content)} bytes that begin with {content[:4]!r}")
         rate, samples = wavfile.read(io.BytesIO(content))
-    except (ValueError, EOFError, struct.error) as error:
-        raise DataError(f"{path}: expected a wav file, whole: {error}; fetch it again") from error
     if rate != sample_rate:
         raise DataError(f"{path}: expected {sample_rate} samples a second, got {rate}; resample")
     if samples.ndim != 1 or samples.dtype != np.int16 or len(samples) == 0:

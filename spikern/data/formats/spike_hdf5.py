@@ -9,21 +9,15 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import tempfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from spikern._utils import foreign
 from spikern._utils.errors import DataError, InputError
 from spikern.data.dataset import Split
 from spikern.events.trains import Events
@@ -53,19 +47,16 @@ def read(path: Path, dt: float) -> Recordings:
 
     Raises DataError on a file that is cut off, damaged or of other content.
     """
-    with opened(path) as file:
+    with foreign.hdf5(path) as file:
         missing = [name for name in REQUIRED if name not in file]
         if missing:
             raise DataError(
                 f"{path}: expected {', '.join(REQUIRED)}; missing: {', '.join(missing)}"
             )
-        try:
-            times, units = file["spikes/times"][:], file["spikes/units"][:]
-            labels = torch.from_numpy(np.asarray(file["labels"][:]).astype(np.int64))
-            keys = tuple(to_text(key) for key in file["extra/keys"][:])
-            speakers = file["extra/speaker"][:] if "extra/speaker" in file else None
-        except (OSError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: cut off or damaged: {error}; fetch it again") from error
+        times, units = file["spikes/times"][:], file["spikes/units"][:]
+        labels = torch.from_numpy(file["labels"][:].astype(np.int64))
+        keys = tuple(to_text(key) for key in file["extra/keys"][:])
+        speakers = file["extra/speaker"][:].astype(np.int64) if "extra/speaker" in file else None
     counts = [len(times), len(units), len(labels), *([] if speakers is None else [len(speakers)])]
     if len(set(counts)) > 1 or counts[0] == 0:
         raise DataError(f"{path}: expected as many times, units, labels, speakers; got {counts}")
@@ -76,26 +67,7 @@ def read(path: Path, dt: float) -> Recordings:
         events = Events.from_addresses(times, units, CHANNELS, dt, "s").signs()
     except InputError as error:
         raise DataError(f"{path}: {error}") from error
-    if speakers is not None:
-        speakers = np.asarray(speakers).astype(np.int64)
     return Recordings(events, labels, keys, speakers)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """Open a file; a packed one is unpacked into a temporary file."""
-    with tempfile.TemporaryFile() as plain:
-        try:
-            if path.suffix == ".gz":
-                with gzip.open(path) as packed:
-                    shutil.copyfileobj(packed, plain, 1 << 20)
-            file = h5py.File(plain if path.suffix == ".gz" else path, "r")
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                f"{path}: expected an HDF5 file, whole: {error}; fetch it again"
-            ) from error
-        with file:
-            yield file
 
 
 def to_text(key: bytes | str) -> str:

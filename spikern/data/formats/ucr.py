@@ -3,7 +3,7 @@
 `.ts` has a header and one series per line: its dimensions separated by ':', the values of one
 dimension by ',', the label last.
 
-    # comment
+    # comment, and so is a line that begins with %
     @dimensions 2
     @classLabel true a b
     @data
@@ -24,11 +24,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from spikern._utils import foreign
 from spikern._utils.errors import DataError
 
 Series = npt.NDArray[np.float64]
 """(T, F), in double precision until it is standardised."""
 Label = TypeVar("Label")
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class TimeSeries(NamedTuple):
@@ -40,71 +42,82 @@ class TimeSeries(NamedTuple):
 
 
 def read_ts(path: Path) -> TimeSeries:
-    """Read a classification file with complete series. Raises DataError with the line number."""
-    lines = read_lines(path)
+    """Read a classification file with complete series. Raises DataError with the line number.
+
+    Without `@dimensions` there are as many as in the first series.
+    """
+    lines = [(n, line) for n, line in read_lines(path) if line.lstrip()[0] not in "#%"]
     header: dict[str, list[str]] = {}
-    start = 0
-    for start, line in enumerate(lines, 1):
-        words = line.split()
-        if not words or line.startswith("#"):
-            continue
-        if not line.startswith("@"):
-            raise DataError(
-                f"{path}, line {start}: expected '@...' before '@data', got '{words[0]}'"
-            )
-        if words[0].lower() == "@data":
+    for start, line in lines:
+        key, *words = line.split()
+        if not key.startswith("@"):
+            raise DataError(f"{path}, line {start}: expected '@...' before '@data', got '{key}'")
+        if key.lower() == "@data":
             break
-        header[words[0].lower()] = words[1:]
+        header[key.lower()] = words
+        check_header(f"{path}, line {start}", key, words)
     else:
         raise DataError(f"{path}: no '@data' line; the file is cut off or of another format")
-    names, dimensions = parse_ts_header(path, header)
-    content = [(n, line) for n, line in enumerate(lines, 1) if n > start and line[:1] != "#"]
+    _, *names = header.get("@classlabel", [""])
+    if not names:
+        raise DataError(f"{path}: expected '@classLabel true <names>' before line {start}")
+    content = [(n, line) for n, line in lines if n > start]
+    count = header.get("@dimensions", header.get("@dimension"))
+    first = content[0][1] if content else ""
+    dimensions = int(count[0]) if count else max(1, first.count(":"))
     series, labels = parse_lines(path, content, lambda line: parse_ts(line, dimensions, names))
     if not series:
         raise DataError(f"{path}: no series after '@data'; the file is cut off")
-    return TimeSeries(names, series, labels)
+    return TimeSeries(tuple(names), series, labels)
 
 
-def parse_ts_header(path: Path, header: dict[str, list[str]]) -> tuple[tuple[str, ...], int]:
-    """Return the class names and the number of dimensions."""
-    flag, *names = header.get("@classlabel", ["false"])
-    if flag.lower() != "true" or not names:
-        raise DataError(f"{path}: expected '@classLabel true <names>'; only classification is read")
-    if len(set(names)) < len(names):
-        raise DataError(f"{path}: two classes of one name in '@classLabel true {' '.join(names)}'")
-    for key in ("@timestamps", "@missing"):
-        if " ".join(header.get(key, ["false"])).lower() != "false":
-            raise DataError(f"{path}: expected '{key} false', got '{' '.join(header[key])}'")
-    count = header.get("@dimensions", header.get("@dimension", ["1"]))
-    if len(count) != 1 or not count[0].isdecimal() or int(count[0]) < 1:
-        raise DataError(f"{path}: expected '@dimensions <number>', got '{' '.join(count)}'")
-    return tuple(names), int(count[0])
+def check_header(where: str, key: str, words: list[str]) -> None:
+    """Raise DataError on a header line of a file that is not read; others are not needed."""
+    name, value = key.lower(), " ".join(words)
+    if name == "@targetlabel" and value.lower() != "false":
+        raise DataError(f"{where}: '{key}' is of regression; give a file with '@classLabel true'")
+    if name == "@classlabel" and (value.lower().split()[:1] != ["true"] or len(words) < 2):
+        raise DataError(f"{where}: expected '{key} true <names>', got '{key} {value}'")
+    if name == "@classlabel" and len(set(words[1:])) < len(words) - 1:
+        raise DataError(f"{where}: two classes of one name in '{key} {value}'")
+    if name == "@timestamps" and value.lower() != "false":
+        raise DataError(f"{where}: expected '{key} false', got '{value}'; write the values alone")
+    if name in ("@dimensions", "@dimension") and not (value.isdecimal() and int(value) > 0):
+        raise DataError(f"{where}: expected '{key} <number>', got '{value}'")
 
 
-def parse_ts(line: str, dimensions: int, names: tuple[str, ...]) -> tuple[Series, int]:
+def parse_ts(line: str, dimensions: int, names: Sequence[str]) -> tuple[Series, int]:
     """Return the series (T, F) and the class index of a line. Raises ValueError.
 
     >>> parse_ts("1,2,3:4,5,6:b", 2, ("a", "b"))[1]
     1
     """
-    *fields, label = line.strip().split(":")
+    *fields, label = (field.strip() for field in line.split(":"))
     if len(fields) != dimensions:
         raise ValueError(f"expected {dimensions} dimensions and a label, got {len(fields)}")
     if label not in names:
         raise ValueError(f"expected a label of {', '.join(names)}, got '{label}'")
-    rows = [[float(value) for value in field.split(",")] for field in fields]
+    rows = [parse_values(field.split(",")) for field in fields]
     lengths = sorted({len(row) for row in rows})
     if len(lengths) != 1:
         raise ValueError(f"expected dimensions of one length, got {lengths}")
-    values = np.array(rows).T
-    if not np.isfinite(values).all():
-        raise ValueError("expected finite values, got NaN or infinity")
-    return values, names.index(label)
+    return np.array(rows).T, names.index(label)
+
+
+def parse_values(words: Sequence[str]) -> list[float]:
+    """Return numbers. Raises ValueError if one is not finite, or too large for single precision."""
+    if "?" in [word.strip() for word in words]:
+        raise ValueError("a missing value '?'; fill it in, or leave the series out")
+    values = [float(word) for word in words]
+    for value in values:
+        if not abs(value) <= LARGEST:
+            raise ValueError(f"expected finite values up to {LARGEST:.2g}, got {value}")
+    return values
 
 
 def read_tsv(path: Path) -> TimeSeries:
     """Read a file; classes by number, then by name. Raises DataError with the line number."""
-    series, labels = parse_lines(path, list(enumerate(read_lines(path), 1)), parse_tsv)
+    series, labels = parse_lines(path, read_lines(path), parse_tsv)
     if not series:
         raise DataError(f"{path}: no series; the file is empty or cut off")
     classes = sorted(set(labels), key=by_number)
@@ -142,38 +155,31 @@ def parse_tsv(line: str) -> tuple[Series, str]:
     >>> parse_tsv("2\\t0.5\\t1.5\\tNaN")[0].tolist()
     [[0.5], [1.5]]
     """
-    label, *words = line.strip().split("\t")
-    values = [float(word) for word in words]
-    finite = np.isfinite(values)
-    count = int(finite.sum())
-    if count == 0 or not label:
+    label, *words = line.split("\t")
+    while words and words[-1].strip().lower() == "nan":
+        words.pop()
+    if not words or not label:
         raise ValueError("expected a label and at least one finite value, separated by tabs")
-    if not finite[:count].all():
-        raise ValueError("expected NaN after the last value alone, got it or infinity before")
-    return np.array(values[:count])[:, None], class_name(label)
+    return np.array(parse_values(words))[:, None], class_name(label)
 
 
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a text file. Raises DataError if it is missing or not text."""
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text in UTF-8: {error}") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; give the path of a {path.suffix} file") from error
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the numbered lines of a text file that are not blank."""
+    with foreign.parsed(path, "text in UTF-8"):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [(number, line.rstrip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def parse_lines(
     path: Path, lines: Sequence[tuple[int, str]], parse: Callable[[str], tuple[Series, Label]]
 ) -> tuple[list[Series], list[Label]]:
-    """Parse all numbered lines that are not blank. Raises DataError with the line number."""
+    """Parse numbered lines. Raises DataError with the line number."""
     series, labels = [], []
     for number, line in lines:
-        if line.strip():
-            try:
-                values, label = parse(line)
-            except ValueError as error:
-                raise DataError(f"{path}, line {number}: {error}") from error
-            series.append(values)
-            labels.append(label)
+        try:
+            values, label = parse(line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+        series.append(values)
+        labels.append(label)
     return series, labels
