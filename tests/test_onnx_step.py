@@ -1,0 +1,71 @@
+"""One step as an ONNX graph, run by ONNX Runtime, beside the stream and torch."""
+
+import numpy as np
+import pytest
+import torch
+from engine_cases import SPIKING, dyadic_layer, events
+
+from spikern._utils.errors import UnsupportedError
+from spikern.engines.codegen.emit import FORMS
+from spikern.interop.onnx import session
+from spikern.interop.onnx_step import FORMS as OPERATORS
+from spikern.interop.onnx_step import onnx_step
+from spikern.layers.baseline import BASELINES
+from spikern.layers.network import Network, build
+from spikern.layers.streaming import compile_stream
+
+pytest.importorskip("onnxruntime")
+
+
+def run(network, x):
+    """The outputs (T, B, C) of a graph that is called once per step."""
+    graph = onnx_step(network)
+    runtime = session(graph)
+    state = {
+        value.name: np.zeros(
+            (x.shape[1], value.type.tensor_type.shape.dim[1].dim_value), np.float32
+        )
+        for value in graph.graph.input[1:]
+    }
+    outs = []
+    for row in x:
+        out, *following = runtime.run(None, {"x": row} | state)
+        state = dict(zip(state, following))
+        outs.append(out)
+    return np.stack(outs)
+
+
+@pytest.mark.usefixtures("mostly_plain")
+@pytest.mark.parametrize("name", SPIKING)
+def test_every_neuron_steps_as_its_stream(name):
+    network = Network(dyadic_layer(name, 6, 17, 2), dyadic_layer("LI", 17, 3), "last")
+    x = events(30, 4, 6).numpy()
+    expected = compile_stream(network).run(x).out
+    # Sums of dyadic weights are exact; the readout's own constants round in another order.
+    assert np.allclose(run(network, x), expected, rtol=0, atol=1e-5)
+    assert np.ptp(expected) > 0.1
+
+
+@pytest.mark.parametrize("kind", BASELINES)
+def test_a_gated_network_steps_as_torch(kind):
+    torch.manual_seed(0)
+    network = build(kind, 3, 8, 4, num_layers=2, answer="every_step").eval()
+    x = torch.randn(20, 2, 3)
+    assert np.allclose(run(network, x.numpy()), network(x)[0].detach(), rtol=0, atol=1e-6)
+
+
+def test_the_graph_does_not_depend_on_the_length_of_a_sequence():
+    graph = onnx_step(build("ALIF", 3, 8, 2))
+    assert len(graph.graph.node) < 40
+    assert not {node.op_type for node in graph.graph.node} & {"Loop", "Scan"}
+
+
+def test_every_operation_of_the_kernels_has_operators_or_is_named():
+    special = {"square", "clamp", "fmod", "log1p", "expm1"}
+    backward = {kind for kind in FORMS if kind.endswith("_backward")}
+    assert set(FORMS) - backward <= set(OPERATORS) | special
+
+
+def test_delays_are_refused():
+    with pytest.raises(UnsupportedError, match="delays"):
+        onnx_step(build("LIF", 3, 8, 2, delay=3))
