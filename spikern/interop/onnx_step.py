@@ -18,6 +18,8 @@ from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 from spikern.layers.streaming import compile_stream
 
+Shapes = dict[str, tuple[int, ...]]
+"""The shapes of inputs or outputs by name, without the batch."""
 FORMS: dict[str, tuple[str, ...]] = {
     **{"mul": ("Mul",), "add": ("Add",), "sub": ("Sub",), "div": ("Div",), "neg": ("Neg",)},
     **{"abs": ("Abs",), "reciprocal": ("Reciprocal",), "exp": ("Exp",), "log": ("Log",)},
@@ -51,9 +53,7 @@ class Graph:
         self.nodes.append(self.onnx.helper.make_node(operator, inputs, [to], **attributes))
         return to
 
-    def model(
-        self, title: str, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]
-    ) -> Any:
+    def model(self, title: str, inputs: Shapes, outputs: Shapes) -> Any:
         """The model, checked; every input and output has a batch before its shape."""
         make, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
         values = [
@@ -90,11 +90,11 @@ def onnx_step(network: Network) -> Any:
     stream = compile_stream(network)
     if not isinstance(stream, Stream):
         raise UnsupportedError("a network with delays or skip connections has no ONNX step")
-    inputs: dict[str, tuple[int, ...]] = {"x": (stream.input_size,)}
-    outputs: dict[str, tuple[int, ...]] = {"out": (stream.output_size,)}
+    inputs: Shapes = {"x": (stream.input_size,)}
+    outputs: Shapes = {"out": (stream.output_size,)}
     below = "x"
     for k, p in enumerate(stream.populations):
-        fields = {f"{field}_{k}": (len(p.bias),) for field in p.step.state}
+        fields: Shapes = {f"{field}_{k}": (len(p.bias),) for field in p.step.state}
         inputs |= fields
         outputs |= {f"next_{name}": shape for name, shape in fields.items()}
         below = _population(graph, k, p, below)
@@ -176,7 +176,7 @@ def _gated(graph: Graph, body: Baseline, readout: nn.Module) -> Any:
         raise UnsupportedError("only a linear readout of RNN, GRU and LSTM has an ONNX step")
     first, direction = graph.constant([0]), graph.constant([1])
     fields = ("h", "c") if body.kind == "LSTM" else ("h",)
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: Shapes = {}
     out = graph.node("Unsqueeze", "x", first)
     for k in range(body.num_layers):
         names = [f"{field}_{k}" for field in fields]
