@@ -196,8 +196,7 @@ def _gated(graph: Graph, body: Baseline, readout: nn.Module) -> Any:
     hidden = graph.node("Squeeze", out, first)
     product = graph.node("MatMul", hidden, graph.constant(array(readout.weight.T), "readout"))
     graph.node("Add", product, graph.constant(array(readout.bias), "bias"), to="out")
-    outputs = {"out": (readout.out_features,)}
+    inputs: Shapes = {"x": (body.input_size,), **shapes}
+    outputs: Shapes = {"out": (readout.out_features,)}
     outputs |= {f"next_{name}": shape for name, shape in shapes.items()}
-    return graph.model(
-        f"step of a {body.kind} network", {"x": (body.input_size,)} | shapes, outputs
-    )
+    return graph.model(f"step of a {body.kind} network", inputs, outputs)
