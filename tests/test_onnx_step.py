@@ -8,8 +8,8 @@ from engine_cases import SPIKING, dyadic_layer, events
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.codegen.emit import FORMS
 from spikern.interop.onnx import session
-from spikern.interop.onnx_step import FORMS as OPERATORS
-from spikern.interop.onnx_step import onnx_step
+from spikern.interop.stepwise import FORMS as OPERATORS
+from spikern.interop.stepwise import onnx_step
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network, build
 from spikern.layers.streaming import compile_stream

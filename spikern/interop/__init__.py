@@ -5,10 +5,10 @@ from spikern.interop.cuba_lif_hard import HardCubaLIF
 from spikern.interop.nir import from_nir, network_from_nir, read_nir, to_nir, write_nir
 from spikern.interop.nir_nodes import losses
 from spikern.interop.onnx import int8_graph, onnx_graph
-from spikern.interop.onnx_step import onnx_step
 from spikern.interop.snntorch import from_snntorch, layers_from_snntorch, to_snntorch
 from spikern.interop.snntorch_neurons import snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
+from spikern.interop.stepwise import onnx_step
 
 __all__ = [
     "HardCubaLIF",
