@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 
-from spikern._utils import processes
 from spikern._utils.errors import InputError
 from spikern.cli import main
 from spikern.cost.break_even import COMPARED, compare_energy
@@ -18,14 +17,8 @@ from spikern.studies.finished import open_run, times, trained
 from spikern.timing.inference import measure
 from spikern.train.trial import count_split
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = ("--models", "LIF", "RNN", "LSTM", "--seeds", "1", "--epochs", "1", "--hidden", "6")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small run no faster on many."""
-    with processes.one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,13 @@ import torch
 from spikern._utils.errors import DataError, InputError, SpikernError, UnsupportedError
 from spikern.data.dataset import Split
 from spikern.layers.network import ANSWERS, build
-from spikern.timing import energy_counters, measurement, runtimes
+from spikern.timing import energy_counters, runtimes
 from spikern.timing.energy_counters import Window, net, window
 from spikern.timing.inference import Contestant, as_rows, batches, check, measure
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    with measurement.threads(1):
-        yield
 
 
 @pytest.fixture
