@@ -139,11 +139,10 @@ def measure(
                 key: [ms / inferences for ms in samples]
                 for key, samples in interleaved(rounds, repeats).items()
             }
-            joules = {}
-            metered = rounds if counters.domains else {}
-            for key, call in metered.items():
-                energy = energy_counters.measure(counters.domains, call, inferences, joule_seconds)
-                joules[key] = energy.joules_per_inference
+            joules = {
+                key: energy_counters.measure(counters.domains, call, inferences, joule_seconds)
+                for key, call in (rounds if counters.domains else {}).items()
+            }
             rows += as_rows(times, size, joules)
     return InferenceTimes(rows, checks, missing, counters.why_not)
 
