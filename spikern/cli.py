@@ -16,6 +16,7 @@ from spikern import cost, timing
 from spikern._utils import atomic
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
+from spikern.cost.summary import table_texts
 from spikern.data import ARCHIVE, DATASETS, load
 from spikern.data.dataset import Dataset
 from spikern.engines.codegen.kernels import show_kernel
@@ -155,7 +156,7 @@ class Tables:
 
     def run(self) -> None:
         """Print a few lines per table."""
-        print(table_list(cost.tables(self.folder)))
+        print(table_list(table_texts(cost.tables(self.folder))))
 
 
 @dataclass(frozen=True)
