@@ -11,7 +11,7 @@ from spikern.data.dataset import Split
 from spikern.layers.network import ANSWERS, build
 from spikern.timing import energy_counters, runtimes
 from spikern.timing.energy_counters import Window, net, window
-from spikern.timing.inference import Contestant, as_rows, batches, check, measure
+from spikern.timing.inference import Contestant, batches, check, measure
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 pytest.importorskip("onnx")
@@ -116,15 +116,6 @@ def test_batches(split):
     for size in (0, 6):
         with pytest.raises(InputError, match="batch"):
             batches(split, size)
-
-
-def test_ratios_are_theirs_over_ours():
-    times = {("a", "", "x"): [2.0, 1.0, 50.0], ("b", "", "x"): [8.0, 8.0, 8.0]}
-    rows = as_rows(times, 1, {("b", "", "x"): 0.5})
-    assert [(row["ms"], row["ratio"], row["joules"]) for row in rows] == [
-        (2.0, 1.0, None),
-        (8.0, 4.0, 0.5),
-    ]
 
 
 LARGEST = 262_143_328_850
