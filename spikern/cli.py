@@ -191,9 +191,10 @@ class Tables:
     def run(self) -> None:
         """Print a few lines per table."""
         from spikern import cost
+        from spikern.cost.summary import table_texts
         from spikern.report import table_list
 
-        print(table_list(cost.tables(self.folder)))
+        print(table_list(table_texts(cost.tables(self.folder))))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,20 @@ the package, so that the package's counts have something to be equal to.
 """
 
 import math
+import operator
 from collections import Counter
 from functools import partial
+
+
+def tallied(kind, operation):
+    """An operator of Number that tallies its use."""
+
+    def method(self, other):
+        self.tally[kind] += 1
+        result = operation(self.value, other.value if isinstance(other, Number) else float(other))
+        return result if isinstance(result, bool) else Number(result, self.tally)
+
+    return method
 
 
 class Number:
@@ -15,32 +27,12 @@ class Number:
     def __init__(self, value, tally):
         self.value, self.tally = float(value), tally
 
-    def _other(self, other):
-        return other.value if isinstance(other, Number) else float(other)
-
-    def __mul__(self, other):
-        self.tally["mul"] += 1
-        return Number(self.value * self._other(other), self.tally)
-
-    def __add__(self, other):
-        self.tally["add"] += 1
-        return Number(self.value + self._other(other), self.tally)
-
-    def __sub__(self, other):
-        self.tally["add"] += 1
-        return Number(self.value - self._other(other), self.tally)
-
-    def __rsub__(self, other):
-        self.tally["add"] += 1
-        return Number(self._other(other) - self.value, self.tally)
-
-    def __gt__(self, other):
-        self.tally["compare"] += 1
-        return self.value > self._other(other)
-
-    def __ge__(self, other):
-        self.tally["compare"] += 1
-        return self.value >= self._other(other)
+    __mul__ = tallied("mul", operator.mul)
+    __add__ = tallied("add", operator.add)
+    __sub__ = tallied("add", operator.sub)
+    __rsub__ = tallied("add", lambda own, other: other - own)
+    __gt__ = tallied("compare", operator.gt)
+    __ge__ = tallied("compare", operator.ge)
 
     def function(self, kind):
         self.tally[kind] += 1

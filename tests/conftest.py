@@ -5,6 +5,7 @@ import os
 import pytest
 from numba import config
 
+from spikern._utils import processes
 from spikern.data.files import FOLDER
 from spikern.engines import fused
 from spikern.engines.codegen import cache
@@ -17,6 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Networks this small run no faster on many."""
+    with processes.one_thread():
+        yield
 
 
 @pytest.fixture

@@ -12,17 +12,11 @@ from spikern.cli import main
 from spikern.report import benchmark_table
 from spikern.timing import benchmark, measurement, peers, workloads
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FIELDS = {
     "work": str, "what": str, "rate": float, "peer": str,
     "spikern": float, "peer_value": float, "ratio": float,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small sizes run no faster on two."""
-    with measurement.threads(1):
-        yield
 
 
 def smoke(*names):

@@ -21,15 +21,6 @@ COMPILED = ROOT / "docs" / "embedded.md"
 
 
 @pytest.fixture
-def one_thread():
-    """Networks this small run no faster on many."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def page_examples(monkeypatch):
     """The module that runs the examples of a page, here and when the documents are built."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))

@@ -340,17 +340,16 @@ def test_the_figures_are_those_of_the_article(ladder, counted):
     counts, _ = counted
     inference_energy = energy(counts, tables()["45nm_int8"], "registers")
     rungs = {rung.name: rung for rung in ladder(inference_energy, counts, seconds=2.0)}
-    assert round(rungs["one query to BLOOM"].low, -2) == 11_200  # 11.2 kJ
-    brain = rungs["a brain in that time"]
-    assert (brain.low, brain.high) == (40.0, 100.0)
-    assert rungs["training PaLM once"].low == pytest.approx(1.224e13)
-    inference = rungs["one inference, estimate"]
-    assert inference.low == inference_energy.pj * 1e-12
+    assert round(*rungs["one query to BLOOM"].joules, -2) == 11_200  # 11.2 kJ
+    assert rungs["a brain in that time"].joules == (40.0, 100.0)
+    assert rungs["training PaLM once"].joules == pytest.approx((1.224e13,))
+    (inference,) = rungs["one inference, estimate"].joules
+    assert inference == inference_energy.pj * 1e-12
     synapses = sum(c.synapses for c in counts.connections)
     synapse = rungs["one synapse of the network, estimate"]
-    assert synapse.low == inference.low / synapses
+    assert synapse.joules == (inference / synapses,)
     assert f"{synapses:,} synapses" in synapse.arithmetic
-    heights = [rung.high for rung in rungs.values()]
+    heights = [rung.joules[-1] for rung in rungs.values()]
     assert heights == sorted(heights)
 
 

@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 
-from spikern._utils import processes
 from spikern._utils.errors import InputError
 from spikern.cli import main
 from spikern.cost.break_even import COMPARED, compare_energy
@@ -18,14 +17,8 @@ from spikern.studies.finished import open_run, times, trained
 from spikern.timing.inference import measure
 from spikern.train.trial import count_split
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = ("--models", "LIF", "RNN", "LSTM", "--seeds", "1", "--epochs", "1", "--hidden", "6")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small run no faster on many."""
-    with processes.one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +148,9 @@ def test_equal_accuracy_names_who_is_as_good(models):
 def test_the_search_for_a_size(run, models, target, reached):
     spiking, standard = models["LIF"], models["LSTM"]
     spiking = spiking._replace(result=spiking.result | {"validation_accuracy": target})
-    search = finished.as_small(spiking, standard, run)
-    row = finished.size_entry(search, spiking, standard, run, tables())
-    assert [rung["hidden"] for rung in row["rungs"]] == ([3] if reached else [3, 6])
+    search = finished.search(spiking, standard, run)
+    row = finished.as_small(spiking, standard, search, run, tables())
+    assert [trial["hidden"] for trial in row["trials"]] == ([3] if reached else [3, 6])
     assert row["reached"] == reached
     assert (row["statement"] is None) == (reached is None)
     assert ("not reached" in terminal.smallest_twin(row)) == (reached is None)

@@ -47,6 +47,22 @@ from spikern.train.trial import fresh_network, train_and_test
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 quiet = {"progress": False}
+PATHS = os.pathsep.join([str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
+RUNNER = """
+import sys; from pathlib import Path; from study_jobs import Job, square
+from spikern import studies
+out, log, seconds, *ray = sys.argv[1:]
+jobs = [Job(n, log, seconds=float(seconds)) for n in reversed(range(6))]
+ray = ray[0] if ray else None
+print(len(studies.run(square, jobs, Path(out), ray=ray, progress=False).finished))
+"""
+
+
+def another_runner(*arguments):
+    """A process that runs RUNNER."""
+    command = [sys.executable, "-c", RUNNER, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": PATHS}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def notes(folder):
@@ -181,27 +197,16 @@ def test_a_claim_excludes_and_dies_with_its_holder(tmp_path):
 def test_two_runners_share_a_folder(tmp_path):
     """Every job is done once, each runner does some, and both see the whole study."""
     out, log = tmp_path / "out", tmp_path / "log"
-    jobs = [Job(n, str(log), seconds=0.3) for n in range(8)]
-    code = (
-        "import sys; from pathlib import Path; from study_jobs import Job, square\n"
-        "from spikern import studies\n"
-        "jobs = [Job(n, sys.argv[2], seconds=0.3) for n in reversed(range(8))]\n"
-        "print(len(studies.run(square, jobs, Path(sys.argv[1]), progress=False).finished))"
-    )
-    path = os.pathsep.join([str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, out, log],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
-    with other:
+    jobs = [Job(n, str(log), seconds=0.3) for n in range(6)]
+    with another_runner(out, log, 0.3) as other:
         while not (log.exists() and any(log.iterdir())):
             assert other.poll() is None
             time.sleep(0.02)
         found = runner.run(square, jobs, out, **quiet)
-        assert other.stdout.read() == "8\n"
-    assert len(found.finished) == 8
+        assert other.stdout.read() == "6\n"
+    assert len(found.finished) == 6
     done = notes(log)
-    assert sorted(n for n, _ in done) == list(range(8))
+    assert sorted(n for n, _ in done) == list(range(6))
     assert {pid for _, pid in done} == {os.getpid(), other.pid}
 
 
@@ -330,8 +335,7 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
     """Head and two workers; one goes dark, as a machine does, with a job in its hands."""
     ray = pytest.importorskip("ray")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    paths = os.pathsep.join([str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", paths)
+    monkeypatch.setenv("PYTHONPATH", PATHS)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     small = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -341,14 +345,7 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
     try:
         nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
-        code = (
-            "import sys; from pathlib import Path; from study_jobs import Job, square\n"
-            "from spikern import studies\n"
-            "jobs = [Job(n, sys.argv[2], seconds=3.0) for n in range(6)]\n"
-            "print(len(studies.run(square, jobs, Path(sys.argv[1]), ray=sys.argv[3]).finished))"
-        )
-        study = [sys.executable, "-c", code, tmp_path / "ray", log, cluster.address]
-        with subprocess.Popen(study, stdout=subprocess.PIPE, text=True) as driver:
+        with another_runner(tmp_path / "ray", log, 3.0, cluster.address) as driver:
             while not (log.exists() and len({pid for _, pid in notes(log)}) == 2):
                 assert driver.poll() is None
                 time.sleep(0.05)

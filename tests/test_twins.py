@@ -29,6 +29,7 @@ from spikern.train.loop import Training, evaluate, fit
 from spikern.train.trial import fresh_network
 
 KINDS = ("RNN", "GRU", "LSTM")
+pytestmark = pytest.mark.usefixtures("one_thread")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
@@ -49,15 +50,6 @@ def split(count, every_step, seed):
 def dataset(every_step=False):
     parts = [split(count, every_step, seed) for seed, count in enumerate((96, 40, 40))]
     return Dataset("easy", "easy", *parts, ("a", "b"), every_step, False, "made", "none", 1.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small run no faster on many."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def fitted(kind, data, epochs):

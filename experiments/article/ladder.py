@@ -38,13 +38,11 @@ GWH = 3.6e12
 
 
 class Rung(NamedTuple):
-    """Joules from low to high, the arithmetic, and whether it is an estimate of the network."""
+    """Joules, from the lowest to the highest, and their arithmetic."""
 
     name: str
-    low: float
-    high: float
+    joules: tuple[float, ...]
     arithmetic: str
-    estimate: bool = False
 
 
 def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ...]:
@@ -62,43 +60,36 @@ def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ..
         raise InputError("the network has no synapse, so nothing can be said per synapse")
     joules = estimate.pj / PJ
     source = f"{estimate.table}, {estimate.view}"
-    low, high = (watts * seconds for watts in BRAIN_WATTS)
+    brain = tuple(watts * seconds for watts in BRAIN_WATTS)
     span = f"{BRAIN_WATTS[0]:g} to {BRAIN_WATTS[1]:g} W x {seconds:.4g} s"
-    bloom = BLOOM_WATTS * BLOOM_DAYS * DAY / BLOOM_QUERIES
-    palm = PALM_TRAINING_GWH * GWH
+    bloom = f"{BLOOM_WATTS:,.0f} W x {BLOOM_DAYS} days x {DAY:,} s / {BLOOM_QUERIES:,} queries"
     mine = joules / synapses
     rungs = [
         Rung(
             "one synapse of a brain in that time",
-            low / BRAIN_SYNAPSES,
-            high / BRAIN_SYNAPSES,
+            tuple(j / BRAIN_SYNAPSES for j in brain),
             f"{span} / {BRAIN_SYNAPSES:.0e} synapses",
         ),
         Rung(
             "one synapse of the network, estimate",
-            mine,
-            mine,
+            (mine,),
             f"{joules:.4g} J / {synapses:,} synapses ({source})",
-            estimate=True,
         ),
-        Rung("one inference, estimate", joules, joules, f"{estimate.pj:.4g} pJ ({source})", True),
-        Rung("a brain in that time", low, high, span),
+        Rung("one inference, estimate", (joules,), f"{estimate.pj:.4g} pJ ({source})"),
+        Rung("a brain in that time", brain, span),
         Rung(
             "one inference with a brain's synapses, estimate",
-            mine * BRAIN_SYNAPSES,
-            mine * BRAIN_SYNAPSES,
+            (mine * BRAIN_SYNAPSES,),
             f"{mine:.4g} J x {BRAIN_SYNAPSES:.0e} synapses",
-            estimate=True,
         ),
+        Rung("one query to BLOOM", (BLOOM_WATTS * BLOOM_DAYS * DAY / BLOOM_QUERIES,), bloom),
         Rung(
-            "one query to BLOOM",
-            bloom,
-            bloom,
-            f"{BLOOM_WATTS:,.0f} W x {BLOOM_DAYS} days x {DAY:,} s / {BLOOM_QUERIES:,} queries",
+            "training PaLM once",
+            (PALM_TRAINING_GWH * GWH,),
+            f"{PALM_TRAINING_GWH:g} GWh x {GWH:.1e} J",
         ),
-        Rung("training PaLM once", palm, palm, f"{PALM_TRAINING_GWH:g} GWh x {GWH:.1e} J"),
     ]
-    return tuple(sorted(rungs, key=lambda rung: rung.high))
+    return tuple(sorted(rungs, key=lambda rung: rung.joules[-1]))
 
 
 def main(run: tyro.conf.Positional[Path]) -> None:
@@ -116,7 +107,7 @@ def main(run: tyro.conf.Positional[Path]) -> None:
     test = opened.dataset.test
     seconds = float(test.lengths.double().mean()) * opened.dataset.dt / 1e3
     for rung in ladder(estimate, model.counts, seconds):
-        joules = " to ".join(dict.fromkeys(map(significant, (rung.low, rung.high))))
+        joules = " to ".join(map(significant, rung.joules))
         print(f"{joules:>20} J  {rung.name}: {rung.arithmetic}")
 
 

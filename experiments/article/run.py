@@ -31,7 +31,7 @@ from spikern.studies import runner
 from spikern.studies.statistics import mean
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
 from spikern.studies.twins import density, measured_graph, measured_weights, prune, search_size
-from spikern.timing.inference import Contestant, InferenceTimes, measure
+from spikern.timing.inference import Contestant, measure
 from spikern.train.loop import evaluate
 from spikern.train.recipes import Recipe, recipe
 
@@ -176,7 +176,7 @@ def one_dataset(
         "ladders": searches,
         "contestants": rows,
         "load": [load_before, os.getloadavg()[0]],
-        **as_json(timed),
+        **timed.as_dict(),
     }
 
 
@@ -223,11 +223,6 @@ def contestant_row(one: Contestant, data: Dataset) -> dict[str, Any]:
         "test": tested.accuracy,
         "rate": mean(tested.rates) if tested.rates else None,
     }
-
-
-def as_json(timed: InferenceTimes) -> dict[str, Any]:
-    """The measurements for a file."""
-    return timed._asdict() | {"checks": [check._asdict() for check in timed.checks]}
 
 
 if __name__ == "__main__":

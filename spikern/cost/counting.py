@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counts import Counts, Layer, Storage, analog_layer
-from spikern.cost.spiking import spiking_layers
+from spikern.cost.spiking import SPREAD, spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps
 from spikern.events import valid_steps
@@ -127,10 +127,7 @@ def walk(
         return layers, Signal(run_standard(module, x.values, lengths), False, source)
     if isinstance(module, Axons):
         if isinstance(module, LearnedDelay) and module.training:
-            raise UnsupportedError(
-                "a delay that is being learned spreads a spike over several steps, which cannot be "
-                "counted as a spike; count the network as it is used, after eval()"
-            )
+            raise UnsupportedError(SPREAD)
         arriving, _ = Delay(module.steps)(
             x.values, lengths=module.steps.new_tensor(lengths.tolist())
         )

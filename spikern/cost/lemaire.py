@@ -20,7 +20,7 @@ Corrected here:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
 
 from spikern.cost.counts import Connection, Counts, Layer
 from spikern.cost.memory import Array, memory_pj
@@ -31,74 +31,60 @@ WORD_BITS = 32
 """The model moves words of 32 bits, one per access, whatever the width of the access."""
 
 
-class Lemaire(NamedTuple):
-    """The counts of the model for one layer; potentials are read and written this often each."""
-
-    macs: float
-    accumulates: float
-    inputs: float
-    weights: float
-    biases: float
-    potentials: float
-    outputs: float
-    addressing: float
-
-
-NOTHING = Lemaire(*(0.0,) * len(Lemaire._fields))
-
-
-def spiking(theta_in: float, theta_out: float, n_in: int, n_out: int, steps: float) -> Lemaire:
+def spiking(theta_in: int, theta_out: int, n_out: int, steps: int) -> Counter[str]:
     """The corrected counts of a fully connected spiking layer.
 
-    >>> spiking(theta_in=10, theta_out=4, n_in=20, n_out=5, steps=8).accumulates
+    Potentials are read and written as often as they are counted.
+
+    >>> spiking(theta_in=10, theta_out=4, n_out=5, steps=8)["accumulates"]
     94
     """
     events, updates = theta_in * n_out, steps * n_out
-    return Lemaire(
+    return Counter(
         macs=updates, accumulates=events + updates + theta_out, inputs=theta_in, weights=events,
         biases=updates, potentials=events + updates, outputs=theta_out, addressing=events,
     )  # fmt: skip
 
 
-def standard(n_in: int, n_out: int, steps: float) -> Lemaire:
+def standard(n_in: int, n_out: int, steps: int) -> Counter[str]:
     """A fully connected standard layer: weights once per step, no potentials, no addressing.
 
-    >>> standard(4, 3, 2).weights, standard(4, 3, 2).accumulates
+    >>> standard(4, 3, 2)["weights"], standard(4, 3, 2)["accumulates"]
     (24, 6)
     """
-    per_step = Lemaire(n_in * n_out, n_out, n_in, n_in * n_out, n_out, 0, n_out, 0)
-    return Lemaire(*(steps * n for n in per_step))
+    outputs = steps * n_out
+    return matrix(n_in, n_out, steps) + Counter(
+        accumulates=outputs, biases=outputs, outputs=outputs
+    )
 
 
-def lemaire(layer: Layer) -> Lemaire:
+def matrix(n_in: int, n_out: int, steps: int) -> Counter[str]:
+    """The products of analog inputs with a full matrix."""
+    products = steps * n_in * n_out
+    return Counter(macs=products, weights=products, inputs=steps * n_in)
+
+
+def lemaire(layer: Layer) -> Counter[str]:
     """The model for a counted layer: connections are full matrices, units update at every step.
 
     The model counts zero weights too. The gates of GRU and LSTM are rows of their matrix; the
     products between gates are not in the model.
     """
-    steps, fired = sum(layer.uses), sum(layer.spikes)
-    counts = NOTHING
-    for c in layer.connections:
-        counts = plus(counts, connection(c))
+    steps = sum(layer.uses)
+    counts = sum(map(connection, layer.connections), Counter())
     if not layer.connections:
         return counts
     if layer.unit not in (*GATES, "linear"):
-        return plus(counts, spiking(0, fired, 0, layer.units, steps))
-    rows = float(steps * layer.connections[0].targets)
-    outputs = float(steps * layer.storage.outputs)
-    return plus(counts, NOTHING._replace(accumulates=rows, biases=rows, outputs=outputs))
+        return counts + spiking(0, sum(layer.spikes), layer.units, steps)
+    rows = steps * layer.connections[0].targets
+    return counts + Counter(accumulates=rows, biases=rows, outputs=steps * layer.storage.outputs)
 
 
-def connection(c: Connection) -> Lemaire:
+def connection(c: Connection) -> Counter[str]:
     """The model for one connection, without the updates of its target."""
     if c.spiking:
-        return spiking(sum(c.arrivals), 0, c.sources, c.targets, 0)
-    return standard(c.sources, c.targets, sum(c.uses))._replace(accumulates=0, biases=0, outputs=0)
-
-
-def plus(a: Lemaire, b: Lemaire) -> Lemaire:
-    """The sum, field by field."""
-    return Lemaire(*(x + y for x, y in zip(a, b)))
+        return spiking(sum(c.arrivals), 0, c.targets, 0)
+    return matrix(c.sources, c.targets, sum(c.uses))
 
 
 def lemaire_pj(counts: Counts, table: EnergyTable, dram: bool = False) -> dict[str, float] | None:
@@ -111,20 +97,20 @@ def lemaire_pj(counts: Counts, table: EnergyTable, dram: bool = False) -> dict[s
         return None
     synapses, arrays = 0.0, []
     for layer in counts.layers:
-        model = lemaire(layer)
-        synapses += model.macs * table.pj["mac"]
-        synapses += (model.accumulates + model.addressing) * table.pj["ac"]
+        n = lemaire(layer)
+        synapses += n["macs"] * table.pj["mac"]
+        synapses += (n["accumulates"] + n["addressing"]) * table.pj["ac"]
         weights = sum(c.weights for c in layer.connections)
         sources = sum(c.sources for c in layer.connections)
         stored = {
-            "weights": (weights, model.weights, 0),
-            "biases": (layer.units, model.biases, 0),
-            "states": (layer.units, model.potentials, model.potentials),
-            "queue": (sources, model.inputs, 0),
-            "values": (layer.units, 0, model.outputs),
+            "weights": (weights, n["weights"], 0),
+            "biases": (layer.units, n["biases"], 0),
+            "states": (layer.units, n["potentials"], n["potentials"]),
+            "queue": (sources, n["inputs"], 0),
+            "values": (layer.units, 0, n["outputs"]),
         }
         arrays += [
-            Array(layer.name, kind, size, WORD_BITS, int(reads), int(writes), scattered=True)
+            Array(layer.name, kind, size, WORD_BITS, reads, writes, scattered=True)
             for kind, (size, reads, writes) in stored.items()
         ]
     moved = memory_pj(arrays, table, dram)

@@ -18,6 +18,10 @@ from spikern.neurons.model import NeuronModel
 
 MADE_OF = r"(parametrizations\.)?(weight_\w+?)(_orig|_mask|\.(original\d*|\d+\..*))?"
 """The name of a weight, or of a tensor from which pruning or a parametrization computes it."""
+SPREAD = (
+    "a delay that is being learned spreads a spike over several steps, which cannot be counted as "
+    "a spike; count the network as it is used, after eval()"
+)
 
 
 def constants_read(model: NeuronModel) -> int:
@@ -52,10 +56,7 @@ def spiking_layers(
             "spikes; count the network as it is used, after eval()"
         )
     if module.spreads_delays:
-        raise UnsupportedError(
-            "a delay that is being learned spreads a spike over several steps, which cannot be "
-            "counted as a spike; count the network as it is used, after eval()"
-        )
+        raise UnsupportedError(SPREAD)
     outputs, _ = module.unroll(x.values, lengths=lengths)
     sides = module.directions
     signals = [x]

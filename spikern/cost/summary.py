@@ -16,6 +16,14 @@ AS_TRAINED = "45nm_fp32"
 """The table in the precision of training and testing; it is the one shown where only one is."""
 
 
+def table_texts(
+    tables: Mapping[str, EnergyTable],
+    keys: Sequence[str] = ("title", "node", "precision", "source", "not_modelled"),
+) -> dict[str, dict[str, str]]:
+    """What every table says of itself."""
+    return {t.name: {key: getattr(t, key) for key in keys} for t in tables.values()}
+
+
 def count_summary(counts: Counts) -> dict[str, Any]:
     """Exact integers over all inferences: by layer and connection, and their sum."""
     return {

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.packages import require
-from spikern.interop.snntorch_neurons import RESETS, STEPS, Cell, snntorch_neuron
+from spikern.interop.snntorch_neurons import RESETS, Cell, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.lif import LIF
@@ -76,7 +77,7 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
     values = {field: getattr(snn_cell, NAMES[field]) for field in model.params._fields}
     weight = linear.weight
     both: list[Tensor | None] = [linear.bias, getattr(recurrent, "bias", None)]
-    biases = [b for b in both if b is not None and _is_needed(b)]
+    biases = [b for b in both if b is not None and (b.requires_grad or b.any())]
     constants = {
         field: replace(constant, trainable=values[field].requires_grad)
         for field, constant in model.constants.items()
@@ -186,14 +187,12 @@ def _cell_of(layer: SpikingRNN) -> tuple[Cell, str, bool]:
     step: Any = layer.neuron.step
     if step is LIF.step:
         return "RLeaky" if layer.recurrent else "Leaky", "subtract", True
-    if isinstance(step, partial):
-        for (has_synapse, self_connected), (function, _, _) in STEPS.items():
-            recurrent = layer.recurrent + self_connected
-            kind = "RSynaptic" if has_synapse else "RLeaky" if recurrent else "Leaky"
-            for (cell, mechanism, delay), reset in RESETS.items():
-                same = (function, {"reset": reset}) == (step.func, step.keywords)
-                if same and cell == kind and recurrent == (cell != "Leaky"):
-                    return cell, mechanism, delay
+    for (kind, mechanism, delay), one_to_one in product(RESETS, (False, True)):
+        recurrent = layer.recurrent + one_to_one
+        if recurrent == (kind != "Leaky"):
+            own: Any = snntorch_neuron(kind, mechanism, delay, one_to_one).step
+            if isinstance(step, partial) and (own.func, own.keywords) == (step.func, step.keywords):
+                return kind, mechanism, delay
     raise UnsupportedError(
         f"snnTorch has no cell that computes {layer.neuron.name} with "
         f"recurrent={layer.recurrent}; it has LIF and what snntorch_neuron makes"
@@ -239,11 +238,6 @@ def _fill(target: Tensor, source: Tensor, gain: Tensor | None = None) -> None:
         rows = 1.0 if gain is None else gain.view(-1, *[1] * (source.ndim - 1))
         target.copy_(source * rows)
     target.requires_grad_(source.requires_grad)
-
-
-def _is_needed(bias: Tensor) -> bool:
-    """Whether a bias is trained or not zero."""
-    return bias.requires_grad or bool(bias.any())
 
 
 def _kind(value: object) -> str:

@@ -16,6 +16,7 @@ With `one_to_one` (`all_to_all=False` in snnTorch) a neuron receives its own las
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple
@@ -34,36 +35,11 @@ Reset = Callable[[Any, Any, Update, Fire], tuple[Tensor, Tensor]]
 """(params, state, update, fire) -> membrane potential and spikes."""
 
 
-class LeakyParams(NamedTuple):
-    """Decay of the membrane and threshold, each (H,)."""
-
-    alpha_mem: Tensor
-    v_th: Tensor
-
-
-class SelfLeakyParams(NamedTuple):
-    """The same and the weight of a neuron's own spike, each (H,)."""
-
-    alpha_mem: Tensor
-    v_th: Tensor
-    w_self: Tensor
-
-
-class SynapticParams(NamedTuple):
-    """Decays of synapse and membrane, and threshold, each (H,)."""
-
-    alpha_syn: Tensor
-    alpha_mem: Tensor
-    v_th: Tensor
-
-
-class SelfSynapticParams(NamedTuple):
-    """The same and the weight of a neuron's own spike, each (H,)."""
-
-    alpha_syn: Tensor
-    alpha_mem: Tensor
-    v_th: Tensor
-    w_self: Tensor
+LeakyParams = namedtuple("LeakyParams", "alpha_mem v_th")
+SelfLeakyParams = namedtuple("SelfLeakyParams", "alpha_mem v_th w_self")
+SynapticParams = namedtuple("SynapticParams", "alpha_syn alpha_mem v_th")
+SelfSynapticParams = namedtuple("SelfSynapticParams", "alpha_syn alpha_mem v_th w_self")
+"""Decays of synapse and membrane, threshold, weight of a neuron's own spike, each (H,)."""
 
 
 class LeakyState(NamedTuple):
@@ -137,43 +113,33 @@ def _membrane(p: Any, s: Any, fire: Fire, reset: Reset, *currents: Tensor) -> tu
     return reset(p, s, update, fire)
 
 
-def leaky(p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset) -> tuple[LeakyState, Tensor]:
-    """Run one step of Leaky or RLeaky."""
-    v, z = _membrane(p, s, fire, reset, i)
-    return LeakyState(v, z), z
-
-
-def self_leaky(
-    p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset
+def leaky(
+    p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset, one_to_one: bool
 ) -> tuple[LeakyState, Tensor]:
-    """Run one step of RLeaky with one-to-one recurrence."""
-    v, z = _membrane(p, s, fire, reset, i, s.z * p.w_self)
+    """Run one step of Leaky or RLeaky."""
+    v, z = _membrane(p, s, fire, reset, i, *_own(p, s, one_to_one))
     return LeakyState(v, z), z
 
 
 def synaptic(
-    p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
+    p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset, one_to_one: bool
 ) -> tuple[SynapticState, Tensor]:
     """Run one step of RSynaptic."""
-    i_syn = _decayed(p.alpha_syn, s.i_syn) + i
+    i_syn: Tensor = sum((i, *_own(p, s, one_to_one)), _decayed(p.alpha_syn, s.i_syn))
     v, z = _membrane(p, s, fire, reset, i_syn)
     return SynapticState(i_syn, v, z), z
 
 
-def self_synaptic(
-    p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset
-) -> tuple[SynapticState, Tensor]:
-    """Run one step of RSynaptic with one-to-one recurrence."""
-    i_syn: Tensor = _decayed(p.alpha_syn, s.i_syn) + i + s.z * p.w_self
-    v, z = _membrane(p, s, fire, reset, i_syn)
-    return SynapticState(i_syn, v, z), z
+def _own(p: Any, s: Any, one_to_one: bool) -> tuple[Tensor, ...]:
+    """The current of a neuron's own last spike, if it is connected to itself."""
+    return (s.z * p.w_self,) if one_to_one else ()
 
 
 STEPS: dict[tuple[bool, bool], tuple[Callable[..., Any], type[Any], type[Any]]] = {
     (False, False): (leaky, LeakyParams, LeakyState),
-    (False, True): (self_leaky, SelfLeakyParams, LeakyState),
+    (False, True): (leaky, SelfLeakyParams, LeakyState),
     (True, False): (synaptic, SynapticParams, SynapticState),
-    (True, True): (self_synaptic, SelfSynapticParams, SynapticState),
+    (True, True): (synaptic, SelfSynapticParams, SynapticState),
 }
 """Step, params and state by (has a synaptic current, is connected to itself)."""
 RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
@@ -225,7 +191,7 @@ def snntorch_neuron(
     settings = [reset_mechanism, "" if reset_delay else "at once", "one-to-one" * one_to_one]
     return NeuronModel(
         name=" ".join(["snnTorch", cell, *filter(None, settings)]),
-        step=partial(step, reset=RESETS[key]),
+        step=partial(step, reset=RESETS[key], one_to_one=one_to_one),
         params=params,
         state=state,
         constants={field: CONSTANTS[field] for field in params._fields},

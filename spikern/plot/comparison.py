@@ -104,13 +104,21 @@ def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -
     A kind that did not occur has no dot.
     """
     rows = range(len(models))
-    counts = [_by_kind(model["ops_per_inference"]) for model in models]
+    ops = [model["ops_per_inference"] for model in models]
+    counts = [(o["ac"], o["mac"], sum(o["neuron_updates"].values())) for o in ops]
     for k, (kind, (marker, colour)) in enumerate(OPERATIONS.items()):
         values = [kinds[k] or np.nan for kinds in counts]
         lanes = [row + 0.24 * (k - 1) for row in rows]
         axis.plot(values, lanes, marker, color=colour, ms=7, mec="none", label=kind)
-    dense = [model["ops_per_inference"]["dense"] for model in models]
-    axis.plot(dense, rows, "|", color=style.MUTED, ms=15, mew=1.5, label="synapses × steps")
+    axis.plot(
+        [o["dense"] for o in ops],
+        rows,
+        "|",
+        color=style.MUTED,
+        ms=15,
+        mew=1.5,
+        label="synapses × steps",
+    )
     for row in rows[1:]:
         axis.axhline(row - 0.5, color=style.GRID, lw=0.8)
     axis.set(xlabel="operations per inference (log scale)", ylim=(len(models) - 0.5, -0.5))
@@ -144,10 +152,6 @@ def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     axis.xaxis.set_major_formatter(style.PERCENT)
     axis.xaxis.set_major_locator(MaxNLocator(5))
     return style.tidy(axis)
-
-
-def _by_kind(ops: dict[str, Any]) -> tuple[float, float, float]:
-    return ops["ac"], ops["mac"], sum(ops["neuron_updates"].values())
 
 
 def _log_x(axis: Axes, unit: str = "") -> Axes:

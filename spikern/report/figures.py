@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
@@ -50,11 +51,11 @@ def comparison_drawings(results: dict[str, Any], sample: Sample | None) -> dict[
     drawings: dict[str, Drawing] = {
         "learning": (
             f"Validation accuracy after every epoch of {names(models)}",
-            lambda width: on_axis(width, 4.0, lambda a: plot.learning_curves(a, models)),
+            lambda width: on_axes(width, 4.0, lambda a: plot.learning_curves(a, models)),
         ),
         "operations": (
             f"Operations of one inference by kind for {names(models)}",
-            lambda width: on_axis(
+            lambda width: on_axes(
                 width,
                 1.1 + 0.5 * len(models) + 0.8 * (width < WIDE),
                 lambda a: plot.operations(a, models, 4 if width == WIDE else 1),
@@ -65,7 +66,7 @@ def comparison_drawings(results: dict[str, Any], sample: Sample | None) -> dict[
     if priced and table:
         drawings["energy"] = (
             f"Test accuracy against the energy estimate of {names(priced)}",
-            lambda width: on_axis(
+            lambda width: on_axes(
                 width, 4.2, lambda a: plot.accuracy_against_energy(a, priced, table)
             ),
         )
@@ -74,7 +75,7 @@ def comparison_drawings(results: dict[str, Any], sample: Sample | None) -> dict[
         height = 0.8 + 0.42 * sum(len(m["rates_by_layer"]) for m in spiking)
         drawings["rates"] = (
             f"Mean firing rate of every hidden layer of {names(spiking)}",
-            lambda width: on_axis(width, height, lambda a: plot.rates_by_layer(a, spiking)),
+            lambda width: on_axes(width, height, lambda a: plot.rates_by_layer(a, spiking)),
         )
     if sample is not None:
         rule = answer_rule(results)
@@ -104,31 +105,30 @@ def energy_drawings(results: dict[str, Any]) -> dict[str, Drawing]:
         )
         drawings["break_even"] = (
             f"Ratio of energy estimates, {one['twin']} over {one['spiking']}, by firing rate",
-            lambda width: on_view_axes(width, one),
+            lambda width: on_axes(
+                width,
+                3.6 if width == WIDE else 2.9,
+                *(partial(estimates.break_even, comparison=one, view=view) for view in COMPARED),
+            ),
         )
     return drawings
 
 
 def on_part_axes(width: float, rows: list[dict[str, Any]], table: str) -> Figure:
-    """Bars to scale and bars by share, side by side or one above the other."""
-    models = {row["model"] for row in rows}
-    wide = width == WIDE
-    height = 0.9 + 1.15 * len(models)
-    figure = Figure((width, height if wide else 2 * height), layout="constrained", facecolor="none")
-    scale, share = figure.subplots(1, 2) if wide else figure.subplots(2, 1)
-    estimates.parts(scale, rows, table)
-    estimates.shares(share, rows, table)
-    if wide:
-        share.tick_params(axis="y", labelleft=False)
-    return keyed(figure, estimates.part_keys(rows, table), 6 if wide else 1)
+    """Bars to scale and bars by share."""
+    height = 0.9 + 1.15 * len({row["model"] for row in rows})
+    draws = (lambda a: estimates.parts(a, rows, table), lambda a: estimates.shares(a, rows, table))
+    figure = on_axes(width, height, *draws)
+    if width == WIDE:
+        figure.axes[1].tick_params(axis="y", labelleft=False)
+    return keyed(figure, estimates.part_keys(rows, table), 6 if width == WIDE else 1)
 
 
 def on_ratio_axis(width: float, comparisons: list[dict[str, Any]]) -> Figure:
     """The interval plot under the key of its tables."""
-    wide = width == WIDE
-    height = 1.0 + 1.15 * len(comparisons) + (0.0 if wide else 0.4)
-    figure = on_axis(width, height, lambda a: estimates.ratios(a, comparisons))
-    return keyed(figure, estimates.table_keys(comparisons), 6 if wide else 2)
+    height = 1.0 + 1.15 * len(comparisons) + (0.0 if width == WIDE else 0.4)
+    figure = on_axes(width, height, lambda a: estimates.ratios(a, comparisons))
+    return keyed(figure, estimates.table_keys(comparisons), 6 if width == WIDE else 2)
 
 
 def keyed(figure: Figure, keys: Sequence[Artist], columns: int) -> Figure:
@@ -137,17 +137,6 @@ def keyed(figure: Figure, keys: Sequence[Artist], columns: int) -> Figure:
         handles=keys, loc="outside upper left", ncols=columns, frameon=False,
         labelcolor=plot.INK, columnspacing=1.2, handletextpad=0.5,
     )  # fmt: skip
-    return figure
-
-
-def on_view_axes(width: float, comparison: dict[str, Any]) -> Figure:
-    """The break-even plot for every view, side by side or one above the other."""
-    wide, many = width == WIDE, len(COMPARED)
-    size = (width, 3.6) if wide else (width, 2.9 * many)
-    figure = Figure(size, layout="constrained", facecolor="none")
-    axes = figure.subplots(1, many) if wide else figure.subplots(many, 1)
-    for axis, view in zip(axes, COMPARED):
-        estimates.break_even(axis, comparison, view)
     return figure
 
 
@@ -190,10 +179,13 @@ def picture(name: str, label: str, draw: Callable[[float], Figure]) -> Picture:
     )
 
 
-def on_axis(width: float, height: float, draw: Callable[[Axes], Axes]) -> Figure:
-    """A figure of one axis, in inches."""
-    figure = Figure((width, height), layout="constrained", facecolor="none")
-    draw(figure.add_subplot())
+def on_axes(width: float, height: float, *draws: Callable[[Axes], Axes]) -> Figure:
+    """Axes of so many inches, side by side, or on a narrow screen one above the other."""
+    rows = 1 if width == WIDE else len(draws)
+    figure = Figure((width, rows * height), layout="constrained", facecolor="none")
+    axes = figure.subplots(rows, len(draws) // rows, squeeze=False)
+    for axis, onto in zip(axes.flat, draws):
+        onto(axis)
     return figure
 
 
@@ -207,15 +199,11 @@ def inline(figure: Figure, name: str, label: str) -> Markup:
     for block in ("metadata", "style"):
         text = re.sub(rf"\s*<{block}.*?</{block}>", "", text, flags=re.DOTALL)
     text = re.sub(r"""(\bid="|href="#|url\(#)""", rf"\g<1>{name}-", text)
-    text = re.sub(r' d="[^"]*"', _rounded, text)
+    # Two decimals per number of a path; a raster has thousands of numbers.
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
     for variable, colour in COLOURS.items():
         text = text.replace(colour, f"var(--{variable})")
     return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1))
-
-
-def _rounded(path: re.Match[str]) -> str:
-    """A path with two decimals per number; a raster has thousands of numbers."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", path[0])
 
 
 def names(models: list[dict[str, Any]]) -> str:

@@ -15,7 +15,7 @@ from spikern.cost.memory import BOUNDS
 from spikern.plot.estimates import table_looks
 from spikern.plot.sample import verdict
 from spikern.report import figures, sentences
-from spikern.report.numbers import aligned_count, duration, energy, extent, percent, ratio
+from spikern.report.numbers import aligned_count, duration, energy, extent, or_else, percent, ratio
 from spikern.report.terminal import accuracy
 from spikern.studies.comparison import Sample
 
@@ -57,11 +57,10 @@ def row(model: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
     """A model's entry of results.json with the texts of its row in the table."""
     compared = [c for c in results["comparisons"] if c["model"] == model["name"]]
     ratios = compared[0]["energy_ratio"] if compared else {}
-    estimates = [pj for pj in model["energy_pj"].values() if pj is not None]
     return model | {
         "updates": sum(model["ops_per_inference"]["neuron_updates"].values()),
-        "energy": extent(estimates, energy),
-        "ratio": extent([r for r in ratios.values() if r is not None], times),
+        "energy": extent(model["energy_pj"].values(), energy),
+        "ratio": extent(ratios.values(), times),
     }
 
 
@@ -69,8 +68,7 @@ def comparison_row(comparison: dict[str, Any]) -> dict[str, Any]:
     """A comparison with its intervals as text; a dash where no table has an estimate."""
 
     def over(key: str, *views: str) -> str:
-        lines = (x for x in comparison["lines"] if x["view"] in views)
-        return extent([x[key] for x in lines if x[key] is not None], times)
+        return extent((x[key] for x in comparison["lines"] if x["view"] in views), times)
 
     rates = [x["break_even"]["rate"] for x in comparison["lines"] if x["ratio"] is not None]
     lowest = min((r for r in rates if r is not None), default=None)
@@ -78,7 +76,7 @@ def comparison_row(comparison: dict[str, Any]) -> dict[str, Any]:
         "operations": over("ratio", OPERATIONS),
         "memory": over("ratio", *BOUNDS),
         "caps": over("cap", *COMPARED),
-        "lowest_break_even": "–" if lowest is None else percent(lowest),
+        "lowest_break_even": or_else(lowest, percent, "–"),
     }
 
 

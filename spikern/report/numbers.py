@@ -6,7 +6,7 @@ percent sign and in the digits of a count and a ratio; arguments choose between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -71,6 +71,15 @@ def percent(fraction: float, decimals: int = 1, gap: str = "") -> str:
     return f"{100 * fraction:.{decimals}f}{gap}%"
 
 
+def or_else(value: float | None, text: Callable[[float], str], missing: str = "-") -> str:
+    """A value as text, or what stands for one that is missing.
+
+    >>> or_else(0.5, percent), or_else(None, percent)
+    ('50.0%', '-')
+    """
+    return missing if value is None else text(value)
+
+
 def mean_interval(
     mean: float, interval: Sequence[float] | None, decimals: int = 1, unit: str = ""
 ) -> str:
@@ -103,16 +112,20 @@ def ratio(value: float, digits: int = 2, sign: str = "x") -> str:
 
 
 def extent(
-    values: Sequence[float], text: Callable[[float], str], between: str = " – ", empty: str = "-"
+    values: Iterable[float | None],
+    text: Callable[[float], str],
+    between: str = " – ",
+    empty: str = "-",
 ) -> str:
-    """The least and the greatest value, or one where both have the same text.
+    """The least and the greatest value, or one where both have the same text; None is left out.
 
-    >>> extent([3e3, 5.0], energy), extent([], energy), extent([1.0, 2.0], ratio, " to ")
+    >>> extent([3e3, None, 5.0], energy), extent([], energy), extent([1.0, 2.0], ratio, " to ")
     ('5 pJ – 3 nJ', '-', '1x to 2x')
     """
-    if not values:
+    there = [value for value in values if value is not None]
+    if not there:
         return empty
-    low, high = text(min(values)), text(max(values))
+    low, high = text(min(there)), text(max(there))
     return low if low == high else f"{low}{between}{high}"
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spikern.cost.estimates import PJ, VIEWS
-from spikern.cost.prices import EnergyTable
+from spikern.cost.estimates import PJ
 from spikern.report import markdown
 from spikern.report.numbers import (
     aligned_count,
@@ -19,23 +18,38 @@ from spikern.report.numbers import (
     extent,
     lower_or_higher,
     mean_interval,
+    or_else,
     percent,
     ratio,
     significant,
 )
 from spikern.timing.benchmark import UNITS, Row
 
-HEADER = (
-    "model", "accuracy", "params", "rate", "AC", "MAC", "updates", "energy est.", "vs LSTM", "time"
-)  # fmt: skip
-
-
 # `spikern compare`
 
 
 def table(results: Mapping[str, Any]) -> str:
     """The comparison of results.json: a line per model, then what the columns mean."""
-    lines = columns([HEADER] + [_model_row(model, results) for model in results["models"]])
+    ratios = {c["model"]: c["energy_ratio"] for c in results["comparisons"]}
+    rows: list[Sequence[str]] = [
+        ("model", "accuracy", "params", "rate", "AC", "MAC", "updates", "energy est.", "vs LSTM",
+         "time")
+    ]  # fmt: skip
+    for m in results["models"]:
+        ops = m["ops_per_inference"]
+        rows.append(
+            (
+                m["name"],
+                accuracy(m["test_accuracy"]),
+                f"{m['parameters']:,}",
+                or_else(m["rate"], percent),
+                *map(aligned_count, (ops["ac"], ops["mac"], sum(ops["neuron_updates"].values()))),
+                extent(m["energy_pj"].values(), energy),
+                extent(ratios.get(m["name"], {}).values(), ratio),
+                duration(m["milliseconds_per_inference"]),
+            )
+        )
+    lines = columns(rows)
     lines.insert(1, "-" * len(lines[0]))
     lines.append(
         f"\nAccuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
@@ -49,25 +63,6 @@ def table(results: Mapping[str, Any]) -> str:
         "in torch;\n`spikern count --measure` times them on faster runtimes too."
     )
     return "\n".join(lines)
-
-
-def _model_row(model: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[str, ...]:
-    ops = model["ops_per_inference"]
-    ratios: Mapping[str, float | None] = next(
-        (c["energy_ratio"] for c in results["comparisons"] if c["model"] == model["name"]), {}
-    )
-    return (
-        model["name"],
-        accuracy(model["test_accuracy"]),
-        f"{model['parameters']:,}",
-        "-" if model["rate"] is None else percent(model["rate"]),
-        aligned_count(ops["ac"]),
-        aligned_count(ops["mac"]),
-        aligned_count(sum(ops["neuron_updates"].values())),
-        extent([pj for pj in model["energy_pj"].values() if pj is not None], energy),
-        extent([r for r in ratios.values() if r is not None], ratio),
-        duration(model["milliseconds_per_inference"]),
-    )
 
 
 def accuracy(entry: Mapping[str, Any]) -> str:
@@ -95,18 +90,18 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def count_report(results: Mapping[str, Any]) -> str:
     """All of count.json in sections."""
     sections = [
-        *(_model(m) for m in results["models"]),
+        *map(_model, results["models"]),
         _estimates(results),
         *(
             [*_heading(f"{c['spiking']} against {c['twin']}"), energy_comparison(c)]
             for c in results["statements"]
         ),
         _fair_twins(results),
-        measured_times(results["measured"]) if results["measured"] else iter(()),
-        _energy_tables(results["tables"]),
+        measured_times(results["measured"]) if results["measured"] else [],
+        [*_heading("Energy tables"), table_list(results["tables"])],
     ]
     texts = ["\n".join(lines) for lines in sections]
-    return "\n\n".join(text for text in texts if text) + "\n"
+    return "\n\n".join(filter(None, texts)) + "\n"
 
 
 def _heading(title: str) -> list[str]:
@@ -116,7 +111,7 @@ def _heading(title: str) -> list[str]:
 def _model(m: Mapping[str, Any]) -> Iterator[str]:
     """Counts by connection and layer, totals, memory traffic."""
     counts = m["counts"]
-    runs, steps = counts["inferences"], counts["steps"]
+    runs, steps, layers = counts["inferences"], counts["steps"], counts["layers"]
     yield from _heading(
         f"{m['name']}: {m['kind']}, {m['hidden']} hidden units, {m['parameters']:,} parameters, "
         f"test accuracy {percent(m['test_accuracy'])}"
@@ -125,123 +120,116 @@ def _model(m: Mapping[str, Any]) -> Iterator[str]:
         f"Per inference, mean over {runs:,} test samples of {significant(steps / runs, 4)} steps "
         "on average."
     )
-    connections = [("connection", "kind", "synapses", "arrivals", "AC", "MAC")]
-    for layer in counts["layers"]:
-        for c in layer["connections"]:
-            cells = [aligned_count(c[key] / runs) for key in ("arrivals", "ac", "mac")]
-            name = f"{c['source']} to {c['target']}"
-            connections.append((name, c["kind"], f"{c['synapses']:,}", *cells))
-    yield from columns(connections)
+    rows = [("connection", "kind", "synapses", "arrivals", "AC", "MAC")]
+    for c in (c for layer in layers for c in layer["connections"]):
+        means = (aligned_count(c[key] / runs) for key in ("arrivals", "ac", "mac"))
+        name = f"{c['source']} to {c['target']}"
+        rows.append((name, c["kind"], f"{c['synapses']:,}", *means))
+    yield from columns(rows)
     yield ""
-    layers: list[tuple[str, ...]] = [
+    own: list[Sequence[str]] = [
         ("layer", "units", "spikes", "AC", "MAC", "dense", "own arithmetic")
     ]
-    for layer in counts["layers"]:
-        ac, mac = (sum(c[key] for c in layer["connections"]) for key in ("ac", "mac"))
-        cells = [aligned_count(n / runs) for n in (layer["spikes"], ac, mac, layer["dense"])]
+    for layer in layers:
+        ops = {key: sum(c[key] for c in layer["connections"]) for key in ("ac", "mac")}
         name = f"{layer['layer']} ({layer['unit']})"
-        layers.append((name, str(layer["units"]), *cells, by_kind(layer["updates"], runs)))
-    total = counts["total"]
+        own.append((name, str(layer["units"]), *_operations(layer | ops, runs)))
     for name, divisor in (("total per inference", runs), ("total per step", steps)):
-        cells = [aligned_count(total[key] / divisor) for key in ("spikes", "ac", "mac", "dense")]
-        layers.append((name, "", *cells, by_kind(total["updates"], divisor)))
-    yield from columns(layers)
+        own.append((name, "", *_operations(counts["total"], divisor)))
+    yield from columns(own)
     if counts["rate"] is not None:
         yield (
             f"Firing rate {percent(counts['rate'])} of all neurons and steps; "
             f"{significant(counts['spikes_per_synapse'])} spikes per synapse and inference."
         )
     yield ""
-    yield from _memory(m["memory"])
-
-
-def by_kind(updates: Mapping[str, int], divisor: int) -> str:
-    """Operations by kind, each divided by the number of inferences or steps.
-
-    >>> by_kind({"mul": 30, "add": 20}, 10)
-    '2 add, 3 mul'
-    """
-    kinds = sorted(updates.items())
-    return ", ".join(f"{aligned_count(n / divisor)} {kind}" for kind, n in kinds) or "-"
-
-
-def _memory(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Bytes moved by kind, a line per bound and pair of widths."""
-    kinds = list(dict.fromkeys(kind for row in rows for kind in row["bytes"]))
     yield "Bytes read and written per inference, and additions for addresses:"
-    lines = [("bound, bits of weights/states", *kinds, "all", "addresses")]
-    for row in rows:
+    kinds = _kinds(m["memory"], "bytes")
+    memory = [("bound, bits of weights/states", *kinds, "all", "addresses")]
+    for row in m["memory"]:
         moved = [row["bytes"].get(kind, 0.0) for kind in kinds]
         name = f"{row['bound']}, {row['weight_bits']}/{row['state_bits']}"
-        cells = [*moved, sum(moved), row["addressing"]]
-        lines.append((name, *map(aligned_count, cells)))
-    yield from columns(lines)
+        memory.append((name, *map(aligned_count, (*moved, sum(moved), row["addressing"]))))
+    yield from columns(memory)
+
+
+def _operations(ops: Mapping[str, Any], divisor: int) -> tuple[str, ...]:
+    """Spikes, AC, MAC, dense and own operations by kind, each of an inference or a step.
+
+    >>> _operations({"spikes": 5, "ac": 9, "mac": 0, "dense": 90, "updates": {"mul": 30}}, 10)
+    ('0', '1', '0', '9', '3 mul')
+    """
+    own = (f"{aligned_count(n / divisor)} {kind}" for kind, n in sorted(ops["updates"].items()))
+    counts = (aligned_count(ops[key] / divisor) for key in ("spikes", "ac", "mac", "dense"))
+    return *counts, ", ".join(own) or "-"
+
+
+def _kinds(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """The kinds that occur in the dictionaries `key` of some rows, in order."""
+    return list(dict.fromkeys(kind for row in rows for kind in row[key]))
 
 
 def _estimates(results: Mapping[str, Any]) -> Iterator[str]:
     """Every model under every table and view, then the parts of every estimate."""
     yield from _heading("Energy estimates of one inference")
     names = [m["name"] for m in results["models"]]
-    by_place = {(e["table"], e["view"], e["model"]): e["pj"] for e in results["estimates"]}
+    by_place: dict[tuple[str, str], dict[str, float | None]] = {}
+    for e in results["estimates"]:
+        by_place.setdefault((e["table"], e["view"]), {})[e["model"]] = e["pj"]
     rows = [("table, view", *names)]
-    for name in results["tables"]:
-        for view in VIEWS:
-            cells = [by_place[name, view, model] for model in names]
-            if any(pj is not None for pj in cells):
-                texts = ("no estimate" if pj is None else energy(pj) for pj in cells)
-                rows.append((f"{name}, {view}", *texts))
+    for place, by_model in by_place.items():
+        if any(pj is not None for pj in by_model.values()):
+            cells = (or_else(by_model[name], energy, "no estimate") for name in names)
+            rows.append((", ".join(place), *cells))
     yield from columns(rows)
-    priced = {e["table"] for e in results["estimates"] if e["pj"] is not None}
+    estimates = [e for e in results["estimates"] if e["pj"] is not None]
+    priced = {e["table"] for e in estimates}
     if unpriced := [name for name in results["tables"] if name not in priced]:
         yield f"No estimate for any model: {', '.join(unpriced)}."
     yield ""
-    estimates = [e for e in results["estimates"] if e["pj"]]
-    kinds = list(dict.fromkeys(kind for e in estimates for kind in e["parts"]))
+    kinds = _kinds(estimates, "parts")
     rows = [("by kind", *kinds)]
     for e in estimates:
-        texts = (energy(e["parts"][kind]) if kind in e["parts"] else "-" for kind in kinds)
-        rows.append((f"{e['model']}, {e['table']}, {e['view']}", *texts))
+        cells = (or_else(e["parts"].get(kind), energy) for kind in kinds)
+        rows.append((f"{e['model']}, {e['table']}, {e['view']}", *cells))
     yield from columns(rows)
 
 
 def energy_comparison(comparison: Mapping[str, Any]) -> str:
     """A spiking network against a twin, as `spikern.cost.EnergyComparison.as_dict` gives it."""
     own, twin = comparison["spiking"], comparison["twin"]
-    ratios = [x["ratio"] for x in comparison["lines"] if x["ratio"] is not None]
+    priced = [x for x in comparison["lines"] if x["ratio"] is not None]
+    said = lower_or_higher([x["ratio"] for x in priced]) if priced else None
     lines = [
-        f"The energy estimate of {own} is {lower_or_higher(ratios)} than that of {twin}."
-        if ratios
+        f"The energy estimate of {own} is {said} than that of {twin}."
+        if said
         else f"No table prices both {own} and {twin}.",
         f"Firing rate of {own} {percent(comparison['rate'])}; "
         f"{significant(comparison['spikes_per_synapse'])} spikes per synapse and inference.",
     ]
     rows = [("table, view", own, twin, "ratio", "cap", "break-even rate", "of its own")]
+    for x in priced:
+        joules = energy(x["spiking_pj"]), energy(x["twin_pj"])
+        even = or_else(x["break_even"]["rate"], percent)
+        times, cap, room = (or_else(x[key], precise_ratio) for key in ("ratio", "cap", "room"))
+        rows.append((f"{x['table']}, {x['view']}", *joules, times, cap, even, room))
+    lines += columns(rows) if priced else []
     without: dict[str, dict[str, list[str]]] = {}
     for x in comparison["lines"]:
-        even = x["break_even"]
-        if even["rate"] is None:
-            views = without.setdefault(even["why"], {}).setdefault(x["table"], [])
-            views.append(x["view"])
-        if x["ratio"] is not None:
-            rows.append(
-                (
-                    f"{x['table']}, {x['view']}",
-                    energy(x["spiking_pj"]),
-                    energy(x["twin_pj"]),
-                    ratio(x["ratio"], 3),
-                    "-" if x["cap"] is None else ratio(x["cap"], 3),
-                    "-" if even["rate"] is None else percent(even["rate"]),
-                    "-" if x["room"] is None else ratio(x["room"], 3),
-                )
-            )
-    if ratios:
-        lines += columns(rows)
+        if x["break_even"]["rate"] is None:
+            by_table = without.setdefault(x["break_even"]["why"], {})
+            by_table.setdefault(x["table"], []).append(x["view"])
     if without:
         lines.append("Without a break-even rate:")
     for why, by_table in without.items():
         names = ", ".join(f"{name} ({', '.join(views)})" for name, views in by_table.items())
         lines.append(f"  {why} – {names}")
     return "\n".join(lines)
+
+
+def precise_ratio(value: float) -> str:
+    """A ratio with three significant digits."""
+    return ratio(value, 3)
 
 
 def ratio_interval(comparison: Mapping[str, Any]) -> str:
@@ -252,11 +240,12 @@ def ratio_interval(comparison: Mapping[str, Any]) -> str:
     """
     if comparison["low"] is None:
         return "no estimate"
-    return f"{ratio(comparison['low'], 3)} to {ratio(comparison['high'], 3)}"
+    return f"{precise_ratio(comparison['low'])} to {precise_ratio(comparison['high'])}"
 
 
 def _fair_twins(results: Mapping[str, Any]) -> Iterator[str]:
     """The fair twins: at equal parameters, in int8, pruned, equally accurate."""
+    int8 = results["int8"]
     yield from _heading("Fair twins")
     yield "Ratios are estimates, twin over spiking, over all tables and views that price both;"
     yield "above 1x the spiking network needs less."
@@ -265,7 +254,16 @@ def _fair_twins(results: Mapping[str, Any]) -> Iterator[str]:
     for c in results["statements"]:
         yield f"  {c['spiking']} against {c['twin']}: {ratio_interval(c)}"
     yield ""
-    yield from _int8(results["int8"])
+    yield "In int8, quantised after training, on the test split:"
+    rows = [("  model", "scheme", "accuracy", "in float32", "same answers")]
+    for row in int8["measured"]:
+        shares = (percent(row[key]) for key in ("accuracy", "float_accuracy", "agreement"))
+        rows.append((f"  {row['model']}", row["scheme"], *shares))
+    yield from columns(rows)
+    for model, why in int8["missing"].items():
+        yield f"  {model}: {why}"
+    for c in int8["statements"]:
+        yield f"  both in int8, {c['spiking']} against {c['twin']}: {ratio_interval(c)}"
     yield ""
     yield "Pruned to the density of the spiking network:"
     for row in results["pruned"]:
@@ -277,44 +275,29 @@ def _fair_twins(results: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"  {row['spiking']} reaches {percent(row['test_accuracy'])}; as accurate: {reached}"
         )
-    for row in results["climbs"]:
+    for row in results["smallest"]:
         yield f"  {row['spiking']}, {row['twin']}: {smallest_twin(row)}"
-
-
-def _int8(results: Mapping[str, Any]) -> Iterator[str]:
-    """Accuracies in int8, and the comparison of the networks in int8."""
-    yield "In int8, quantised after training, on the test split:"
-    rows = [("  model", "scheme", "accuracy", "in float32", "same answers")]
-    for row in results["measured"]:
-        shares = (percent(row[key]) for key in ("accuracy", "float_accuracy", "agreement"))
-        rows.append((f"  {row['model']}", row["scheme"], *shares))
-    yield from columns(rows)
-    for model, why in results["missing"].items():
-        yield f"  {model}: {why}"
-    for c in results["statements"]:
-        yield f"  both in int8, {c['spiking']} against {c['twin']}: {ratio_interval(c)}"
 
 
 def pruned(row: Mapping[str, Any]) -> str:
     """A pruned twin in a line."""
-    return (
-        f"{percent(row['density'])} of the weights kept, test accuracy "
-        f"{percent(row['test_accuracy'])}, {ratio_interval(row['statement'])}"
-    )
+    return f"{percent(row['density'])} of the weights kept, {_tested(row)}"
 
 
 def smallest_twin(row: Mapping[str, Any]) -> str:
     """The search for the smallest twin of equal accuracy in a line."""
     tried = ", ".join(
-        f"{rung['hidden']} units {percent(rung['validation_accuracy'])}" for rung in row["rungs"]
+        f"{trial['hidden']} units {percent(trial['validation_accuracy'])}"
+        for trial in row["trials"]
     )
     target = f"target {percent(row['target'])} on validation; {tried}"
     if row["reached"] is None:
         return f"{target}: not reached"
-    return (
-        f"{target}: reached with {row['reached']} units, test accuracy "
-        f"{percent(row['test_accuracy'])}, {ratio_interval(row['statement'])}"
-    )
+    return f"{target}: reached with {row['reached']} units, {_tested(row)}"
+
+
+def _tested(row: Mapping[str, Any]) -> str:
+    return f"test accuracy {percent(row['test_accuracy'])}, {ratio_interval(row['statement'])}"
 
 
 def measured_times(results: Mapping[str, Any]) -> Iterator[str]:
@@ -322,7 +305,7 @@ def measured_times(results: Mapping[str, Any]) -> Iterator[str]:
     yield from _heading("Measured on this machine, one thread")
     rows = [("network", "equal", "runtime", "batch", "ms", "x first", "energy")]
     for row in results["rows"]:
-        joules = "-" if row["joules"] is None else energy(PJ * row["joules"])
+        joules = or_else(row["joules"], lambda joules: energy(PJ * joules))
         cells = (str(row["batch"]), significant(row["ms"], 4), significant(row["ratio"]), joules)
         rows.append((row["name"], row["equal"] or "-", row["runtime"], *cells))
     yield from columns(rows)
@@ -331,36 +314,21 @@ def measured_times(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"Not run: {what}: {why}"
 
 
-# `spikern tables`
-
-
-def table_list(tables: Mapping[str, EnergyTable]) -> str:
-    """All energy tables: title, node, precision, source, what is not modelled.
+def table_list(tables: Mapping[str, Mapping[str, str]]) -> str:
+    """Energy tables: title, node, precision, source, what is not modelled.
 
     >>> from spikern.cost import tables
-    >>> table_list(tables()).splitlines()[0]
+    >>> from spikern.cost.summary import table_texts
+    >>> table_list(table_texts(tables())).splitlines()[0]
     '22nm_yan: 22 nm, accumulates only'
     """
     return "\n".join(
-        line
-        for t in tables.values()
-        for line in _energy_table(t.name, t.title, t.node, t.precision, t.source, t.not_modelled)
+        f"{name}: {t['title']}\n"
+        f"  node, precision  {t['node']}, {t['precision']}\n"
+        f"  source           {t['source']}\n"
+        f"  not modelled     {t['not_modelled']}"
+        for name, t in tables.items()
     )
-
-
-def _energy_tables(tables: Mapping[str, Any]) -> Iterator[str]:
-    yield from _heading("Energy tables")
-    for name, entry in tables.items():
-        yield from _energy_table(name, **entry)
-
-
-def _energy_table(
-    name: str, title: str, node: str, precision: str, source: str, not_modelled: str
-) -> Iterator[str]:
-    yield f"{name}: {title}"
-    yield f"  node, precision  {node}, {precision}"
-    yield f"  source           {source}"
-    yield f"  not modelled     {not_modelled}"
 
 
 # `spikern bench`

@@ -27,7 +27,7 @@ from spikern._utils import atomic, processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
-from spikern.cost.summary import comparisons, estimates
+from spikern.cost.summary import comparisons, estimates, table_texts
 from spikern.data.dataset import Dataset
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.layers.streaming import compile_stream
@@ -222,10 +222,7 @@ def compare(
             "estimates": estimates(counts, tables),
             "statements": comparisons(counts, tables),
         },
-        "energy_tables": {
-            t.name: {"title": t.title, "source": t.source, "not_modelled": t.not_modelled}
-            for t in tables.values()
-        },
+        "energy_tables": table_texts(tables, ("title", "source", "not_modelled")),
         "provenance": provenance(time.perf_counter() - started, workers),
     }
     results = dict(json.loads(json.dumps(results)))

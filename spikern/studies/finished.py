@@ -7,7 +7,7 @@ as the spiking network at the smallest size.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,15 +19,20 @@ from spikern._utils.provenance import provenance
 from spikern.cost.break_even import compare_energy
 from spikern.cost.counts import Counts
 from spikern.cost.prices import EnergyTable
-from spikern.cost.summary import comparisons, count_summary, estimates, memory_summary
-from spikern.data.dataset import Dataset, Split
+from spikern.cost.summary import (
+    comparisons,
+    count_summary,
+    estimates,
+    memory_summary,
+    table_texts,
+)
+from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network
 from spikern.studies.comparison import Comparison, job_result, read_object
 from spikern.studies.jobs import files
 from spikern.studies.trainings import TrainingJob, load_dataset
 from spikern.studies.twins import (
-    Int8,
     SizeSearch,
     density,
     int8_weights,
@@ -51,6 +56,15 @@ class FinishedRun(NamedTuple):
     dataset: Dataset
     seed: int
     models: tuple[str, ...]
+
+    @property
+    def equal(self) -> str:
+        """What the models have in common: their parameters or their width."""
+        return "parameters" if self.comparison.hidden is None else "width"
+
+    def counts_of(self, network: Network) -> Counts:
+        """The counts of a network on the test split."""
+        return count_split(network, self.dataset, self.comparison.encoder)
 
 
 class Model(NamedTuple):
@@ -117,13 +131,15 @@ def read_settings(folder: Path) -> Comparison:
 def trained(run: FinishedRun, name: str) -> Model:
     """A model of the run, from its checkpoint, counted on the test split."""
     stem = f"{name}-{run.seed}"
-    result = job_result(run.folder, stem)
     network = load_network(files(run.folder, stem).checkpoint)
-    return Model(name, network, result, count_split(network, run.dataset, run.comparison.encoder))
+    return Model(name, network, job_result(run.folder, stem), run.counts_of(network))
 
 
 BATCHES = (1, 64)
 """Batch sizes at which times are measured."""
+BITS = 8
+FINE_TUNING = 4
+"""A pruned twin is fine-tuned for the epochs of its training divided by this."""
 
 
 @processes.one_thread()
@@ -140,49 +156,42 @@ def count_run(
     Raises InputError on a model that is not in the run or not a standard one.
     """
     started = time.perf_counter()
-    asked, names = wanted(run, against)
-    models = [trained(run, name) for name in asked]
+    names = standard_names(run, against)
+    models = [
+        trained(run, name)
+        for name in dict.fromkeys((*run.models, *names))
+        if name not in BASELINES or name in names
+    ]
     spiking = [m for m in models if m.network.spiking]
     standards = [m for m in models if m.name in names]
     counts = {m.name: m.counts for m in models}
     pairs = [(a, b) for a in spiking for b in standards]
-    searches = [(a, b, as_small(a, b, run)) for a, b in pairs if climb]
+    searches = [(a, b, search(a, b, run)) for a, b in pairs if climb]
     return {
-        "schema": 1,
+        "schema": 2,
         "dataset": run.dataset.name,
         "seed": run.seed,
-        "equal": equal(run),
-        "tables": {
-            t.name: {
-                "title": t.title,
-                "node": t.node,
-                "precision": t.precision,
-                "source": t.source,
-                "not_modelled": t.not_modelled,
-            }
-            for t in tables.values()
-        },
+        "equal": run.equal,
+        "tables": table_texts(tables),
         "models": [described(m, tables) for m in models],
         "estimates": estimates(counts, tables),
         "statements": comparisons(counts, tables, names),
         "int8": in_int8(models, run, tables),
         "pruned": [as_sparse(a, b, run, tables) for a, b in pairs],
         "equal_accuracy": [as_accurate(a, standards) for a in spiking],
-        "climbs": [size_entry(search, a, b, run, tables) for a, b, search in searches],
+        "smallest": [as_small(*found, run, tables) for found in searches],
         "measured": times(run, spiking, standards, searches) if measured else None,
         "provenance": provenance(time.perf_counter() - started, 1),
     }
 
 
-def wanted(run: FinishedRun, against: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The models to load, and the standard ones among them to compare with."""
+def standard_names(run: FinishedRun, against: Sequence[str]) -> list[str]:
+    """The standard models to compare with: those of the run, or some of its comparison's."""
     for name in against:
         check_choice("model of the run", name, run.comparison.models)
         if name not in BASELINES:
             raise InputError(f"{name} is a spiking model; name a standard one to compare with")
-    names = list(against) or [m for m in run.models if m in BASELINES]
-    asked = [m for m in run.models if m not in BASELINES or m in names]
-    return list(dict.fromkeys([*asked, *names])), list(dict.fromkeys(names))
+    return list(dict.fromkeys(against)) or [m for m in run.models if m in BASELINES]
 
 
 def described(model: Model, tables: Mapping[str, EnergyTable]) -> dict[str, Any]:
@@ -196,16 +205,6 @@ def described(model: Model, tables: Mapping[str, EnergyTable]) -> dict[str, Any]
     }
 
 
-def equal(run: FinishedRun) -> str:
-    """What the models of the run have in common: their parameters or their width."""
-    return "parameters" if run.comparison.hidden is None else "width"
-
-
-def best(models: Sequence[Model]) -> Model:
-    """The most accurate on the test split."""
-    return max(models, key=lambda m: float(m.result["test_accuracy"]))
-
-
 def times(
     run: FinishedRun,
     spiking: Sequence[Model],
@@ -215,28 +214,16 @@ def times(
     """The most accurate spiking network timed beside its twins, interleaved, on one thread."""
     if not spiking:
         raise InputError("times are measured beside a spiking network; name one")
-    model = best(spiking)
-    entered = [Contestant(model.name, "", model.network)]
-    entered += [Contestant(m.name, equal(run), m.network) for m in standards]
-    entered += [
-        Contestant(b.name, "accuracy", search.network)
-        for a, b, search in searches
-        if a is model and search.network is not None
+    model = max(spiking, key=lambda m: float(m.result["test_accuracy"]))
+    contestants = [Contestant(model.name, "", model.network)]
+    contestants += [Contestant(m.name, run.equal, m.network) for m in standards]
+    contestants += [
+        Contestant(b.name, "accuracy", found.network)
+        for a, b, found in searches
+        if a is model and found.network is not None
     ]
     test = run.dataset.test
-    made = measure(entered, test, tuple(dict.fromkeys(min(n, len(test)) for n in BATCHES)))
-    return {
-        "rows": list(made.rows),
-        "checks": [c._asdict() for c in made.checks],
-        "missing": made.missing,
-        "no_joules": made.no_joules,
-    }
-
-
-BITS = 8
-FINE_TUNING = 4
-"""A pruned twin is fine-tuned for the epochs of its training divided by this."""
-Measure = Callable[[Network, Split], Int8]
+    return measure(contestants, test, sorted({min(n, len(test)) for n in BATCHES})).as_dict()
 
 
 def in_int8(
@@ -249,20 +236,14 @@ def in_int8(
     """
     measured, missing = [], {}
     for model in models:
-        measures: list[Measure] = [measured_weights]
-        measures += [] if model.network.spiking else [measured_graph]
-        for in_eight in measures:
+        for scheme in (measured_weights, *[measured_graph] * (not model.network.spiking)):
             try:
-                found = in_eight(model.network, run.dataset.test)
+                found = scheme(model.network, run.dataset.test)
+                measured.append({"model": model.name, **found._asdict()})
             except UnsupportedError as error:
                 missing[model.name] = str(error)
-                continue
-            measured.append({"model": model.name, **found._asdict()})
     eight = {name: table for name, table in tables.items() if table.weight_bits == BITS}
-    counts = {
-        m.name: count_split(int8_weights(m.network), run.dataset, run.comparison.encoder)
-        for m in models
-    }
+    counts = {m.name: run.counts_of(int8_weights(m.network)) for m in models}
     return {
         "measured": measured,
         "missing": missing,
@@ -279,17 +260,16 @@ def as_sparse(
     For a fully connected spiking network nothing is pruned, and "why" says so.
     """
     kept = density(spiking.network)
-    pair = {"spiking": spiking.name, "twin": standard.name, "density": kept}
+    row = {"spiking": spiking.name, "twin": standard.name, "density": kept}
     if kept == 1.0:
         why = f"{spiking.name} is fully connected, so nothing is pruned"
-        return pair | {"why": why, "test_accuracy": None, "statement": None}
+        return row | {"why": why, "test_accuracy": None, "statement": None}
     training = run.comparison.recipe.of(standard.name)
     shorter = replace(training, epochs=-(-training.epochs // FINE_TUNING))
-    pruned = prune(standard.network, kept, run.dataset, shorter, run.seed)
-    counts = count_split(pruned.network, run.dataset, run.comparison.encoder)
+    twin = prune(standard.network, kept, run.dataset, shorter, run.seed)
     names = (spiking.name, f"{standard.name}, pruned")
-    said = compare_energy(spiking.counts, counts, tables, names=names)
-    return pair | {"why": "", "test_accuracy": pruned.test_accuracy, "statement": said.as_dict()}
+    said = compare_energy(spiking.counts, run.counts_of(twin.network), tables, names=names)
+    return row | {"why": "", "test_accuracy": twin.test_accuracy, "statement": said.as_dict()}
 
 
 def as_accurate(spiking: Model, standards: Sequence[Model]) -> dict[str, Any]:
@@ -304,58 +284,44 @@ def as_accurate(spiking: Model, standards: Sequence[Model]) -> dict[str, Any]:
     }
 
 
-def as_small(spiking: Model, standard: Model, run: FinishedRun) -> SizeSearch:
+def search(spiking: Model, standard: Model, run: FinishedRun) -> SizeSearch:
     """The search for the smallest standard model, by halves of this one's size, as accurate.
 
     Its trainings are kept in the run's folder, so an interrupted search is resumed.
     """
+    how, largest = run.comparison, standard.result["hidden"]
     job = TrainingJob(
-        run.comparison.dataset,
-        standard.name,
-        run.seed,
-        run.comparison.recipe.of(standard.name),
-        answer=run.comparison.answer,
-        delta=run.comparison.delta,
-    )
+        how.dataset, standard.name, run.seed, how.recipe.of(standard.name),
+        answer=how.answer, delta=how.delta,
+    )  # fmt: skip
+    halves = [largest >> k for k in range(max(1, largest.bit_length() - 1))]
     target = spiking.result["validation_accuracy"]
-    return search_size(job, halves(standard.result["hidden"]), target, run.folder / "twins")
+    return search_size(job, halves[::-1], target, run.folder / "twins")
 
 
-def halves(largest: int) -> list[int]:
-    """A size, and its halves down to 2, smallest first.
-
-    >>> halves(44)
-    [2, 5, 11, 22, 44]
-    """
-    sizes = [largest]
-    while sizes[-1] // 2 >= 2:
-        sizes.append(sizes[-1] // 2)
-    return sizes[::-1]
-
-
-def size_entry(
-    search: SizeSearch,
+def as_small(
     spiking: Model,
     standard: Model,
+    found: SizeSearch,
     run: FinishedRun,
     tables: Mapping[str, EnergyTable],
 ) -> dict[str, Any]:
-    """A search for a size as plain data, with the comparison against the network it ended with."""
+    """A search for a size, and the comparison with the network that it ended with."""
     said = reached = None
-    if search.network is not None:
-        reached = search.network.body.hidden_size
-        counts = count_split(search.network, run.dataset, run.comparison.encoder)
+    if found.network is not None:
+        reached = found.network.body.hidden_size
         names = (spiking.name, f"{standard.name} of {reached} units")
+        counts = run.counts_of(found.network)
         said = compare_energy(spiking.counts, counts, tables, names=names).as_dict()
     return {
         "spiking": spiking.name,
         "twin": standard.name,
-        "target": search.target,
-        "rungs": [
+        "target": found.target,
+        "trials": [
             {"hidden": hidden, "validation_accuracy": accuracy}
-            for hidden, accuracy in search.trials.items()
+            for hidden, accuracy in found.trials.items()
         ],
         "reached": reached,
-        "test_accuracy": search.test_accuracy,
+        "test_accuracy": found.test_accuracy,
         "statement": said,
     }

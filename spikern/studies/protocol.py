@@ -14,10 +14,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,7 +159,9 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
     tuning = rank(plan, trials, runner.run_all(validate, trials, out, workers, ray))
     while True:
         tuned = {model: tuned_job(plan, model, found["best"]) for model, found in tuning.items()}
-        runs = train([job for base in tuned.values() for job in seeded(base, plan.seeds)])
+        runs = train(
+            [job for base in tuned.values() for job in grid(base, {"seed": range(plan.seeds)})]
+        )
         diverged = {run["model"] for run in runs if "diverged" in run}
         if not diverged:
             break
@@ -197,9 +199,9 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
     return part | {"laws": laws(part)}
 
 
-def untuned_job(plan: Plan, model: str) -> TrainingJob:
-    """The training of a model as a plan states it, before its search."""
-    return TrainingJob(
+def tuned_job(plan: Plan, model: str, settings: dict[str, Any]) -> TrainingJob:
+    """The training of a model by a plan, with the settings that a search chose."""
+    job = TrainingJob(
         plan.dataset,
         model,
         TUNING_SEED,
@@ -209,19 +211,14 @@ def untuned_job(plan: Plan, model: str) -> TrainingJob:
         architecture=plan.architecture,
         sequences=plan.sequences,
     )
-
-
-def tuned_job(plan: Plan, model: str, settings: dict[str, Any]) -> TrainingJob:
-    """The training of a model by a plan, with the settings that a search chose."""
-    job = untuned_job(plan, model)
     for name, value in settings.items():
-        job = changed(job, _path(name), value)
+        job = changed(job, dotted(name).split("."), value)
     return job
 
 
-def _path(name: str) -> list[str]:
+def dotted(name: str) -> str:
     """Where a setting is in a job; a name without a dot is of the training."""
-    return name.split(".") if "." in name else ["training", name]
+    return name if "." in name else f"training.{name}"
 
 
 def axes_of(plan: Plan, model: str) -> dict[str, Sequence[Any]]:
@@ -237,14 +234,9 @@ def trials_of(plan: Plan) -> list[TrainingJob]:
     epochs = plan.trial_epochs or plan.training.epochs
     trials = []
     for model in plan.models:
-        axes = {".".join(_path(name)): values for name, values in axes_of(plan, model).items()}
+        axes = {dotted(name): values for name, values in axes_of(plan, model).items()}
         trials += grid(tuned_job(plan, model, {"epochs": epochs}), axes)
     return trials
-
-
-def seeded(job: TrainingJob, seeds: int) -> list[TrainingJob]:
-    """The same training with each of so many seeds."""
-    return grid(job, {"seed": range(seeds)})
 
 
 def settings_of(job: TrainingJob) -> Result:
@@ -262,7 +254,7 @@ def rank(plan: Plan, trials: Sequence[TrainingJob], results: Sequence[Result]) -
     """The trials of every model with their seconds in sum, and the settings of its best."""
     searches: dict[str, Result] = {}
     for job, result in zip(trials, results):
-        settings = {name: value_at(job, _path(name)) for name in axes_of(plan, job.model)}
+        settings = {name: attrgetter(dotted(name))(job) for name in axes_of(plan, job.model)}
         trial = {"settings": settings, "accuracy": result["validation_accuracy"]}
         search = searches.setdefault(job.model, {"trials": [], "seconds": 0.0})
         search["trials"].append(trial)
@@ -270,11 +262,6 @@ def rank(plan: Plan, trials: Sequence[TrainingJob], results: Sequence[Result]) -
     for search in searches.values():
         search["best"] = best_settings(search["trials"])
     return searches
-
-
-def value_at(config: Any, path: Sequence[str]) -> Any:
-    """The value at the end of a path of field names."""
-    return functools.reduce(getattr, path, config)
 
 
 def best_settings(trials: Sequence[Result]) -> Result:

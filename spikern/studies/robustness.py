@@ -7,7 +7,7 @@ nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -85,27 +85,7 @@ def disturbed(network: Network, level: float, seed: int) -> Network:
     return other
 
 
-def _accuracy_noisy(network: Network, dataset: Dataset, level: float, seed: int) -> float:
-    if dataset.events:
-        raise InputError(f"{dataset.name} holds events, which take no noise; drop some instead")
-    return evaluate(network, noisy(dataset.test, level, seed)).accuracy
-
-
-def _accuracy_dropped(network: Network, dataset: Dataset, level: float, seed: int) -> float:
-    if not dataset.events:
-        raise InputError(f"{dataset.name} is analog and has no events to drop; add noise instead")
-    return evaluate(network, dropped(dataset.test, level, seed)).accuracy
-
-
-def _accuracy_disturbed(network: Network, dataset: Dataset, level: float, seed: int) -> float:
-    return evaluate(disturbed(network, level, seed), dataset.test).accuracy
-
-
-DISTURBANCES: dict[str, Callable[[Network, Dataset, float, int], float]] = {
-    "input noise": _accuracy_noisy,
-    "dropped events": _accuracy_dropped,
-    "weights": _accuracy_disturbed,
-}
+DISTURBANCES = ("input noise", "dropped events", "weights")
 
 
 def robustness(
@@ -117,7 +97,18 @@ def robustness(
     do not have.
     """
     check_choice("disturbance", disturbance, DISTURBANCES)
-    return {level: DISTURBANCES[disturbance](network, dataset, level, seed) for level in levels}
+    if disturbance == "input noise" and dataset.events:
+        raise InputError(f"{dataset.name} holds events, which take no noise; drop some instead")
+    if disturbance == "dropped events" and not dataset.events:
+        raise InputError(f"{dataset.name} is analog and has no events to drop; add noise instead")
+
+    def accuracy(level: float) -> float:
+        if disturbance == "weights":
+            return evaluate(disturbed(network, level, seed), dataset.test).accuracy
+        changed = noisy if disturbance == "input noise" else dropped
+        return evaluate(network, changed(dataset.test, level, seed)).accuracy
+
+    return {level: accuracy(level) for level in levels}
 
 
 def _generator(seed: int) -> torch.Generator:

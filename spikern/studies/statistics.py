@@ -81,13 +81,9 @@ def paired(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENC
         p_t = 2 * float(stats.t.sf(abs(difference) / error, len(a) - 1))
     else:
         p_t = 1.0 if difference == 0 else 0.0
-    return Paired(difference, low, high, p_t, _signed_rank(differences[differences != 0]))
-
-
-def _signed_rank(differences: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
-    if len(differences) < WILCOXON_PAIRS:
-        return None
-    return float(stats.wilcoxon(differences).pvalue)
+    differ = differences[differences != 0]
+    p_wilcoxon = float(stats.wilcoxon(differ).pvalue) if len(differ) >= WILCOXON_PAIRS else None
+    return Paired(difference, low, high, p_t, p_wilcoxon)
 
 
 def holm(p: Sequence[float]) -> list[float]:

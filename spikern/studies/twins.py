@@ -86,35 +86,25 @@ def predictions(logits: Logits, split: Split, batch_size: int = 256) -> Tensor:
 
 def measured_graph(network: Network, split: Split) -> Int8:
     """The accuracy of `int8_graph` on a split, run by ONNX Runtime."""
-    return beside("dynamic int8, ONNX Runtime", logits_of(int8_graph(network)), network, split)
+    answers = predictions(logits_of(int8_graph(network)), split)
+    return beside("dynamic int8, ONNX Runtime", answers, network, split)
 
 
 def measured_weights(network: Network, split: Split) -> Int8:
     """The accuracy of `int8_weights` on a split, run by torch."""
-    rounded = int8_weights(network)
-
-    def logits(x: Tensor, lengths: Tensor) -> Tensor:
-        with torch.no_grad():
-            return rounded(x, lengths=lengths)[0]  # type: ignore[no-any-return]
-
-    return beside("weight-only int8, simulated in float32", logits, network, split)
+    answers = evaluate(int8_weights(network), split).predictions
+    return beside("weight-only int8, simulated in float32", answers, network, split)
 
 
-def beside(scheme: str, logits: Logits, network: Network, split: Split) -> Int8:
-    """Quantised logits measured beside the network that they came from, over labelled answers."""
-    in_float = evaluate(network, split)
-    answers = predictions(logits, split)
-    labelled = split.y >= 0
+def beside(scheme: str, answers: Tensor, network: Network, split: Split) -> Int8:
+    """The labelled answers in int8 beside those of the network in float32."""
+    in_float, labelled = evaluate(network, split), split.y >= 0
 
     def share(same: Tensor) -> float:
         return float(same[labelled].double().mean())
 
-    return Int8(
-        scheme,
-        share(answers == split.y),
-        in_float.accuracy,
-        share(answers == in_float.predictions),
-    )
+    agreement = share(answers == in_float.predictions)
+    return Int8(scheme, share(answers == split.y), in_float.accuracy, agreement)
 
 
 class Pruned(NamedTuple):

@@ -107,26 +107,15 @@ class Window(NamedTuple):
     inferences: int
 
 
-class Energy(NamedTuple):
-    """Joules of one inference with the idle power subtracted, and the measurements behind it."""
+def net(idle: Window, run: Window) -> float:
+    """Joules of one inference without the idle power; negative where noise exceeds the load.
 
-    joules_per_inference: float
-    idle_watts: float
-    idle_seconds: float
-    run_seconds: float
-
-
-def net(idle: Window, run: Window) -> Energy:
-    """Subtract the idle power; the result is negative where noise exceeds the load.
-
-    >>> net(Window(20.0, 2.0, 0), Window(60.0, 4.0, 100)).joules_per_inference
+    >>> net(Window(20.0, 2.0, 0), Window(60.0, 4.0, 100))
     0.2
     """
     if idle.seconds <= 0 or run.seconds <= 0 or run.inferences < 1:
         raise InputError(f"windows need a duration and an inference, got {idle} and {run}")
-    watts = idle.joules / idle.seconds
-    each = (run.joules - watts * run.seconds) / run.inferences
-    return Energy(each, watts, idle.seconds, run.seconds)
+    return (run.joules - idle.joules / idle.seconds * run.seconds) / run.inferences
 
 
 def window(domains: tuple[Domain, ...], work: Callable[[], int]) -> Window:
@@ -139,8 +128,11 @@ def window(domains: tuple[Domain, ...], work: Callable[[], int]) -> Window:
 
 def measure(
     domains: tuple[Domain, ...], call: Callable[[], object], inferences: int, seconds: float
-) -> Energy:
-    """Idle for so many seconds, then call for as many; `inferences` are those of one call."""
+) -> float:
+    """Joules of one inference: idle for so many seconds, then call for as many.
+
+    `inferences` are those of one call.
+    """
 
     def rest() -> int:
         time.sleep(seconds)

@@ -76,6 +76,10 @@ class InferenceTimes(NamedTuple):
     missing: dict[str, str]
     no_joules: str | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return self._asdict() | {"checks": [check._asdict() for check in self.checks]}
+
 
 Key = tuple[str, str, str]
 """Name of the network, what is equal, runtime."""
@@ -139,11 +143,10 @@ def measure(
                 key: [ms / inferences for ms in samples]
                 for key, samples in interleaved(rounds, repeats).items()
             }
-            joules = {}
-            metered = rounds if counters.domains else {}
-            for key, call in metered.items():
-                energy = energy_counters.measure(counters.domains, call, inferences, joule_seconds)
-                joules[key] = energy.joules_per_inference
+            joules = {
+                key: energy_counters.measure(counters.domains, call, inferences, joule_seconds)
+                for key, call in (rounds if counters.domains else {}).items()
+            }
             rows += as_rows(times, size, joules)
     return InferenceTimes(rows, checks, missing, counters.why_not)
 
@@ -159,9 +162,10 @@ def as_rows(
     """Medians, and their ratios to the first.
 
     >>> rows = as_rows({("ALIF", "", "stream"): [1.0, 2.0, 9.0],
-    ...                  ("LSTM", "width", "eager"): [6.0, 5.0, 7.0]}, 1, {})
-    >>> [row["ratio"] for row in rows]
-    [1.0, 3.0]
+    ...                  ("LSTM", "width", "eager"): [6.0, 5.0, 7.0]},
+    ...                 1, {("LSTM", "width", "eager"): 0.5})
+    >>> [(row["ms"], row["ratio"], row["joules"]) for row in rows]
+    [(2.0, 1.0, None), (6.0, 3.0, 0.5)]
     """
     first = statistics.median(next(iter(times.values())))
     return [

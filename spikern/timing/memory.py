@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from spikern.timing import peers
-from spikern.timing.peers import Dense, Leaky, spiking_network, with_engine
 from spikern.timing.workloads import Workload
 
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -26,13 +25,7 @@ def peak_of_step(name: str, work: Workload, rate: float) -> float | None:
     if not CLEAR.exists():
         return None
     x, y = work.data()
-    if name in peers.DENSE:
-        model: torch.nn.Module = Dense(peers.DENSE[name], work)
-    elif name == peers.SNNTORCH:
-        model = Leaky(work)
-    else:
-        network = spiking_network(work, x[:, :4].contiguous(), rate)
-        model = with_engine(network, name.removeprefix("spikern "))
+    model = peers.model_of(name, work, x[:, :4].contiguous(), rate)
     peers.train_step(model, x[:2], y)()
     step = peers.train_step(model, x, y)
     ctypes.CDLL(None).malloc_trim(0)

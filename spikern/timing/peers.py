@@ -77,58 +77,45 @@ def contestants(work: Workload, rates: tuple[float, ...], threads: int) -> Itera
     for rate in rates:
         network = spiking_network(work, x, rate)
         measured = measured_rates(network, x)
-        yield torch_peer(FUSED, rate, measured, with_engine(network, "fused"), work)
-        yield torch_peer(REFERENCE, rate, measured, with_engine(network, "reference"), work)
-        if not {"infer", "step"}.isdisjoint(work.kinds):
-            yield stream_peer(rate, measured, network, work)
+        for name in (FUSED, REFERENCE):
+            yield Peer(name, rate, measured, torch_calls(with_engine(network, name), work))
+        yield Peer(STREAM, rate, measured, stream_calls(network, work))
         if SNNTORCH not in missing:
-            yield trained_peer(SNNTORCH, work, rate)
-    for name in DENSE:
-        yield trained_peer(name, work, rates[0])
+            leaky = Leaky(work)
+            yield Peer(SNNTORCH, rate, leaky.calibrate(x, rate), torch_calls(leaky, work))
+    for name, kind in DENSE.items():
+        yield Peer(name, None, (), torch_calls(Dense(kind, work), work))
     if RUNTIME not in missing:
         equal = lstm_of(parameters(network), work)
         for name, hidden in ((RUNTIME, work.hidden), (RUNTIME_EQUAL, equal)):
-            calls = onnx_calls(Dense("LSTM", work, hidden), work, threads)
-            yield Peer(name, None, (), calls)
+            yield Peer(name, None, (), onnx_calls(Dense("LSTM", work, hidden), work, threads))
 
 
-def trained_peer(name: str, work: Workload, rate: float) -> Peer:
-    """A peer that trains, by name."""
-    x, _ = work.data()
+def model_of(name: str, work: Workload, x: Tensor, rate: float) -> nn.Module:
+    """The model of a peer that trains; ours fire at `rate` on x."""
     if name in DENSE:
-        return torch_peer(name, None, [], Dense(DENSE[name], work), work)
-    if name == SNNTORCH:
-        leaky = Leaky(work)
-        return torch_peer(name, rate, leaky.calibrate(x, rate), leaky, work)
-    network = spiking_network(work, x, rate)
-    rates = measured_rates(network, x)
-    engine = name.removeprefix("spikern ")
-    return torch_peer(name, rate, rates, with_engine(network, engine), work)
+        return Dense(DENSE[name], work)
+    return Leaky(work) if name == SNNTORCH else with_engine(spiking_network(work, x, rate), name)
 
 
-def measured_rates(network: Network, x: Tensor) -> list[float]:
+def measured_rates(network: Network, x: Tensor) -> tuple[float, ...]:
     """Spikes per neuron and step, by layer."""
     with torch.no_grad():
-        return calibration.firing_rates(network.run(x)[0].spikes, x)
+        return tuple(calibration.firing_rates(network.run(x)[0].spikes, x))
 
 
-def torch_peer(
-    name: str, rate: float | None, rates: list[float], model: nn.Module, work: Workload
-) -> Peer:
-    """A torch module as a peer."""
+def torch_calls(model: nn.Module, work: Workload) -> dict[str, Call]:
+    """What can be timed of a torch module."""
     x, y = work.data()
-    calls: dict[str, Call] = {}
-    if "train" in work.kinds or "memory" in work.kinds:
-        calls["train"] = train_step(model, x, y)
-    if "infer" in work.kinds:
-        calls["infer"] = inference(model, x)
-    if "step" in work.kinds:
-        calls["step"] = stepping(model, x, flat=not isinstance(model, Network))
-    return Peer(name, rate, tuple(rates), calls)
+    return {
+        "train": train_step(model, x, y),
+        "infer": inference(model, x),
+        "step": stepping(model, x, flat=not isinstance(model, Network)),
+    }
 
 
-def stream_peer(rate: float, rates: list[float], network: Network, work: Workload) -> Peer:
-    """The stream engine as a peer; it does not train."""
+def stream_calls(network: Network, work: Workload) -> dict[str, Call]:
+    """What can be timed of the stream engine; it does not train."""
     x: Any = work.data()[0].numpy()
     stream = compile_stream(network)
     pieces = [np.ascontiguousarray(piece) for piece in x[:, 0]]
@@ -138,8 +125,7 @@ def stream_peer(rate: float, rates: list[float], network: Network, work: Workloa
         for piece in pieces:
             stream.step(piece, state)
 
-    calls: dict[str, Call] = {"infer": lambda: stream.run(x).out.mean(0), "step": steps}
-    return Peer(STREAM, rate, tuple(rates), {w: c for w, c in calls.items() if w in work.kinds})
+    return {"infer": lambda: stream.run(x).out.mean(0), "step": steps}
 
 
 def train_step(model: nn.Module, x: Tensor, y: Tensor) -> Call:
@@ -192,8 +178,9 @@ def spiking_network(work: Workload, x: Tensor, rate: float) -> Network:
     return Network(body, Readout(work.hidden, work.classes), "mean")
 
 
-def with_engine(network: Network, engine: str) -> Network:
-    """The same network on another engine; the weights are shared."""
+def with_engine(network: Network, name: str) -> Network:
+    """The same network on the engine of a peer of ours; the weights are shared."""
+    engine = name.removeprefix("spikern ")
     stacks: list[Any] = []
     for stack in (network.body, network.readout):
         assert isinstance(stack, SpikingRNN)
@@ -256,12 +243,12 @@ class Leaky(nn.Module):
             out.append(z)
         return torch.stack(out), z, v
 
-    def calibrate(self, x: Tensor, rate: float) -> list[float]:
+    def calibrate(self, x: Tensor, rate: float) -> tuple[float, ...]:
         """Scale each layer's input so that it fires at `rate`; returns the rates on all of x."""
         few, rates = x[:, :CALIBRATED], []
         with torch.no_grad():
-            for k in range(len(self.cells)):
-                weights = [p.clone() for p in self.inputs[k].parameters()]
+            for k, linear in enumerate(self.inputs):
+                weights = [p.clone() for p in linear.parameters()]
 
                 def at(log_gain: float, k: int = k, z: Tensor = few, kept: Any = weights) -> float:
                     for p, before in zip(self.inputs[k].parameters(), kept):
@@ -269,11 +256,9 @@ class Leaky(nn.Module):
                     return float(self.layer(k, z)[0].mean())
 
                 bisect(at, rate)
-                few = self.layer(k, few)[0]
-            for k in range(len(self.cells)):
-                x = self.layer(k, x)[0]
+                few, x = self.layer(k, few)[0], self.layer(k, x)[0]
                 rates.append(float(x.mean()))
-        return rates
+        return tuple(rates)
 
 
 def mask_recurrence(weight: Tensor, connectivity: float) -> None:
