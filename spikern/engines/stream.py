@@ -389,35 +389,29 @@ def _buffer_shape(connections: Connections) -> tuple[int, int]:
 def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     """Load a stream that `save` wrote; neurons that are not in the table are passed as `own`.
 
-    A neuron is known by its name alone. Raises DataError if the file is broken or of another
-    format, InputError if it needs a neuron that is not known.
+    A neuron is known by its name alone. Raises DataError if the file is broken, of another format,
+    or not what a stream can be; InputError if it needs a neuron that is not known.
     """
     known = NEURONS | {model.name: model for model in own}
     arrays, head = tensor_file.read(path)
-    try:
-        names, outputs = json.loads(head["neurons"]), int(head["outputs"])
-    except (ValueError, KeyError) as error:
-        raise DataError(f"{path} is not a file of Stream.save: {error}") from error
     if head.get("format") != str(FORMAT):
         raise DataError(f"{path} has format {head.get('format')}, this version reads {FORMAT}")
+    try:
+        entries = {name: json_file.parse(text, ENTRIES[name]) for name, text in head.items()}
+        names, outputs, wires = entries["neurons"], entries["outputs"], entries.get("wires")
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{path} is not a file of Stream.save: {error}") from error
     missing = [name for name in names if name not in known]
     if missing:
         raise InputError(
             f"{path} needs the neurons {missing}; pass them: load_stream(path, NEURON)"
         )
-    populations = [_read(path, arrays, k, known[name]) for k, name in enumerate(names)]
-    if "wires" not in head:
-        for below, p in pairwise(populations):
-            if p.w_in.shape[1] != len(below.bias):
-                raise DataError(
-                    f"{path}: a population of {len(below.bias)} neurons below one that reads "
-                    f"{p.w_in.shape[1]}; save it again"
-                )
+    try:
+        populations, connections = _assemble(arrays, [known[n] for n in names], outputs, wires)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; save it again") from error
+    if wires is None:
         return Stream(populations, outputs)
-    connections = [
-        Connections(tuple(inputs), size, arrays.get(f"{k}.below"), arrays.get(f"{k}.own"))
-        for k, (inputs, size) in enumerate(json.loads(head["wires"]))
-    ]
     return DelayedStream(populations, connections)
 
 
@@ -444,33 +438,83 @@ def _write(
     tensor_file.write(path, arrays, head)
 
 
-def _read(
-    path: str | Path, arrays: dict[str, NDArray[Any]], k: int, model: NeuronModel
-) -> StreamPopulation:
-    """The k-th population of a file."""
-    own: dict[str, Any] = {
-        name: arrays.get(f"{k}.{name}") for name in ("params", "w_in", "w_rec", "bias", "links")
-    }
-    missing = [name for name in ("params", "w_in", "bias") if own[name] is None]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)} of population {k}; save it again")
-    hidden, fan_in = len(own["bias"]), own["w_in"].shape[-1]
-    shapes = {
-        "params": (len(model.params._fields), hidden),
-        "w_in": (hidden, fan_in),
-        "w_rec": (hidden, hidden),
-        "bias": (hidden,),
-    }
-    for name, shape in shapes.items():
-        array = own[name]
-        if array is None:
-            continue
-        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-            raise DataError(
-                f"{path}: expected {name} of population {k}, {model.name}, as finite float32 "
-                f"{shape}, got {array.dtype} {array.shape}; save it again"
+def _assemble(
+    arrays: dict[str, NDArray[Any]],
+    models: Sequence[NeuronModel],
+    outputs: int,
+    wires: list[tuple[list[int], int]] | None,
+) -> tuple[list[StreamPopulation], list[Connections]]:
+    """The populations of a file and how they are connected; ValueError says what is impossible.
+
+    Without `wires` there are no delays, and a population reads all neurons of the one below it.
+    """
+    last = len(models) - 1
+    if last < 0 or (wires is not None and (len(wires) - 1, wires[-1][1]) != (last, outputs)):
+        raise ValueError(f"{len(models)} populations and {outputs} outputs do not fit {wires}")
+    left = dict(arrays)
+    populations, connections = [], []
+    widths: list[int] = []  # of what a population can read
+    for k, model in enumerate(models):
+        own = {name: left.pop(f"{k}.{name}") for name in LAYOUT if f"{k}.{name}" in left}
+        shape = own["w_in"].shape if "w_in" in own else ()
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"expected {k}.w_in as a matrix, got the shape {shape}")
+        hidden, fan_in = shape
+        inputs, size = ([k], outputs if k == last else hidden) if wires is None else wires[k]
+        delayed = own["own"].size if "own" in own else 0
+        widths = widths or [fan_in - delayed]
+        if not 0 < size <= hidden or widths[0] < 1:
+            raise ValueError(f"population {k} has {hidden} neurons, {fan_in} inputs, {size} outputs")
+        if not set(inputs) <= set(range(len(widths))):
+            raise ValueError(f"population {k} cannot read {inputs}, only some of 0..{k}")
+        width = sum(widths[source] for source in inputs)
+        widths.append(size)
+        sizes: dict[Any, int] = {
+            "constants": len(model.params._fields),
+            "neurons": hidden,
+            "channels": width + delayed,
+            "synapses": len(own["links"]) if "links" in own and own["links"].ndim else 0,
+            "inputs": width,
+            "outputs": size,
+        }
+        for name, (kind, *dims) in LAYOUT.items():
+            expected = tuple(sizes.get(size, size) for size in dims)
+            found = f"{own[name].dtype} {own[name].shape}" if name in own else "nothing"
+            if found != f"{kind} {expected}" and (name in own or name not in OPTIONAL):
+                raise ValueError(f"expected {k}.{name} as {kind} {expected}, got {found}")
+        if wrong := _impossible(own, model, k == last, wires is not None):
+            raise ValueError(f"population {k}, {model.name}: {wrong}")
+        populations.append(
+            StreamPopulation(
+                model, *(own.get(name) for name in ("params", "w_in", "w_rec", "bias", "links"))
             )
-    synapses = own["links"]
-    if synapses is not None and (synapses.min(initial=0) < 0 or synapses.max(initial=0) >= hidden):
-        raise DataError(f"{path}: population {k} has links to neurons that it lacks; save it again")
-    return StreamPopulation(model, *own.values())
+        )
+        connections.append(Connections(tuple(inputs), size, own.get("below"), own.get("own")))
+    if left:
+        raise ValueError(f"{', '.join(left)} are no arrays of a stream of {len(models)} populations")
+    return populations, connections
+
+
+def _impossible(
+    own: Mapping[str, NDArray[Any]], model: NeuronModel, last: bool, delays: bool
+) -> str:
+    """What no stream has in a population whose arrays have the right shapes; empty if nothing."""
+    if not all(np.isfinite(array).all() for array in own.values()):
+        return "it holds NaN or infinite values"
+    recurrent = own.keys() & {"w_rec", "own"}
+    if not model.spikes and (recurrent or not (last or delays)):
+        return "it never fires, so nothing can receive its spikes"
+    if len(recurrent) > 1 or (not delays and own.keys() & {"below", "own"}):
+        return "it has delays in addition to connections without"
+    steps, axons = _buffer_shape(Connections((), 0, own.get("below"), own.get("own")))
+    shortest = min(own[name].min() - least for name, least in SHORTEST.items() if name in own)
+    if shortest < 0 or steps * axons > LARGEST_BUFFER:
+        return f"its delays reach from {shortest} to {steps} steps"
+    if "links" in own:
+        source, target = own["links"].T
+        hidden, w_rec = len(own["bias"]), own.get("w_rec", np.ones((1, 1)))
+        inside = own["links"].min(initial=0) >= 0 and own["links"].max(initial=0) < len(w_rec)
+        ascending = bool((np.diff(source * hidden + target) > 0).all())
+        if not (inside and ascending and w_rec[target, source].sum() ):
+            return "its links are not the synapses that it has, ascending"
+    return ""

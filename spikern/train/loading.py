@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.data import encoded, load
@@ -67,7 +67,7 @@ def _checkpoint_of(folder: Path, model: str | None, seed: int) -> Path:
 def _built_by_run(file: Path, tensors: dict[str, Tensor]) -> Network:
     """The network of a checkpoint of version 0.1.0, from settings.json and the weights' shapes."""
     try:
-        settings: dict[str, Any] = json.loads((file.parent.parent / "settings.json").read_text())
+        settings = json_file.read(file.parent.parent / "settings.json")
         dataset = load(settings["dataset"])
         if settings["delta"] is not None:
             dataset = encoded(dataset, settings["delta"])
