@@ -12,14 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikern._utils import tensor_file
+from spikern._utils import json_file, tensor_file
 from spikern._utils.errors import DataError, InputError
 from spikern.engines.codegen import cache, kernels, stream_kernels
 from spikern.engines.codegen.stream_kernels import Column
@@ -39,6 +38,24 @@ ADVANCE_SIGNATURE = (
 STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
 FORMAT = 3
 """Of the file that `save` writes."""
+ENTRIES = {"format": int, "neurons": [str], "outputs": int, "wires": [([int], int)]}
+"""The forms of the entries of its header; only a `DelayedStream` has wires."""
+LAYOUT = {
+    "params": ("float32", "constants", "neurons"),
+    "w_in": ("float32", "neurons", "channels"),
+    "bias": ("float32", "neurons"),
+    "w_rec": ("float32", "neurons", "neurons"),
+    "links": ("int64", "synapses", 2),
+    "below": ("int64", "inputs"),
+    "own": ("int64", "outputs"),
+}
+"""The type and shape of each array of a population."""
+OPTIONAL = ("w_rec", "links", "below", "own")
+"""The arrays that need not be there."""
+SHORTEST = {"below": 0, "own": 1}
+"""The least delays in steps."""
+LARGEST_BUFFER = 2**28
+"""Most values of the delay buffer of a population in a file: 1 GiB for each sample."""
 BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""
 ALIGNMENT = 16
@@ -183,7 +200,10 @@ class Stream:
         self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
-        x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
+        return self._run(*_check_run(x, state, lengths, self.input_size, self.state_size))
+
+    def _run(self, x: Floats, after: Floats, until: NDArray[np.int64]) -> Result:
+        """Advance checked arrays, the state in place."""
         steps, batch, _ = x.shape
         out = np.empty((steps, batch, len(self._out)), np.float32)
         flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)
@@ -205,7 +225,8 @@ class Stream:
     def step(self, x: Floats, state: Floats) -> Floats:
         """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
 
-        The next step overwrites the array that is returned.
+        The next step overwrites the array that is returned. Raises InputError, and leaves the state
+        as it was, if x is not finite, or on another shape, type or layout.
         """
         try:
             fits = self._step(x, state)
@@ -213,8 +234,8 @@ class Stream:
             fits = False
         if not fits:
             raise InputError(
-                f"expected x ({self.input_size},) and a state (1, {self.state_size}), contiguous "
-                f"float32 arrays, got {_description(x)} and {_description(state)}"
+                f"expected x ({self.input_size},) and a state (1, {self.state_size}), finite and "
+                f"contiguous float32 arrays, got {_description(x)} and {_description(state)}"
             )
         return self._answer
 
@@ -224,10 +245,19 @@ class Stream:
 
 
 def _description(x: Any) -> str:
-    """The type, shape and layout of an argument, for an error message."""
+    """The type, shape, layout and first value that is not finite, for an error message."""
     if not isinstance(x, np.ndarray):
         return type(x).__name__
-    return f"{x.dtype} {x.shape}{'' if x.flags.c_contiguous else ', not contiguous'}"
+    layout = "" if x.flags.c_contiguous else "not contiguous"
+    return ", ".join(filter(None, (f"{x.dtype} {x.shape}", layout, _not_finite(x))))
+
+
+def _not_finite(x: NDArray[Any]) -> str:
+    """The first value that is NaN or infinite and where it is; empty if all are finite."""
+    if np.isfinite((x.min(initial=0), x.max(initial=0))).all():
+        return ""
+    at = np.argwhere(~np.isfinite(x))[0]
+    return f"{x[tuple(at)]} at {at.tolist()}"
 
 
 def _check_run(
@@ -243,6 +273,11 @@ def _check_run(
     after = np.zeros(shape, np.float32) if state is None else np.array(state, np.float32, order="C")
     if after.shape != shape:
         raise InputError(f"expected a state of shape {shape}, got {after.shape}")
+    for what, array in (("input [step, sample, feature]", x), ("state", after)):
+        if odd := _not_finite(array):
+            raise InputError(
+                f"the {what} holds {odd}, which a stream never forgets; clean or mask it first"
+            )
     until = np.full(batch, steps)
     if lengths is not None:
         until = np.asarray(lengths, np.int64)
@@ -328,8 +363,12 @@ class DelayedStream:
         return Result(out, after, total)
 
     def step(self, x: Floats, state: Floats) -> Floats:
-        """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,)."""
-        out, state[:] = self._advance(x[None], state, self.additions)
+        """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
+
+        Raises InputError, and leaves the state as it was, if x is not finite or of another shape.
+        """
+        (x,), before, _ = _check_run(x[None, None], state, None, self.input_size, self.state_size)
+        out, state[:] = self._advance(x, before, self.additions)
         answer: Floats = out[0]
         return answer
 
@@ -355,7 +394,8 @@ class DelayedStream:
                 spikes = buffer[:, oldest - connections.recurrent_delays, channels + axons]
                 recurrent = int(np.count_nonzero(spikes)) * len(axons)
                 arriving = np.concatenate([arriving, spikes], 1)
-            result = stream.run(np.ascontiguousarray(arriving[None]), neurons)
+            one = np.ones(len(x), np.int64)
+            result = stream._run(np.ascontiguousarray(arriving[None]), neurons.copy(), one)
             signals.append(result.out[0])
             if connections.recurrent_delays is not None:
                 sent.append(result.out[0])
@@ -449,7 +489,8 @@ def _assemble(
     Without `wires` there are no delays, and a population reads all neurons of the one below it.
     """
     last = len(models) - 1
-    if last < 0 or (wires is not None and (len(wires) - 1, wires[-1][1]) != (last, outputs)):
+    ends = [outputs] if wires is None else [size for _, size in wires[last:]]
+    if not models or ends != [outputs]:
         raise ValueError(f"{len(models)} populations and {outputs} outputs do not fit {wires}")
     left = dict(arrays)
     populations, connections = [], []
@@ -464,7 +505,9 @@ def _assemble(
         delayed = own["own"].size if "own" in own else 0
         widths = widths or [fan_in - delayed]
         if not 0 < size <= hidden or widths[0] < 1:
-            raise ValueError(f"population {k} has {hidden} neurons, {fan_in} inputs, {size} outputs")
+            raise ValueError(
+                f"population {k} has {hidden} neurons, {fan_in} inputs, {size} outputs"
+            )
         if not set(inputs) <= set(range(len(widths))):
             raise ValueError(f"population {k} cannot read {inputs}, only some of 0..{k}")
         width = sum(widths[source] for source in inputs)
@@ -478,20 +521,21 @@ def _assemble(
             "outputs": size,
         }
         for name, (kind, *dims) in LAYOUT.items():
-            expected = tuple(sizes.get(size, size) for size in dims)
+            expected = tuple(sizes.get(dim, dim) for dim in dims)
             found = f"{own[name].dtype} {own[name].shape}" if name in own else "nothing"
             if found != f"{kind} {expected}" and (name in own or name not in OPTIONAL):
                 raise ValueError(f"expected {k}.{name} as {kind} {expected}, got {found}")
         if wrong := _impossible(own, model, k == last, wires is not None):
             raise ValueError(f"population {k}, {model.name}: {wrong}")
-        populations.append(
-            StreamPopulation(
-                model, *(own.get(name) for name in ("params", "w_in", "w_rec", "bias", "links"))
-            )
-        )
+        fields: dict[str, Any] = {
+            name: own.get(name) for name in ("params", "w_in", "w_rec", "bias")
+        }
+        populations.append(StreamPopulation(model, **fields, synapses=own.get("links")))
         connections.append(Connections(tuple(inputs), size, own.get("below"), own.get("own")))
     if left:
-        raise ValueError(f"{', '.join(left)} are no arrays of a stream of {len(models)} populations")
+        raise ValueError(
+            f"{', '.join(left)} are no arrays of a stream of {len(models)} populations"
+        )
     return populations, connections
 
 
@@ -507,14 +551,18 @@ def _impossible(
     if len(recurrent) > 1 or (not delays and own.keys() & {"below", "own"}):
         return "it has delays in addition to connections without"
     steps, axons = _buffer_shape(Connections((), 0, own.get("below"), own.get("own")))
-    shortest = min(own[name].min() - least for name, least in SHORTEST.items() if name in own)
-    if shortest < 0 or steps * axons > LARGEST_BUFFER:
-        return f"its delays reach from {shortest} to {steps} steps"
+    early = [name for name, least in SHORTEST.items() if name in own and own[name].min() < least]
+    if early or steps * axons > LARGEST_BUFFER:
+        return f"its delays of up to {steps} steps on {axons} axons are too short or too long"
     if "links" in own:
         source, target = own["links"].T
-        hidden, w_rec = len(own["bias"]), own.get("w_rec", np.ones((1, 1)))
-        inside = own["links"].min(initial=0) >= 0 and own["links"].max(initial=0) < len(w_rec)
-        ascending = bool((np.diff(source * hidden + target) > 0).all())
-        if not (inside and ascending and w_rec[target, source].sum() ):
+        hidden, w_rec = len(own["bias"]), own.get("w_rec")
+        inside = own["links"].min(initial=0) >= 0 and own["links"].max(initial=0) < hidden
+        ascending = (np.diff(source * hidden + target) > 0).all()
+        if (
+            w_rec is None
+            or not (inside and ascending)
+            or np.count_nonzero(w_rec[target, source]) < np.count_nonzero(w_rec)
+        ):
             return "its links are not the synapses that it has, ascending"
     return ""

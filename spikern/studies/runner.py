@@ -56,9 +56,10 @@ def run(
     """Do the jobs of a study that are not finished, then write all results to OUT/results.sqlite.
 
     Finished jobs are skipped, a killed one resumes from its checkpoint, one that failed is tried
-    again; a failure is written to its `.error` file and the rest go on. A result or checkpoint
-    that is damaged or foreign is set aside, which stderr says, and the job is done again. Several runners may work
-    on one folder: each job is done by one of them, and each returns when all jobs have ended.
+    again; a failure is written to its `.error` file and the rest go on. A result or checkpoint that
+    is damaged or foreign is set aside, which stderr says, and the job is done again. Several
+    runners may work on one folder: each job is done by one of them, and each returns when all jobs
+    have ended.
 
     Jobs run in `workers` processes of one thread each, or, with `ray`, on the cluster of that
     address; the numbers are the same. `job` goes to other processes, so it is defined at the top
