@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 from spikern import InputError
-from spikern._utils import atomic
+from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.provenance import provenance
 from spikern.plot.study import drawn
@@ -68,8 +68,8 @@ def main(config: Config) -> None:
             "parts": [carry_out(plan, out, config.workers, config.ray) for plan in plans],
             "provenance": provenance(time.perf_counter() - started, config.workers),
         }
-        atomic.write(target / "results.json", json.dumps(results, indent=1))
-    results = json.loads((target / "results.json").read_text())
+        json_file.write(target / "results.json", results)
+    results = json_file.read(target / "results.json")
     wanted = [json.loads(json.dumps(asdict(plan))) for plan in plans]
     if [part["plan"] for part in results["parts"]] != wanted:
         raise InputError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from spikern import __version__
-from spikern._utils import atomic
+from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
 from spikern._utils.processes import cpus
@@ -109,7 +109,7 @@ class Compare:
         out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
         compared = compare(comparison, out, self.resume, self.workers, bar=True)
         write_html(compared.results, compared.sample, out / "report.html")
-        print(json.dumps(compared.results, indent=1) if self.json else table(compared.results))
+        print((out / "results.json").read_text() if self.json else table(compared.results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
 
 
@@ -147,10 +147,10 @@ class Count:
         run = open_run(self.run_path, self.seed)
         counted = count_run(run, prices, self.against, self.climb, self.measure)
         stem = "count" if self.run_path.is_dir() else f"count-{self.run_path.stem}"
-        as_json, text = json.dumps(counted, indent=1), count_report(counted)
-        atomic.write(run.folder / f"{stem}.json", as_json)
+        text = count_report(counted)
+        json_file.write(run.folder / f"{stem}.json", counted)
         atomic.write(run.folder / f"{stem}.txt", text)
-        print(as_json if self.json else text, end="")
+        print((run.folder / f"{stem}.json").read_text() if self.json else text, end="")
         print(f"Written: {(run.folder / stem).resolve()}.txt, .json", file=sys.stderr)
 
 
@@ -306,7 +306,7 @@ class Bench:
             settings, progress, lambda rows: progress(benchmark_table(rows))
         )
         if self.out:
-            atomic.write(self.out / "results.json", json.dumps(results, indent=1))
+            json_file.write(self.out / "results.json", results)
         print(
             json.dumps(results["rows"], indent=1) if self.json else benchmark_table(results["rows"])
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 import torch
 
+from spikern._utils import json_file
 from spikern.cli import main
 from spikern.studies.comparison import Comparison
 from spikern.studies.results import compare_models, summarise
@@ -96,6 +98,50 @@ def test_a_used_folder_is_left_alone(tmp_path, capsys):
         main(["compare", "digits", *QUICK, "--out", str(tmp_path)])
     assert "already in use" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.fixture
+def broken(finished, tmp_path):
+    """A copy of the comparison, to be broken."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def resume(out):
+    main(["compare", "digits", "--models", "ALIF", "LSTM", *QUICK, "--out", str(out), "--resume"])
+
+
+FOREIGN = ["", "{", "[]", "null", '{"editor.fontSize": 12}', "[" * 100_000, "\x00\x01"]
+
+
+@pytest.mark.parametrize("command", ["compare", "count"])
+@pytest.mark.parametrize("content", FOREIGN)
+def test_settings_of_another_form_are_one_line(content, command, broken, capsys):
+    (broken / "settings.json").write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        resume(broken) if command == "compare" else main(["count", str(broken)])
+    assert stopped.value.code == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "settings" in error or "other" in error
+
+
+def test_a_resumed_comparison_goes_on_without_a_broken_job(finished, broken, capsys):
+    (broken / "jobs" / "ALIF-0.json").write_text('{"key": ')
+    (broken / "jobs" / "LSTM-1.safetensors").write_bytes(b"half")
+    resume(broken)
+    said = capsys.readouterr().err
+    assert "it is now ALIF-0.json.broken, and the job is done again" in said
+    assert "it is now LSTM-1.safetensors.broken, and the job is done again" in said
+    before, after = (json_file.read(out / "results.json") for out in (finished, broken))
+    for one, other in zip(before["models"], after["models"]):
+        assert one["test_accuracy"] == other["test_accuracy"]
+
+
+def test_a_foreign_job_is_one_line_when_it_is_counted(broken, capsys):
+    (broken / "jobs" / "ALIF-0.json").write_text('{"kind": "spiking"}')
+    with pytest.raises(SystemExit):
+        main(["count", str(broken)])
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "ALIF-0.json is not the result of a training" in error
 
 
 def test_resume_with_other_settings_is_refused(finished, capsys):

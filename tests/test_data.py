@@ -122,6 +122,7 @@ def test_what_is_declared_and_right_is_taken():
         ),
         ({"train": BINARY, "validation": BINARY, "events": True}, "declared as events"),
         ({"label_of_unlabelled": 0}, "label_of_unlabelled"),
+        ({"class_names": ("a", "a")}, "two classes have the name a"),
         ({"label_of_unlabelled": 2, "every_step": True}, "label_of_unlabelled"),
     ],
 )

@@ -251,7 +251,7 @@ def test_what_is_no_finished_run_is_refused(folder, tmp_path, capsys):
         ("jobs/LSTM-0.json", None, "LSTM-0.json is missing"),
         ("jobs/LIF-0.safetensors", "nothing", "cannot read the checkpoint"),
         ("settings.json", '{"models": ["LIF"]}', "is not that of a comparison"),
-        ("settings.json", "{", "cannot read settings.json"),
+        ("settings.json", "{", "settings.json: Expecting"),
     ],
 )
 def test_a_damaged_run_is_refused(folder, tmp_path, file, content, message, capsys):

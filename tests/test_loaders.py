@@ -54,6 +54,14 @@ def test_h5_is_read_event_by_event(tmp_path):
     assert recordings.speakers.tolist() == [0, 1, 2, 3] * 3
 
 
+def test_files_that_list_other_classes_are_refused(folder):
+    write_h5(folder / "shd" / "shd_train.h5")
+    keys = np.array([b"eins", b"null", b"zwei"])
+    write_h5(folder / "shd" / "shd_test.h5", **{"extra/keys": keys})
+    with pytest.raises(DataError, match=r"list different classes: .*'null', 'eins'"):
+        load("shd")
+
+
 def test_shd_holds_two_speakers_out(folder):
     write_h5(folder / "shd" / "shd_train.h5")
     write_h5(folder / "shd" / "shd_test.h5", count=5, seed=1)

@@ -1,6 +1,8 @@
 """A trained network comes back from its checkpoint alone, whatever it is made of."""
 
+import copy
 import io
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -20,8 +22,10 @@ from spikern import (
     load_network,
     load_stream,
 )
+from spikern._utils import json_file
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.description import describe, rebuild
+from spikern.neurons.surrogate import triangular
 from spikern.studies import TrainingJob, key, progress
 from spikern.studies.jobs import files
 from spikern.studies.trainings import validate
@@ -158,3 +162,150 @@ def test_a_file_has_the_permissions_of_any_new_file(kind, tmp_path):
     (tmp_path / "new").touch()
     assert path.stat().st_mode == (tmp_path / "new").stat().st_mode
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def doubled(u):
+    """A derivative of one's own, at the top of a module so that it can be pickled."""
+    return 2.0 * triangular().derivative(u)
+
+
+OWN = replace(triangular(), derivative=doubled)
+"""With the name and the settings of a built-in."""
+
+
+def saved_and_loaded(layer):
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer)), saved_and_loaded]
+)
+def test_a_layer_keeps_a_surrogate_of_ones_own(again):
+    layer = SpikingRNN("LIF", 2, 6, surrogate=OWN, engine="reference")
+    other = SpikingRNN("LIF", 2, 6, engine="reference")
+    other.load_state_dict(layer.state_dict())
+    gradients = []
+    x = 4 * torch.randn(15, 4, 2)
+    for twin in (layer, again(layer), other):
+        twin(x)[0].sum().backward()
+        gradients.append(twin.weight_ih_l0.grad)
+    assert torch.equal(gradients[0], gradients[1])
+    assert not torch.equal(gradients[0], gradients[2])  # a state_dict says nothing of surrogates
+
+
+def test_a_checkpoint_asks_for_a_surrogate_of_ones_own(tmp_path):
+    data = load("digits").thinned(20)
+    path = tmp_path / "own.safetensors"
+    network = build("LIF", 1, 8, 10, surrogate=OWN)
+    fit(network, data, Training(epochs=1), checkpoint=path)
+    with pytest.raises(InputError, match=r"the surrogate triangular; pass it: surrogates=\[tri"):
+        load_network(path)
+    assert load_network(path, surrogates=[OWN]).body.surrogate is OWN
+    with pytest.raises(DataError, match="surrogate is triangular there"):
+        fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
+
+
+def with_nan(tensor):
+    return torch.full_like(tensor, torch.nan)
+
+
+TENSORS = {
+    "dropped": lambda name, tensors: tensors.pop(name),
+    "with a row more": lambda name, tensors: tensors.update(
+        {name: torch.cat([tensors[name].flatten(), torch.zeros(1)])}
+    ),
+    "with NaN": lambda name, tensors: tensors.update({name: with_nan(tensors[name])}),
+    "twice": lambda name, tensors: tensors.update({name + "x": tensors[name]}),
+}
+
+
+@pytest.mark.parametrize("change", TENSORS)
+@pytest.mark.parametrize(
+    "part", ["best.body.bias_l0", "network.body.bias_l0", "optimizer.1.exp_avg_sq", "optimizer"]
+)
+def test_a_checkpoint_with_other_numbers_is_neither_resumed_nor_loaded(part, change, tmp_path):
+    """Its digest is that of its content, so it is no help."""
+    data, path = load("digits").thinned(20), tmp_path / "x.safetensors"
+
+    def train():
+        fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
+
+    train()
+    tensors, header = checkpoint.read(path)
+    names = [name for name in tensors if name.startswith(part)]
+    for name in names:
+        TENSORS[change](name, tensors)
+    checkpoint.write(path, tensors, header)
+    where = rf"^{path}: .*{names[0]}.*; delete it to start anew$"
+    with pytest.raises(DataError, match=where if len(names) == 1 else "optimizer"):
+        train()
+    if part.startswith("best"):
+        with pytest.raises(DataError, match=r"body\.bias_l0"):
+            load_network(path)
+
+
+HEADERS = [
+    ("epochs", None),
+    ("epochs", [[1, 2]]),
+    ("epochs", "none"),
+    ("network", None),
+    ("more", 1),
+    ("seed", None),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), HEADERS)
+def test_a_checkpoint_with_another_header_is_not_resumed(name, value, tmp_path):
+    data, path = load("digits").thinned(20), tmp_path / "x.safetensors"
+    fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
+    tensors, header = checkpoint.read(path)
+    changed = {key: entry for key, entry in header.items() if key != name}
+    checkpoint.write(path, tensors, changed | ({} if value is None else {name: value}))
+    with pytest.raises(DataError, match=f"{name}|epochs"):
+        fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
+
+
+BODIES = [
+    *(("hidden_size", size) for size in (10**9, 10**5, 9, 8.5, "8", None, [])),
+    *(("num_layers", layers) for layers in (10**9, 2, "1")),
+    *(("input_size", 10**12), ("neuron", {}), ("recurrent", 12), ("recurrent", [])),
+    *(("surrogate", ["boxcar", "wide"]), ("surrogate", []), ("surrogate", 3), ("more", 1)),
+    *(("dt", "1"), ("delay", 10**9), ("engine", 3), ("feedback", 0.3)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BODIES)
+def test_a_description_that_does_not_fit_its_numbers_is_refused(name, value):
+    """And before it costs memory: most of these ask for more than there is."""
+    network = build("LIF", 2, 8, 3)
+    description = json_file.parse(json_file.canonical(describe(network)), dict)
+    rebuild(description, network.state_dict())
+    description["body"][name] = value
+    with pytest.raises((DataError, InputError)):
+        rebuild(description, network.state_dict())
+
+
+@pytest.mark.parametrize("description", [{}, {"body": []}, {"body": {}, "readout": 3}, {"body": 1}])
+def test_what_describes_no_network_is_refused(description):
+    with pytest.raises(DataError, match="does not describe a network"):
+        rebuild(description, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [
+        ("one to one", "body.links_hh_l0", lambda links: links + 1),
+        ("one to one", "body.links_hh_l0", lambda links: links - 1),
+        ("one to one", "body.links_hh_l0", lambda links: links.flip(0)),
+        ("delays", "body.delay_ih_l0.steps", lambda steps: steps + 2**40),
+        ("delays", "body.delay_hh_l0.steps", lambda steps: steps - 3),
+    ],
+)
+def test_synapses_and_delays_that_no_network_has_are_refused(kind, name, change):
+    network = NETWORKS[kind]()
+    state = network.state_dict()
+    with pytest.raises(DataError, match=f"{name} is not within"):
+        rebuild(describe(network), state | {name: change(state[name])})

@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,25 +161,178 @@ def test_a_copy_steps_on_its_own():
         assert np.array_equal(stream.additions, counted)
 
 
-@pytest.mark.parametrize(
-    ("name", "array", "message"),
-    [
-        ("0.bias", None, "lacks bias of population 0"),
-        ("0.params", np.ones((9, 8), np.float32), "expected params of population 0, LIF"),
-        ("0.w_in", np.full((8, 2), np.nan, np.float32), "as finite float32"),
-        ("0.w_rec", np.ones((8, 8)), "got float64"),
-        ("1.w_in", np.ones((3, 7), np.float32), "8 neurons below one that reads 7"),
-    ],
-)
-def test_a_file_that_is_not_whole_is_refused(name, array, message, tmp_path):
+def of_a_network(**settings):
+    """A stream of nine inputs, none of whose sizes is another one's."""
+    torch.manual_seed(0)
+    return compile_stream(build("LIF", 5, 8, 3, **settings))
+
+
+STREAMS = {
+    "dense": {},
+    "sparse": {"recurrent": "diagonal"},
+    "delays": {"delay": 3, "recurrent_delay": 2},
+    "skip": {"skip": True, "num_layers": 2},
+}
+LINES = ["", "{", "null", "{}", "[]", "-1", "0", "1.5", "99", "1" + 15 * "0", '"x"', "true"]
+LINES += ["[[]]", '["nobody", "LI"]', '["LIF"]', '["ALIF", "LI"]', "[[[0], 8]]", "[" * 100_000]
+LINES += ["[[[0], 8], [[9], 3]]", "[[[-1], 8], [[1], 3]]", "[[[0], 0], [[1], 3]]"]
+LINES += ["[[[0], 9], [[1], 3]]", "[[[0], -8], [[1], 3]]", "[[[0, 0], 8], [[1], 3]]"]
+LINES += ["[[[1], 8], [[1], 3]]", "[[[0], 8], [[0], 3]]", "[[[0], 8], [[], 3]]", "[[0, 8], [1, 3]]"]
+LINES += ["[[[0], 1e3], [[1], 3]]", "[[[0], 8], [[1], 2]]", "[[[0], 8], [[1], 3], [[2], 3]]"]
+ARRAYS = {
+    "another type": lambda x: x.astype(np.int32),
+    "twice as exact": lambda x: x.astype(np.float64),
+    "a row more": lambda x: np.concatenate([x, x[:1]]),
+    "a row less": lambda x: x[1:],
+    "transposed": lambda x: x.T if x.ndim == 2 and x.shape[0] != x.shape[1] else x[None],
+    "flat": lambda x: x.reshape(-1)[None, None],
+    "a number": lambda x: x.reshape(-1)[0],
+    "nothing": lambda x: x[:0],
+    "a huge nothing": lambda x: np.zeros((0, 10**15), x.dtype),
+    "not a number": lambda x: np.where(np.arange(len(x)) == 0, np.nan, x.T).T.astype(x.dtype),
+    "infinite": lambda x: np.where(np.arange(len(x)) == 0, -np.inf, x.T).T.astype(x.dtype),
+}
+NUMBERS = {
+    "negative": lambda x: x - 10,
+    "far": lambda x: x + 10**12,
+    "farthest": lambda x: x | 2**62,
+}
+LINKS = {
+    "permuted": lambda x: x[::-1],
+    "moved": lambda x: np.add(x, [[0, 1]]) % 8,
+    "doubled": lambda x: x // 2 * 2,
+}
+
+
+def mutants(arrays, head):
+    """Files that are no stream, as (what was done, arrays, head)."""
+    for entry, text in head.items():
+        yield f"no {entry}", arrays, {k: v for k, v in head.items() if k != entry}
+        for line in LINES:
+            if line != text and not (entry == "outputs" and line == "3"):
+                yield f"{entry} {line[:40]}", arrays, head | {entry: line}
+    yield "one entry more", arrays, head | {"more": "1"}
+    for name, array in arrays.items():
+        kind = name.split(".")[1]
+        whole = kind in ("links", "below", "own")
+        changes = dict(list(ARRAYS.items())[1:-2]) | NUMBERS if whole else ARRAYS
+        for what, change in (changes | (LINKS if kind == "links" else {})).items():
+            yield f"{name} {what}", arrays | {name: change(array)}, head
+        if kind in ("params", "w_in", "bias") or "0.links" in arrays.keys() - {name}:
+            yield f"no {name}", {k: v for k, v in arrays.items() if k != name}, head
+        yield f"{name} of no population", arrays | {f"9.{kind}": array}, head
+        yield f"{name} of another name", arrays | {f"0.x{kind}": array}, head
+
+
+@pytest.fixture(params=STREAMS)
+def stream_file(request, tmp_path, monkeypatch):
+    """The arrays and the header of a file, and a place for others, which need not last."""
+    monkeypatch.setattr("os.fsync", lambda handle: None)
     path = tmp_path / "net.safetensors"
-    compile_stream(build("LIF", 2, 8, 3)).save(path)
-    arrays, head = tensor_file.read(path)
-    arrays |= {} if array is None else {name: array}
-    kept = {key: value for key, value in arrays.items() if array is not None or key != name}
-    tensor_file.write(path, kept, head)  # whoever crafts a file can compute its digest
-    with pytest.raises(DataError, match=message):
+    of_a_network(**STREAMS[request.param]).save(path)
+    return *tensor_file.read(path), path
+
+
+def refusal(path):
+    """The error at a file, one line, after no more memory than its size asks for; empty: none."""
+    tracemalloc.start()
+    try:
         load_stream(path)
+        return ""
+    except (DataError, InputError) as error:
+        said = str(error)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20 + 4 * path.stat().st_size
+    assert str(path) in said
+    assert "\n" not in said
+    return said
+
+
+def test_a_crafted_file_is_refused_for_what_it_is(stream_file):
+    """Its digest is that of its content, so it is no help."""
+    arrays, head, path = stream_file
+    crafted = list(mutants(arrays, head))
+    assert len(crafted) > 100
+    accepted = []
+    for what, changed, line in crafted:
+        tensor_file.write(path, changed, line)
+        if not refusal(path):
+            accepted.append(what)
+    assert not accepted
+
+
+def raw(header, data=b""):
+    """A safetensors file of any header."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def tensor(kind="F32", shape=(2,), offsets=(0, 8)):
+    return {"0.bias": {"dtype": kind, "shape": shape, "data_offsets": offsets}}
+
+
+HEAD = {"__metadata__": {"format": "3", "neurons": '["LIF"]', "outputs": "1"}}
+"""Of version 0.1.0, without a digest."""
+BROKEN = {
+    "empty": b"",
+    "cut in the length": b"123",
+    "a header of 4 exabytes": (2**62).to_bytes(8, "little") + b"{}",
+    "a header of 90 megabytes": (90 * 2**20).to_bytes(8, "little") + b"{}",
+    "no JSON": raw(b"hello"),
+    "no text": raw(b"\xff\xfe{}"),
+    "a list": raw([]),
+    "deep": raw(b"[" * 100_000),
+    "entries that are no text": raw({"__metadata__": {"format": 3}}),
+    "no entries": raw(tensor(), bytes(8)),
+    "negative offsets": raw(HEAD | tensor(offsets=(-8, 0)), bytes(8)),
+    "huge offsets": raw(HEAD | tensor(offsets=(2**60, 2**60 + 8)), bytes(8)),
+    "offsets beyond the end": raw(HEAD | tensor(offsets=(0, 800), shape=(200,)), bytes(8)),
+    "offsets backwards": raw(HEAD | tensor(offsets=(8, 0)), bytes(8)),
+    "a shape of terabytes": raw(HEAD | tensor(shape=(2**40,)), bytes(8)),
+    "a shape that overflows": raw(HEAD | tensor(shape=(2**40, 2**40)), bytes(8)),
+    "a negative shape": raw(HEAD | tensor(shape=(-2,)), bytes(8)),
+    "an unknown type": raw(HEAD | tensor("X32"), bytes(8)),
+    "a type that numpy lacks": raw(HEAD | tensor("BF16", (4,)), bytes(8)),
+    "more data": raw(HEAD | tensor(), bytes(80)),
+    "one array alone": raw(HEAD | tensor(), bytes(8)),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_file_is_refused(what, tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(BROKEN[what])
+    assert refusal(path)
+
+
+NAN = np.float32("nan")
+
+
+@pytest.mark.parametrize("settings", [{}, {"delay": 3}])
+@pytest.mark.parametrize("value", [NAN, np.float32("inf")])
+def test_what_is_not_finite_is_refused_where_it_comes_in(settings, value):
+    stream = of_a_network(**settings)
+    x = np.ones((4, 2, 5), np.float32)
+    x[3, 1, 2] = value
+    with pytest.raises(InputError, match=r"feature\] holds (nan|inf) at \[3, 1, 2\], which"):
+        stream.run(x)
+    state = stream.zero_state()
+    stream.step(x[0, 0], state)
+    before = state.copy()
+    with pytest.raises(InputError, match=r"(nan|inf) at "):
+        stream.step(x[3, 1], state)
+    assert np.array_equal(state, before)
+    state[0, 1] = value
+    with pytest.raises(InputError, match=r"state holds (nan|inf) at \[0, 1\]"):
+        stream.run(x[:2, :1], state)
+
+
+def test_readouts_above_each_other_receive_potentials():
+    layer = dyadic_layer("LI", 3, 4, 2)
+    x = events(10, 2, 3)
+    assert np.array_equal(compile_stream(layer).run(x.numpy()).out, layer(x)[0].detach().numpy())
 
 
 FORGED = {

@@ -28,7 +28,7 @@ from spikern.plot.study import frontier, growth
 from spikern.report import markdown
 from spikern.report.markdown import filled
 from spikern.studies import protocol, robustness, runner, scaling, table, trainings
-from spikern.studies.jobs import canonical, files, key
+from spikern.studies.jobs import canonical, files, key, read_result
 from spikern.studies.lock import claim, died
 from spikern.studies.protocol import ABLATIONS, Axis, Plan, Search
 from spikern.studies.results import errors_by_size, laws
@@ -133,6 +133,70 @@ def test_finished_jobs_are_skipped_and_failed_ones_tried_again(tmp_path):
     ]
     with pytest.raises(DataError, match="do the job again"):
         studies.read_results(jobs, out)
+
+
+BROKEN = {
+    "empty": lambda text: "",
+    "half": lambda text: text[: len(text) // 2],
+    "no object": lambda text: "[1]",
+    "deep": lambda text: "[" * 100_000,
+    "foreign": lambda text: '{"a": 1}',
+    "without a result": lambda text: text.replace('"result"', '"results"'),
+    "of other types": lambda text: json.dumps({"key": 1, "config": [], "result": None}),
+    "changed": lambda text: text.replace("9", "8", 1),
+    "of another job": lambda text: json.dumps(
+        {"key": key(Job(4)), "config": asdict(Job(4)), "result": {"square": 16}}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_job_with_a_broken_file_is_done_again(what, tmp_path, capsys):
+    jobs = [Job(2), Job(3)]
+    runner.run(square, jobs, tmp_path, **quiet)
+    results = studies.read_results(jobs, tmp_path)
+    path = files(tmp_path, key(jobs[1])).result
+    broken = BROKEN[what](path.read_text())
+    path.write_text(broken)
+    assert len(runner.run(square, jobs, tmp_path, **quiet).finished) == 2
+    assert studies.read_results(jobs, tmp_path) == results
+    assert Path(f"{path}.broken").read_text() == broken
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+    assert line.endswith(f"it is now {path.name}.broken, and the job is done again")
+
+
+def test_a_broken_checkpoint_is_trained_again(tmp_path, capsys):
+    """With its result, which could not be reproduced from it."""
+    job = Fit("LIF", 0)
+    runner.run(digits, [job], tmp_path, **quiet)
+    results = studies.read_results([job], tmp_path)
+    result, checkpoint, *_ = files(tmp_path, key(job))
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    runner.run(digits, [job], tmp_path, **quiet)
+    assert studies.read_results([job], tmp_path) == results
+    assert read(checkpoint)[1]["epochs"]
+    assert Path(f"{result}.broken").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{checkpoint} is corrupt" in line
+
+
+def test_a_job_file_tells_of_every_flipped_bit(tmp_path):
+    job = Job(3)
+    runner.run(square, [job], tmp_path, **quiet)
+    path = files(tmp_path, key(job)).result
+    text, whole = path.read_bytes(), read_result(path)
+    for at in range(len(text)):
+        path.write_bytes(text[:at] + bytes([text[at] ^ 4]) + text[at + 1 :])
+        try:
+            found = read_result(path)
+        except DataError:
+            continue
+        # A damaged name of the digest makes one entry more, of a file without digest.
+        assert {name: found[name] for name in whole} == whole
+    path.write_text(json.dumps(whole))  # as earlier versions wrote it
+    assert read_result(path) == whole
 
 
 def test_a_mended_job_loses_its_error(tmp_path):

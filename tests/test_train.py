@@ -301,3 +301,43 @@ def test_calibration_can_be_switched_off(monkeypatch):
     before = input_weights(network)
     fit(network, data, Training(epochs=1, rate=None))
     assert torch.equal(input_weights(network), before)
+
+
+def part_of_steps(labels):
+    """The same sequence of 4 steps with these labels at every step, a row for each time."""
+    x = torch.randn(4, 1, 2, generator=torch.Generator().manual_seed(0)).repeat(1, len(labels), 1)
+    return Split(x, torch.tensor(labels).T, torch.full((len(labels),), 4))
+
+
+LABELLED, BLANK = [0, 1, 0, 1], [UNLABELLED] * 4
+
+
+def steps_of(train, test=LABELLED):
+    other = part_of_steps([test])
+    return Dataset("steps", "steps", part_of_steps(train), other, other, ("a", "b"), True, False,
+                   "made", "none", 1.0)  # fmt: skip
+
+
+@pytest.mark.parametrize("carry", [False, True])
+@pytest.mark.parametrize("order", [[BLANK, LABELLED], [LABELLED, BLANK]])
+def test_a_batch_without_a_label_is_skipped(order, carry):
+    """It used to end a training as one that diverges; its state is carried on all the same."""
+    training = Training(epochs=1, batch_size=1, carry_state=carry)
+    losses = []
+    for labels in (order, [LABELLED]):
+        network = fresh_network("RNN", 8, steps_of(labels), seed=0)
+        losses.append(fit(network, steps_of(labels), training).epochs[0].loss)
+    assert (losses[0] == losses[1]) == (not carry or order[0] is LABELLED)
+
+
+def test_what_cannot_be_judged_is_refused_for_what_it_is():
+    network = fresh_network("LIF", 8, steps_of([LABELLED]), seed=0)
+    for labels in ([BLANK], [BLANK, BLANK]):
+        with pytest.raises(InputError, match=f"{len(labels)} sequences have no label"):
+            evaluate(network, part_of_steps(labels))
+    nothing = Split(torch.zeros(4, 0, 2), torch.zeros(4, 0).long(), torch.zeros(0).long())
+    with pytest.raises(InputError, match="0 sequences have no label"):
+        evaluate(network, nothing, carry_state=True)
+    one_class = steps_of([[1, 1, UNLABELLED, 1]])
+    with pytest.raises(InputError, match="all labels of steps in the training split are b"):
+        fit(network, one_class, Training(epochs=1))

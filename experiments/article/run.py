@@ -21,7 +21,7 @@ from typing import Any
 import tyro
 from tables import tables
 
-from spikern._utils import atomic
+from spikern._utils import atomic, json_file
 from spikern._utils.processes import one_thread
 from spikern._utils.provenance import provenance
 from spikern.data import Dataset
@@ -81,8 +81,8 @@ def main(cfg: Config) -> None:
             print(*tables([study(brief)]).values(), sep="\n\n")
         return
     if cfg.measure:
-        atomic.write(HERE / cfg.results, json.dumps(study(cfg), indent=1))
-    runs = [json.loads((HERE / name).read_text()) for name in RUNS]
+        json_file.write(HERE / cfg.results, study(cfg))
+    runs = [json_file.read(HERE / name) for name in RUNS]
     page = HERE / "README.md"
     atomic.write(page, filled(page.read_text(), tables(runs)))
 

@@ -6,7 +6,6 @@ python experiments/bench/run.py --no-measure   # only make the tables and the fi
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import tyro
 
 from spikern import timing
-from spikern._utils import atomic
+from spikern._utils import atomic, json_file
 from spikern.plot.benchmark import figure
 from spikern.plot.style import save
 from spikern.report import benchmark_table, filled, markdown
@@ -67,8 +66,8 @@ def main(cfg: Config) -> None:
         results = timing.run_benchmark(cfg.settings, say, lambda rows: say(benchmark_table(rows)))
         say("sweeps")
         results["sweep"] = sweep(cfg.sweep_repeats, cfg.settings.threads, say)
-        atomic.write(path, json.dumps(results, indent=1))
-    results, other = json.loads(path.read_text()), json.loads(OTHER.read_text())
+        json_file.write(path, results)
+    results, other = json_file.read(path), json_file.read(OTHER)
     save(figure(results["sweep"]), HERE / "cost.svg")
     contents = {
         "results": benchmark_table(results["rows"]),

@@ -35,14 +35,16 @@ def write(path: str | Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[
 
 def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """The arrays and the header. Raises DataError if the file is corrupt or not of this kind."""
-    try:
-        with safe_open(path, "np") as file:
-            header = dict(file.metadata() or {})
-            arrays = {name: file.get_tensor(name) for name in list(file.keys())}
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    header = read_header(path)
     wanted = header.pop(DIGEST, None)
     old = wanted is None and set(header) in WITHOUT_DIGEST
+    if wanted is None and not old:
+        raise DataError(f"{path} has no digest: spikern did not write it")
+    try:
+        with safe_open(path, "np") as file:
+            arrays = {name: file.get_tensor(name) for name in list(file.keys())}
+    except (OSError, SafetensorError, TypeError) as error:  # numpy lacks some types
+        raise DataError(f"cannot read {path}: {error}") from error
     if not old and wanted != digest(arrays, header):
         raise DataError(f"{path} is corrupt: its content is not what was written")
     return arrays, header
@@ -55,6 +57,12 @@ def read_header(path: str | Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
+
+
+def check(path: str | Path) -> None:
+    """Raise DataError if the file is damaged; one of another origin need not have a digest."""
+    if DIGEST in read_header(path):
+        read(path)
 
 
 def digest(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str:

@@ -93,6 +93,9 @@ class Dataset:
     label_of_unlabelled: int | None = None
 
     def __post_init__(self) -> None:
+        twice = [name for name in set(self.class_names) if self.class_names.count(name) > 1]
+        if twice:
+            raise InputError(f"{self.name}: two classes have the name {', '.join(sorted(twice))}")
         for part in ("train", "validation", "test"):
             split = getattr(self, part)
             where = f"{self.name}, {part}"

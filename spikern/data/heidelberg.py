@@ -43,12 +43,13 @@ def shd() -> Dataset:
     if len(names) <= HELD_OUT:
         raise DataError(f"{path}: expected more than {HELD_OUT} speakers, got {len(names)}")
     kept = np.isin(recordings.speakers, names[splits.order(len(names), SEED)[HELD_OUT:]])
+    test = spike_hdf5.read(locate("shd_test"), DT)
     return Dataset(
         "shd", DATASETS["shd"].title,
         train=recordings.split(np.flatnonzero(kept)),
         validation=recordings.split(np.flatnonzero(~kept)),
-        test=spike_hdf5.read(locate("shd_test"), DT).split(),
-        class_names=recordings.class_names, every_step=False, events=True, dt=DT,
+        test=test.split(),
+        class_names=class_names(recordings, test), every_step=False, events=True, dt=DT,
         source="Spiking Heidelberg Digits (Cramer et al. 2022), zenkelab.org", licence=LICENCE,
     )  # fmt: skip
 
@@ -60,9 +61,17 @@ def ssc() -> Dataset:
     )
     return Dataset(
         "ssc", DATASETS["ssc"].title, train.split(), validation.split(), test.split(),
-        class_names=train.class_names, every_step=False, events=True, dt=DT,
+        class_names=class_names(train, validation, test), every_step=False, events=True, dt=DT,
         source="Spiking Speech Commands (Cramer et al. 2022), zenkelab.org", licence=LICENCE,
     )  # fmt: skip
+
+
+def class_names(*parts: spike_hdf5.Recordings) -> tuple[str, ...]:
+    """Return the names that all parts give their classes; DataError if they differ."""
+    names = list(dict.fromkeys(part.class_names for part in parts))
+    if len(names) > 1:
+        raise DataError(f"the files list different classes: {names[0]} and {names[1]}")
+    return names[0]
 
 
 def locate(name: str) -> Path:

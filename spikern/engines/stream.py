@@ -12,14 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikern._utils import tensor_file
+from spikern._utils import json_file, tensor_file
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.engines.codegen import cache, kernels, storage, stream_kernels
 from spikern.engines.codegen.program import Step
@@ -43,6 +42,30 @@ FORMAT = 4
 """Of the file that `save` writes."""
 NAMES_ONLY = 3
 """The format before, which has the names of the neurons and not their steps."""
+ENTRIES = {
+    "format": int,
+    "neurons": [str],
+    "steps": [dict],
+    "outputs": int,
+    "wires": [([int], int)],
+}
+"""The forms of the entries of its header; only a `DelayedStream` has wires."""
+LAYOUT = {
+    "params": ("float32", "constants", "neurons"),
+    "w_in": ("float32", "neurons", "channels"),
+    "bias": ("float32", "neurons"),
+    "w_rec": ("float32", "neurons", "neurons"),
+    "links": ("int64", "synapses", 2),
+    "below": ("int64", "inputs"),
+    "own": ("int64", "outputs"),
+}
+"""The type and shape of each array of a population."""
+OPTIONAL = ("w_rec", "links", "below", "own")
+"""The arrays that need not be there."""
+SHORTEST = {"below": 0, "own": 1}
+"""The least delays in steps."""
+LARGEST_BUFFER = 2**28
+"""Most values of the delay buffer of a population in a file: 1 GiB for each sample."""
 BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""
 ALIGNMENT = 16
@@ -194,7 +217,10 @@ class Stream:
         self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
-        x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
+        return self._run(*_check_run(x, state, lengths, self.input_size, self.state_size))
+
+    def _run(self, x: Floats, after: Floats, until: NDArray[np.int64]) -> Result:
+        """Advance checked arrays, the state in place."""
         steps, batch, _ = x.shape
         out = np.empty((steps, batch, len(self._out)), np.float32)
         flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)
@@ -216,7 +242,8 @@ class Stream:
     def step(self, x: Floats, state: Floats) -> Floats:
         """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
 
-        The next step overwrites the array that is returned.
+        The next step overwrites the array that is returned. Raises InputError, and leaves the state
+        as it was, if x is not finite, or on another shape, type or layout.
         """
         try:
             fits = self._step(x, state)
@@ -224,8 +251,8 @@ class Stream:
             fits = False
         if not fits:
             raise InputError(
-                f"expected x ({self.input_size},) and a state (1, {self.state_size}), contiguous "
-                f"float32 arrays, got {_description(x)} and {_description(state)}"
+                f"expected x ({self.input_size},) and a state (1, {self.state_size}), finite and "
+                f"contiguous float32 arrays, got {_description(x)} and {_description(state)}"
             )
         return self._answer
 
@@ -235,10 +262,19 @@ class Stream:
 
 
 def _description(x: Any) -> str:
-    """The type, shape and layout of an argument, for an error message."""
+    """The type, shape, layout and first value that is not finite, for an error message."""
     if not isinstance(x, np.ndarray):
         return type(x).__name__
-    return f"{x.dtype} {x.shape}{'' if x.flags.c_contiguous else ', not contiguous'}"
+    layout = "" if x.flags.c_contiguous else "not contiguous"
+    return ", ".join(filter(None, (f"{x.dtype} {x.shape}", layout, _not_finite(x))))
+
+
+def _not_finite(x: NDArray[Any]) -> str:
+    """The first value that is NaN or infinite and where it is; empty if all are finite."""
+    if np.isfinite((x.min(initial=0), x.max(initial=0))).all():
+        return ""
+    at = np.argwhere(~np.isfinite(x))[0]
+    return f"{x[tuple(at)]} at {at.tolist()}"
 
 
 def _check_run(
@@ -254,6 +290,11 @@ def _check_run(
     after = np.zeros(shape, np.float32) if state is None else np.array(state, np.float32, order="C")
     if after.shape != shape:
         raise InputError(f"expected a state of shape {shape}, got {after.shape}")
+    for what, array in (("input [step, sample, feature]", x), ("state", after)):
+        if odd := _not_finite(array):
+            raise InputError(
+                f"the {what} holds {odd}, which a stream never forgets; clean or mask it first"
+            )
     until = np.full(batch, steps)
     if lengths is not None:
         until = np.asarray(lengths, np.int64)
@@ -339,8 +380,12 @@ class DelayedStream:
         return Result(out, after, total)
 
     def step(self, x: Floats, state: Floats) -> Floats:
-        """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,)."""
-        out, state[:] = self._advance(x[None], state, self.additions)
+        """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
+
+        Raises InputError, and leaves the state as it was, if x is not finite or of another shape.
+        """
+        (x,), before, _ = _check_run(x[None, None], state, None, self.input_size, self.state_size)
+        out, state[:] = self._advance(x, before, self.additions)
         answer: Floats = out[0]
         return answer
 
@@ -366,7 +411,8 @@ class DelayedStream:
                 spikes = buffer[:, oldest - connections.recurrent_delays, channels + axons]
                 recurrent = int(np.count_nonzero(spikes)) * len(axons)
                 arriving = np.concatenate([arriving, spikes], 1)
-            result = stream.run(np.ascontiguousarray(arriving[None]), neurons)
+            one = np.ones(len(x), np.int64)
+            result = stream._run(np.ascontiguousarray(arriving[None]), neurons.copy(), one)
             signals.append(result.out[0])
             if connections.recurrent_delays is not None:
                 sent.append(result.out[0])
@@ -401,8 +447,8 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     """Load a stream that `save` wrote, without torch.
 
     A file of spikern 0.1 has the names of its neurons alone: it needs torch, and neurons that are
-    not in the table as `own`. Raises DataError if the file is broken or of another format,
-    InputError if it needs a neuron that is not known.
+    not in the table as `own`. Raises DataError if the file is broken, of another format, or not
+    what a stream can be; InputError if it needs a neuron that is not known.
     """
     arrays, head = tensor_file.read(path)
     if head.get("format") not in (str(FORMAT), str(NAMES_ONLY)):
@@ -410,28 +456,23 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
             f"{path} is not a file of Stream.save in format {FORMAT} or {NAMES_ONLY}, but "
             f"{head.get('format')}"
         )
-    names_only = head["format"] == str(NAMES_ONLY)
     try:
-        outputs = int(head["outputs"])
-        listed = json.loads(head["neurons" if names_only else "steps"])
-        steps = [] if names_only else [storage.from_data(data) for data in listed]
-    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        entries = {name: json_file.parse(text, ENTRIES[name]) for name, text in head.items()}
+        outputs, wires = entries["outputs"], entries.get("wires")
+        if head["format"] == str(FORMAT):
+            steps = [storage.from_data(data) for data in entries["steps"]]
+        else:
+            names = entries["neurons"]
+    except (ValueError, KeyError) as error:
         raise DataError(f"{path} is not a file of Stream.save: {error}") from error
-    if names_only:
-        steps = _traced(path, listed, own)
-    populations = [_read(path, arrays, k, step) for k, step in enumerate(steps)]
-    if "wires" not in head:
-        for below, p in pairwise(populations):
-            if p.w_in.shape[1] != len(below.bias):
-                raise DataError(
-                    f"{path}: a population of {len(below.bias)} neurons below one that reads "
-                    f"{p.w_in.shape[1]}; save it again"
-                )
+    if head["format"] == str(NAMES_ONLY):
+        steps = _traced(path, names, own)
+    try:
+        populations, connections = _assemble(arrays, steps, outputs, wires)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; save it again") from error
+    if wires is None:
         return Stream(populations, outputs)
-    connections = [
-        Connections(tuple(inputs), size, arrays.get(f"{k}.below"), arrays.get(f"{k}.own"))
-        for k, (inputs, size) in enumerate(json.loads(head["wires"]))
-    ]
     return DelayedStream(populations, connections)
 
 
@@ -478,33 +519,87 @@ def _write(
     tensor_file.write(path, arrays, head)
 
 
-def _read(
-    path: str | Path, arrays: dict[str, NDArray[Any]], k: int, step: Step
-) -> StreamPopulation:
-    """The k-th population of a file."""
-    own: dict[str, Any] = {
-        name: arrays.get(f"{k}.{name}") for name in ("params", "w_in", "w_rec", "bias", "links")
-    }
-    missing = [name for name in ("params", "w_in", "bias") if own[name] is None]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)} of population {k}; save it again")
-    hidden, fan_in = len(own["bias"]), own["w_in"].shape[-1]
-    shapes = {
-        "params": (len(step.params), hidden),
-        "w_in": (hidden, fan_in),
-        "w_rec": (hidden, hidden),
-        "bias": (hidden,),
-    }
-    for name, shape in shapes.items():
-        array = own[name]
-        if array is None:
-            continue
-        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-            raise DataError(
-                f"{path}: expected {name} of population {k}, {step.name}, as finite float32 "
-                f"{shape}, got {array.dtype} {array.shape}; save it again"
+def _assemble(
+    arrays: dict[str, NDArray[Any]],
+    steps: Sequence[Step],
+    outputs: int,
+    wires: list[tuple[list[int], int]] | None,
+) -> tuple[list[StreamPopulation], list[Connections]]:
+    """The populations of a file and how they are connected; ValueError says what is impossible.
+
+    Without `wires` there are no delays, and a population reads all neurons of the one below it.
+    """
+    last = len(steps) - 1
+    ends = [outputs] if wires is None else [size for _, size in wires[last:]]
+    if not steps or ends != [outputs]:
+        raise ValueError(f"{len(steps)} populations and {outputs} outputs do not fit {wires}")
+    left = dict(arrays)
+    populations, connections = [], []
+    widths: list[int] = []  # of what a population can read
+    for k, step in enumerate(steps):
+        own = {name: left.pop(f"{k}.{name}") for name in LAYOUT if f"{k}.{name}" in left}
+        shape = own["w_in"].shape if "w_in" in own else ()
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"expected {k}.w_in as a matrix, got the shape {shape}")
+        hidden, fan_in = shape
+        inputs, size = ([k], outputs if k == last else hidden) if wires is None else wires[k]
+        delayed = own["own"].size if "own" in own else 0
+        widths = widths or [fan_in - delayed]
+        if not 0 < size <= hidden or widths[0] < 1:
+            raise ValueError(
+                f"population {k} has {hidden} neurons, {fan_in} inputs, {size} outputs"
             )
-    synapses = own["links"]
-    if synapses is not None and (synapses.min(initial=0) < 0 or synapses.max(initial=0) >= hidden):
-        raise DataError(f"{path}: population {k} has links to neurons that it lacks; save it again")
-    return StreamPopulation(step, *own.values())
+        if not set(inputs) <= set(range(len(widths))):
+            raise ValueError(f"population {k} cannot read {inputs}, only some of 0..{k}")
+        width = sum(widths[source] for source in inputs)
+        widths.append(size)
+        sizes: dict[Any, int] = {
+            "constants": len(step.params),
+            "neurons": hidden,
+            "channels": width + delayed,
+            "synapses": len(own["links"]) if "links" in own and own["links"].ndim else 0,
+            "inputs": width,
+            "outputs": size,
+        }
+        for name, (kind, *dims) in LAYOUT.items():
+            expected = tuple(sizes.get(dim, dim) for dim in dims)
+            found = f"{own[name].dtype} {own[name].shape}" if name in own else "nothing"
+            if found != f"{kind} {expected}" and (name in own or name not in OPTIONAL):
+                raise ValueError(f"expected {k}.{name} as {kind} {expected}, got {found}")
+        if wrong := _impossible(own, step, k == last, wires is not None):
+            raise ValueError(f"population {k}, {step.name}: {wrong}")
+        fields: dict[str, Any] = {
+            name: own.get(name) for name in ("params", "w_in", "w_rec", "bias")
+        }
+        populations.append(StreamPopulation(step, **fields, synapses=own.get("links")))
+        connections.append(Connections(tuple(inputs), size, own.get("below"), own.get("own")))
+    if left:
+        raise ValueError(f"{', '.join(left)} are no arrays of a stream of {len(steps)} populations")
+    return populations, connections
+
+
+def _impossible(own: Mapping[str, NDArray[Any]], step: Step, last: bool, delays: bool) -> str:
+    """What no stream has in a population whose arrays have the right shapes; empty if nothing."""
+    if not all(np.isfinite(array).all() for array in own.values()):
+        return "it holds NaN or infinite values"
+    recurrent = own.keys() & {"w_rec", "own"}
+    if not step.spikes and (recurrent or not (last or delays)):
+        return "it never fires, so nothing can receive its spikes"
+    if len(recurrent) > 1 or (not delays and own.keys() & {"below", "own"}):
+        return "it has delays in addition to connections without"
+    steps, axons = _buffer_shape(Connections((), 0, own.get("below"), own.get("own")))
+    early = [name for name, least in SHORTEST.items() if name in own and own[name].min() < least]
+    if early or steps * axons > LARGEST_BUFFER:
+        return f"its delays of up to {steps} steps on {axons} axons are too short or too long"
+    if "links" in own:
+        source, target = own["links"].T
+        hidden, w_rec = len(own["bias"]), own.get("w_rec")
+        inside = own["links"].min(initial=0) >= 0 and own["links"].max(initial=0) < hidden
+        ascending = (np.diff(source * hidden + target) > 0).all()
+        if (
+            w_rec is None
+            or not (inside and ascending)
+            or np.count_nonzero(w_rec[target, source]) < np.count_nonzero(w_rec)
+        ):
+            return "its links are not the synapses that it has, ascending"
+    return ""

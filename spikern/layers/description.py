@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import InputError
+from spikern._utils.errors import DataError, InputError
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout, SpikingRNN
-from spikern.neurons import NEURONS, SURROGATES, NeuronModel
+from spikern.neurons import NEURONS, SURROGATES, NeuronModel, Surrogate
 
 STACK = (
     *("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"),
@@ -43,11 +43,12 @@ def rebuild(
     description: Mapping[str, Any],
     state_dict: Mapping[str, Tensor],
     neurons: Sequence[NeuronModel] = (),
+    surrogates: Sequence[Surrogate] = (),
 ) -> Network:
     """The network of a description with the numbers of its state_dict.
 
-    Neurons are known by their names; those that are not in `NEURONS` are passed. Raises
-    InputError for a neuron or surrogate that is not known.
+    Neurons and surrogates are known by their names; those of one's own are passed. Raises
+    InputError for one that is not known, DataError if the numbers are not those of the network.
 
     >>> from spikern import build
     >>> network = build("LIF", 3, 8, 2)
@@ -55,27 +56,93 @@ def rebuild(
     >>> torch.equal(again.body.weight_hh_l0, network.body.weight_hh_l0)
     True
     """
-    known = NEURONS | {model.name: model for model in neurons}
-    with torch.random.fork_rng(devices=[]):  # a fresh layer draws its weights
-        body = _body(description["body"], known)
-        readout = _readout(description["readout"], known)
-    network = Network(body, readout, description["answer"])
-    network.load_state_dict(dict(state_dict))
+    known = Known(
+        NEURONS | {model.name: model for model in neurons}, {own.name: own for own in surrogates}
+    )
+    try:
+        _check_sizes(description["body"], state_dict)
+        with torch.random.fork_rng(devices=[]):  # synapses are drawn
+            body = _body(description["body"], known)
+            readout = _readout(description["readout"], known)
+        network = Network(body, readout, description["answer"])
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise DataError(f"it does not describe a network: {error!r}") from error
+    if describe(network) != description:
+        raise DataError(f"it describes another network than {describe(network)}")
+    check_state(network, state_dict)
+    network.to_empty(device="cpu").load_state_dict(dict(state_dict))
     return network
 
 
-def _body(found: Mapping[str, Any], known: Mapping[str, NeuronModel]) -> SpikingRNN | Baseline:
+def check_state(network: Network, found: Mapping[str, Tensor]) -> None:
+    """Raise DataError unless these tensors can be the state_dict of the network."""
+    check_tensors(found, network.state_dict())
+    for path, stack in network.named_modules():
+        if not isinstance(stack, SpikingRNN):
+            continue
+        ranges = {
+            "links": (0, stack.hidden_size - 1),
+            "delay_ih": (0, stack.delay),
+            "delay_hh": (1, stack.recurrent_delay),
+        }
+        for name, value in stack.state_dict().items():
+            numbers = found[f"{path}.{name}"]
+            if value.is_floating_point():
+                continue
+            low, high = next(r for kind, r in ranges.items() if name.startswith(kind))
+            inside = ((low <= numbers) & (numbers <= high)).all()
+            # synapses are listed as (from, to)
+            order = numbers @ numbers.new_tensor([stack.hidden_size, 1]) if value.ndim > 1 else None
+            if not inside or (order is not None and (order.diff() <= 0).any()):
+                raise DataError(f"{path}.{name} is not within {low}..{high}, or not ascending")
+
+
+def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Raise DataError unless tensors have these names and shapes and are finite."""
+    for name in {**wanted, **found}:
+        expected, came = (
+            f"{'real' if part[name].is_floating_point() else 'whole'} numbers "
+            f"{tuple(part[name].shape)}"
+            if name in part
+            else "nothing"
+            for part in (wanted, found)
+        )
+        if came != expected:
+            raise DataError(f"expected {name} as {expected}, got {came}")
+        if not bool(torch.isfinite(found[name]).all()):
+            raise DataError(f"{name} holds NaN or infinite values")
+
+
+class Known(NamedTuple):
+    """Neurons and surrogates by name."""
+
+    neurons: Mapping[str, NeuronModel]
+    surrogates: Mapping[str, Surrogate]
+
+
+def _check_sizes(body: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> None:
+    """Raise DataError for a body of more neurons or layers than there are numbers of."""
+    numbers = sum(tensor.numel() for tensor in state_dict.values())
+    connected = "model" in body or body["recurrent"] or body["feedback"]
+    if body["num_layers"] > len(state_dict) or (connected and body["hidden_size"] ** 2 > numbers):
+        raise DataError(f"{numbers} numbers are too few for the network that it describes")
+
+
+def _body(found: Mapping[str, Any], known: Known) -> SpikingRNN | Baseline:
+    """The body on the meta device, where numbers take no memory."""
     if "model" in found:
-        return Baseline(**{"kind" if k == "model" else k: value for k, value in found.items()})
+        with torch.device("meta"):
+            return Baseline(**{"kind" if k == "model" else k: value for k, value in found.items()})
     return SpikingRNN(**_arguments(found, known))
 
 
-def _readout(
-    found: Mapping[str, Any] | list[int], known: Mapping[str, NeuronModel]
-) -> Readout | nn.Linear:
+def _readout(found: Mapping[str, Any] | list[int], known: Known) -> Readout | nn.Linear:
+    """The readout on the meta device."""
     if isinstance(found, list):
         in_features, out_features = found
-        return nn.Linear(in_features, out_features)
+        return nn.Linear(in_features, out_features, device="meta")
     arguments = _arguments(found, known)
     return Readout(output_size=arguments.pop("hidden_size"), **arguments)
 
@@ -91,24 +158,36 @@ def _described(stack: SpikingRNN) -> dict[str, Any]:
         **{name: getattr(stack, name) for name in STACK},
         "recurrent": _connectivity(stack, stack.connectivity, "hh"),
         "feedback": _connectivity(stack, stack.feedback_connectivity, "fb"),
-        "surrogate": [stack.surrogate.name, *stack.surrogate.settings],
+        "surrogate": [stack.surrogate.name, *stack.surrogate.settings]
+        if stack.surrogate.is_built_in
+        else stack.surrogate.name,
         "engine": stack.engine_asked,
     }
 
 
-def _arguments(found: Mapping[str, Any], known: Mapping[str, NeuronModel]) -> dict[str, Any]:
-    """The arguments of a SpikingRNN."""
-    name, (surrogate, *settings) = found["neuron"], found["surrogate"]
-    if name not in known:
+def _arguments(found: Mapping[str, Any], known: Known) -> dict[str, Any]:
+    """The arguments of a SpikingRNN on the meta device."""
+    name = found["neuron"]
+    if name not in known.neurons:
         raise InputError(f"the network needs the neuron {name}; pass it: neurons=[{name}]")
-    check_choice("surrogate", surrogate, SURROGATES)
     return {key: found[key] for key in STACK} | {
-        "neuron": known[name],
-        "surrogate": SURROGATES[surrogate](*settings),
+        "device": "meta",
+        "neuron": known.neurons[name],
+        "surrogate": _surrogate(found["surrogate"], known),
         "engine": found["engine"],
         "recurrent": _pattern(found["recurrent"], found["hidden_size"]),
         "feedback": _pattern(found["feedback"], found["hidden_size"]),
     }
+
+
+def _surrogate(found: str | list[Any], known: Known) -> Surrogate:
+    """A built-in of a name and settings, or one's own of a name."""
+    if isinstance(found, list):
+        check_choice("surrogate", found[0], SURROGATES)
+        return SURROGATES[found[0]](*found[1:])
+    if found not in known.surrogates:
+        raise InputError(f"the network needs the surrogate {found}; pass it: surrogates=[{found}]")
+    return known.surrogates[found]
 
 
 def _connectivity(stack: SpikingRNN, title: str, kind: str) -> bool | str | int:

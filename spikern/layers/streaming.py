@@ -20,9 +20,9 @@ from spikern.layers.rnn import SpikingRNN
 def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedStream:
     """Compile a SpikingRNN, or a Network of a SpikingRNN and a Readout, for inference.
 
-    The stream has no dropout, and learned delays are rounded to whole steps. With delays or skip
-    connections it is a `DelayedStream`, which is slower, else a `Stream`. Raises UnsupportedError
-    on bidirectional layers and on any other module.
+    The stream has no dropout, and learned delays are rounded to whole steps. With delays, skip
+    connections or a readout above another it is a `DelayedStream`, which is slower, else a
+    `Stream`. Raises UnsupportedError on bidirectional layers and on any other module.
     """
     parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
     stacks = [stack for stack in parts if isinstance(stack, SpikingRNN)]
@@ -36,7 +36,9 @@ def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.Dela
             "a bidirectional layer needs the end of a sequence before its first step, so it cannot "
             "be streamed; train with bidirectional=False"
         )
-    if any(stack.delayed or (stack.skip and not stack.feedback) for stack in stacks):
+    neurons = [stack.neuron for stack in stacks for _ in stack.names]
+    delayed = any(stack.delayed or (stack.skip and not stack.feedback) for stack in stacks)
+    if delayed or not all(neuron.spikes for neuron in neurons[:-1]):
         return _delayed_stream(stacks)
     populations: list[Population] = []
     for stack in stacks:

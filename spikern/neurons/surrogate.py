@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -38,11 +38,34 @@ class Surrogate:
         """What the surrogate computes: equal for two surrogates that compute the same."""
         return self.name, fingerprint(self.primitive), fingerprint(self.derivative), self.support
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        """A built-in is pickled by its name and settings, another one by its functions."""
-        if self.name in SURROGATES and SURROGATES[self.name](*self.settings).key == self.key:
-            return SURROGATES[self.name], self.settings
-        return Surrogate, tuple(getattr(self, f.name) for f in fields(self))
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is what SURROGATES makes of its name and settings."""
+        return not self._own()
+
+    def _own(self) -> dict[str, Any]:
+        """The fields that are not those of the built-in of its name and settings."""
+        try:
+            base = SURROGATES[self.name](*self.settings)
+        except (KeyError, TypeError, InputError):
+            base = None
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: value
+            for name, value in own.items()
+            if base is None or fingerprint(value) != fingerprint(getattr(base, name))
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Functions of a built-in, which cannot be pickled, are made anew."""
+        return _assembled, (self.name, self.settings, self._own())
+
+
+def _assembled(name: str, settings: tuple[float, ...], own: dict[str, Any]) -> Surrogate:
+    """The surrogate that was pickled, from the fields that are its own."""
+    if len(own) == len(fields(Surrogate)):
+        return Surrogate(**own)
+    return replace(SURROGATES[name](*settings), **own)
 
 
 class _Spike(torch.autograd.Function):

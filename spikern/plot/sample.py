@@ -101,6 +101,8 @@ def verdict(sample: Sample, rule: str) -> str:
     """The answer of the network, and whether it is correct."""
     if not isinstance(sample.label, int):
         label = np.asarray(sample.label)[: sample.steps]
+        if not (label >= 0).any():
+            return "no step has a label"
         hits = sample.readout[: sample.steps].argmax(-1) == label
         return f"{hits[label >= 0].mean():.1%} of the labelled steps answered correctly"
     own, correct = (sample.class_names[k] for k in (answer(sample, rule), sample.label))

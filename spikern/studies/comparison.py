@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikern import cost
-from spikern._utils import atomic, processes
+from spikern._utils import json_file, processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
@@ -111,41 +111,43 @@ def job_name(job: TrainingJob) -> str:
     return f"{job.model}-{job.seed}"
 
 
+RESULT = {
+    **dict.fromkeys(("kind", "engine"), str),
+    **dict.fromkeys(("hidden", "parameters", "inferences", "best_epoch"), int),
+    **dict.fromkeys(("validation_accuracy", "test_accuracy"), float),
+    **dict.fromkeys(("ops", "energy_pj"), dict),
+    "rates": [float],
+    "epochs": [dict],
+}
+"""The form of a job's result, as far as it is read."""
+
+
 def job_result(out: Path, name: str) -> dict[str, Any]:
     """The result of a finished job; DataError if there is none.
 
     Version 0.1.0 wrote it without the config around it.
     """
     path = files(out, name).result
-    content = read_object(path)
-    return dict(content.get("result", content))
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a run; DataError if there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"no finished run in {path.parent}: cannot read {path.name} ({error}); "
-            f"give the folder that spikern compare wrote"
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no object; it is not a file of spikern compare")
-    return content
+    content = json_file.read(path)
+    result = content.get("result", content)
+    if not json_file.has_form(result, RESULT):
+        raise DataError(f"{path} is not the result of a training; resume the comparison")
+    return dict(result)
 
 
 def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
     """Claim a fresh folder, or one of the same comparison that is to be resumed."""
-    settings = json.loads(json.dumps(asdict(comparison)))
+    settings = json.loads(json_file.canonical(asdict(comparison)))
     path = out / "settings.json"
     if resume:
         try:
-            found = json.loads(path.read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise DataError(f"nothing to resume in {out}: {error}; run without --resume") from error
+            found = json_file.read(path)
+        except DataError as error:
+            raise DataError(
+                f"nothing to resume in {out}: {error}; run without --resume, or in another --out"
+            ) from error
         if found != settings:
-            changed = [k for k in settings if settings[k] != found.get(k)]
+            changed = [k for k in settings | found if settings.get(k) != found.get(k)]
             raise DataError(
                 f"{out} holds a comparison with other {', '.join(changed)}; "
                 f"resume it with its own settings or choose another --out"
@@ -153,7 +155,7 @@ def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is already in use; choose another --out, or add --resume")
-    atomic.write(path, json.dumps(settings, indent=1))
+    json_file.write(path, settings)
 
 
 class Sample(NamedTuple):
@@ -225,8 +227,7 @@ def compare(
         "energy_tables": table_texts(tables, ("title", "source", "not_modelled")),
         "provenance": provenance(time.perf_counter() - started, workers),
     }
-    results = dict(json.loads(json.dumps(results)))
-    atomic.write(out / "results.json", json.dumps(results, indent=1))
+    results = json_file.write(out / "results.json", results)
     return Compared(results, draw_sample(results, networks, dataset))
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikern._utils import processes
+from spikern._utils import json_file, processes
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.provenance import provenance
@@ -29,7 +29,7 @@ from spikern.cost.summary import (
 from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network
-from spikern.studies.comparison import Comparison, job_result, read_object
+from spikern.studies.comparison import Comparison, job_result
 from spikern.studies.jobs import files
 from spikern.studies.trainings import TrainingJob, load_dataset
 from spikern.studies.twins import (
@@ -112,7 +112,12 @@ def open_run(path: Path, seed: int | None = None) -> FinishedRun:
 
 def read_settings(folder: Path) -> Comparison:
     """The comparison of a folder's settings.json; version 0.1.0 called oscillating "swinging"."""
-    found = read_object(folder / "settings.json")
+    try:
+        found = json_file.read(folder / "settings.json")
+    except DataError as error:
+        raise DataError(
+            f"no finished run in {folder}: {error}; give the folder that spikern compare wrote"
+        ) from error
     try:
         recipe = dict(found.pop("recipe"))
         budget = recipe.pop("match_parameters")

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from spikern._utils import json_file
 from spikern._utils.errors import DataError, InputError
 
 Config = TypeVar("Config")
@@ -25,6 +25,10 @@ Name = Callable[[Any], str]
 """The name of a job's files, from its config."""
 KEY_LENGTH = 16
 """Hexadecimal digits of a key: 64 bits, enough to tell millions of jobs apart."""
+
+
+FORM = {"key": str, "config": dict, "result": dict}
+"""The form of a finished job's file."""
 
 
 class Files(NamedTuple):
@@ -54,7 +58,7 @@ def canonical(config: Any) -> str:
     if not (made and type(config).__dataclass_params__.frozen):
         raise InputError(f"a job is an instance of a frozen dataclass, got {config!r}")
     try:
-        return json.dumps(asdict(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json_file.canonical(asdict(config))
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{type(config).__name__} cannot be written as JSON ({error}); a job holds finite "
@@ -123,12 +127,9 @@ def named(configs: Sequence[Any], name: Name = key) -> dict[str, Any]:
 def read_result(path: Path) -> dict[str, Any]:
     """A finished job's file: its key, config and result."""
     try:
-        content = json.loads(path.read_text())
-        if not {"key", "config", "result"} <= content.keys():
-            raise ValueError("key, config or result is missing")
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"cannot read {path}: {error}; delete it to do the job again") from error
-    return dict(content)
+        return json_file.read(path, FORM)
+    except DataError as error:
+        raise DataError(f"{error}; delete it to do the job again") from error
 
 
 def read_results(configs: Sequence[Any], out: Path, name: Name = key) -> list[dict[str, Any]]:

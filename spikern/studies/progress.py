@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from spikern._utils.errors import DataError
 from spikern.studies.jobs import Name, files
 from spikern.studies.trainings import TrainingJob
 from spikern.train.checkpoint import read_header
@@ -62,7 +63,8 @@ def show(bar: tqdm[None], jobs: Sequence[TrainingJob], out: Path, name: Name) ->
 
 
 def epochs_of(checkpoint: Path) -> list[Epoch]:
-    """The epochs that a checkpoint has behind it; none if there is no file."""
-    if not checkpoint.is_file():
+    """The epochs that a checkpoint has behind it; none if there is no file that can be read."""
+    try:
+        return [Epoch(*epoch) for epoch in read_header(checkpoint)["epochs"]]
+    except DataError:
         return []
-    return [Epoch(*epoch) for epoch in read_header(checkpoint)["epochs"]]

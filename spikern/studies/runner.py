@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
@@ -15,10 +14,10 @@ from typing import Any, Literal, NamedTuple
 
 from tqdm import tqdm
 
-from spikern._utils import atomic, processes
+from spikern._utils import atomic, json_file, processes, tensor_file
 from spikern._utils.errors import DataError
 from spikern.studies import backends, table
-from spikern.studies.jobs import Files, Name, files, key, named, read_results
+from spikern.studies.jobs import FORM, Files, Name, canonical, files, key, named, read_results
 from spikern.studies.lock import claim, died
 
 Job = Callable[[Any, Path], dict[str, Any]]
@@ -57,8 +56,10 @@ def run(
     """Do the jobs of a study that are not finished, then write all results to OUT/results.sqlite.
 
     Finished jobs are skipped, a killed one resumes from its checkpoint, one that failed is tried
-    again; a failure is written to its `.error` file and the rest go on. Several runners may work
-    on one folder: each job is done by one of them, and each returns when all jobs have ended.
+    again; a failure is written to its `.error` file and the rest go on. A result or checkpoint that
+    is damaged or foreign is set aside, which stderr says, and the job is done again. Several
+    runners may work on one folder: each job is done by one of them, and each returns when all jobs
+    have ended.
 
     Jobs run in `workers` processes of one thread each, or, with `ray`, on the cluster of that
     address; the numbers are the same. `job` goes to other processes, so it is defined at the top
@@ -80,6 +81,9 @@ def run(
             if stem not in failed and not files(out, stem).result.exists()
         ]
 
+    for stem, config in todo.items():
+        for line in set_aside(files(out, stem), config):
+            print(line, file=sys.stderr)
     before = len(todo) - len(left())
     with tqdm(total=len(todo), initial=before, unit="job", disable=not progress) as bar:
         while remaining := left():
@@ -118,6 +122,41 @@ def run_all(
             f"see {out / 'jobs'}/*.error"
         )
     return read_results(configs, out, name)
+
+
+def set_aside(job: Files, config: Any) -> list[str]:
+    """Rename what cannot be used of a job, so that it is done again; says what and why.
+
+    A result goes with its checkpoint.
+    """
+    if not _unusable(job, config):
+        return []
+    with claim(job.lock) as ours:
+        found = _unusable(job, config) if ours else {}
+        for path in {*found, job.result} if found else ():
+            if path.exists():
+                path.replace(f"{path}.broken")
+    return [
+        f"{why}; it is now {path.name}.broken, and the job is done again"
+        for path, why in found.items()
+    ]
+
+
+def _unusable(job: Files, config: Any) -> dict[Path, str]:
+    """What is wrong with the files of a job that are damaged or foreign."""
+
+    def check_result(path: Path) -> None:
+        if canonical(config) != json_file.canonical(json_file.read(path, FORM)["config"]):
+            raise DataError(f"{path} is the result of another job")
+
+    found = {}
+    for path, check in ((job.checkpoint, tensor_file.check), (job.result, check_result)):
+        try:
+            if path.exists():
+                check(path)
+        except DataError as error:
+            found[path] = str(error)
+    return found
 
 
 def tried(
@@ -163,7 +202,7 @@ def attempt(job: Job, out: Path, name: Name, config: Any) -> Ended:
                 result = job(config, job_files.checkpoint)
             whole = {"key": stem, "config": asdict(config), "result": result}
             table.flat(whole)
-            atomic.write(job_files.result, json.dumps(whole, allow_nan=False))
+            json_file.write(job_files.result, whole)
         except Exception as error:
             atomic.write(job_files.error, traceback.format_exc())
             return Ended(stem, "failed", traceback.format_exception_only(error)[-1].strip())

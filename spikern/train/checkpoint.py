@@ -64,6 +64,17 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{k}.{name}": v for k, values in state.items() for name, v in values.items()}
 
 
+def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Tensors of the names and shapes that `pack_optimizer` gives after an update."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return {
+        f"{k}.{name}": p.detach() if name != "step" else torch.zeros(())
+        for k, p in enumerate(parameters)
+        if p.requires_grad
+        for name in ("step", "exp_avg", "exp_avg_sq")
+    }
+
+
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Give an optimizer back what `pack_optimizer` took from it."""
     whole = optimizer.state_dict()

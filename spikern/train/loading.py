@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
+from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.data import encoded, load
 from spikern.layers.baseline import BASELINES
-from spikern.layers.description import rebuild
+from spikern.layers.description import check_state, rebuild
 from spikern.layers.network import Network
 from spikern.neurons.model import NeuronModel
+from spikern.neurons.surrogate import Surrogate
 from spikern.train import checkpoint
 from spikern.train.trial import fresh_network
 
@@ -27,15 +27,17 @@ def load_network(
     model: str | None = None,
     seed: int = 0,
     neurons: Sequence[NeuronModel] = (),
+    surrogates: Sequence[Surrogate] = (),
 ) -> Network:
     """The trained network of a checkpoint, or of a model and seed in a run's folder.
 
-    It has the weights of the epoch that was best on validation. Neurons that are not in `NEURONS`
-    are passed as `neurons`. A checkpoint of version 0.1.0 does not say how its network is built;
-    it is loaded where it lies, in the folder of its run, whose data set must be available.
+    It has the weights of the epoch that was best on validation. Neurons and surrogates that are
+    not in `NEURONS` and `SURROGATES` are passed; they are known by name. A checkpoint of version
+    0.1.0 does not say how its network is built; it is loaded where it lies, in the folder of its
+    run, whose data set must be available.
 
-    Raises DataError where there is no such file or it is corrupt, InputError for an unknown model
-    or neuron.
+    Raises DataError where there is no such file or it is corrupt, InputError for an unknown model,
+    neuron or surrogate.
     """
     path = Path(path)
     file = path if path.suffix == SUFFIX else _checkpoint_of(path, model, seed)
@@ -43,9 +45,13 @@ def load_network(
         raise DataError(f"no checkpoint {file}; give a checkpoint, or the folder of a run")
     tensors, header = checkpoint.read(file)
     best = checkpoint.unpack("best", tensors)
-    if "network" in header:
-        return rebuild(header["network"], best, neurons).eval()
-    network = _built_by_run(file, best)
+    try:
+        if "network" in header:
+            return rebuild(header["network"], best, neurons, surrogates).eval()
+        network = _built_by_run(file, best)
+        check_state(network, best)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
     network.load_state_dict(best)
     return network.eval()
 
@@ -67,18 +73,21 @@ def _checkpoint_of(folder: Path, model: str | None, seed: int) -> Path:
 def _built_by_run(file: Path, tensors: dict[str, Tensor]) -> Network:
     """The network of a checkpoint of version 0.1.0, from settings.json and the weights' shapes."""
     try:
-        settings: dict[str, Any] = json.loads((file.parent.parent / "settings.json").read_text())
+        settings = json_file.read(file.parent.parent / "settings.json")
         dataset = load(settings["dataset"])
         if settings["delta"] is not None:
             dataset = encoded(dataset, settings["delta"])
         answer, layers = settings["answer"], settings["layers"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{file} does not say how its network is built, and it lies in no folder of a "
+            f"it does not say how its network is built, and it lies in no folder of a "
             f"comparison ({error}); build the network and load the tensors named 'best' into it"
         ) from error
     model, _, seed = file.stem.rpartition("-")
     weight = "rnn.weight_hh_l0" if model in BASELINES else "weight_ih_l0"
-    shape = tensors[f"body.{weight}"].shape
-    hidden = shape[1] if model in BASELINES else shape[0]
+    try:
+        rows, columns = tensors[f"body.{weight}"].shape
+    except (KeyError, ValueError) as error:
+        raise DataError(f"it has no matrix best.body.{weight}") from error
+    hidden = columns if model in BASELINES else rows
     return fresh_network(model, hidden, dataset, int(seed), answer, layers)

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikern import __version__
+from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.events import valid_steps
 from spikern.layers.delays import narrow
-from spikern.layers.description import describe
+from spikern.layers.description import check_state, check_tensors, describe
 from spikern.layers.network import Answer, Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.train import checkpoint
@@ -33,6 +34,10 @@ from spikern.train.augmentation import add_noise, shift_channels, stretch_time
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
 
+OLD_HEADER = ("training", "seed", "dataset")
+"""What a checkpoint of version 0.1.0 says of its run."""
+EPOCHS = [(int, float, float, float | None, float)]
+"""The form of epochs in a checkpoint."""
 CALIBRATION_BATCH = 64
 STREAMS = 16
 """Streams that a split is read as where the state is carried on."""
@@ -145,8 +150,9 @@ def fit(
     """Train in place; leaves the network with the weights of the best epoch.
 
     With `checkpoint`, every epoch is saved there, and a file that is there already is resumed.
-    Raises DivergedError when loss or gradient is no longer finite, DataError when the checkpoint
-    belongs to another run.
+    A batch without any label is skipped. Raises DivergedError when loss or gradient is no longer
+    finite, DataError when the checkpoint belongs to another run or is damaged, InputError for a
+    training split of one class.
     """
     decayed = [p for name, p in network.named_parameters() if "weight" in name]
     kept = [p for name, p in network.named_parameters() if "weight" not in name]
@@ -207,6 +213,12 @@ def _check_applies(training: Training, dataset: Dataset) -> None:
             raise InputError(f"{dataset.name} holds events, which take no {name}; leave it at 0")
     if training.time_stretch and dataset.every_step:
         raise InputError(f"{dataset.name} has labels at every step, which time_stretch would move")
+    classes = dataset.train.y[dataset.train.y != UNLABELLED]
+    if bool((classes == classes[0]).all()):
+        raise InputError(
+            f"all labels of {dataset.name} in the training split are "
+            f"{dataset.class_names[int(classes[0])]}: there is nothing to tell apart"
+        )
     if training.carry_state and not dataset.every_step:
         raise InputError(f"carry_state needs a label at every step; {dataset.name} has sequences")
 
@@ -236,16 +248,26 @@ def _resume(
     path: Path, header: dict[str, Any], network: Network, optimizer: torch.optim.Optimizer
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     tensors, found = checkpoint.read(path)
-    # Files of version 0.1.0 have fewer entries.
-    known = {key: value for key, value in header.items() if key in found}
-    if different := _differences(known, found):
+    if found.keys() == {*OLD_HEADER, "epochs"}:
+        header = {key: header[key] for key in OLD_HEADER}
+    if different := _differences(header, found):
         raise DataError(
             f"{path} belongs to another run: {'; '.join(different)}; use the same settings or "
             f"another place"
         )
-    network.load_state_dict(checkpoint.unpack("network", tensors))
+    state, best = (checkpoint.unpack(part, tensors) for part in ("network", "best"))
+    wanted = pack("network", network.state_dict()) | pack("best", network.state_dict())
+    try:
+        if not json_file.has_form(found, {"epochs": EPOCHS}) or found.keys() - header != {"epochs"}:
+            raise DataError(f"expected the epochs behind it, got {found.keys() - header.keys()}")
+        check_tensors(tensors, wanted | pack("optimizer", checkpoint.moments(optimizer)))
+        check_state(network, state)
+        check_state(network, best)
+    except DataError as error:
+        raise DataError(f"{path}: {error}; delete it to start anew") from error
+    network.load_state_dict(state)
     checkpoint.unpack_optimizer(optimizer, checkpoint.unpack("optimizer", tensors))
-    return [Epoch(*e) for e in found["epochs"]], checkpoint.unpack("best", tensors)
+    return [Epoch(*e) for e in found["epochs"]], best
 
 
 def _differences(wanted: Any, found: Any, where: str = "") -> list[str]:
@@ -280,7 +302,9 @@ def _train_epoch(
         order = torch.randperm(len(split), generator=generator)
         batches = list(torch.split(order, training.batch_size))
     total_steps = training.epochs * len(batches)
-    losses, rates = [], []
+    losses: list[float] = []
+    rates: list[float] = []
+    judged = 0
     state: Any = None
     for k, indices in enumerate(batches):
         progress = (epoch * len(batches) + k) / total_steps
@@ -290,10 +314,13 @@ def _train_epoch(
         batch = _augmented(split.batch(indices), training, generator)
         state = carried(state, len(indices)) if training.carry_state else None
         activity, state = network.run(batch.x, state, batch.lengths, _answer(network, training))
-        loss = cross_entropy(activity.logits, _labels(batch, activity.logits))
+        labels = _labels(batch, activity.logits)
+        if not bool((labels != UNLABELLED).any()):
+            continue  # nothing to learn from
+        loss = cross_entropy(activity.logits, labels)
         if network.spiking:
             layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
-            if epoch == 0 and k == 0:
+            if epoch == 0 and not rates:
                 warn_of_extreme_rates(layer_rates)
             rates.append(sum(layer_rates) / len(layer_rates))
             if training.rate_penalty:
@@ -311,7 +338,8 @@ def _train_epoch(
             )
         optimizer.step()
         losses.append(loss.item() * len(indices))
-    return sum(losses) / len(split), sum(rates) / len(rates) if rates else None
+        judged += len(indices)
+    return sum(losses) / judged, sum(rates) / len(rates) if rates else None
 
 
 def _augmented(batch: Batch, training: Training, generator: torch.Generator) -> Batch:
@@ -388,8 +416,11 @@ def evaluate(
     """Run a split; predictions are (N,) or (T, N), zero past a sample's length.
 
     With `carry_state` the split is read as STREAMS streams of consecutive sequences, each of which
-    starts with the state that the one before it left.
+    starts with the state that the one before it left. Raises InputError without any label.
     """
+    labelled = split.y != UNLABELLED
+    if not bool(labelled.any()):
+        raise InputError(f"no answer can be judged: {len(split)} sequences have no label")
     network.eval()
     predictions = torch.zeros_like(split.y)
     weighted: list[list[float]] = []
@@ -415,7 +446,6 @@ def evaluate(
                 steps = int(batch.lengths.sum())
                 rates = firing_rates(activity.spikes, batch.x, batch.lengths)
                 weighted.append([rate * steps for rate in rates])
-    labelled = split.y >= 0
     accuracy = float((predictions == split.y)[labelled].double().mean())
     total = int(split.lengths.sum())
     rates = [sum(layer) / total for layer in zip(*weighted)]

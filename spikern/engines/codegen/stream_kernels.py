@@ -86,10 +86,15 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
 
 @njit(cache=True, error_model="numpy")
 def step(plan, x, state):
-    """One sample by one step: x (F,), state (1, S); False, and nothing done, of other shapes."""
+    """One sample by one step: x (F,), state (1, S); False, and nothing done, if x is unfit."""
     if x.shape[0] != plan[0, FAN_IN] or state.shape[0] != 1:
         return False
     if state.shape[1] != plan[0, STATE_SIZE]:
+        return False
+    odd = 0
+    for f in range(x.shape[0]):
+        odd += x[f] - x[f] != f32(0.0)
+    if odd > 0:
         return False
     last = plan.shape[0] - 1
     memory = floats_at(plan[0, MEMORY], (plan[0, MEMORY_SIZE],))
