@@ -14,6 +14,7 @@ from spikern.data import load
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import build
+from spikern.neurons import LIF
 from spikern.train import loop
 from spikern.train.loop import Training, evaluate, fit
 from spikern.train.recipes import recipe
@@ -341,3 +342,18 @@ def test_what_cannot_be_judged_is_refused_for_what_it_is():
     one_class = steps_of([[1, 1, UNLABELLED, 1]])
     with pytest.raises(InputError, match="all labels of steps in the training split are b"):
         fit(network, one_class, Training(epochs=1))
+
+
+def test_a_parameter_without_a_gradient_does_not_keep_a_training_from_resuming(tmp_path):
+    data, path = small(), tmp_path / "run.safetensors"
+    idle = replace(
+        LIF,
+        name="Idle",
+        step=lambda p, s, i, fire: LIF.step(p._replace(v_th=torch.ones_like(p.v_th)), s, i, fire),
+    ).with_constant("v_th", trainable=True)
+
+    def train():
+        torch.manual_seed(0)
+        return fit(build(idle, 2, 12, 2, engine="reference"), data, TRAINING, checkpoint=path)
+
+    assert train() == train()

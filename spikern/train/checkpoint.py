@@ -59,16 +59,18 @@ def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An Adam optimizer's running means, as <parameter>.<name>."""
+    """An Adam optimizer's running means, as <parameter>.<name>; zero without a gradient so far."""
     state = optimizer.state_dict()["state"]
-    return {f"{k}.{name}": v for k, values in state.items() for name, v in values.items()}
+    return moments(optimizer) | {
+        f"{k}.{name}": v for k, values in state.items() for name, v in values.items()
+    }
 
 
 def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Tensors of the names and shapes that `pack_optimizer` gives after an update."""
+    """The running means of all trained parameters before the first update."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     return {
-        f"{k}.{name}": p.detach() if name != "step" else torch.zeros(())
+        f"{k}.{name}": torch.zeros_like(p) if name != "step" else torch.zeros(())
         for k, p in enumerate(parameters)
         if p.requires_grad
         for name in ("step", "exp_avg", "exp_avg_sq")
