@@ -65,8 +65,11 @@ def job(task: Task, model: str, seed: int) -> TrainingJob:
     )  # fmt: skip
 
 
-def trained(task: Task, seed: int, out: Path) -> Iterator[Trained]:
-    """Train all networks of a task with one seed; a training that was interrupted goes on."""
+def trained(task: Task, seed: int, out: Path, search: bool) -> Iterator[Trained]:
+    """Train all networks of a task with one seed; a training that was interrupted goes on.
+
+    With `search` the smallest gated ones that are as accurate as the best spiking one follow.
+    """
 
     def finished(asked: TrainingJob, role: str) -> Trained:
         (result,) = runner.run_all(validate, [asked], out, progress=False)
@@ -77,7 +80,7 @@ def trained(task: Task, seed: int, out: Path) -> Iterator[Trained]:
     ]
     yield from networks
     target = max(n.validation_accuracy for n in networks if n.job.model in task.spiking)
-    for model in GATED:
+    for model in GATED if search else ():
         asked = job(task, model, seed)
         low, high, best = 0, len(SIZES), None
         while low < high:  # accuracy is taken to grow with size

@@ -4,7 +4,6 @@ python experiments/microcontroller/run.py             # train, export, emulate; 
 python experiments/microcontroller/run.py --no-train  # only the page again, from results.json
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import tyro
 from networks import SEEDS, TASKS, Task, Trained, trained
 
 from spikern import cost, data
-from spikern._utils import atomic
+from spikern._utils import atomic, json_file
 from spikern._utils.processes import one_thread
 from spikern._utils.provenance import provenance
 from spikern.data.dataset import Dataset
@@ -43,6 +42,10 @@ class Config:
     """Folder of the trainings and of the exported networks."""
     seeds: tuple[int, ...] = SEEDS
     """Seeds of the trainings."""
+    tasks: tuple[str, ...] = tuple(task.dataset for task in TASKS)
+    """Data sets."""
+    search: bool = True
+    """Seek the smallest GRU and LSTM that are as accurate as a spiking network."""
     train: bool = True
     """Train and measure; without, make the page from results.json."""
 
@@ -112,16 +115,16 @@ def measure(config: Config) -> None:
     started = time.perf_counter()
     networks: list[dict[str, Any]] = []
     for seed in config.seeds:
-        for task in TASKS:
+        for task in (t for t in TASKS if t.dataset in config.tasks):
             dataset = data.load(task.dataset)
-            for found in trained(task, seed, config.out):
+            for found in trained(task, seed, config.out, config.search):
                 networks.append(measured(task, found, seed, dataset, config.out))
             results = {
                 "schema": 1,
                 "networks": networks,
                 "provenance": provenance(time.perf_counter() - started, 1),
             }
-            atomic.write(HERE / "results.json", json.dumps(results, indent=1))
+            json_file.write(HERE / "results.json", results)
 
 
 def tables(networks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -207,7 +210,7 @@ def main(config: Config) -> None:
     if config.train:
         with one_thread():
             measure(config)
-    results = json.loads((HERE / "results.json").read_text())
+    results = json_file.read(HERE / "results.json")
     page = (HERE / "README.md").read_text()
     atomic.write(HERE / "README.md", markdown.filled(page, tables(results["networks"])))
 
