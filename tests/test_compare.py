@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from spikern._utils import json_file
-from spikern.cli import main
+from spikern.cli import Compare, main
 from spikern.studies.comparison import Comparison
 from spikern.studies.results import compare_models, summarise
 from spikern.studies.statistics import interval
@@ -235,6 +235,16 @@ def test_hidden_or_budget():
     assert {job.hidden_size for job in Comparison("digits", hidden=7).jobs()} == {7}
     sizes = {job.model: job.hidden_size for job in Comparison("digits").jobs()}
     assert sizes["LSTM"] < sizes["GRU"] < sizes["LIF"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_workers_are_the_processors_that_may_be_used():
+    mine = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(mine)})
+        assert Compare("digits").workers == 1
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 def alive(pid):

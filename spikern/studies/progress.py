@@ -59,7 +59,8 @@ def show(bar: tqdm[None], jobs: Sequence[TrainingJob], out: Path, name: Name) ->
         f"loss {epoch.loss:.3f}, validation {epoch.validation_accuracy:.1%}{rate}", refresh=False
     )
     bar.n = sum(map(len, by_job.values()))
-    bar.refresh()
+    bar.refresh(nolock=True)  # a stream that breaks would leave the lock held for ever
+    bar.delay = 0  # what has been shown ends with its line
 
 
 def epochs_of(checkpoint: Path) -> list[Epoch]:
