@@ -29,7 +29,7 @@ from spikern.cost.spiking import SPREAD, spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps
 from spikern.events import valid_steps
-from spikern.layers.arguments import check_input, check_lengths
+from spikern.layers.arguments import Lengths, as_lengths, check_input, check_lengths
 from spikern.layers.baseline import Baseline
 from spikern.layers.delays import Axons, Delay, LearnedDelay
 from spikern.layers.network import ANSWERS, Network
@@ -54,7 +54,7 @@ KNOWN = (
 def count(
     model: nn.Module,
     x: Tensor,
-    lengths: Tensor | None = None,
+    lengths: Lengths | None = None,
     events: bool = False,
     encoder: str | None = None,
     skip_zeros: bool = False,
@@ -84,8 +84,7 @@ def count(
         raise InputError(f"expected x of shape (T, B, F), none of them 0, got {tuple(x.shape)}")
     steps, batch, features = x.shape
     check_input(x, features, x.dtype)
-    if lengths is None:
-        lengths = torch.full((batch,), steps)
+    lengths = as_lengths([steps] * batch if lengths is None else lengths)
     check_lengths(lengths, steps, batch)
     valid = valid_steps(lengths.cpu(), steps)
     layers = []

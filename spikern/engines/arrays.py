@@ -200,7 +200,7 @@ def kernel_arrays(
     bits: Sequence[Tensor],
 ) -> list[Arrays]:
     """What the kernels of every population read."""
-    none = torch.empty(0)
+    none = torch.empty(0, dtype=torch.float32)
     no_events = (none.long(), none.int(), none)
     listed: tuple[Tensor, Tensor, Tensor] | None = events if len(events[0]) else list_events(x)
     result = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from spikern.engines import fused, reference
@@ -21,6 +22,7 @@ def run_stack(
     """Run populations one above the other on an engine; x (T, B, F), lengths (B,).
 
     A population that does not spike ends a stack of the engine; the next one begins another.
+    Autocast is off inside: a spike is a comparison, which lower precision would move.
     """
     first, arriving = 0, x
     finals: list[State] = []
@@ -29,7 +31,8 @@ def run_stack(
         if population.model.spikes and last < len(populations) - 1:
             continue
         part = slice(first, last + 1)
-        result = ENGINES[engine](populations[part], states[part], arriving, lengths)
+        with torch.autocast(population.w_in.device.type, enabled=False):
+            result = ENGINES[engine](populations[part], states[part], arriving, lengths)
         arriving = result.out
         finals += result.states
         spikes += result.spikes

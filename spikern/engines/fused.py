@@ -4,20 +4,22 @@ Same meaning as the reference engine, float32 on the CPU. Forward, a neuron that
 of weights; backward, a neuron farther from threshold than the surrogate reaches costs no
 recurrent product, and the gradient of a weight changes only where its presynaptic neuron fired.
 
-A whole stack is one differentiable operator of torch, `spikern::run`. Inside it spikes are one bit
-per neuron and step and are never made dense. These bits and the state every EVERY steps are kept
-for the backward pass, which runs the steps between them again.
+A whole stack is one operator of torch, `spikern::run`, that can be differentiated once, in reverse
+mode. Inside it spikes are one bit per neuron and step and are never made dense. These bits and the
+state every EVERY steps are kept for the backward pass, which runs the steps between them again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from spikern._utils.errors import UnsupportedError
 from spikern._utils.fingerprint import fingerprint
@@ -64,7 +66,8 @@ def run_stack(
     """Run populations one after the other on x (T, B, F); lengths (B,).
 
     Raises UnsupportedError for anything but float32 on the CPU, for a step without scalar form,
-    and for a population below the last one that does not spike.
+    for a population below the last one that does not spike, in forward-mode differentiation and in
+    torch.export.
     """
     weight = populations[0].w_in
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
@@ -72,17 +75,32 @@ def run_stack(
             f"engine='fused' runs float32 on the CPU, not {weight.dtype} on {weight.device.type}; "
             "use engine='reference'"
         )
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        raise UnsupportedError(
+            "engine='fused' cannot be exported or traced, since its kernels are files of this "
+            "machine; use engine='reference'"
+        )
+    compiling = torch.compiler.is_compiling()
+    if not compiling and forward_ad._current_level >= 0:
+        raise UnsupportedError(
+            "engine='fused' is differentiated in reverse mode only; use engine='reference' for "
+            "forward-mode derivatives (jvp, jacfwd, dual tensors)"
+        )
     names = [kernel_name(p.model, p.surrogate, smooth) for p in populations]
     steps, batch, _ = x.shape
     if lengths is None:
         lengths = torch.full((batch,), steps, dtype=torch.int64)
     tensors = [t for p, s in zip(populations, states) for t in population_tensors(p, s)]
-    none = weight.new_empty(0)
+    none = torch.empty(0, dtype=torch.float32)
     if isinstance(x, Events):
         inputs = (none.view(0, 0, 0), x.offsets, x.indices, x.values)
     else:
         inputs = (x, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32), none)
-    outputs = as_outputs(run(",".join(names), steps, *inputs, lengths.to(torch.int64), tensors))
+    arguments = ",".join(names), steps, *inputs, lengths.to(torch.int64)
+    if not compiling and torch._C._are_functorch_transforms_active():
+        outputs = as_outputs(_Transformed.apply(*arguments, *tensors))  # type: ignore[no-untyped-call]
+    else:
+        outputs = as_outputs(run(*arguments, tensors))
     return RunResult(
         outputs.out,
         [p.model.state(*final.unbind(0)) for p, final in zip(populations, outputs.finals)],
@@ -132,6 +150,10 @@ def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) 
     return cache.name_of(text)
 
 
+def _derived(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
+    return kernels.source(trace.step(model), trace.gradient(model, surrogate, smooth))
+
+
 def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
     """The kernels' text, derived once per step and surrogate, with the values they capture."""
     key = (
@@ -139,7 +161,9 @@ def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
         *(surrogate.key, surrogate.scale, smooth),
     )
     if key not in _sources:
-        _sources[key] = kernels.source(trace.step(model), trace.gradient(model, surrogate, smooth))
+        # A thread has none of the caller's modes: autocast, transforms, inference, devices.
+        with ThreadPoolExecutor(1) as thread:
+            _sources[key] = thread.submit(_derived, model, surrogate, smooth).result()
     return _sources[key]
 
 
@@ -199,27 +223,21 @@ def _(names: str, steps: int, *inputs: Any) -> list[Tensor]:
 
 @torch.library.custom_op("spikern::run_backward", mutates_args=(), device_types="cpu")
 def _run_backward(
-    names: str,
-    steps: int,
-    d_out: Tensor,
-    d_finals: list[Tensor],
-    d_totals: list[Tensor],
-    x: Tensor,
-    offsets: Tensor,
-    indices: Tensor,
-    values: Tensor,
-    lengths: Tensor,
-    tensors: list[Tensor],
-    z_all: Tensor,
-    bits: list[Tensor],
-    checkpoints: list[Tensor],
-    wants_x: bool,
+    names: str, steps: int, wants_x: bool, gradients_and_saved: list[Tensor]
 ) -> list[Tensor]:
-    """The gradient of x, then the `PopulationGradients` of every population."""
+    """The gradient of x, then the `PopulationGradients` of every population.
+
+    The list has the gradients of out, finals and totals, then what `_save` kept.
+    """
     modules = names.split(",")
+    (d_out,), d_finals, d_totals, inputs, tensors, bits, checkpoints, smooth_out = _split(
+        gradients_and_saved, _lengths_of_lists(len(modules))
+    )
+    x, *events, lengths = inputs
+    z_all = smooth_out[0].flatten(0, 1) if smooth_out else x.new_empty((0, 0))
     batch = len(lengths)
     populations = by_population(tensors)
-    arrays = kernel_arrays(modules, x, (offsets, indices, values), populations, bits)
+    arrays = kernel_arrays(modules, x, tuple(events), populations, bits)
     nothing = np.empty((0, 0, 0), np.float32)
     d_last, d_above, w_above = array(d_out), nothing, np.empty((0, 0), np.float32)
     gradients: list[Tensor] = []
@@ -265,9 +283,10 @@ def _sum_of_blocks(blocks: Tensor) -> Tensor:
 
 
 @_run_backward.register_fake
-def _(*inputs: Any) -> list[Tensor]:
-    x, (*_, tensors, _, _, _, wants_x) = inputs[5], inputs
-    d_x = torch.empty_like(x) if wants_x else x.new_empty(0)
+def _(names: str, steps: int, wants_x: bool, gradients_and_saved: list[Tensor]) -> list[Tensor]:
+    count = names.count(",") + 1
+    inputs, tensors = _split(gradients_and_saved, _lengths_of_lists(count))[3:5]
+    d_x = torch.empty_like(inputs[0]) if wants_x else inputs[0].new_empty(0)
     gradients = [
         torch.empty_like(getattr(p, name))
         for p in by_population(tensors)
@@ -276,30 +295,28 @@ def _(*inputs: Any) -> list[Tensor]:
     return [d_x, *gradients]
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    names, steps, x, offsets, indices, values, lengths, tensors = inputs
+def _lengths_of_lists(count: int) -> tuple[int, ...]:
+    """Of the list that `_run_backward` takes: d_out, d_finals, d_totals, x to lengths, tensors,
+    bits, checkpoints."""
+    return (1, count, count, 5, count * len(PopulationTensors._fields), count, count)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
+    ctx.names, ctx.steps, *arguments, tensors = inputs
     outputs = as_outputs(output)
-    ctx.names, ctx.steps, ctx.count = names, steps, len(outputs.finals)
     ctx.shapes = [t.shape for t in (outputs.out, *outputs.finals, *outputs.totals)]
-    smooth = cache.module(names.split(",")[-1]).SMOOTH
+    smooth = cache.module(ctx.names.split(",")[-1]).SMOOTH
     ctx.save_for_backward(
-        x, offsets, indices, values, lengths, *tensors, *outputs.bits, *outputs.checkpoints,
+        *arguments, *tensors, *outputs.bits, *outputs.checkpoints,
         *([outputs.out] if smooth else []),
     )  # fmt: skip
 
 
-def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
-    x, offsets, indices, values, lengths, *rest = ctx.saved_tensors
-    sizes = (ctx.count * len(PopulationTensors._fields), ctx.count, ctx.count)
-    tensors, bits, checkpoints, smooth_out = _split(rest, sizes)
+def _differentiate(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors
+    x, wants_x = saved[0], ctx.needs_input_grad[2]
     d_outputs = [x.new_zeros(shape) if g is None else g for g, shape in zip(gradients, ctx.shapes)]
-    (d_out,), d_finals, d_totals, _ = _split(d_outputs, (1, ctx.count, ctx.count))
-    z_all = smooth_out[0].flatten(0, 1) if smooth_out else x.new_empty((0, 0))
-    wants_x = ctx.needs_input_grad[2]
-    d_x, *d_tensors = _run_backward(
-        ctx.names, ctx.steps, d_out, d_finals, d_totals, x, offsets, indices, values, lengths,
-        tensors, z_all, bits, checkpoints, wants_x,
-    )  # fmt: skip
+    d_x, *d_tensors = _Backward.apply(ctx.names, ctx.steps, wants_x, *d_outputs, *saved)  # type: ignore[no-untyped-call]
     per_population = len(PopulationGradients._fields)
     of_tensors: list[Tensor | None] = []
     for k in range(0, len(d_tensors), per_population):
@@ -315,3 +332,68 @@ def _split(values: Sequence[Any], sizes: Sequence[int]) -> list[list[Any]]:
 
 
 run.register_autograd(_differentiate, setup_context=_save)
+
+
+# The transforms of torch.func, which pass by the gradient that is registered for an operator
+
+
+class _Transformed(torch.autograd.Function):
+    """`run` with its gradient, on a flat list of tensors."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+        return tuple(run(*arguments[:7], list(arguments[7:])))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _save(ctx, (*inputs[:7], inputs[7:]), output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        *of_arguments, of_tensors = _differentiate(ctx, gradients)
+        return *of_arguments, *of_tensors
+
+
+class _Backward(torch.autograd.Function):
+    """`run_backward` on a flat list of tensors; it has no gradient."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(names: str, steps: int, wants_x: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_run_backward(names, steps, wants_x, list(tensors)))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        raise UnsupportedError(
+            "engine='fused' has first derivatives only; use engine='reference' for second ones"
+        )
+
+
+def _one_by_one(operator: Callable[..., list[Tensor]]) -> Callable[..., Any]:
+    """The rule for vmap of an operator: it is called for every element of the batch."""
+
+    def element(argument: Any, dim: Any, k: int) -> Any:
+        if isinstance(argument, list):
+            return [element(a, d, k) for a, d in zip(argument, dim)]
+        return argument if dim is None else argument.select(dim, k)
+
+    def rule(info: Any, dims: tuple[Any, ...], *arguments: Any) -> tuple[list[Tensor], list[int]]:
+        results = [
+            operator(*(element(a, dim, k) for a, dim in zip(arguments, dims)))
+            for k in range(info.batch_size)
+        ]
+        stacked = [torch.stack(values) for values in zip(*results)]
+        return stacked, [0] * len(stacked)
+
+    return rule
+
+
+run.register_vmap(_one_by_one(run))
+_run_backward.register_vmap(_one_by_one(_run_backward))

@@ -2,15 +2,17 @@
 
 After an operation torch's threads wait for the next one by spinning, which takes the cores from
 all other threads: beside them a training step took a third longer, and an inference twice as long.
-So where torch's OpenMP runtime can be called, its threads run our blocks too; elsewhere, threads of
-our own do. Without torch there are as many as NUMBA_NUM_THREADS says, by default the cores that the
-process may use. The result does not depend on which thread runs a block.
+So where torch's OpenMP runtime can be called, its threads run our blocks too; elsewhere, and in a
+process that was forked off, where the runtime waits for ever for threads that fork did not copy,
+threads of our own do. Without torch there are as many as NUMBA_NUM_THREADS says, by default the
+cores that the process may use. The result does not depend on which thread runs a block.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +21,8 @@ from typing import Any
 
 RUNTIMES = ("libgomp*.so*", "libiomp5*.so*", "libomp*.so*")
 """Names of the OpenMP runtime in torch's packages; all have GOMP_parallel."""
+PROCESS = os.getpid()
+"""The process that loaded this module; one that it forked has another number."""
 THREAD_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -45,7 +49,8 @@ def in_threads(work: Callable[[int], None], blocks: int) -> None:
         except BaseException as error:
             errors.append(error)
 
-    parallel = openmp() if sys.modules.get("torch") else None
+    ours = os.getpid() == PROCESS and sys.modules.get("torch")
+    parallel = openmp() if ours else None
     if parallel is None:
         on_own_threads(take_blocks, threads)
     else:

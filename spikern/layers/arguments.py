@@ -7,8 +7,10 @@ the input. What is checked here is trusted by all code below.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
@@ -19,34 +21,70 @@ from spikern.events.trains import Events, valid_steps
 
 LayerInput = Tensor | Events | PackedSequence
 """(T, B, F), (B, T, F) with batch_first, (T, F) for one sample, events, or packed sequences."""
+Lengths = Tensor | np.ndarray[Any, Any] | Sequence[int]
+"""(B,), the valid steps of each sample."""
+
+
+def in_dtype(x: Any, dtype: torch.dtype) -> Any:
+    """Return x in the dtype of the weights, if it is autocast or are events, which are float32."""
+    if isinstance(x, Events):
+        return x if dtype == torch.float32 else x.to_dense().to(dtype)
+    autocast = isinstance(x, Tensor) and torch.is_autocast_enabled(x.device.type)
+    return x.to(dtype) if autocast and x.is_floating_point() else x
+
+
+def values_are_known() -> bool:
+    """Whether values can be asked for: not in torch.compile, nor in transforms of torch.func."""
+    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
 def check_input(x: Input, features: int, dtype: torch.dtype) -> None:
     """Require a finite tensor (T, B, F) with at least one step and one sample, or events."""
     if not isinstance(x, (Tensor, Events)):
         raise InputError(f"expected a torch tensor or Events, got {type(x).__name__}")
+    if isinstance(x, Tensor) and (x.layout != torch.strided or x.is_nested):
+        kind = "nested" if x.is_nested else str(x.layout)
+        raise InputError(f"expected a dense tensor, got a {kind} one; give x.to_dense() or Events")
     if len(x.shape) != 3 or x.shape[2] != features:
         raise InputError(f"expected input of shape (T, B, {features}), got {tuple(x.shape)}")
     if isinstance(x, Events):
         return
     if x.dtype != dtype:
-        raise InputError(f"expected input of dtype {dtype} like the weights, got {x.dtype}")
+        raise InputError(
+            f"expected input of dtype {dtype} like the weights, got {x.dtype}; "
+            "convert the input (x.to) or the layer (layer.to)"
+        )
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise InputError(f"empty input: {x.shape[0]} steps and {x.shape[1]} samples")
-    if torch.compiler.is_compiling() or math.isfinite(float(x.detach().sum())):
+    if not values_are_known() or math.isfinite(float(x.detach().sum())):
         return
     if not bool(torch.isfinite(x).all()):
         raise InputError("the input holds NaN or infinite values; clean or mask it first")
 
 
+def as_lengths(lengths: Any) -> Tensor:
+    """Return lengths, as a list, an array or a tensor, as a tensor of int64.
+
+    >>> as_lengths([3, 2])
+    tensor([3, 2])
+    """
+    try:
+        found = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"expected lengths as whole numbers, got {lengths}: {error}") from error
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise InputError(f"expected lengths as whole numbers, got dtype {found.dtype}")
+    return found.to(torch.int64)
+
+
 def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
     """Require one whole number per sample, between 1 and the number of steps."""
-    if lengths.shape != (batch,) or lengths.is_floating_point():
+    if lengths.shape != (batch,):
         raise InputError(
-            f"expected lengths as {batch} whole numbers, got {tuple(lengths.shape)} "
-            f"of dtype {lengths.dtype}"
+            f"expected lengths as {batch} whole numbers, one per sample, got shape "
+            f"{tuple(lengths.shape)}"
         )
-    if torch.compiler.is_compiling():
+    if not values_are_known():
         return
     low, high = int(lengths.min()), int(lengths.max())
     if low < 1 or high > steps:
@@ -89,11 +127,11 @@ def check_state(
 
 def is_single(x: LayerInput) -> bool:
     """Whether x is one sample without a batch, (T, F)."""
-    return isinstance(x, Tensor) and x.ndim == 2
+    return isinstance(x, Tensor) and not x.is_nested and x.ndim == 2
 
 
 def to_time_first(
-    x: LayerInput, lengths: Tensor | None, batch_first: bool
+    x: LayerInput, lengths: Lengths | None, batch_first: bool
 ) -> tuple[Input, Tensor | None]:
     """Return x as (T, B, F) and its lengths (B,); packed sequences bring their own lengths.
 
@@ -107,9 +145,10 @@ def to_time_first(
             raise InputError("a PackedSequence holds its own lengths; leave lengths= out")
         padded, own = pad_packed_sequence(x)
         return padded, own.to(padded.device)
-    if isinstance(x, Tensor) and x.ndim == 2:
+    lengths = None if lengths is None else as_lengths(lengths)
+    if isinstance(x, Tensor) and not x.is_nested and x.ndim == 2:
         return x.unsqueeze(1), None if lengths is None else lengths.reshape(-1)
-    if isinstance(x, Tensor) and x.ndim == 3 and batch_first:
+    if isinstance(x, Tensor) and not x.is_nested and x.ndim == 3 and batch_first:
         return x.transpose(0, 1), lengths
     return x, lengths
 

@@ -8,7 +8,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
-from spikern.layers.arguments import check_input, check_lengths
+from spikern.layers.arguments import (
+    Lengths,
+    as_lengths,
+    check_input,
+    check_lengths,
+    in_dtype,
+)
 
 BASELINES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
     "RNN": nn.RNN,
@@ -75,11 +81,14 @@ class Baseline(nn.Module):
         self,
         x: Tensor,
         state: Tensor | tuple[Tensor, Tensor] | None = None,
-        lengths: Tensor | None = None,
+        lengths: Lengths | None = None,
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
         """Return the last layer's output (T, B, H), zero past each length, and the final state."""
-        check_input(x, self.input_size, next(self.parameters()).dtype)
+        dtype = next(self.parameters()).dtype
+        x = in_dtype(x, dtype)
+        check_input(x, self.input_size, dtype)
         if lengths is not None:
+            lengths = as_lengths(lengths)
             check_lengths(lengths, x.shape[0], x.shape[1])
         # Sequences are packed only if one is short: the backward pass of torch's RNN and GRU on
         # packed sequences takes time that grows with the square of the steps.

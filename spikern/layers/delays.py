@@ -52,7 +52,10 @@ class Axons(nn.Module, ABC):
         """
 
     def forward(
-        self, x: arguments.LayerInput, buffer: Tensor | None = None, lengths: Tensor | None = None
+        self,
+        x: arguments.LayerInput,
+        buffer: Tensor | None = None,
+        lengths: arguments.Lengths | None = None,
     ) -> tuple[Any, Tensor]:
         """Return what arrives, in the layout of x, and the buffer after each sample's last step."""
         batched, lengths = arguments.to_time_first(x, lengths, self.batch_first)

@@ -46,8 +46,9 @@ class Response(NamedTuple):
 def impulse_response(model: NeuronModel, params: Params) -> Response:
     """Measure the response; for a neuron that never fires, u is its output and the distance 1.
 
-    Raises InputError if the step breaks the contract of a step function, and if the response
-    grows without bound, as that of an oscillator with too long a time step.
+    Raises InputError if the step breaks the contract of a step function, if nothing happens, as
+    where 1 - alpha is rounded to 0, and if the response grows without bound, as that of an
+    oscillator with too long a time step.
     """
     check_step(model, params)
     distances: list[Tensor] = []
@@ -90,6 +91,11 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
                 "shorter dt"
             )
     gain = torch.where(power > LASTING * half, recent, power).sqrt()
+    if bool((gain == 0).any()):
+        raise InputError(
+            f"{model.name} does not respond to a current with these constants; where it scales its "
+            f"input by 1 - exp(-dt / tau), choose a tau below 1e6 dt"
+        )
     distance = -rest[0] if model.spikes else torch.ones_like(rest[0])
     return Response(gain, moved.sum(0).abs(), distance)
 

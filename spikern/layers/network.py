@@ -14,6 +14,7 @@ from spikern._utils.errors import InputError
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import Input, dense
 from spikern.events.trains import valid_steps
+from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import LI, NEURONS, NeuronModel
@@ -81,13 +82,14 @@ class Network(nn.Module):
         self,
         x: Input,
         state: Any = None,
-        lengths: Tensor | None = None,
+        lengths: Lengths | None = None,
         answer: Answer | None = None,
     ) -> tuple[Activity, Any]:
         """Return the activity of one forward pass, and the state of body and readout.
 
         `answer` is the form of the logits, by default the network's own.
         """
+        lengths = None if lengths is None else as_lengths(lengths)
         body, readout, form = self.body, self.readout, ANSWERS[answer or self.answer]
         body_state, readout_state = (None, None) if state is None else state
         spikes: list[Tensor] = []
@@ -115,7 +117,7 @@ class Network(nn.Module):
         lengths: Tensor | None, form: Form,
     ) -> tuple[Activity, Any]:  # fmt: skip
         """Run body and readout as one stack, so that the spikes between them stay sparse."""
-        body.check_call(x, lengths)
+        x, lengths = body.check_call(x, lengths)
         below, _ = body.initial_states(state[0], x.shape[1])
         above, _ = readout.initial_states(state[1], x.shape[1])
         populations = [*body.populations(), *readout.populations()]
@@ -126,14 +128,14 @@ class Network(nn.Module):
         )
         return Activity(form(result.out, lengths), result.spikes), after
 
-    def hidden(self, x: Input, lengths: Tensor | None = None) -> list[Tensor]:
+    def hidden(self, x: Input, lengths: Lengths | None = None) -> list[Tensor]:
         """Return the output of every hidden layer (T, B, H); of a standard one, the last."""
         if isinstance(self.body, SpikingRNN):
             return self.body.unroll(x, lengths=lengths)[0]
         return [self.body(x, None, lengths)[0]]
 
     def forward(
-        self, x: Input, state: Any = None, lengths: Tensor | None = None
+        self, x: Input, state: Any = None, lengths: Lengths | None = None
     ) -> tuple[Tensor, Any]:
         """Return logits and state."""
         activity, after = self.run(x, state, lengths)
@@ -176,8 +178,8 @@ def build(
     """Build a network of a spiking neuron, by its name or itself, or of RNN, GRU, LSTM by name.
 
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
-    recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `delay` also
-    applies to the axons to the readout, whose neuron is `readout`.
+    recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `engine` is that
+    of the readout too, whose neuron is `readout`, and `delay` also applies to the axons to it.
 
     >>> build("GRU", 1, 8, 10).parameter_count
     354
@@ -203,6 +205,7 @@ def build(
         classes,
         readout,
         dt=spiking.dt,
+        engine=spiking.engine_asked,
         delay=spiking.delay,
         learn_delays=learned,
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.population import Input
 from spikern.events.trains import valid_steps
+from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import Fire, NeuronModel, Params, State
 
@@ -52,7 +53,7 @@ class Recording(NamedTuple):
 
 
 def record(
-    layer: SpikingRNN, x: Input, state: State = None, lengths: Tensor | None = None
+    layer: SpikingRNN, x: Input, state: State = None, lengths: Lengths | None = None
 ) -> Recording:
     """Run a layer as `layer(x, state, lengths)` does, and record every step.
 
@@ -92,8 +93,8 @@ def record(
     if layer.feedback:
         calls = _by_layer(calls, layer.num_layers)
     steps = len(calls.i) // layer.num_layers
-    if lengths is None:
-        lengths = torch.full((len(calls.i[0]),), steps, device=calls.i[0].device)
+    device = calls.i[0].device
+    lengths = as_lengths([steps] * len(calls.i[0]) if lengths is None else lengths).to(device)
     valid = valid_steps(lengths, steps).unsqueeze(2)
 
     def stack(values: Sequence[Tensor]) -> Tensor:

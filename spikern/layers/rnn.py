@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.prune import BasePruningMethod
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
@@ -90,7 +91,8 @@ class SpikingRNN(nn.Module):
     `out, state = layer(x, state, lengths)` gives the last layer's spikes in the layout of x and
     the state after each sample's last step, each field (L, B, H), or (L, H) for x (T, F).
     `state=None` is the zero state; a plain tuple is read in the order of the state's fields.
-    `lengths` (B,) are the valid steps. An input of events may be given as `Events`.
+    `lengths` (B,), a tensor, an array or a list, are the valid steps. An input of events may be
+    given as `Events`.
 
     `recurrent` says which neurons of a layer are connected: True connects all pairs, False none,
     "diagonal" each neuron with itself, a number between 0 and 1 that share of all pairs, drawn at
@@ -222,9 +224,10 @@ class SpikingRNN(nn.Module):
         """Register the weights between the neurons of layers, and the list of their synapses."""
         self._add(f"weight_{name}", weight)
         synapses = draw_synapses(connectivity, self.hidden_size)
-        self.register_buffer(
-            f"links_{name}", None if synapses is None else synapses.to(weight.device)
-        )
+        if synapses is None:  # a buffer that is None would shift the others in torch.export
+            setattr(self, f"links_{name}", None)
+        else:
+            self.register_buffer(f"links_{name}", synapses.to(weight.device))
 
     def _axons(self, channels: int, shortest: int, longest: int) -> delays.Axons:
         """Return axons with delays of shortest .. longest steps."""
@@ -315,6 +318,9 @@ class SpikingRNN(nn.Module):
 
     def populations(self) -> list[Population]:
         """Return what the engines run: a population per layer and direction; one with feedback."""
+        for hook in self._forward_pre_hooks.values():
+            if isinstance(hook, BasePruningMethod):
+                hook(self, ())  # masks the weights of now; torch calls it in forward alone
         populations = [self._population(index, name) for index, name in enumerate(self.names)]
         if not self.feedback:
             return populations
@@ -376,7 +382,10 @@ class SpikingRNN(nn.Module):
         return not (connected_otherwise or self.delayed or self.drops_out)
 
     def forward(
-        self, x: arguments.LayerInput, state: State = None, lengths: Tensor | None = None
+        self,
+        x: arguments.LayerInput,
+        state: State = None,
+        lengths: arguments.Lengths | None = None,
     ) -> tuple[Any, State]:
         """Return the last layer's output in the layout of x, and the final state."""
         batched, lengths = arguments.to_time_first(x, lengths, self.batch_first)
@@ -390,25 +399,33 @@ class SpikingRNN(nn.Module):
             after = type(after)(*(field.squeeze(1) for field in after))
         return arguments.to_layout_of(x, result.out, self.batch_first), after
 
-    def check_call(self, x: Input, lengths: Tensor | None) -> None:
-        """Raise InputError on a wrong x (T, B, F) or lengths (B,)."""
+    def check_call(
+        self, x: Input, lengths: arguments.Lengths | None
+    ) -> tuple[Input, Tensor | None]:
+        """Return x (T, B, F) and lengths (B,) as the engines take them, or raise InputError."""
+        x = arguments.in_dtype(x, self.weight_ih_l0.dtype)
         arguments.check_input(x, self.input_size, self.weight_ih_l0.dtype)
-        if lengths is not None:
-            arguments.check_lengths(lengths, x.shape[0], x.shape[1])
+        if lengths is None:
+            return x, None
+        lengths = arguments.as_lengths(lengths)
+        arguments.check_lengths(lengths, x.shape[0], x.shape[1])
+        return x, lengths.to(self.weight_ih_l0.device)
 
-    def run(self, x: Input, state: State = None, lengths: Tensor | None = None) -> RunResult:
+    def run(
+        self, x: Input, state: State = None, lengths: arguments.Lengths | None = None
+    ) -> RunResult:
         """Run all layers on x (T, B, F): the last one's output, states, spikes per neuron."""
-        self.check_call(x, lengths)
+        x, lengths = self.check_call(x, lengths)
         states, buffer = self.initial_states(state, x.shape[1])
         if self.is_chain:
             return run_stack(self.engine, self.populations(), states, x, lengths)
         return self._run_layers(x, states, buffer, lengths)[1]
 
     def unroll(
-        self, x: Input, state: State = None, lengths: Tensor | None = None
+        self, x: Input, state: State = None, lengths: arguments.Lengths | None = None
     ) -> tuple[list[Tensor], State]:
         """Return the outputs of every layer, each (T, B, H), and the final state."""
-        self.check_call(x, lengths)
+        x, lengths = self.check_call(x, lengths)
         states, buffer = self.initial_states(state, x.shape[1])
         outputs, result = self._run_layers(x, states, buffer, lengths)
         return outputs, self.final_state(result.states, result.delay_buffer)

@@ -92,4 +92,4 @@ def _to_arrays(p: Population) -> stream.StreamPopulation:
 
 
 def _floats(x: Tensor) -> stream.Floats:
-    return np.ascontiguousarray(x.detach().cpu().numpy(), np.float32)
+    return np.ascontiguousarray(x.detach().float().cpu().numpy())

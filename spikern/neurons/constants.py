@@ -16,6 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from spikern._utils.errors import InputError
+
 Kind = Literal["decay", "frequency", "steps", "positive", "between", "real"]
 UNITS: dict[Kind, str] = {"decay": "ms", "steps": "ms", "frequency": "1/ms"}
 """The units in which the user sets constants; others are pure numbers or have the unit of v."""
@@ -35,17 +37,33 @@ class Constant:
     logit value is log((value - low) / (high - value)). raw is drawn from a normal distribution
     around the raw form of the mean, with standard deviation `spread`, which is relative where raw
     is a logarithm. With a spread of 1.5 a value between bounds is almost uniform. With a `span` the
-    value itself is drawn uniformly between its two ends instead.
+    value itself is drawn uniformly between its two ends instead. A `mean` of several values (a
+    tuple, list, array or tensor) has one per neuron; these are taken as they are.
     """
 
     symbol: str
-    mean: float
+    mean: float | tuple[float, ...]
     spread: float = 0.0
     trainable: bool = True
     kind: Kind = "decay"
     low: float = 0.0
     high: float = math.inf
     span: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mean, int | float):
+            values = torch.as_tensor(self.mean, dtype=torch.float64)
+            if values.ndim > 1:
+                raise InputError(
+                    f"{self.symbol} must be one value, or one per neuron, got {tuple(values.shape)}"
+                )
+            mean = tuple(values.tolist()) if values.ndim else values.item()
+            object.__setattr__(self, "mean", mean)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What the user set: one value, or one per neuron."""
+        return self.mean if isinstance(self.mean, tuple) else (self.mean,)
 
     def permits(self, value: float) -> str:
         """The condition that a value violates, in words; empty if it violates none.
@@ -58,7 +76,7 @@ class Constant:
         if self.low < value < self.high:
             return ""
         if self.high == math.inf:
-            return f"above {self.low:g}"
+            return "finite, such as 1e5" if value == math.inf else f"above {self.low:g}"
         return f"between {self.low:g} and {self.high:g}"
 
     def draw(self, size: int, generator: torch.Generator | None = None) -> Tensor:
@@ -70,8 +88,15 @@ class Constant:
         if self.span is not None:
             low, high = self.span
             return self.raw(low + (high - low) * torch.rand(size, generator=generator))
-        centre = self.raw(torch.tensor(self.mean, dtype=torch.float64)).item()
-        return centre + self.spread * torch.randn(size, generator=generator)
+        centre = self.raw(torch.tensor(self.mean, dtype=torch.float64))
+        if centre.ndim:
+            if centre.shape != (size,):
+                raise InputError(
+                    f"{self.symbol} has {len(self.values)} values for {size} neurons; give one "
+                    f"value, or one per neuron"
+                )
+            return centre
+        return centre.item() + self.spread * torch.randn(size, generator=generator)
 
     def raw(self, value: Tensor) -> Tensor:
         """The raw form of a value: the inverse of `value`."""

@@ -62,7 +62,7 @@ class NeuronModel:
                     f"{self.name}: '{field}' needs a constant such as positive('{field}', 1.0), "
                     f"got {constant!r}"
                 )
-            for value in (constant.mean, *(constant.span or ())):
+            for value in (*constant.values, *(constant.span or ())):
                 if condition := constant.permits(value):
                     raise InputError(f"{constant.symbol} must be {condition}, got {value}")
             symbols.append(constant.symbol)
@@ -71,8 +71,10 @@ class NeuronModel:
                 f"{self.name}: every constant needs a symbol of its own: {', '.join(symbols)}"
             )
 
-    def with_constants(self, **mean: float) -> NeuronModel:
+    def with_constants(self, **mean: Any) -> NeuronModel:
         """The same neuron with other mean constants, by symbol, time constants in ms.
+
+        Several values (a list, array or tensor) are those of the neurons, one each.
 
         >>> from spikern.neurons import LIF
         >>> LIF.with_constants(tau_mem=5.0).constants["alpha_mem"].mean

@@ -69,16 +69,31 @@ def _assembled(name: str, settings: tuple[float, ...], own: dict[str, Any]) -> S
 
 
 class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, u: Tensor, surrogate: Surrogate) -> Tensor:
-        ctx.save_for_backward(u)
-        ctx.surrogate = surrogate
+    def forward(u: Tensor, surrogate: Surrogate) -> Tensor:
         return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate], output: Tensor) -> None:
+        u, ctx.surrogate = inputs
+        ctx.save_for_backward(u)
+        ctx.save_for_forward(u)
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
         (u,) = ctx.saved_tensors
         return grad[0] * ctx.surrogate.derivative(u), None
+
+
+class _SpikeWithTangent(_Spike):
+    """The same in forward mode too, which torch.compile cannot take."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangent: Tensor) -> Tensor:
+        (u,) = ctx.saved_tensors
+        return tangent[0] * ctx.surrogate.derivative(u)  # type: ignore[no-any-return]
 
 
 def spike(surrogate: Surrogate) -> Fire:
@@ -89,7 +104,8 @@ def spike(surrogate: Surrogate) -> Fire:
     """
 
     def fire(u: Tensor) -> Tensor:
-        return _Spike.apply(u, surrogate)  # type: ignore[no-any-return,no-untyped-call]
+        function = _Spike if torch.compiler.is_compiling() else _SpikeWithTangent
+        return function.apply(u, surrogate)  # type: ignore[no-any-return,no-untyped-call]
 
     return fire
 

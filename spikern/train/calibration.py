@@ -19,10 +19,10 @@ def calibrate(
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
-    64 times the present weights; frozen weights (`requires_grad` False) stay as they are. Dropout
-    is off meanwhile; learned delays are spread if the layers are in training, as it begins with
-    them. In a network with feedback a layer's rate may still change while those above it are
-    calibrated.
+    64 times the present weights; weights that are frozen (`requires_grad` False) or computed
+    from others (pruned, weight_norm) stay as they are. Dropout is off meanwhile; learned delays
+    are spread if the layers are in training, as it begins with them. In a network with feedback a
+    layer's rate may still change while those above it are calibrated.
 
     >>> from spikern.layers import SpikingRNN
     >>> _ = torch.manual_seed(0)
@@ -52,7 +52,7 @@ def _calibrated(
             result = layers.run(x, lengths=lengths)
             return firing_rates(result.spikes, x, lengths)[index]
 
-    return _bisect(measure, rate) if weight.requires_grad else measure(0.0)
+    return _bisect(measure, rate) if weight.requires_grad and weight.is_leaf else measure(0.0)
 
 
 def _bisect(measure: Callable[[float], float], target: float, rounds: int = 10) -> float:
