@@ -1,6 +1,7 @@
 """Tests marked `data` need the folder of the original files; kernels run as plain Python."""
 
 import os
+import warnings
 
 import pytest
 from numba import config
@@ -36,6 +37,8 @@ def plain_python(monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "_ready", set())
     monkeypatch.setattr(fused, "_sources", {})
     monkeypatch.setattr(fused, "_supported", {})
+    # numpy warns of what the compiled kernels, as torch, compute without a word
+    warnings.filterwarnings("ignore", "(divide by zero|invalid value|overflow)", RuntimeWarning)
 
     def plant(where, right, wrong, name=None):
         """Have `where` write another text, for the neuron of one name alone if one is given."""

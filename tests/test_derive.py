@@ -1,26 +1,33 @@
 """What is derived from a step: operation counts by hand, and errors that name the line."""
 
+import ast
 import copy
 import json
 import pickle
+from collections import namedtuple
 from dataclasses import replace
 
 import pytest
 import torch
+from engine_cases import assert_as_reference, events
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen import storage, trace
+from spikern.engines import fused
+from spikern.engines.codegen import emit, storage, stream_kernels, trace
 from spikern.engines.codegen.operations import update_ops
-from spikern.layers.rnn import SpikingRNN
+from spikern.engines.fused import show_kernel
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
 from spikern.neurons.alif import ALIF
+from spikern.neurons.constants import real
 from spikern.neurons.eif import EIF
 from spikern.neurons.li import LI
 from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
+from spikern.neurons.model import NeuronModel
 from spikern.neurons.resonator import RF
 from spikern.neurons.surrogate import SURROGATES
-from spikern.testing import difference, dyadic, with_engine
+from spikern.testing import check_neuron, difference, dyadic, stream_agrees, with_engine
 
 
 def test_operations_of_the_neurons_counted_by_hand():
@@ -127,7 +134,8 @@ def test_a_step_that_asks_for_a_value_runs_on_the_reference_engine():
     own = replace(LIF, name="Asking", step=step)
     with pytest.raises(UnsupportedError, match="Asking: cannot be traced"):
         update_ops(own)
-    assert SpikingRNN(own, 3, 5).engine == "reference"
+    with pytest.warns(UserWarning, match="engine='auto' is the reference: Asking"):
+        assert SpikingRNN(own, 3, 5).engine == "reference"
 
 
 class Amplifier:
@@ -212,8 +220,83 @@ def test_a_surrogate_survives_copies_as_itself(again):
     assert again(mine).derivative is doubled
 
 
-def test_guarded_divisions_roots_and_logarithms_are_those_of_torch():
-    """From v = 0, where an unguarded one is no number: kernels as numba compiles them."""
+WHOLE = {
+    "int": lambda p, s: s.v.int(),
+    "long, of a truth value": lambda p, s: (s.v > 0).long(),
+    "half": lambda p, s: s.v.half(),
+    "double": lambda p, s: s.v.double(),
+    "integers to choose from": lambda p, s: torch.where(s.v > 0, 1, 0),
+    "a truth value twice": lambda p, s: (s.v > 0) * 2,
+    "a view of the bits": lambda p, s: s.v.view(torch.int32),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_type_that_kernels_lack_is_refused_by_name_and_line(kind):
+    def step(p, s, i, fire):
+        kept = (s.v > p.v_th).float()  # a cast that kernels have
+        return LIF.step(p, s._replace(v=s.v - 0 * kept), i + WHOLE[kind](p, s), fire)
+
+    line = WHOLE[kind].__code__.co_firstlineno
+    own = replace(LIF, name="Typed", step=step)
+    expected = rf"Typed.* aten\.\w+\.\w+ \(line {line} of test_derive\.py\) gives torch\.\w+, and"
+    with pytest.raises(UnsupportedError, match=expected):
+        update_ops(own)
+    if kind == "int":
+        with pytest.raises(UnsupportedError, match=expected):
+            check_neuron(own)
+
+
+def test_a_constant_in_double_precision_is_refused():
+    """A comparison with it would be made in double precision."""
+    tenth = torch.tensor([0.1], dtype=torch.float64)
+
+    def step(p, s, i, fire):
+        return LIF.step(p, s, torch.where(s.v > tenth, i, 0.0), fire)
+
+    with pytest.raises(UnsupportedError, match="float64"):
+        trace.forward(replace(LIF, name="Tenth", step=step))
+
+
+def test_a_function_that_numba_lacks_is_named_before_a_kernel_is_compiled(monkeypatch):
+    def step(p, s, i, fire):
+        return LIF.step(p, s, i + torch.tanh(s.v), fire)
+
+    own = replace(LIF, name="Lacking", step=step)
+    monkeypatch.setitem(emit.FORMS, "tanh", "np.heaviside({0})")
+    with pytest.raises(UnsupportedError, match=r"no np\.heaviside.* operation tanh"):
+        SpikingRNN(own, 3, 5, engine="fused")(torch.ones(2, 1, 3))
+    with pytest.warns(UserWarning, match=r"engine='auto' is the reference: .*np\.heaviside"):
+        assert SpikingRNN(own, 3, 5).engine == "reference"
+
+
+def test_fields_may_have_every_name_that_a_kernel_uses(plain_python):
+    text = show_kernel(LIF) + show_kernel(LI) + stream_kernels.source([LIF, LI])
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    names |= {n.arg for n in nodes if isinstance(n, ast.arg)} | {"lambda_", "np", "τ"}
+    names = sorted(names - {"z"})
+    assert {"S_v", "rows", "np", "out", "answer"} <= set(names)
+    for spikes in (True, False):
+        params = namedtuple("Params", names[::8])
+        state = namedtuple("State", [*names, "z"])
+
+        def step(p, s, i, fire, state=state, spikes=spikes):
+            total = i + 0.25 * sum(p) * s.y - s[0] * s.z + s.out * s.lambda_
+            z = fire(total - 1) if spikes else total
+            return state(*s[1:-1], total, z), z  # every field takes the value of the next one
+
+        constants = {name: real(name, 0.1, 0.1, trainable=True) for name in params._fields}
+        own = NeuronModel('"""\n@body\\', step, params, state, constants, "test", spikes)
+        case = (own, 3, 2) if spikes else (3, 2, own)
+        torch.manual_seed(0)
+        layer = dyadic((SpikingRNN if spikes else Readout)(*case, engine="fused"))
+        assert_as_reference(layer, 4 * events(5, 1, 3))
+        stream_agrees(own)
+
+
+def test_guards_types_and_powers_are_those_of_torch():
+    """From v = 0, where an unguarded division is no number: kernels as numba compiles them."""
 
     def step(p, s, i, fire):
         zero, one = torch.zeros_like(s.v), torch.ones_like(s.v)
@@ -224,6 +307,10 @@ def test_guarded_divisions_roots_and_logarithms_are_those_of_torch():
             torch.sqrt(s.v.abs()),
             torch.fmod(s.v, 0.3),
             s.v.abs() ** 1.5,
+            s.v.abs() ** p.alpha_mem,
+            torch.clamp(s.v, -p.v_th, p.v_th),
+            ((p.v_th > 0.5) & (s.v > 0)).float(),
+            torch.where(p.v_th > 0.5, s.v > 0, s.v < -1) * s.v,
         )
         return LIF.step(p, s, i + 0.01 * sum(parts), fire)
 
@@ -241,3 +328,22 @@ def test_guarded_divisions_roots_and_logarithms_are_those_of_torch():
         assert parameter.grad.isfinite().all(), name
         # The engines add a neuron's gradients over steps in another order.
         assert torch.allclose(parameter.grad, other.grad, 1e-4, 1e-4), name
+
+
+def test_a_constant_without_influence_has_a_gradient_of_zero(monkeypatch):
+    """The compiler may not drop the zeros that are written to memory and not read again."""
+    params, state = namedtuple("Params", "a"), namedtuple("State", "v")
+
+    def step(p, s, i, fire):
+        return state(i + 0.5 * s.v), i + torch.ceil(p.a)
+
+    def poisoned(*shape, dtype=torch.float32):
+        return torch.full(shape, -(10**6), dtype=dtype)
+
+    monkeypatch.setattr(fused, "allocate", poisoned)
+    constants = {"a": real("a", 0.5, trainable=True)}
+    own = NeuronModel("Idle", step, params, state, constants, "test", False)
+    layer = Readout(3, 4, own, engine="fused")
+    out, _ = layer(torch.ones(2, 1, 3))
+    out.sum().backward()
+    assert not layer.raw_a_l0.grad.any()

@@ -11,6 +11,7 @@ state every EVERY steps are kept for the backward pass, which runs the steps bet
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -131,14 +132,18 @@ def population_tensors(p: Population, state: State) -> PopulationTensors:
 
 @_constant
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
-    """Whether kernels can be derived from the neuron's step; asked once per step and surrogate."""
+    """Whether kernels can be derived from the neuron's step; asked once per step and surrogate.
+
+    Where they cannot, a warning says why; Python shows the same warning once.
+    """
     key = (model.step, model.params, model.state, model.spikes, surrogate)
     if key not in _supported:
         try:
             _source(model, surrogate, False)
             _supported[key] = True
-        except UnsupportedError:
+        except UnsupportedError as error:
             _supported[key] = False
+            warnings.warn(f"engine='auto' is the reference: {error}", stacklevel=2)
     return _supported[key]
 
 

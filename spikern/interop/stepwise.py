@@ -28,7 +28,8 @@ FORMS: dict[str, tuple[str, ...]] = {
     **{"gt": ("Greater",), "ge": ("GreaterOrEqual",), "lt": ("Less",), "le": ("LessOrEqual",)},
     **{"eq": ("Equal",), "ne": ("Equal", "Not"), "where": ("Where",), "and": ("And",)},
     **{"or": ("Or",), "not": ("Not",), "maximum": ("Max",), "minimum": ("Min",), "pow": ("Pow",)},
-    **{"relu": ("Relu",), "sign": ("Sign",), "floor": ("Floor",)},
+    **{"sign": ("Sign",), "floor": ("Floor",), "ceil": ("Ceil",), "round": ("Round",)},
+    "xor": ("Xor",),
 }
 """Operators of an operation: the first takes its arguments, each further one the result."""
 
@@ -118,7 +119,7 @@ def _population(graph: Graph, k: int, p: StreamPopulation, below: str) -> str:
 
     def value(argument: Value, truth: bool = False) -> str:
         if not isinstance(argument, str):
-            return graph.constant(np.float32(argument))
+            return graph.constant(bool(argument) if truth else np.float32(argument))
         if argument == "z" and "z" not in names:
             zero = graph.constant(np.float32(0.0))
             fires = graph.node("Greater", value(program.outputs["u"]), zero)
@@ -131,7 +132,8 @@ def _population(graph: Graph, k: int, p: StreamPopulation, below: str) -> str:
     def operation(op: Op) -> str:
         logic = op.kind in ("and", "or", "not")
         arguments = [
-            value(a, truth=logic or (op.kind == "where" and n == 0)) for n, a in enumerate(op.args)
+            value(a, truth=logic or (op.kind == "where" and (n == 0 or op.truth)))
+            for n, a in enumerate(op.args)
         ]
         return _operation(graph, op.kind, arguments)
 
@@ -151,12 +153,14 @@ def _as_number(graph: Graph, truth: str) -> str:
 def _operation(graph: Graph, kind: str, arguments: Sequence[str]) -> str:
     """Add the nodes of one operation."""
     one = graph.constant(np.float32(1.0)) if kind in ("log1p", "expm1") else ""
-    if kind == "square":
-        return graph.node("Mul", arguments[0], arguments[0])
-    if kind == "clamp":
-        return graph.node("Min", graph.node("Max", arguments[0], arguments[1]), arguments[2])
     if kind == "fmod":
         return graph.node("Mod", *arguments, fmod=1)
+    if kind == "trunc":
+        return graph.node(
+            "Mul",
+            graph.node("Sign", *arguments),
+            graph.node("Floor", graph.node("Abs", *arguments)),
+        )
     if kind == "log1p":
         return graph.node("Log", graph.node("Add", one, arguments[0]))
     if kind == "expm1":

@@ -15,24 +15,23 @@ import numpy as np
 
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.codegen import kernels
-from spikern.engines.codegen.program import Op, Step, Value, needed
+from spikern.engines.codegen.program import LOGIC, Op, Step, Value, needed
 
 FORMS = {
     **{"mul": "{0} * {1}", "add": "{0} + {1}", "sub": "{0} - {1}", "div": "{0} / {1}"},
-    **{"neg": "-{0}", "abs": "fabsf({0})", "reciprocal": "1.0f / {0}", "square": "{0} * {0}"},
-    **{"exp": "exponential({0})", "relu": "{0} > 0.0f ? {0} : 0.0f"},
-    **{k: f"{k}f({{0}})" for k in ("log", "sqrt", "tanh", "sin", "cos", "atan", "erf", "floor")},
-    **{k: f"{k}f({{0}})" for k in ("log1p", "expm1")},
-    **{"fmod": "fmodf({0}, {1})", "rsqrt": "1.0f / sqrtf({0})"},
-    "sigmoid": "1.0f / (1.0f + exponential(-{0}))",
+    **{"neg": "-{0}", "abs": "fabsf({0})", "reciprocal": "1.0f / {0}"},
+    **{k: f"{k}f({{0}})" for k in ("log", "sqrt", "tanh", "sin", "cos", "atan", "erf", "log1p")},
+    **{k: f"{k}f({{0}})" for k in ("expm1", "floor", "ceil", "trunc")},
+    **{"round": "rintf({0})", "fmod": "fmodf({0}, {1})", "rsqrt": "1.0f / sqrtf({0})"},
+    **{"exp": "exponential({0})", "sigmoid": "1.0f / (1.0f + exponential(-{0}))"},
     **{"gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}"},
     **{"eq": "{0} == {1}", "ne": "{0} != {1}", "where": "{0} ? {1} : {2}"},
-    **{"and": "{0} && {1}", "or": "{0} || {1}", "not": "!{0}"},
-    **{"maximum": "{0} < {1} ? {1} : {0}", "minimum": "{0} > {1} ? {1} : {0}"},
-    "clamp": "{0} < {1} ? {1} : ({0} > {2} ? {2} : {0})",
+    **{"and": "{0} && {1}", "or": "{0} || {1}", "xor": "{0} != {1}", "not": "!{0}"},
+    "maximum": "{0} < {1} || {1} != {1} ? {1} : {0}",
+    "minimum": "{0} > {1} || {1} != {1} ? {1} : {0}",
     "sign": "(float)(({0} > 0.0f) - ({0} < 0.0f))",
 }
-LOGIC = {"and", "or", "not"}
+"""Every operation of a step but a power."""
 
 
 def literal(value: float) -> str:
@@ -122,7 +121,10 @@ class _Printer:
             return self._power(op)
         if op.kind not in FORMS:
             raise UnsupportedError(f"the operation '{op.kind}' cannot be written as C")
-        wanted = [op.kind in LOGIC or (op.kind == "where" and k == 0) for k in range(len(op.args))]
+        wanted = [
+            op.kind in LOGIC or (op.kind == "where" and (k == 0 or op.truth))
+            for k in range(len(op.args))
+        ]
         args = (self.truth(a) if w else self.value(a) for a, w in zip(op.args, wanted))
         return FORMS[op.kind].format(*args)
 
@@ -134,13 +136,15 @@ class _Printer:
         return f"({name} ? 1.0f : 0.0f)" if value in self.truths else name
 
     def truth(self, value: Value) -> str:
-        """A result as true or false."""
-        return str(value) if value in self.truths else f"({self.value(value)} != 0.0f)"
+        """A value as true or false."""
+        if not isinstance(value, str):
+            return str(int(bool(value)))
+        return value if value in self.truths else f"({self.value(value)} != 0.0f)"
 
     def _power(self, op: Op) -> str:
         base, exponent = self.value(op.args[0]), op.args[1]
         if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
             return " * ".join([base] * int(exponent))
-        if exponent in (0.0, 0.5):
-            return "1.0f" if exponent == 0.0 else f"sqrtf({base})"
+        if exponent == 0.5:
+            return f"sqrtf({base})"
         return f"powf({base}, {self.value(exponent)})"

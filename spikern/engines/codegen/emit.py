@@ -7,31 +7,36 @@ torch's vectorised ones may differ in the last place (trace.EXACT lists those th
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen.program import Op, Value
+from spikern.engines.codegen.program import LOGIC, Op, Value
 
 FORMS = {
     **{"mul": "{0} * {1}", "add": "{0} + {1}", "sub": "{0} - {1}", "div": "{0} / {1}"},
-    **{"neg": "-{0}", "abs": "abs({0})", "reciprocal": "f32(1.0) / {0}", "square": "{0} * {0}"},
-    **{"exp": "exponential({0})", "relu": "{0} if {0} > f32(0.0) else f32(0.0)"},
-    **{k: f"f32(math.{k}({{0}}))" for k in ("log", "sqrt", "tanh", "sin", "cos", "atan", "erf")},
-    **{k: f"f32(math.{k}({{0}}))" for k in ("log1p", "expm1", "floor")},
-    **{"fmod": "f32(np.fmod({0}, {1}))", "rsqrt": "f32(1.0) / f32(math.sqrt({0}))"},
-    "sigmoid": "f32(1.0) / (f32(1.0) + exponential(-{0}))",
+    **{"neg": "-{0}", "abs": "abs({0})", "reciprocal": "f32(1.0) / {0}"},
+    **{k: f"np.{k}({{0}})" for k in ("log", "sqrt", "tanh", "sin", "cos", "log1p", "expm1")},
+    **{k: f"np.{k}({{0}})" for k in ("floor", "ceil", "trunc")},
+    **{"atan": "np.arctan({0})", "round": "np.rint({0})", "fmod": "np.fmod({0}, {1})"},
+    **{"erf": "f32(math.erf({0}))", "rsqrt": "f32(1.0) / np.sqrt({0})"},
+    **{"exp": "exponential({0})", "sigmoid": "f32(1.0) / (f32(1.0) + exponential(-{0}))"},
     **{"gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}"},
     **{"eq": "{0} == {1}", "ne": "{0} != {1}", "where": "{1} if {0} else {2}"},
-    **{"and": "{0} & {1}", "or": "{0} | {1}", "not": "not {0}"},
-    **{"maximum": "{1} if {0} < {1} else {0}", "minimum": "{1} if {0} > {1} else {0}"},
-    "clamp": "{1} if {0} < {1} else ({2} if {0} > {2} else {0})",
+    **{"and": "{0} & {1}", "or": "{0} | {1}", "xor": "{0} != {1}", "not": "not {0}"},
+    "maximum": "{1} if ({0} < {1}) | ({1} != {1}) else {0}",
+    "minimum": "{1} if ({0} > {1}) | ({1} != {1}) else {0}",
     "sign": "truth({0} > f32(0.0)) - truth({0} < f32(0.0))",
     "tanh_backward": "{0} * (f32(1.0) - {1} * {1})",
     "sigmoid_backward": "{0} * (f32(1.0) - {1}) * {1}",
-    "threshold_backward": "{0} if {1} > {2} else f32(0.0)",
+    "threshold_backward": "f32(0.0) if {1} <= {2} else {0}",
 }
-LOGIC = {"and", "or", "not"}
+"""Every operation but a power. Functions are those of numpy: where the result is no number or is
+infinite they say so, as torch does, and those of `math` raise."""
 
 
 def literal(value: float) -> str:
@@ -40,28 +45,48 @@ def literal(value: float) -> str:
     >>> literal(0.5)
     'f32(0.5)'
     """
-    if math.isinf(value):
-        return "f32(np.inf)" if value > 0 else "f32(-np.inf)"
-    return f"f32({value!r})"
+    if math.isfinite(value):
+        return f"f32({float(value)!r})"
+    return f"f32({'-' if value < 0 else ''}np.{abs(value)})"
 
 
 def expression(op: Op, names: Mapping[str, str], truths: set[str]) -> str:
     """The right-hand side of one operation."""
 
     def text(position: int, value: Value) -> str:
+        wants_truth = op.kind in LOGIC or (op.kind == "where" and (position == 0 or op.truth))
         if not isinstance(value, str):
-            return literal(value)
+            return str(bool(value)) if wants_truth else literal(value)
         name = names.get(value, value)
-        wants_truth = op.kind in LOGIC or (op.kind == "where" and position == 0)
         if value in truths:
             return name if wants_truth else f"truth({name})"
         return f"({name} != f32(0.0))" if wants_truth else name
 
     if op.kind == "pow":
         return _power(text(0, op.args[0]), op.args[1], text(1, op.args[1]))
-    if op.kind not in FORMS:
-        raise UnsupportedError(f"the kernel printer has no form for the operation '{op.kind}'")
+    for function in re.findall(r"np\.(\w+)", FORMS[op.kind]):
+        _check_known(function, len(op.args), op.kind)
     return FORMS[op.kind].format(*(text(k, a) for k, a in enumerate(op.args)))
+
+
+@functools.cache
+def _check_known(function: str, arguments: int, kind: str) -> None:
+    """Raise UnsupportedError if numba has no such function of numpy, of float32 arguments."""
+    import numba  # late: a layer is made without it
+    from numba.core import types
+    from numba.core.errors import NumbaError
+    from numba.core.registry import cpu_target
+
+    context = cpu_target.typing_context
+    context.refresh()
+    try:
+        known = context.resolve_value_type(getattr(np, function))
+        known.get_call_type(context, (types.float32,) * arguments, {})
+    except (NumbaError, ValueError) as error:
+        raise UnsupportedError(
+            f"numba {numba.__version__} has no np.{function}, which the kernel of the operation "
+            f"{kind} needs; install another numba, or use engine='reference'"
+        ) from error
 
 
 def statements(ops: Iterable[Op], names: Mapping[str, str], truths: set[str]) -> list[str]:
@@ -95,10 +120,8 @@ def fill(template: str, parts: Mapping[str, list[str]]) -> str:
 
 
 def _power(base: str, exponent: Value, text: str) -> str:
-    if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
+    if isinstance(exponent, float) and exponent in range(1, 9):
         return " * ".join([base] * int(exponent))
     if exponent == 0.5:
-        return f"f32(math.sqrt({base}))"
-    if exponent == 0.0:
-        return "f32(1.0)"
-    return f"f32(math.pow({base} , {text}))"
+        return f"np.sqrt({base})"
+    return f"np.power({base}, {text})"

@@ -31,7 +31,7 @@ from spikern.engines.codegen.program import (
     needed,
 )
 
-HEAD = '''"""@purpose."""
+HEAD = '''@purpose
 
 import math
 
@@ -338,7 +338,7 @@ def module_text(purpose: str, body: str) -> str:
     words = set(re.findall(r"\w+", body))
     names = [name for name, _ in getmembers(runtime, isfunction) if name in words]
     text = emit.fill(HEAD, {"imports": [f"{name}," for name in names]})
-    return text.replace("@purpose", purpose).replace("@hash", runtime.HASH) + body
+    return text.replace("@hash", runtime.HASH).replace("@purpose", repr(purpose)) + body
 
 
 @cache
@@ -358,8 +358,7 @@ class Parts:
     primitive: Program | None = None
     names: dict[str, str] = field(default_factory=dict)
     truths: set[str] = field(default_factory=set)
-    hoisted: dict[tuple[str, tuple[Value, ...]], str] = field(default_factory=dict)
-    constant_lines: list[str] = field(default_factory=list)
+    hoisted: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.state = self.step.state
@@ -370,15 +369,10 @@ class Parts:
     def hoist(self, program: Program) -> None:
         """Give every operation on constants alone a row of C, and equal operations the same row."""
         for op in constant_ops(program):
-            args = tuple(self.names.get(a, a) if isinstance(a, str) else a for a in op.args)
-            key = (op.kind, args)
-            if key not in self.hoisted:
-                self.hoisted[key] = f"c_{len(self.hoisted)}"
-                text = emit.expression(op, self.names, self.truths)
-                self.constant_lines.append(f"{self.hoisted[key]} = {text}")
-            self.names[op.name] = self.hoisted[key]
+            text = emit.expression(op, self.names, self.truths)
+            self.names[op.name] = self.hoisted.setdefault(text, f"c_{len(self.hoisted)}")
             if op.truth:
-                self.truths |= {op.name, self.hoisted[key]}
+                self.truths |= {op.name, self.names[op.name]}
 
     def lines(self, ops: Iterable[Op]) -> list[str]:
         """Statements of the operations that are not hoisted."""
@@ -414,10 +408,12 @@ def load_lines(
     parts: Parts, lines: list[str], sources: dict[str, str], P: str = "P", C: str = "C"
 ) -> list[str]:
     """Loads of what the lines read: constants, hoisted constants and the given sources."""
-    text = " ".join(lines).replace("(", " ").replace(")", " ").replace("-", " ").split()
-    used = set(text)
+    used = set(re.findall(r"\w+", " ".join(lines)))
     loads = [f"p_{f} = {P}[{k}, h]" for k, f in enumerate(parts.params) if f"p_{f}" in used]
-    loads += [f"{c} = {C}[{k}, h]" for k, c in enumerate(parts.hoisted.values()) if c in used]
+    for k, c in enumerate(parts.hoisted.values()):
+        if c in used:
+            truth = " != f32(0.0)" if c in parts.truths else ""
+            loads.append(f"{c} = {C}[{k}, h]{truth}")
     return loads + [f"{name} = {source}" for name, source in sources.items() if name in used]
 
 
@@ -438,11 +434,10 @@ def _prefixed(program: Program) -> Program:
 
 def constant_parts(parts: Parts) -> dict[str, list[str]]:
     """The lines that compute the hoisted constants."""
-    lines = parts.constant_lines
     stores = [f"C[{k}, h] = {c}" for k, c in enumerate(parts.hoisted.values())]
     return {
         "load_params": [f"p_{f} = P[{k}, h]" for k, f in enumerate(parts.params)],
-        "compute_constants": lines,
+        "compute_constants": [f"{c} = {text}" for text, c in parts.hoisted.items()],
         "store_constants": stores or ["pass"],
     }
 
@@ -452,13 +447,13 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
     update = parts.update()
     stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
     counted = ["sums[h] += z"] if spikes else []
-    out = [] if spikes else [f"S_out[q, h] = {parts.value(parts.forward, 'out')}"]
+    out = [] if spikes else [f"answer[q, h] = {parts.value(parts.forward, 'out')}"]
     sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[h]"}
-    fields = [*state, *([] if spikes else ["out"])]
+    buffers = [f"S_{f}" for f in state] + ([] if spikes else ["answer"])
     exact = spikes and parts.primitive is None
     return {
         "current": CURRENT.strip("\n").split("\n"),
-        "make_state": [f"S_{f} = distinct(np.empty((size, hidden), np.float32))" for f in fields],
+        "make_state": [f"{b} = distinct(np.empty((size, hidden), np.float32))" for b in buffers],
         "begin_state": [f"S_{f}[q, h] = start[{k}, low + q, h]" for k, f in enumerate(state)],
         "check_state": [
             f"checkpoints[t // every, {k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)
@@ -470,7 +465,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         "update": update,
         "store": [*stores, *out],
         "count": counted,
-        "hand_on": [f"out[t, b, h] = S_{'z' if spikes else 'out'}[q, h]"],
+        "hand_on": [f"out[t, b, h] = {'S_z' if spikes else 'answer'}[q, h]"],
         "keep": ["keep(S_z, q, bits, t * batch + b)"] if exact else [],
     }
 

@@ -12,10 +12,10 @@ from spikern.neurons.model import NeuronModel
 COUNTED: dict[str, tuple[str, ...]] = {
     **{k: (k,) for k in ("mul", "add", "div", "exp", "log", "sqrt", "tanh", "sigmoid")},
     **{k: (k,) for k in ("sin", "cos", "atan", "erf", "log1p", "expm1", "fmod", "floor")},
+    **{k: (k,) for k in ("ceil", "trunc", "round")},
     **{k: ("compare",) for k in ("gt", "ge", "lt", "le", "eq", "ne", "maximum", "minimum")},
-    **{"sub": ("add",), "reciprocal": ("div",), "rsqrt": ("sqrt", "div"), "square": ("mul",)},
-    **{"clamp": ("compare", "compare"), "relu": ("compare",), "where": ("select",)},
-    **{"sign": ("compare", "compare")},
+    **{"sub": ("add",), "reciprocal": ("div",), "rsqrt": ("sqrt", "div")},
+    **{"where": ("select",), "sign": ("compare", "compare")},
 }
 """What each scalar operation costs. A subtraction counts as an addition; a change of sign, an
 absolute value and the logic of single bits are free (a sign bit, folded into what follows)."""

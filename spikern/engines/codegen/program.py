@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Value = str | float
-"""The name of an earlier result or of an input, or a number."""
+Value = str | float | bool
+"""The name of an earlier result or of an input, a number, or a truth value."""
+COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne"}
+LOGIC = {"and", "or", "xor", "not"}
+"""Operations whose result is true or false, as that of `where` is if its values are."""
 
 
 @dataclass(frozen=True)

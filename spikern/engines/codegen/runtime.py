@@ -47,11 +47,12 @@ def truth(condition: bool) -> np.float32:
 
 @register_jitable
 def exponential(x: Any) -> Any:
-    """e^x in float32 within two units in the last place; x is held to -87..88.
+    """e^x in float32 within two units in the last place; below 1.2e-38 within its last place.
 
     Source: the polynomial of expf in the Cephes library, S. L. Moshier.
     """
-    x = f32(-87.0) if x < f32(-87.0) else (f32(88.0) if x > f32(88.0) else x)
+    given = x
+    x = f32(-104.0) if not x > f32(-104.0) else (f32(89.0) if x > f32(89.0) else x)
     n = f32(math.floor(x * f32(1.44269504) + f32(0.5)))
     r = (x - n * f32(0.693359375)) + n * f32(2.12194440e-4)
     y = f32(1.9875691500e-4) * r + f32(1.3981999507e-3)
@@ -60,7 +61,9 @@ def exponential(x: Any) -> Any:
     y = y * r + f32(1.6666665459e-1)
     y = y * r + f32(5.0000001201e-1)
     y = (y * r) * r + r + f32(1.0)
-    return y * POWERS[np.int64(n) + 126]
+    half = np.int64(n) >> 1  # 2^n itself may be out of range
+    y = (y * POWERS[half + 126]) * POWERS[np.int64(n) - half + 126]
+    return given if given != given else y
 
 
 def _compile_as(function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
@@ -89,7 +92,11 @@ def matrix(memory: Array, at: int, rows: int, columns: int) -> Array:
 
 
 def _without_alias(builder: Any, pointer: Any) -> Any:
-    """The same pointer, with a promise that no other pointer leads to the same memory."""
+    """The same pointer, with a promise that no other pointer leads to the same memory.
+
+    The compiler takes such memory for the function's own, and drops what is written and never read
+    again: to the empty assembly it looks as if somebody else might read it.
+    """
     kind = ir.FunctionType(pointer.type, [pointer.type])
     name = "spikern_distinct_" + "".join(c for c in str(pointer.type) if c.isalnum())
     promise = cgutils.get_or_insert_function(builder.module, kind, name)
@@ -99,7 +106,10 @@ def _without_alias(builder: Any, pointer: Any) -> Any:
         promise.attributes.add("optnone")
         promise.return_value.add_attribute("noalias")
         ir.IRBuilder(promise.append_basic_block()).ret(promise.args[0])
-    return builder.call(promise, [pointer])
+    result = builder.call(promise, [pointer])
+    seen = ir.FunctionType(ir.VoidType(), [pointer.type])
+    builder.asm(seen, "", "r,~{memory}", [result], side_effect=True)
+    return result
 
 
 @intrinsic

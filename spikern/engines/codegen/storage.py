@@ -79,5 +79,7 @@ def _is_name(name: Any, prefix: str) -> bool:
 
 
 def _is_value(value: Any, known: set[str]) -> bool:
-    """Whether it is a known name, or a number."""
-    return value in known if isinstance(value, str) else type(value) is float and value == value
+    """Whether it is a known name, a number or a truth value."""
+    if isinstance(value, str):
+        return value in known
+    return type(value) is bool or (type(value) is float and value == value)

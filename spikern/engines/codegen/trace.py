@@ -3,6 +3,8 @@
 `make_fx` runs the step on example tensors with `fire` replaced by an input, and writes down
 every aten operation in the author's order; the same is done with `torch.func.vjp` of the step,
 so torch derives the adjoint and nobody writes one. The programs know nothing of time.
+
+A result is a float32 number or a truth value, as torch says of it. Any other type is refused.
 """
 
 from __future__ import annotations
@@ -18,26 +20,37 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen.program import Gradient, Op, Program, Step, Value
+from spikern.engines.codegen.program import (
+    COMPARISONS,
+    LOGIC,
+    Gradient,
+    Op,
+    Program,
+    Step,
+    Value,
+)
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate
 
 ELEMENTWISE = {
-    **{k: k for k in ("mul", "add", "sub", "rsub", "div", "neg", "abs", "exp", "log", "sqrt")},
+    **{k: k for k in ("mul", "add", "sub", "div", "neg", "abs", "exp", "log", "sqrt")},
     **{k: k for k in ("tanh", "sigmoid", "sin", "cos", "atan", "erf", "reciprocal", "rsqrt")},
     **{k: k for k in ("gt", "ge", "lt", "le", "eq", "ne", "where", "maximum", "minimum")},
-    **{k: k for k in ("clamp", "relu", "pow", "sign", "tanh_backward", "sigmoid_backward")},
-    **{"clamp_min": "maximum", "clamp_max": "minimum", "sgn": "sign", "floor": "floor"},
-    **{"logical_and": "and", "bitwise_and": "and", "logical_or": "or", "bitwise_or": "or"},
-    **{"logical_not": "not", "bitwise_not": "not", "threshold_backward": "threshold_backward"},
-    **{"fmod": "fmod", "log1p": "log1p", "expm1": "expm1", "square": "square"},
+    **{k: k for k in ("fmod", "log1p", "expm1", "floor", "ceil", "trunc", "round")},
+    **{k: k for k in ("pow", "sign", "tanh_backward", "sigmoid_backward", "threshold_backward")},
+    **{"clamp_min": "maximum", "clamp_max": "minimum", "relu": "maximum", "sgn": "sign"},
+    "rsub": "sub",
+    **{f"{kind}_{k}": k for k in ("and", "or", "xor", "not") for kind in ("logical", "bitwise")},
 }
-TRUTH = {"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
-EXACT = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "square", "floor", "fmod"}
-EXACT |= {"where", "maximum", "minimum", "clamp", "relu", "sign", *TRUTH}
+"""Operations of torch and what they are here; `clamp` and `masked_fill` are made of these."""
+OF_TRUTHS = {"mul": "and", "minimum": "and", "add": "or", "maximum": "or"}
+"""What arithmetic is if its result is a truth value."""
+EXACT = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "floor", "ceil", "trunc"}
+EXACT |= {"round", "fmod", "where", "maximum", "minimum", "sign"} | COMPARISONS | LOGIC
 """Operations with one right result in float32, the same everywhere. exp, tanh and the like are
 approximations, and torch's may differ from a kernel's in the last place; so may torch's sqrt."""
-SAME = {"detach", "alias", "clone", "lift_fresh", "lift_fresh_copy", "_to_copy", "to", "view"}
+SAME = {"detach", "alias", "clone", "lift_fresh", "lift_fresh_copy"}
+CASTS = {"_to_copy", "to", "view"}
 FILLS = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
 FILLS |= {"zeros": 0.0, "ones": 1.0}
 FULLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
@@ -144,9 +157,10 @@ def _trace(
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> Program:
-    examples = [torch.full((2, 3), 0.5 + 0.01 * k) for k in range(len(inputs))]
+    examples = [torch.full((2, 3), 0.5 + 0.01 * k, dtype=torch.float32) for k in range(len(inputs))]
     try:
-        graph = make_fx(function)(*examples)
+        # A change in place changes its views too, which is written out as new values here.
+        graph = make_fx(torch.func.functionalize(function))(*examples)
     except RuntimeError as error:  # what depends on a value, such as `if (v > 1).any()`
         raise UnsupportedError(f"{owner.name}: cannot be traced to a kernel: {error}") from error
     graph.graph.eliminate_dead_code()
@@ -167,57 +181,75 @@ def _trace(
             translated = _translate(node, names, truths)
             if translated is None:
                 raise UnsupportedError(_complaint(owner, node, function, examples))
-            names[node] = translated.name if isinstance(translated, Op) else translated
-            if isinstance(translated, Op):
-                ops.append(translated)
-                if translated.truth:
-                    truths.add(translated.name)
+            if isinstance(translated, tuple):
+                ops += translated
+                truths |= {op.name for op in translated if op.truth}
+                translated = translated[-1].name
+            names[node] = translated
     return Program(tuple(inputs), tuple(ops), dict(zip(outputs, results)))
 
 
-def _translate(node: fx.Node, names: dict[fx.Node, Value], truths: set[Value]) -> Op | Value | None:
-    """The operation or the value of a node; None if it has no scalar form."""
-    # make_fx gives the result of an in-place operation a new name, so it is an ordinary one here.
-    kind = str(node.target).removeprefix("aten.").split(".")[0].removesuffix("_")
+def _translate(
+    node: fx.Node, names: dict[fx.Node, Value], truths: set[Value]
+) -> tuple[Op, ...] | Value | None:
+    """The operations of a node, or its value; None if it has no scalar form."""
+    kind = str(node.target).removeprefix("aten.").split(".")[0]
     args: list[Any] = [names[a] if isinstance(a, fx.Node) else a for a in node.args]
     if kind in SAME:
-        source = args[0]
-        if source in truths and node.kwargs.get("dtype", torch.bool) != torch.bool:
-            return Op(f"x_{node.name}", "where", (source, 1.0, 0.0))
-        return source if isinstance(source, (str, float)) else None
-    if kind in FILLS:
-        return FILLS[kind]
-    if kind in FULLS:
-        fill = args[FULLS[kind]]
-        return float(fill) if isinstance(fill, (int, float)) else None
-    if kind not in ELEMENTWISE:
+        return args[0]  # type: ignore[no-any-return]
+    dtype, name = _dtype(node), f"x_{node.name}"
+    truth = dtype == torch.bool
+    if dtype not in (torch.float32, torch.bool) or node.kwargs.get("alpha", 1) != 1:
         return None
-    if kind == "div" and node.kwargs.get("rounding_mode") is not None:
+    if kind in CASTS | FILLS.keys() | FULLS.keys():
+        source: Any = args[0] if kind in CASTS else FILLS.get(kind)
+        if kind in FULLS:
+            source = args[FULLS[kind]]
+        if not isinstance(source, str):
+            return bool(source) if truth else float(source)
+        if truth == (source in truths):
+            return source
+        if truth:
+            return (Op(name, "ne", (source, 0.0), truth),)
+        return (Op(name, "where", (source, 1.0, 0.0)),)
+    if any(not isinstance(a, (str, int, float, type(None))) for a in args):
         return None
-    kind = ELEMENTWISE[kind]
-    alpha = node.kwargs.get("alpha", 1)
-    if kind == "rsub":
-        args, kind = [args[1], args[0]], "sub"
+    args = [float(a) if type(a) is int else a for a in args]
     if kind == "clamp":
-        low, high = (*args[1:], None, None)[:2]
-        if low is None or high is None:
-            kind = "minimum" if low is None else "maximum"
-            args = [args[0], high if low is None else low]
-        else:
-            args = [args[0], low, high]
-    values = tuple(a if isinstance(a, str) else float(a) for a in args)
-    if alpha != 1:
-        return None
-    return Op(f"x_{node.name}", kind, values, kind in TRUTH)
+        value, low, high = (*args, None, None)[:3]
+        lower = () if low is None else (Op(f"{name}_low", "maximum", (value, low)),)
+        value = lower[0].name if lower else value
+        return lower if high is None else (*lower, Op(name, "minimum", (value, high)))
+    if kind == "masked_fill":
+        return (Op(name, "where", (args[1], args[2], args[0]), truth),)
+    if kind == "div" and (mode := node.kwargs.get("rounding_mode")) is not None:
+        quotient = Op(f"{name}_exact", "div", tuple(args))
+        return (quotient, Op(name, "trunc", (quotient.name,))) if mode == "trunc" else None
+    if kind in ("relu", "rsub"):
+        args = [args[0], 0.0] if kind == "relu" else [args[1], args[0]]
+    kind = ELEMENTWISE.get(kind, "")
+    if truth:
+        kind = OF_TRUTHS.get(kind, kind if kind in COMPARISONS | LOGIC | {"where"} else "")
+    return (Op(name, kind, tuple(args), truth),) if kind else None
 
 
-def _number(value: Tensor, owner: NeuronModel | Surrogate) -> float:
+def _dtype(node: fx.Node) -> torch.dtype | None:
+    """The type of a node's result."""
+    return getattr(node.meta.get("val"), "dtype", None)
+
+
+def _number(value: Tensor, owner: NeuronModel | Surrogate) -> float | bool:
     if value.numel() != 1:
         raise UnsupportedError(
             f"{owner.name}: a tensor of shape {tuple(value.shape)} made outside `step` cannot "
             "become a kernel; make it a field of params"
         )
-    return float(value)
+    if value.dim() and value.dtype not in (torch.float32, torch.bool):
+        raise UnsupportedError(
+            f"{owner.name}: a tensor of {value.dtype} made outside `step` cannot become a kernel; "
+            "make it float32 or a plain number"
+        )
+    return bool(value) if value.dtype == torch.bool else float(value)
 
 
 def _complaint(
@@ -229,31 +261,41 @@ def _complaint(
     """Which operation has no scalar form, and the line of the user's code that asked for it."""
     author = owner.step if isinstance(owner, NeuronModel) else owner.derivative
     code = getattr(author, "__code__", None)
-    watch = _Lines(str(node.target), code.co_filename if code else "")
+    dtype = _dtype(node)
+    watch = _Lines(str(node.target), dtype, code.co_filename if code else "")
     with watch:
         function(*examples)
     where = f" (line {watch.line} of {Path(code.co_filename).name})" if code and watch.line else ""
+    reason = "has no scalar form"
+    if dtype not in (torch.float32, torch.bool):
+        reason = (
+            f"gives {dtype}, and a kernel has float32 and truth values only (torch.trunc, "
+            "torch.floor and torch.round give whole numbers as float32)"
+        )
     return (
-        f"{owner.name}: no kernel can be derived, the operation {node.target}{where} has no scalar "
-        "form; engine='reference' runs it"
+        f"{owner.name}: no kernel can be derived, the operation {node.target}{where} {reason}; "
+        "engine='reference' runs it"
     )
 
 
 class _Lines(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Remembers the line of a file that first asked for an operation."""
+    """Remembers the line of a file that first asked for an operation, with a result of a type."""
 
-    def __init__(self, operation: str, filename: str) -> None:
+    def __init__(self, operation: str, dtype: torch.dtype | None, filename: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operation = operation
+        self.dtype = dtype
         self.filename = filename
         self.line: int | None = None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if str(func) == self.operation and self.line is None:
+        result = func(*args, **(kwargs or {}))
+        asked = str(func).replace("_.", ".") == self.operation  # in place or not
+        if asked and getattr(result, "dtype", None) == self.dtype and self.line is None:
             frame = sys._getframe()
             while frame is not None and frame.f_code.co_filename != self.filename:
                 frame = frame.f_back  # type: ignore[assignment]
             self.line = frame.f_lineno if frame is not None else None
-        return func(*args, **(kwargs or {}))
+        return result
