@@ -36,12 +36,14 @@ from spikern.studies.trainings import (
     Architecture,
     ConstantDraw,
     TrainingJob,
+    load_dataset,
     prepare,
     train_and_disturb,
     validate,
 )
 from spikern.train.checkpoint import read
-from spikern.train.loop import Training, fit
+from spikern.train.loading import load_network
+from spikern.train.loop import Training, evaluate, fit
 from spikern.train.trial import fresh_network, train_and_test
 
 HERE = Path(__file__).parent
@@ -565,6 +567,7 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
         assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
         assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]
     assert {run["learning_rate"] for run in part["runs"]} == {0.01}
+    assert {search["seconds"] for search in part["tuning"].values()} == {3.0}
     assert "0.03: 90.0 %, diverged later |" in markdown.tuning(part)
 
 
@@ -652,6 +655,18 @@ def test_a_run_as_a_job(tmp_path):
     assert found["robustness"]["weights"][0] == [0.0, found["test_accuracy"]]
     assert found["bits"] == pytest.approx(found["test_loss"] / 0.6931471805599453)
     assert found["test_loss"] > 0
+
+
+def test_a_run_that_carries_its_state_is_tested_so(tmp_path):
+    name, path = "copy_5", tmp_path / "run.safetensors"
+    training = Training(epochs=1, batch_size=4, carry_state=True)
+    job = small("GRU", dataset=name, training=training, sequences=40, budget=3_000)
+    found = train_and_disturb(job, path)
+    network, test = load_network(path), load_dataset(name, 40).test
+    tests = [evaluate(network, test, carry_state=carry) for carry in (True, False)]
+    assert found["test_loss"] == tests[0].loss != tests[1].loss
+    for curve in found["robustness"].values():
+        assert curve[0] == [0.0, found["test_accuracy"]]
 
 
 def test_the_memory_study_holds_what_its_page_says():

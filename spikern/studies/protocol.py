@@ -297,7 +297,7 @@ def next_best(search: Result) -> Result:
     left = [trial for trial in trials if "diverged" not in trial]
     if not left:
         raise DataError("trainings diverged at every rate that was tried; state lower ones")
-    return {"trials": trials, "best": best_settings(left)}
+    return search | {"trials": trials, "best": best_settings(left)}
 
 
 def best_model(runs: Sequence[Result], kind: str) -> str:

@@ -85,39 +85,52 @@ def disturbed(network: Network, level: float, seed: int) -> Network:
     return other
 
 
-def _accuracy_noisy(network: Network, dataset: Dataset, level: float, seed: int) -> float:
+Case = tuple[Network, Split]
+"""What is evaluated: a network, and the split that it reads."""
+
+
+def _with_noise(network: Network, dataset: Dataset, level: float, seed: int) -> Case:
     if dataset.events:
         raise InputError(f"{dataset.name} holds events, which take no noise; drop some instead")
-    return evaluate(network, noisy(dataset.test, level, seed)).accuracy
+    return network, noisy(dataset.test, level, seed)
 
 
-def _accuracy_dropped(network: Network, dataset: Dataset, level: float, seed: int) -> float:
+def _with_dropped_events(network: Network, dataset: Dataset, level: float, seed: int) -> Case:
     if not dataset.events:
         raise InputError(f"{dataset.name} is analog and has no events to drop; add noise instead")
-    return evaluate(network, dropped(dataset.test, level, seed)).accuracy
+    return network, dropped(dataset.test, level, seed)
 
 
-def _accuracy_disturbed(network: Network, dataset: Dataset, level: float, seed: int) -> float:
-    return evaluate(disturbed(network, level, seed), dataset.test).accuracy
+def _with_disturbed_weights(network: Network, dataset: Dataset, level: float, seed: int) -> Case:
+    return disturbed(network, level, seed), dataset.test
 
 
-DISTURBANCES: dict[str, Callable[[Network, Dataset, float, int], float]] = {
-    "input noise": _accuracy_noisy,
-    "dropped events": _accuracy_dropped,
-    "weights": _accuracy_disturbed,
+DISTURBANCES: dict[str, Callable[[Network, Dataset, float, int], Case]] = {
+    "input noise": _with_noise,
+    "dropped events": _with_dropped_events,
+    "weights": _with_disturbed_weights,
 }
 
 
 def robustness(
-    network: Network, dataset: Dataset, disturbance: str, levels: Sequence[float], seed: int = 0
+    network: Network,
+    dataset: Dataset,
+    disturbance: str,
+    levels: Sequence[float],
+    seed: int = 0,
+    carry_state: bool = False,
 ) -> dict[float, float]:
     """Test accuracy at every level of "input noise", "dropped events" or "weights".
 
     Nothing may be chosen by what it returns. Raises InputError for a disturbance that the data
-    do not have.
+    do not have. `carry_state` is that of `spikern.train.evaluate`.
     """
     check_choice("disturbance", disturbance, DISTURBANCES)
-    return {level: DISTURBANCES[disturbance](network, dataset, level, seed) for level in levels}
+    disturb = DISTURBANCES[disturbance]
+    return {
+        level: evaluate(*disturb(network, dataset, level, seed), carry_state=carry_state).accuracy
+        for level in levels
+    }
 
 
 def _generator(seed: int) -> torch.Generator:
