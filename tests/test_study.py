@@ -561,8 +561,10 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     plan = replace(
         protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief(),
         learning_rates=tuple(accuracies),
+        penalties=(),
     )
     part = protocol.carry_out(plan, tmp_path, workers=1)
+    assert part["frontier"] == []
     for model in plan.models:
         assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
         assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]

@@ -97,6 +97,7 @@ class Plan:
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     """Names of ABLATIONS."""
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
+    """Weights of the penalty on the rate along the frontier; none: no frontier."""
     budgets: tuple[int, ...] = ()
     """Parameters at which growth is measured; a fit with a break needs seven."""
     measure: Measure = "accuracy"
@@ -185,7 +186,9 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
         },
         "frontier": train_variants(
             grid(penalised, {"training.rate_penalty": plan.penalties, **seeds})
-        ),
+        )
+        if plan.penalties
+        else [],
         "growth": [
             run
             for model in best.values()
