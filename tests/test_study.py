@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from data_files import write_shd
@@ -36,12 +37,14 @@ from spikern.studies.trainings import (
     Architecture,
     ConstantDraw,
     TrainingJob,
+    load_dataset,
     prepare,
     train_and_disturb,
     validate,
 )
 from spikern.train.checkpoint import read
-from spikern.train.loop import Training, fit
+from spikern.train.loading import load_network
+from spikern.train.loop import Training, evaluate, fit
 from spikern.train.trial import fresh_network, train_and_test
 
 HERE = Path(__file__).parent
@@ -620,12 +623,15 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     plan = replace(
         protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief(),
         learning_rates=tuple(accuracies),
+        penalties=(),
     )
     part = protocol.carry_out(plan, tmp_path, workers=1)
+    assert part["frontier"] == []
     for model in plan.models:
         assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
         assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]
     assert {run["learning_rate"] for run in part["runs"]} == {0.01}
+    assert {search["seconds"] for search in part["tuning"].values()} == {3.0}
     assert "0.03: 90.0 %, diverged later |" in markdown.tuning(part)
 
 
@@ -715,9 +721,39 @@ def test_a_run_as_a_job(tmp_path):
     assert found["test_loss"] > 0
 
 
+def test_a_run_that_carries_its_state_is_tested_so(tmp_path):
+    name, path = "copy_5", tmp_path / "run.safetensors"
+    training = Training(epochs=1, batch_size=4, carry_state=True)
+    job = small("GRU", dataset=name, training=training, sequences=40, budget=3_000)
+    found = train_and_disturb(job, path)
+    network, test = load_network(path), load_dataset(name, 40).test
+    tests = [evaluate(network, test, carry_state=carry) for carry in (True, False)]
+    assert found["test_loss"] == tests[0].loss != tests[1].loss
+    for curve in found["robustness"].values():
+        assert curve[0] == [0.0, found["test_accuracy"]]
+
+
 def test_the_memory_study_holds_what_its_page_says():
     home = ROOT / "experiments" / "memory"
     among_spiking = runpy.run_path(str(home / "page.py"))["among_spiking"]
     results = json.loads((home / "results.json").read_text())
     page = (home / "README.md").read_text()
     assert filled(page, {"among spiking": among_spiking(results["parts"])}) == page
+
+
+def test_a_table_of_counts_gives_probabilities():
+    counts = runpy.run_path(str(ROOT / "experiments" / "characters" / "counts.py"))
+    text, size, order, prior = torch.randint(3, (60,)).numpy(), 3, 2, 0.5
+    history = text[-order:]
+    found = [
+        counts["probabilities"](
+            counts["counted"](text, np.append(history, c), order, size), prior, size
+        )[-1]
+        for c in range(size)
+    ]
+    assert sum(found) == pytest.approx(1.0)
+    # After "a" of "aab": half of two, with a prior of 2 for (2 + 2/3) / 5 of a among all three.
+    first = counts["probabilities"](
+        counts["counted"](np.array([0, 0, 1]), np.array([0, 0]), 1, 3), 2.0, 3
+    )
+    assert first[1] == pytest.approx((1 + 2 * (2 + 2 / 3) / 5) / (2 + 2))

@@ -177,16 +177,30 @@ def effect(part: Part, claim: Mapping[str, Any]) -> list[str]:
 
 
 def tuning(part: Part) -> str:
-    """Every learning rate of the search with its validation accuracy, the chosen one first."""
+    """Every trial of the search with its validation accuracy, the chosen one first."""
     lines = []
     for model, search in part["tuning"].items():
         line = [model]
         for trial in sorted(search["trials"], key=lambda t: ("diverged" in t, -t["accuracy"])):
-            learning_rate = significant(trial["settings"]["learning_rate"], 2)
             later = ", diverged later" if "diverged" in trial else ""
-            line.append(f"{learning_rate}: {percent(trial['accuracy'], gap=' ')}{later}")
+            reached = percent(trial["accuracy"], gap=" ")
+            line.append(f"{in_words(trial['settings'])}: {reached}{later}")
         lines.append(line)
     return table(["model", "chosen", *["tried"] * (len(lines[0]) - 2)], lines)
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """The settings of a trial; the learning rate stands without its name.
+
+    >>> in_words({"learning_rate": 0.01, "weight_decay": 0.1, "architecture.layers": 2})
+    '0.01, weight decay 0.1, layers 2'
+    """
+    words = []
+    for name, value in settings.items():
+        shown = significant(value, 2) if isinstance(value, float) else f"{value}"
+        label = name.rsplit(".", 1)[-1].replace("_", " ")
+        words.append(shown if name == "learning_rate" else f"{label} {shown}")
+    return ", ".join(words)
 
 
 def variants(part: Part) -> str:

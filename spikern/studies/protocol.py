@@ -97,6 +97,7 @@ class Plan:
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     """Names of ABLATIONS."""
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
+    """Weights of the penalty on the rate along the frontier; none: no frontier."""
     budgets: tuple[int, ...] = ()
     """Parameters at which growth is measured; a fit with a break needs seven."""
     measure: Measure = "accuracy"
@@ -187,7 +188,9 @@ def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Re
         },
         "frontier": train_variants(
             grid(penalised, {"training.rate_penalty": plan.penalties, **seeds})
-        ),
+        )
+        if plan.penalties
+        else [],
         "growth": [
             run
             for model in best.values()
@@ -284,7 +287,7 @@ def next_best(search: Result) -> Result:
     left = [trial for trial in trials if "diverged" not in trial]
     if not left:
         raise DataError("trainings diverged at every rate that was tried; state lower ones")
-    return {"trials": trials, "best": best_settings(left)}
+    return search | {"trials": trials, "best": best_settings(left)}
 
 
 def best_model(runs: Sequence[Result], kind: str) -> str:

@@ -89,12 +89,17 @@ DISTURBANCES = ("input noise", "dropped events", "weights")
 
 
 def robustness(
-    network: Network, dataset: Dataset, disturbance: str, levels: Sequence[float], seed: int = 0
+    network: Network,
+    dataset: Dataset,
+    disturbance: str,
+    levels: Sequence[float],
+    seed: int = 0,
+    carry_state: bool = False,
 ) -> dict[float, float]:
     """Test accuracy at every level of "input noise", "dropped events" or "weights".
 
     Nothing may be chosen by what it returns. Raises InputError for a disturbance that the data
-    do not have.
+    do not have. `carry_state` is that of `spikern.train.evaluate`.
     """
     check_choice("disturbance", disturbance, DISTURBANCES)
     if disturbance == "input noise" and dataset.events:
@@ -104,9 +109,13 @@ def robustness(
 
     def accuracy(level: float) -> float:
         if disturbance == "weights":
-            return evaluate(disturbed(network, level, seed), dataset.test).accuracy
+            return evaluate(
+                disturbed(network, level, seed), dataset.test, carry_state=carry_state
+            ).accuracy
         changed = noisy if disturbance == "input noise" else dropped
-        return evaluate(network, changed(dataset.test, level, seed)).accuracy
+        return evaluate(
+            network, changed(dataset.test, level, seed), carry_state=carry_state
+        ).accuracy
 
     return {level: accuracy(level) for level in levels}
 

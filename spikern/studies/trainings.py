@@ -168,7 +168,8 @@ def train_and_disturb(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
     except DivergedError as error:
         return {"diverged": str(error)}
     curve = [epoch["validation_accuracy"] for epoch in result.pop("epochs")]
-    return result | {"curve": curve, "robustness": disturb(network, dataset)}
+    disturbed = disturb(network, dataset, job.training.carry_state)
+    return result | {"curve": curve, "robustness": disturbed}
 
 
 def _trained(job: TrainingJob, checkpoint: Path) -> tuple[dict[str, Any], Network, Dataset]:
@@ -179,17 +180,23 @@ def _trained(job: TrainingJob, checkpoint: Path) -> tuple[dict[str, Any], Networ
     return result | bits, network, dataset
 
 
-def disturb(network: Network, dataset: Dataset) -> dict[str, list[list[float]]]:
-    """[level, test accuracy] at the LEVELS of everything that can disturb these data or weights."""
+def disturb(
+    network: Network, dataset: Dataset, carry_state: bool = False
+) -> dict[str, list[list[float]]]:
+    """[level, test accuracy] at the LEVELS of everything that can disturb these data or weights.
+
+    With `carry_state` all sequences are disturbed, since thinned ones are not consecutive.
+    """
     name = "dropped events" if dataset.events else "input noise"
     unit = 1.0
     if not dataset.events:
         unit = float(dataset.train.x.std())  # type: ignore[union-attr]  # analog, so a tensor
-    fewer = dataset.thinned(DISTURBED)
+    fewer = dataset if carry_state else dataset.thinned(DISTURBED)
     curves = {}
     for disturbance, scale in ((name, unit), ("weights", 1.0)):
         levels = LEVELS[disturbance]
-        accuracies = robustness(network, fewer, disturbance, [scale * level for level in levels])
+        scaled = [scale * level for level in levels]
+        accuracies = robustness(network, fewer, disturbance, scaled, carry_state=carry_state)
         curves[disturbance] = [list(pair) for pair in zip(levels, accuracies.values())]
     return curves
 

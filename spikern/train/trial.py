@@ -62,7 +62,7 @@ def train_and_test(
     With `checkpoint`, a killed trial is resumed. Raises what `spikern.train.fit` raises.
     """
     history = fit(network, dataset, training, seed, checkpoint)
-    test = evaluate(network, dataset.test)
+    test = evaluate(network, dataset.test, carry_state=training.carry_state)
     counted = count_split(network, dataset, encoder)
     inferences = len(dataset.test)
     result = {
