@@ -22,7 +22,7 @@ from spikern._utils.processes import one_thread
 from spikern._utils.provenance import provenance
 from spikern.data.dataset import Dataset
 from spikern.report import markdown
-from spikern.report.numbers import count, mean_interval, significant
+from spikern.report.numbers import count, percent, significant
 from spikern.studies.trainings import trained_network
 from spikern.train import evaluate
 
@@ -148,7 +148,7 @@ def instructions(groups: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) 
     rows = []
     for (role, model), found in groups.items():
         row = [model, role, count(found[0]["parameters"])]
-        row += [mean_interval([100 * n[form]["accuracy"] for n in found]) for form in NUMBERS]
+        row += [percent(fmean(n[form]["accuracy"] for n in found)) for form in NUMBERS]
         for target in board.TARGETS:
             for form in NUMBERS:
                 values = [n[form][target]["instructions_per_step"] for n in found]

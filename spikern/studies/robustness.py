@@ -108,14 +108,12 @@ def robustness(
         raise InputError(f"{dataset.name} is analog and has no events to drop; add noise instead")
 
     def accuracy(level: float) -> float:
+        changed, test = network, dataset.test
         if disturbance == "weights":
-            return evaluate(
-                disturbed(network, level, seed), dataset.test, carry_state=carry_state
-            ).accuracy
-        changed = noisy if disturbance == "input noise" else dropped
-        return evaluate(
-            network, changed(dataset.test, level, seed), carry_state=carry_state
-        ).accuracy
+            changed = disturbed(network, level, seed)
+        else:
+            test = (noisy if disturbance == "input noise" else dropped)(test, level, seed)
+        return evaluate(changed, test, carry_state=carry_state).accuracy
 
     return {level: accuracy(level) for level in levels}
 
