@@ -130,7 +130,7 @@ def measure(config: Config) -> None:
 def tables(networks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The page's tables by name."""
     result = {}
-    for task in TASKS:
+    for task in (t for t in TASKS if any(n["dataset"] == t.dataset for n in networks)):
         rows = [n for n in networks if n["dataset"] == task.dataset]
         groups = {(n["role"], n["model"]): [] for n in rows}
         for n in rows:
