@@ -76,7 +76,8 @@ def run_stack(
             f"engine='fused' runs float32 on the CPU, not {weight.dtype} on {weight.device.type}; "
             "use engine='reference'"
         )
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    exporting = getattr(torch.compiler, "is_exporting", bool)()  # since torch 2.7
+    if exporting or torch.jit.is_tracing():  # type: ignore[no-untyped-call]
         raise UnsupportedError(
             "engine='fused' cannot be exported or traced, since its kernels are files of this "
             "machine; use engine='reference'"
