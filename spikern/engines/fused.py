@@ -77,7 +77,7 @@ def run_stack(
             "use engine='reference'"
         )
     exporting = getattr(torch.compiler, "is_exporting", bool)()  # since torch 2.7
-    if exporting or torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    if exporting or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         raise UnsupportedError(
             "engine='fused' cannot be exported or traced, since its kernels are files of this "
             "machine; use engine='reference'"
