@@ -35,7 +35,6 @@ from spikern.neurons.surrogate import SURROGATES
 
 NAMES = "i v x u d y h q b e t n T S P C out np f32 math truth steps rows acc p_v s_v lambda_ τ"
 """Fields are called as a generated kernel calls its own."""
-SEEDS = [0, 1, 2, 3, 4, 5]
 BATCH, HIDDEN, FEATURES = 3, 4, 2
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 1e-18, 1e18, float("inf"), -float("inf"), float("nan")]
 NUMBERS = [-2, -1.5, -1, -0.5, 0.0, 0.25, 0.3, 0.5, 1, 1.0, 2, 3.0]
@@ -245,9 +244,6 @@ def check(seed: int) -> None:
     for engine, found in (("fused", fast), ("stream", streamed)):
         for name, actual, expected, exact in zip(names, found, values, double):
             _compare(f"{engine}: {name}", actual, expected, exact, program.exact)
-    assert len(fast) == len(values)
-    if not all(torch.equal(a, b) for a, b in zip(fast[:1], values[:1])) and program.spikes:
-        return
     if steps > 1 and not all(g.isfinite().all() for g in [*gradients, *fast_gradients]):
         return  # kernels pass over zeros, and infinities and what is no number do not spread
     sources = [*(f"p.{f}" for f in program.params), *(f"s.{f}" for f in program.state)]
@@ -275,17 +271,12 @@ def _compare(name, actual, expected, double, bitwise) -> None:
     assert (same | (finite & near) | ~settled).all(), where
 
 
-def compiled(seed: int) -> bool:
-    """Whether a seed is compiled on the command line."""
-    return seed % 200 == 0
-
-
 def main(seconds: float, first: int = 0) -> int:
     """Try seeds for so long; returns how many failed."""
     torch.set_num_threads(1)
     began, seed, failed = time.monotonic(), first, 0
     while time.monotonic() - began < seconds:
-        config.DISABLE_JIT = not compiled(seed)
+        config.DISABLE_JIT = seed % 200 != 0
         try:
             check(seed)
         except Exception as error:

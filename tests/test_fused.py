@@ -295,7 +295,8 @@ def test_what_fused_cannot_run_is_refused_and_auto_says_what_it_chose():
         return LIF.state(v, z), z
 
     summing = replace(LIF, name="summing", step=step)
-    assert SpikingRNN(summing, 3, 5).engine == "reference"
+    with pytest.warns(UserWarning, match="engine='auto' is the reference: summing: .*cumsum"):
+        assert SpikingRNN(summing, 3, 5).engine == "reference"
     with pytest.raises(UnsupportedError, match="cumsum"):
         SpikingRNN(summing, 3, 5, engine="fused")(torch.zeros(2, 1, 3))
 

@@ -17,10 +17,19 @@ from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import SURROGATES
 from spikern.testing import difference, dyadic, gradient_difference, stream_agrees, with_engine
 
+SEEDS = range(16)
 
-@pytest.mark.parametrize("seed", fuzz.SEEDS)
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_engines_agree_on_random_steps(seed, plain_python):
     fuzz.check(seed)
+
+
+@pytest.mark.parametrize(("operation", "fault"), [("sub", "{0} + {1}"), ("where", "{2}")])
+def test_a_planted_fault_is_found(operation, fault, plain_python, monkeypatch):
+    monkeypatch.setitem(emit.FORMS, operation, fault)
+    with pytest.raises(AssertionError, match="is not the reference's"):
+        list(map(fuzz.check, SEEDS))
 
 
 @pytest.mark.slow
@@ -30,7 +39,7 @@ def test_engines_agree_on_many_random_steps(seed, plain_python):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1000, 1010))
+@pytest.mark.parametrize("seed", [1000, 1200, 2400])
 def test_engines_agree_on_random_steps_that_are_compiled(seed):
     fuzz.check(seed)
 
