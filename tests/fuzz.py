@@ -58,7 +58,7 @@ EXACT = (
     "; torch.where({b}, {x}, A)"
 )
 OF_TRUTHS = (
-    "{b}.float(); {b}.to({x}.dtype); torch.where({b}, 1.0, 0.0); torch.where({b}, {k}, {l}) * {x}"
+    "{b}.float(); {b}.to({x}.dtype); torch.where({b}, 1.0, 0.0); torch.where({b}, {k}, 2.0) * {x}"
     "; {b} * 0.5; torch.where({b}, {c}, {x}); torch.ones_like({x}) * {b}"
     "; {x}.new_full((), 0.5) * {b}"
 )
