@@ -15,14 +15,12 @@ from spikern.engines.fused import show_kernel
 from spikern.neurons.alif import ALIF
 
 PROGRAM = """
-import time
 import torch
 from spikern.layers import Readout
 layer = Readout(3, 4, engine="fused")
-began = time.perf_counter()
 out, _ = layer(torch.ones(5, 2, 3))
 out.sum().backward()
-print("seconds", time.perf_counter() - began, "finite", bool(torch.isfinite(out).all()))
+print("finite", bool(torch.isfinite(out).all()))
 """
 
 
@@ -41,17 +39,14 @@ def finish(process):
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "finite True" in out
-    return float(out.split()[1]), errors
+    return errors
 
 
 def test_processes_at_the_same_time_and_after_each_other(tmp_path):
     together = [start(tmp_path), start(tmp_path)]
     for process in together:
-        _, output = finish(process)
-        assert "compiling" in output
-    seconds, output = finish(start(tmp_path))
-    assert output == ""
-    assert seconds < 1.0 * max(1.0, os.getloadavg()[0])
+        assert "compiling" in finish(process)
+    assert finish(start(tmp_path)) == ""
 
 
 def test_what_a_crash_or_another_numba_left_costs_a_compilation(tmp_path):
@@ -62,8 +57,7 @@ def test_what_a_crash_or_another_numba_left_costs_a_compilation(tmp_path):
         index.write_bytes(index.read_bytes()[:7])
     finish(start(tmp_path))
     assert all(len(index.read_bytes()) > 7 for index in indices)
-    _, output = finish(start(tmp_path))
-    assert output == ""
+    assert finish(start(tmp_path)) == ""
     module = next(tmp_path.glob("*.py"))
     module.write_text(module.read_text()[:500])
     finish(start(tmp_path))
@@ -74,7 +68,7 @@ def test_what_a_crash_or_another_numba_left_costs_a_compilation(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named_and_the_run_goes_on(where):
     if not Path(where).parent.exists():
         pytest.skip("needs Linux")
-    _, output = finish(start(where))
+    output = finish(start(where))
     assert where in output
     assert "SPIKERN_CACHE" in output
 

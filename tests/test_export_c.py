@@ -1,5 +1,7 @@
 """Exported C against the stream, against whole numbers worked out here, and under sanitizers."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from engine_cases import SPIKING, events
 from spikern import cli
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.data import load
+from spikern.engines.codegen.runtime import exponential
 from spikern.engines.codegen.trace import rounds_alike
 from spikern.interop import export_c
 from spikern.layers.baseline import BASELINES
@@ -293,3 +296,19 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(UnsupportedError, match="export float32"):
         export_c(large, tmp_path / "net", "int8")
     assert not (tmp_path / "net").exists()
+
+
+def test_the_exponential_is_that_of_the_kernels(tmp_path):
+    """From below the smallest number to above the largest, and of what is no number."""
+    path = export_c(network("EIF"), tmp_path / "net")
+    source = (path / "net.c").read_text()
+    (path / "exp.c").write_text(
+        source + "float e(float x);\nfloat e(float x) { return exponential(x); }\n"
+    )
+    run("gcc", *STRICT, "-shared", "-fPIC", "-o", path / "e.so", path / "exp.c", "-lm")
+    function = ctypes.CDLL(str(path / "e.so")).e
+    function.argtypes, function.restype = [ctypes.c_float], ctypes.c_float
+    x = np.float32([*np.linspace(-110, 95, 5001), np.inf, -np.inf, np.nan])
+    with np.errstate(over="ignore"):
+        expected = np.float32([exponential(value) for value in x])
+    assert np.array_equal(np.float32([function(value) for value in x]), expected, equal_nan=True)

@@ -131,24 +131,32 @@ static void mark_spikes(uint8_t *marks, const uint16_t *fired, int count, int fi
     }
 }
 
-/* e^x within two units in the last place, x held to -87..88: the polynomial of Cephes' expf. */
+/* 2^n */
+static float power_of_two(int32_t n)
+{
+    const uint32_t bits = (uint32_t)(n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* e^x within two units in the last place: the polynomial of Cephes' expf. */
 static float exponential(float x)
 {
-    const float held = x > -87.0f ? (x < 88.0f ? x : 88.0f) : -87.0f;
+    const float held = x > -104.0f ? (x > 89.0f ? 89.0f : x) : -104.0f;
     const float nearest = held * 1.44269504f + 0.5f;
     const int32_t whole = (int32_t)nearest - (nearest < (float)(int32_t)nearest);
-    const uint32_t bits = (uint32_t)(whole + 127) << 23;
+    const int32_t half = whole >> 1; /* 2^n itself may be out of range */
     const float n = (float)whole;
     const float r = (held - n * 0.693359375f) + n * 2.12194440e-4f;
-    float power;
     float y = 1.9875691500e-4f * r + 1.3981999507e-3f;
     y = y * r + 8.3334519073e-3f;
     y = y * r + 4.1665795894e-2f;
     y = y * r + 1.6666665459e-1f;
     y = y * r + 5.0000001201e-1f;
     y = (y * r) * r + r + 1.0f;
-    memcpy(&power, &bits, sizeof power); /* 2^n */
-    return y * power;
+    y = (y * power_of_two(half)) * power_of_two(whole - half);
+    return x == x ? y : x;
 }
 
 /* 1 / (1 + e^-x) */
