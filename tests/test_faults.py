@@ -1,6 +1,5 @@
 """A comparison under faults of what surrounds it: one line each, and `--resume` to the same end."""
 
-import json
 import os
 import random
 import re
@@ -13,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
+from spikern._utils import json_file
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,7 +77,7 @@ def without_times(value):
 
 
 def results(out):
-    return without_times(json.loads((out / "results.json").read_text()))
+    return without_times(json_file.read(out / "results.json"))
 
 
 @pytest.fixture(scope="module")
