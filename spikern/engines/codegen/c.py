@@ -8,6 +8,7 @@ are those of the C library.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,8 +41,8 @@ def literal(value: float) -> str:
     >>> literal(0.1), literal(2)
     ('0.100000001f', '2.0f')
     """
-    if math.isinf(value):
-        return "INFINITY" if value > 0 else "-INFINITY"
+    if not math.isfinite(value):
+        return "NAN" if math.isnan(value) else ("INFINITY" if value > 0 else "-INFINITY")
     text = f"{np.float32(value):.9g}"
     return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
 
@@ -89,13 +90,10 @@ def update(step: Step) -> Update:
     lines += text.statements(ops)
     stores = {f: text.value(program.outputs[f"n_{f}"]) for f in step.state}
     out = text.value(program.outputs["out"])
-    words = set(" ".join([*lines, *stores.values(), out]).translate(_SIGNS).split())
+    words = set(re.findall(r"\w+", " ".join([*lines, *stores.values(), out])))
     sources = [*program.inputs, *parts.hoisted.values()]
     reads = tuple(name for name in sources if name in words and name[:2] in ("p_", "s_", "c_"))
     return Update(reads, tuple(lines), stores, out)
-
-
-_SIGNS = str.maketrans(dict.fromkeys("()-;!,", " "))
 
 
 @dataclass
@@ -131,7 +129,7 @@ class _Printer:
     def value(self, value: Value) -> str:
         """A number, or a result as a number."""
         if not isinstance(value, str):
-            return literal(value) if value >= 0 else f"({literal(value)})"
+            return literal(value) if not value < 0 else f"({literal(value)})"
         name = self.names.get(value, value)
         return f"({name} ? 1.0f : 0.0f)" if value in self.truths else name
 

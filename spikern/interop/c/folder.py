@@ -75,6 +75,7 @@ def export_c(
         inputs, outputs = stream.input_size, stream.output_size
         sizes = ", ".join(f"{len(p.bias)} {p.step.name}" for p in stream.populations)
         title = f"spiking network of {sizes} neurons"
+    constants = "\n".join(declaration(*item) for item in code.arrays.items())
     functions = _functions(code)
     facts = {
         "name": name,
@@ -86,9 +87,9 @@ def export_c(
         "ram": f"{code.ram:,}",
         "version": version("spikern"),
         "members": "\n".join(f"    {m.text}" for m in _by_width(code)),
-        "constants": "\n".join(declaration(*item) for item in code.arrays.items()),
+        "constants": constants,
         "functions": functions,
-        "includes": _includes(functions),
+        "includes": _includes(constants + functions),
         "answer": _meaning(trained),
     }
     for file in ("network.h", "network.c", "main.c", "Makefile", "README.md"):
@@ -120,11 +121,11 @@ def _functions(code: Code) -> str:
     return "\n".join([*called, body])
 
 
-def _includes(functions: str) -> str:
-    """The lines that include what the functions need."""
-    math = "#include <math.h>\n" if re.search(r"\b[a-z0-9]+f\(|INFINITY", functions) else ""
+def _includes(source: str) -> str:
+    """The lines that include what constants and functions need."""
+    math = "#include <math.h>\n" if re.search(r"\b[a-z0-9]+f\(|INFINITY|NAN", source) else ""
     return (
         math
         + "#include <stddef.h>\n#include <string.h>\n"
-        + (DSP if "__ARM_FEATURE_DSP" in functions else "")
+        + (DSP if "__ARM_FEATURE_DSP" in source else "")
     )

@@ -46,15 +46,23 @@ static void add_row_listed_int8(float *current, int32_t *sum, const uint32_t *be
     }
 }
 
+/* The first place of `fired`, which is ascending, at a neuron of begin .. end - 1; `count` is cut to
+   end after the last. */
+static int first_within(const uint16_t *fired, int *count, int begin, int end)
+{
+    int k = 0;
+    while (k < *count && fired[k] < begin)
+        k++;
+    while (*count > k && fired[*count - 1] >= end)
+        --*count;
+    return k;
+}
+
 /* current += the rows of the neurons first .. first + rows - 1 that fired */
 static void add_spikes(float *current, const float *w, int targets, const uint16_t *fired,
                        int count, int first, int rows)
 {
-    int k = 0;
-    while (k < count && fired[k] < first)
-        k++;
-    while (count > k && fired[count - 1] >= first + rows)
-        count--;
+    int k = first_within(fired, &count, first, first + rows);
     for (; k + 4 <= count; k += 4) {
         const float *w0 = w + (size_t)(fired[k] - first) * (size_t)targets;
         const float *w1 = w + (size_t)(fired[k + 1] - first) * (size_t)targets;
@@ -87,11 +95,7 @@ static void add_spikes_listed(float *current, const uint32_t *begin, const uint1
 static void add_spikes_int8(int32_t *sum, const int8_t *w, int targets, const uint16_t *fired,
                             int count, int first, int rows)
 {
-    int k = 0;
-    while (k < count && fired[k] < first)
-        k++;
-    while (count > k && fired[count - 1] >= first + rows)
-        count--;
+    int k = first_within(fired, &count, first, first + rows);
     for (; k + 4 <= count; k += 4) {
         const int8_t *w0 = w + (size_t)(fired[k] - first) * (size_t)targets;
         const int8_t *w1 = w + (size_t)(fired[k + 1] - first) * (size_t)targets;
