@@ -122,7 +122,7 @@ class Count:
     to count-NAME-SEED.txt and .json. Energies are estimates; each names its table.
     """
 
-    run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
+    run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
     """Folder of a finished `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
     seed: int | None = None
     """Seed of the networks that are counted; by default 0, or the seed of the checkpoint."""
@@ -158,9 +158,9 @@ class Count:
 class Export:
     """Write a trained network as code for a device: C99, without dependencies or allocation."""
 
-    run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run")]
+    run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
     """Folder of a `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
-    out: tyro.conf.Positional[Path]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """New folder; its name is that of the network in C."""
     model: str | None = None
     """Model of the run; may be left out where there is only one."""

@@ -438,3 +438,9 @@ def test_a_file_of_names_alone_needs_torch_and_the_users_neurons(tmp_path):
     assert np.array_equal(own.run(x).out, load_stream(OLD).run(x).out)
     np.save(tmp_path / "x.npy", x)
     assert "UnsupportedError" in without_torch(tmp_path, "old").stderr
+
+
+def test_a_step_of_a_delayed_stream_takes_arrays():
+    stream = compile_stream(SpikingRNN("LIF", 3, 8, delay=2))
+    with pytest.raises(InputError, match=r"x \(3,\), an array, got list"):
+        stream.step([1.0, 2.0, 3.0], stream.zero_state())

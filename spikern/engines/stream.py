@@ -384,6 +384,8 @@ class DelayedStream:
 
         Raises InputError, and leaves the state as it was, if x is not finite or of another shape.
         """
+        if not isinstance(x, np.ndarray):
+            raise InputError(f"expected x ({self.input_size},), an array, got {_description(x)}")
         (x,), before, _ = _check_run(x[None, None], state, None, self.input_size, self.state_size)
         out, state[:] = self._advance(x, before, self.additions)
         answer: Floats = out[0]
