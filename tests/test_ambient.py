@@ -31,7 +31,8 @@ from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons.lif import LIF
 from spikern.train.calibration import calibrate
-from spikern.train.loop import Training, evaluate, fit
+from spikern.train.evaluation import evaluate
+from spikern.train.loop import Training, fit
 
 ENGINES = pytest.mark.parametrize("engine", ["fused", "reference"])
 JVP = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own

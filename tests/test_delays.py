@@ -69,7 +69,7 @@ def test_training_resumes_bit_for_bit(settings, tmp_path):
         torch.manual_seed(epochs)  # whatever the global numbers are
         training = Training(epochs=2, batch_size=512)
         try:
-            fit(network, digits, training, 0, tmp_path / name, stop_after(epochs))
+            fit(network, digits, training, 0, tmp_path / name, callbacks=[stop_after(epochs)])
         except KeyboardInterrupt:
             return trained(2, name)
         assert epochs == 2  # one epoch is broken off

@@ -43,8 +43,9 @@ from spikern.studies.trainings import (
     validate,
 )
 from spikern.train.checkpoint import read
+from spikern.train.evaluation import evaluate
 from spikern.train.loading import load_network
-from spikern.train.loop import Training, evaluate, fit
+from spikern.train.loop import Training, fit
 from spikern.train.trial import fresh_network, train_and_test
 
 HERE = Path(__file__).parent
@@ -294,7 +295,14 @@ def test_a_killed_training_resumes_to_the_same(tmp_path):
     dataset = load("digits")
     checkpoint = files(tmp_path / "broken", key(job)).checkpoint
     with pytest.raises(Killed):
-        fit(fresh_network("LIF", 8, dataset, 0), dataset, job.training, 0, checkpoint, kill)
+        fit(
+            fresh_network("LIF", 8, dataset, 0),
+            dataset,
+            job.training,
+            0,
+            checkpoint,
+            callbacks=[kill],
+        )
     runner.run(digits, [job], tmp_path / "broken", **quiet)
     epochs = read(checkpoint)[1]["epochs"]
     assert len(epochs) == 2

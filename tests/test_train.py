@@ -8,15 +8,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from spikern._utils.errors import DataError, DivergedError, InputError
-from spikern.data import load
+from spikern.data import collate, load
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
+from spikern.events import Events
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import build
 from spikern.neurons import LIF
-from spikern.train import loop
-from spikern.train.loop import Training, evaluate, fit
+from spikern.train import batches, checkpoint, evaluation, loop
+from spikern.train.evaluation import evaluate
+from spikern.train.loop import Training, fit
 from spikern.train.recipes import recipe
 from spikern.train.trial import fresh_network
 
@@ -90,7 +93,7 @@ def test_interrupted_and_resumed_equals_unbroken(tmp_path, model, stop_after):
 
     path = tmp_path / "run.safetensors"
     with pytest.raises(Killed):
-        trained(model, checkpoint=path, report=kill)
+        trained(model, checkpoint=path, callbacks=[kill])
     resumed, history = trained(model, checkpoint=path)
     assert history.epochs[:stop_after] == seen  # with their seconds: these were not trained again
     unbroken, whole = trained(model)
@@ -187,9 +190,9 @@ def test_a_state_is_carried_on_as_if_the_stream_were_whole(tmp_path):
     assert evaluate(network, whole).rates[0] > 0
     found = []
     state = None
-    for indices in loop.streams(2, 1):
+    for indices in batches.streams(2, 1):
         batch = halves.batch(indices)
-        activity, state = network.run(batch.x, loop.carried(state, 1), batch.lengths)
+        activity, state = network.run(batch.x, batches.carried(state, 1), batch.lengths)
         found.append(activity.logits.argmax(-1))
     assert torch.equal(torch.cat(found), wanted)
 
@@ -223,7 +226,7 @@ def test_a_loss_at_every_step_is_the_mean_of_the_labels_at_valid_steps():
     network = build("LIF", 2, 8, 3, "last")
     batch = Batch(torch.randn(5, 2, 2), torch.tensor([0, 2]), torch.tensor([5, 3]))
     logits = network.run(batch.x, None, batch.lengths, "every_step")[0].logits
-    labels = loop._labels(batch, logits)
+    labels = batches.labels_of(batch, logits)
     assert labels[:, 0].tolist() == [0] * 5
     assert labels[:, 1].tolist() == [2] * 3 + [UNLABELLED] * 2
     one_by_one = [
@@ -231,9 +234,136 @@ def test_a_loss_at_every_step_is_the_mean_of_the_labels_at_valid_steps():
         for b in (0, 1)
         for t in range(int(batch.lengths[b]))
     ]
-    assert loop.cross_entropy(logits, labels).item() == pytest.approx(
+    assert evaluation.cross_entropy(logits, labels).item() == pytest.approx(
         torch.stack(one_by_one).mean().item(), rel=1e-6
     )
+
+
+def loader(split, **settings):
+    return DataLoader(split, 32, collate_fn=collate, **settings)
+
+
+@pytest.mark.parametrize("data", [small(), load("digits").thinned(60)], ids=["small", "digits"])
+def test_a_loader_of_a_split_gives_its_batches(data):
+    lengths = torch.arange(len(data.train)) % 5 + 1
+    x = data.train.x * (torch.arange(len(data.train.x))[:, None] < lengths)[..., None]
+    uneven = replace(data.train, x=x, lengths=lengths)
+    for indices, batch in zip(torch.arange(len(uneven)).split(32), loader(uneven)):
+        wanted = uneven.batch(indices)
+        for part in ("x", "y", "lengths"):
+            assert torch.equal(getattr(batch, part), getattr(wanted, part))
+    events = replace(data.train, x=Events.from_dense((data.train.x > 0.5).to(torch.uint8)))
+    assert torch.equal(events[3][0], (data.train.x[:, 3] > 0.5).float())
+    assert len(list(events)) == len(events)
+
+
+def test_batches_train_as_the_data_set_does_that_they_are_of():
+    data = small()
+    training = replace(TRAINING, rate=None)
+    wanted, history = trained("ALIF", training)
+
+    class Orders:
+        """The batches that `fit` makes of the data set, epoch by epoch."""
+
+        epochs = 0
+
+        def __iter__(self):
+            order = torch.randperm(96, generator=loop._generator(0, self.epochs))
+            self.epochs += 1
+            chosen = [data.train.batch(indices) for indices in order.split(32)]
+            return iter([(batch.x, batch.y, batch.lengths) for batch in chosen])
+
+        def __len__(self):
+            return 3
+
+    torch.manual_seed(0)
+    network = build("ALIF", 2, 12, 2, dt=4.0)
+    found = fit(network, Orders(), training, validation=loader(data.validation))
+    assert without_time(found) == without_time(history)
+    assert same(network, wanted)
+    judged = evaluate(network, loader(data.test))
+    assert torch.equal(judged.predictions, evaluate(network, data.test).predictions)
+    assert judged.accuracy == evaluate(network, data.test).accuracy
+
+
+def test_a_loader_is_repeated_by_its_seed_and_resumed(tmp_path):
+    def run(seed=0, **rest):
+        torch.manual_seed(0)
+        network = build("LIF", 2, 12, 2)
+        data = small()
+        training = replace(TRAINING, epochs=4)
+        shuffled = loader(data.train, shuffle=True)
+        return network, fit(network, shuffled, training, seed, validation=data.validation, **rest)
+
+    whole, history = run()
+    again, _ = run()
+    other, _ = run(seed=1)
+    assert same(whole, again)
+    assert not same(whole, other)
+    path = str(tmp_path / "run.safetensors")
+    _, short = run(checkpoint=path, callbacks=[lambda epoch: epoch.epoch == 2])
+    assert len(short.epochs) == 2
+    resumed, found = run(checkpoint=path)
+    assert same(resumed, whole)
+    assert without_time(found) == without_time(history)
+
+
+def test_a_sgd_with_momentum_and_a_schedule_of_ones_own_resumes_too(tmp_path):
+    rates = []
+
+    def run(**rest):
+        torch.manual_seed(0)
+        network = build("GRU", 2, 12, 2)
+        sgd = torch.optim.SGD(network.parameters(), lr=0.5, momentum=0.9)
+        smooth = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+        return network, fit(
+            network, small(), TRAINING, optimizer=sgd, loss=smooth,
+            schedule=lambda progress: rates.append(progress) or 1 - progress, **rest,
+        )  # fmt: skip
+
+    whole, history = run()
+    assert rates == [k / 9 for k in range(9)]
+    assert history.epochs[-1].loss < history.epochs[0].loss
+    path = tmp_path / "run.safetensors"
+    run(checkpoint=path, callbacks=[lambda epoch: epoch.epoch == 1])
+    assert same(run(checkpoint=path)[0], whole)
+    tensors, header = checkpoint.read(path)
+    tensors["optimizer.0.momentum_buffer"] = torch.zeros(2)
+    checkpoint.write(path, tensors, header)
+    with pytest.raises(DataError, match=r"expected optimizer\.0\.momentum_buffer as real"):
+        run(checkpoint=path)
+
+
+def test_what_an_iterable_cannot_be_is_said():
+    data, network = small(), build("LIF", 2, 8, 2)
+    x, y, lengths = data.train.x, data.train.y, data.train.lengths
+
+    def refused(batches, match, **rest):
+        with pytest.raises(InputError, match=match):
+            fit(network, batches, TRAINING, **{"validation": data.validation, **rest})
+
+    refused([(x, y)], "batches need validation=", validation=None)
+    refused(((x, y) for _ in range(3)), "a generator ends after one epoch")
+    refused([(x, y)], "a generator ends", validation=((x, y) for _ in range(3)))
+    refused([x], "expected a Batch, .* got Tensor; give the DataLoader a collate_fn")
+    refused([(x.transpose(0, 1), y)], "batch 1: expected x .T, B, F. with y")
+    refused([(x, y + 1)], "batch 1: labels must lie in 0..1 or be -100, got 1..2")
+    refused([(x.double(), y)], "expected x as non-empty .T, N, F. float32")
+    refused([], "there is no batch to train on")
+    refused([(x, torch.full_like(y, UNLABELLED), lengths)], "no batch of epoch 1 has a label")
+    refused(data, "small has a validation split; leave validation= out")
+    other = torch.optim.SGD(build("LIF", 2, 8, 2).parameters(), lr=0.1)
+    refused([(x, y)], "the optimizer has parameters that are none", optimizer=other)
+
+
+def test_a_bar_is_shown_to_whoever_watches(capsys, monkeypatch):
+    trained("LIF")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    trained("LIF", device="cpu")
+    assert "3/3" in capsys.readouterr().err
+    trained("LIF", bar=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_patience_ends_a_training_and_a_resumed_one_stays_ended(tmp_path):

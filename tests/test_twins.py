@@ -25,7 +25,8 @@ from spikern.studies.twins import (
     round_rows,
     search_size,
 )
-from spikern.train.loop import Training, evaluate, fit
+from spikern.train.evaluation import evaluate
+from spikern.train.loop import Training, fit
 from spikern.train.trial import fresh_network
 
 KINDS = ("RNN", "GRU", "LSTM")

@@ -32,7 +32,7 @@ from spikern.studies.statistics import mean
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
 from spikern.studies.twins import density, measured_graph, measured_weights, prune, search_size
 from spikern.timing.inference import Contestant, measure
-from spikern.train.loop import evaluate
+from spikern.train.evaluation import evaluate
 from spikern.train.recipes import Recipe, recipe
 
 HERE = Path(__file__).parent

@@ -1,5 +1,5 @@
 from .catalogue import ARCHIVE, DATASETS, Entry
-from .dataset import UNLABELLED, Batch, Dataset, Split, encoded
+from .dataset import UNLABELLED, Batch, Dataset, Split, collate, encoded
 from .loaders import load
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Dataset",
     "Entry",
     "Split",
+    "collate",
     "encoded",
     "load",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils.errors import InputError
 from spikern.events.encoders import delta
@@ -21,12 +22,17 @@ UNLABELLED = -100
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Sequences and their labels.
+class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+    """Sequences and their labels; a torch Dataset, whose DataLoader takes `collate_fn=collate`.
 
     x        (T, N, F) float32, or `Events` of that shape; zero after a sequence's last step
     y        (N,) int64, one label per sequence; or (T, N), one per step, or UNLABELLED
     lengths  (N,) int64, the valid steps of each sequence
+
+    >>> from spikern.data import collate, load
+    >>> loader = torch.utils.data.DataLoader(load("digits").train, 32, collate_fn=collate)
+    >>> next(iter(loader)).x.shape
+    torch.Size([64, 32, 1])
     """
 
     x: Tensor | Events
@@ -35,6 +41,13 @@ class Split:
 
     def __len__(self) -> int:
         return self.x.shape[1]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return a sequence (T, F), as long as it is, and its label, or its labels (T,)."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")  # ends a loop over the split
+        batch = self.batch([index % len(self)])
+        return batch.x[:, 0], batch.y[..., 0]
 
     def batch(self, indices: Tensor | Sequence[int]) -> Batch:
         """Return the chosen sequences, cut to the longest of them, as a tensor.
@@ -67,6 +80,17 @@ class Batch(Split):
     """A split whose x is a tensor, the input of a network."""
 
     x: Tensor
+
+
+def collate(sequences: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+    """Return the batch of sequences (T, F) of any lengths and their labels: the items of a split.
+
+    >>> collate([(torch.ones(3, 1), torch.tensor(0)), (torch.ones(2, 1), torch.tensor(1))]).lengths
+    tensor([3, 2])
+    """
+    inputs, labels = ([pair[k] for pair in sequences] for k in (0, 1))
+    y = torch.stack(labels) if labels[0].ndim == 0 else pad_sequence(labels, False, UNLABELLED)
+    return Batch(pad_sequence(inputs), y, torch.tensor([len(x) for x in inputs]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,6 +74,12 @@ class Network(nn.Module):
         return isinstance(self.body, SpikingRNN)
 
     @property
+    def classes(self) -> int:
+        """Number of classes, C."""
+        readout = self.readout
+        return readout.output_size if isinstance(readout, Readout) else readout.out_features
+
+    @property
     def parameter_count(self) -> int:
         """Trainable numbers, including the trained time constants."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)

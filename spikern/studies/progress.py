@@ -14,7 +14,7 @@ from spikern._utils.errors import DataError
 from spikern.studies.jobs import Name, files
 from spikern.studies.trainings import TrainingJob
 from spikern.train.checkpoint import read_header
-from spikern.train.loop import Epoch
+from spikern.train.progress import Epoch, figures
 
 DELAY = 1.0
 """Seconds before a progress bar shows: an error in the request is reported by then."""
@@ -54,10 +54,7 @@ def show(bar: tqdm[None], jobs: Sequence[TrainingJob], out: Path, name: Name) ->
     latest = max(started, key=lambda job: files(out, name(job)).checkpoint.stat().st_mtime_ns)
     epoch = by_job[latest][-1]
     bar.set_description(f"{latest.model} seed {latest.seed}", refresh=False)
-    rate = "" if epoch.rate is None else f", rate {epoch.rate:.1%}"
-    bar.set_postfix_str(
-        f"loss {epoch.loss:.3f}, validation {epoch.validation_accuracy:.1%}{rate}", refresh=False
-    )
+    bar.set_postfix_str(figures(epoch), refresh=False)
     bar.n = sum(map(len, by_job.values()))
     bar.refresh(nolock=True)  # a stream that breaks would leave the lock held for ever
     bar.delay = 0  # what has been shown ends with its line

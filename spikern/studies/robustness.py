@@ -18,7 +18,7 @@ from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.events.trains import Events, valid_steps
 from spikern.layers.network import Network
-from spikern.train.loop import evaluate
+from spikern.train.evaluation import evaluate
 
 
 def noisy(split: Split, level: float, seed: int) -> Split:

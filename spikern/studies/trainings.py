@@ -209,7 +209,7 @@ def validate(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
     started = time.perf_counter()
     network, dataset = prepare(job)
     try:
-        history = fit(network, dataset, job.training, job.seed, checkpoint)
+        history = fit(network, dataset, job.training, job.seed, checkpoint, bar=False)
         accuracy = history.epochs[history.best_epoch - 1].validation_accuracy
     except DivergedError:
         accuracy = 0.0

@@ -25,7 +25,8 @@ from spikern.interop.onnx import Logits, int8_graph, logits_of
 from spikern.layers.network import Network
 from spikern.studies import runner
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
-from spikern.train.loop import History, Training, evaluate, fit
+from spikern.train.evaluation import evaluate
+from spikern.train.loop import History, Training, fit
 
 LEVELS = 127
 """Largest int8 magnitude used; -128 is not, so that the range is symmetric."""
@@ -179,7 +180,7 @@ def prune(
         raise InputError("the pruned twin is an RNN, GRU or LSTM; got a spiking network")
     pruned = copy.deepcopy(network)
     with held(pruned, magnitude_masks(connections(pruned), kept)):
-        history = fit(pruned, dataset, training, seed)
+        history = fit(pruned, dataset, training, seed, bar=False)
     return Pruned(pruned, density(pruned), history, evaluate(pruned, dataset.test).accuracy)
 
 

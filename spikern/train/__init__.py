@@ -1,8 +1,10 @@
 """Training: one loop for every model, calibration, checkpoints, and the default recipes."""
 
 from spikern.train.calibration import calibrate, firing_rates
+from spikern.train.evaluation import Evaluation, evaluate
 from spikern.train.loading import load_network
-from spikern.train.loop import Epoch, Evaluation, History, Training, evaluate, fit
+from spikern.train.loop import History, Training, fit
+from spikern.train.progress import Epoch
 from spikern.train.recipes import Recipe, recipe
 from spikern.train.trial import count_split, fresh_network, train_and_test
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from spikern._utils import tensor_file
-from spikern._utils.errors import DataError
+from spikern._utils.errors import DataError, UnsupportedError
 
 FORMAT = "1"
+ADAMS = (torch.optim.Adam, torch.optim.AdamW)
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -59,22 +60,43 @@ def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An Adam optimizer's running means, as <parameter>.<name>; zero without a gradient so far."""
+    """What an optimizer remembers, as <parameter>.<name>; an Adam's is zero without a gradient."""
     state = optimizer.state_dict()["state"]
-    return moments(optimizer) | {
-        f"{k}.{name}": v for k, values in state.items() for name, v in values.items()
-    }
+    held = {f"{k}.{name}": v for k, values in state.items() for name, v in values.items()}
+    if odd := [name for name, value in held.items() if not isinstance(value, Tensor | None)]:
+        raise UnsupportedError(
+            f"{type(optimizer).__name__} remembers {odd[0]} as {type(held[odd[0]]).__name__}, and "
+            f"a checkpoint holds tensors; train without checkpoint=, or with another optimizer"
+        )
+    return moments(optimizer) | {name: v for name, v in held.items() if v is not None}
 
 
 def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The running means of all trained parameters before the first update."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    """The running means of all parameters before an Adam's first update; of others, nothing."""
+    if not isinstance(optimizer, ADAMS):
+        return {}
     return {
         f"{k}.{name}": torch.zeros_like(p) if name != "step" else torch.zeros(())
-        for k, p in enumerate(parameters)
+        for k, p in enumerate(_parameters(optimizer))
         if p.requires_grad
         for name in ("step", "exp_avg", "exp_avg_sq")
     }
+
+
+def layout(optimizer: torch.optim.Optimizer, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What these tensors of an optimizer must look like; those of no Adam, as their parameters."""
+    if isinstance(optimizer, ADAMS):
+        return moments(optimizer)
+    shapes = {str(k): p for k, p in enumerate(_parameters(optimizer))}
+    return {
+        name: value if value.ndim == 0 else shapes[name.partition(".")[0]]
+        for name, value in found.items()
+        if name.partition(".")[0] in shapes
+    }
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

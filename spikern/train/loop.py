@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -31,20 +31,28 @@ from spikern.layers.network import Answer, Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.train import checkpoint
 from spikern.train.augmentation import add_noise, shift_channels, stretch_time
+from spikern.train.batches import (
+    Batches,
+    Source,
+    carried,
+    from_batches,
+    from_split,
+    labels_of,
+    repeatable,
+)
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
+from spikern.train.evaluation import evaluate
+from spikern.train.progress import Epoch, epoch_bar, is_watched
 
 OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
 EPOCHS = [(int, float, float, float | None, float)]
 """The form of epochs in a checkpoint."""
-CALIBRATION_BATCH = 64
-STREAMS = 16
-"""Streams that a split is read as where the state is carried on."""
 
 
 Schedule = Literal["cosine", "linear", "constant"]
-Loss = Literal["answer", "every_step"]
+Place = Literal["answer", "every_step"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Training:
     """Course of the learning rate from its start to its end: half a cosine, a line, or constant."""
     final_rate: float = 0.0
     """Learning rate at the end, as a share of that at the start; not for a constant one."""
-    loss: Loss = "answer"
+    loss: Place = "answer"
     """Where the loss is taken: at the answer, or, for one label per sequence, at every step."""
     carry_state: bool = False
     """Carry the state from each sequence to the next: the split is read as `batch_size` streams of
@@ -88,7 +96,7 @@ class Training:
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, get_args(Schedule))
-        check_choice("loss", self.loss, get_args(Loss))
+        check_choice("loss", self.loss, get_args(Place))
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -108,28 +116,18 @@ class Training:
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
 
-    def learning_rate_at(self, progress: float) -> float:
-        """The learning rate at a progress from 0, the first update, to 1, the end.
+    def share_at(self, progress: float) -> float:
+        """The share of the learning rate at a progress from 0, the first update, to 1, the end.
 
-        >>> [Training(schedule="linear", final_rate=0.5).learning_rate_at(p) for p in (0.0, 1.0)]
-        [0.01, 0.005]
+        >>> [Training(schedule="linear", final_rate=0.5).share_at(p) for p in (0.0, 1.0)]
+        [1.0, 0.5]
         """
         left = {
             "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
             "linear": 1 - progress,
             "constant": 1.0,
         }[self.schedule]
-        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * left)
-
-
-class Epoch(NamedTuple):
-    """What one pass over the training split came to."""
-
-    epoch: int
-    loss: float
-    validation_accuracy: float
-    rate: float | None
-    seconds: float
+        return self.final_rate + (1 - self.final_rate) * left
 
 
 class History(NamedTuple):
@@ -139,71 +137,118 @@ class History(NamedTuple):
     best_epoch: int
 
 
+DEFAULT = Training()
+Callback = Callable[[Epoch], bool | None]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class _Updates(NamedTuple):
+    """How the weights are changed: `share` of the `rates` of the optimizer's groups is used."""
+
+    optimizer: torch.optim.Optimizer
+    rates: list[float]
+    share: Callable[[float], float]
+    loss: Loss
+
+
 def fit(
     network: Network,
-    dataset: Dataset,
-    training: Training,
+    data: Dataset | Batches,
+    training: Training = DEFAULT,
     seed: int = 0,
-    checkpoint: Path | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
+    checkpoint: str | Path | None = None,
+    *,
+    validation: Split | Batches | None = None,
+    loss: Loss = functional.cross_entropy,
+    optimizer: torch.optim.Optimizer | None = None,
+    schedule: Callable[[float], float] | None = None,
+    device: str | torch.device | None = None,
+    callbacks: Sequence[Callback] = (),
+    bar: bool | None = None,
 ) -> History:
-    """Train in place; leaves the network with the weights of the best epoch.
+    """Train in place; leaves the network with the weights of the best epoch on validation.
 
-    With `checkpoint`, every epoch is saved there, and a file that is there already is resumed.
-    A batch without any label is skipped. Raises DivergedError when loss or gradient is no longer
-    finite, DataError when the checkpoint belongs to another run or is damaged, InputError for a
-    training split of one class.
+    data        a data set; or batches, an iterable that can be repeated, such as a DataLoader, of
+                Batch, (x, y) or (x, y, lengths), with x (T, B, F) and y (B,) or (T, B)
+    checkpoint  file that every epoch is saved in; one that is there already is resumed
+    validation  beside batches, what the best epoch is selected by: a split, or batches too
+    loss        of logits (N, C) and labels (N,), of which those without one are UNLABELLED
+    optimizer   one of your own, with its learning rates and weight decay; by default AdamW
+    schedule    share of the learning rates at a progress from 0 to 1; by default that of training
+    device      that the network is moved to; by default it stays where it is
+    callbacks   each is called after every epoch; the training ends when one returns True
+    bar         whether a bar is shown; by default in a terminal and in a notebook
+
+    A batch without any label is skipped. What a DataLoader draws follows from the seed, unless it
+    has a generator of its own. Raises DivergedError when loss or gradient is no longer finite,
+    DataError when the checkpoint belongs to another run or is damaged, InputError for a training
+    split of one class and for batches of another form.
     """
-    decayed = [p for name, p in network.named_parameters() if "weight" in name]
-    kept = [p for name, p in network.named_parameters() if "weight" not in name]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": training.weight_decay},
-            {"params": kept, "weight_decay": 0.0},
-        ],
-        training.learning_rate,
-    )
-    _check_applies(training, dataset)
+    if device is not None:
+        network.to(device)
+    source, judged = _what_is_read(network, data, training, validation)
     header = {
         "training": asdict(training),
         "seed": seed,
-        "dataset": dataset.name,
-        "data": dataset.digest,
+        "dataset": data.name if isinstance(data, Dataset) else None,
+        "data": data.digest if isinstance(data, Dataset) else None,
         "network": describe(network),
         "version": __version__,
     }
+    optimizer = _adam(network, training) if optimizer is None else _checked(optimizer, network)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    updates = _Updates(optimizer, rates, schedule or training.share_at, loss)
+    file = None if checkpoint is None else Path(checkpoint)
     epochs: list[Epoch] = []
     best = _copy(network)
-    if checkpoint is not None and checkpoint.exists():
-        epochs, best = _resume(checkpoint, header, network, optimizer)
-        for epoch in epochs:
-            report(epoch)
+    if file is not None and file.exists():
+        epochs, best = _resume(file, header, network, optimizer)
     elif isinstance(network.body, SpikingRNN) and network.body.is_fresh and training.rate:
-        order = torch.randperm(len(dataset.train), generator=_generator(seed, 0))
-        first = dataset.train.batch(order[:CALIBRATION_BATCH])
+        first = source.first(_generator(seed, 0))
         network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
-    while not _ended(epochs, training):
-        started = time.perf_counter()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_generator(seed, len(epochs)).initial_seed())  # for dropout
-            loss, rate = _train_epoch(
-                network, dataset.train, training, optimizer, seed, len(epochs)
-            )
-        accuracy = evaluate(network, dataset.validation, carry_state=training.carry_state).accuracy
-        if all(accuracy > e.validation_accuracy for e in epochs):
-            best = _copy(network)
-        epochs.append(Epoch(len(epochs) + 1, loss, accuracy, rate, time.perf_counter() - started))
-        if checkpoint is not None:
-            tensors = (
-                pack("network", network.state_dict())
-                | pack("best", best)
-                | pack("optimizer", pack_optimizer(optimizer))
-            )
-            write(checkpoint, tensors, header | {"epochs": epochs})
-        report(epochs[-1])
+    with epoch_bar(training.epochs, is_watched() if bar is None else bar) as show:
+        callbacks = (show, *callbacks)
+        asked = [call(epoch) for epoch in epochs for call in callbacks]
+        while not (any(asked) or _ended(epochs, training)):
+            started = time.perf_counter()
+            mean_loss, rate = _train_epoch(network, source, training, updates, seed, len(epochs))
+            accuracy = evaluate(network, judged, carry_state=training.carry_state).accuracy
+            if all(accuracy > e.validation_accuracy for e in epochs):
+                best = _copy(network)
+            seconds = time.perf_counter() - started
+            epochs.append(Epoch(len(epochs) + 1, mean_loss, accuracy, rate, seconds))
+            if file is not None:
+                tensors = (
+                    pack("network", network.state_dict())
+                    | pack("best", best)
+                    | pack("optimizer", pack_optimizer(optimizer))
+                )
+                write(file, tensors, header | {"epochs": epochs})
+            asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
+
+
+def _what_is_read(
+    network: Network,
+    data: Dataset | Batches,
+    training: Training,
+    validation: Split | Batches | None,
+) -> tuple[Source, Split | Batches]:
+    """Where an epoch's batches come from, and what the network is judged on after it."""
+    if isinstance(data, Dataset):
+        if validation is not None:
+            raise InputError(f"{data.name} has a validation split; leave validation= out")
+        _check_applies(training, data)
+        device = next(network.parameters()).device
+        source = from_split(data.train, training.batch_size, training.carry_state, device)
+        return source, data.validation
+    if validation is None:
+        raise InputError("batches need validation=, what the best epoch is selected by")
+    if not isinstance(validation, Split):
+        validation = repeatable(validation)
+    return from_batches(data, network), validation
 
 
 def _check_applies(training: Training, dataset: Dataset) -> None:
@@ -221,6 +266,24 @@ def _check_applies(training: Training, dataset: Dataset) -> None:
         )
     if training.carry_state and not dataset.every_step:
         raise InputError(f"carry_state needs a label at every step; {dataset.name} has sequences")
+
+
+def _adam(network: Network, training: Training) -> torch.optim.Optimizer:
+    """AdamW, whose weight decay spares biases and time constants."""
+    named = list(network.named_parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for name, p in named if "weight" in name]},
+        {"params": [p for name, p in named if "weight" not in name], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
+
+
+def _checked(optimizer: torch.optim.Optimizer, network: Network) -> torch.optim.Optimizer:
+    """The optimizer; InputError if it changes what is no parameter of the network."""
+    own = set(network.parameters())
+    if not all(p in own for group in optimizer.param_groups for p in group["params"]):
+        raise InputError("the optimizer has parameters that are none of the network's")
+    return optimizer
 
 
 def _ended(epochs: list[Epoch], training: Training) -> bool:
@@ -260,13 +323,14 @@ def _resume(
     try:
         if not json_file.has_form(found, {"epochs": EPOCHS}) or found.keys() - header != {"epochs"}:
             raise DataError(f"expected the epochs behind it, got {found.keys() - header.keys()}")
-        check_tensors(tensors, wanted | pack("optimizer", checkpoint.moments(optimizer)))
+        remembered = checkpoint.unpack("optimizer", tensors)
+        check_tensors(tensors, wanted | pack("optimizer", checkpoint.layout(optimizer, remembered)))
         check_state(network, state)
         check_state(network, best)
     except DataError as error:
         raise DataError(f"{path}: {error}; delete it to start anew") from error
     network.load_state_dict(state)
-    checkpoint.unpack_optimizer(optimizer, checkpoint.unpack("optimizer", tensors))
+    checkpoint.unpack_optimizer(optimizer, remembered)
     return [Epoch(*e) for e in found["epochs"]], best
 
 
@@ -287,59 +351,63 @@ def _differences(wanted: Any, found: Any, where: str = "") -> list[str]:
 
 def _train_epoch(
     network: Network,
-    split: Split,
+    source: Source,
     training: Training,
-    optimizer: torch.optim.Optimizer,
+    updates: _Updates,
     seed: int,
     epoch: int,
 ) -> tuple[float, float | None]:
     network.train()
     parameters = list(network.parameters())
     generator = _generator(seed, epoch)
-    if training.carry_state:
-        batches = streams(len(split), training.batch_size)
-    else:
-        order = torch.randperm(len(split), generator=generator)
-        batches = list(torch.split(order, training.batch_size))
-    total_steps = training.epochs * len(batches)
     losses: list[float] = []
     rates: list[float] = []
     judged = 0
     state: Any = None
-    for k, indices in enumerate(batches):
-        progress = (epoch * len(batches) + k) / total_steps
-        for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate_at(progress)
-        narrow(network, progress)
-        batch = _augmented(split.batch(indices), training, generator)
-        state = carried(state, len(indices)) if training.carry_state else None
-        activity, state = network.run(batch.x, state, batch.lengths, _answer(network, training))
-        labels = _labels(batch, activity.logits)
-        if not bool((labels != UNLABELLED).any()):
-            continue  # nothing to learn from
-        loss = cross_entropy(activity.logits, labels)
-        if network.spiking:
-            layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
-            if epoch == 0 and not rates:
-                warn_of_extreme_rates(layer_rates)
-            rates.append(sum(layer_rates) / len(layer_rates))
-            if training.rate_penalty:
-                loss = loss + training.rate_penalty * _excess(
-                    activity.spikes, batch.lengths, training.rate_limit
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())  # for dropout, and what a DataLoader draws
+        for k, batch in enumerate(source.batches(generator)):
+            progress = _progress(epoch, k, source.number, training.epochs)
+            for group, rate in zip(updates.optimizer.param_groups, updates.rates):
+                group["lr"] = rate * updates.share(progress)
+            narrow(network, progress)
+            batch = _augmented(batch, training, generator)
+            state = carried(state, len(batch)) if training.carry_state else None
+            answer = _answer(network, training)
+            activity, state = network.run(batch.x, state, batch.lengths, answer)
+            labels = labels_of(batch, activity.logits)
+            if not bool((labels != UNLABELLED).any()):
+                continue  # nothing to learn from
+            loss = updates.loss(activity.logits.flatten(0, -2), labels.flatten())
+            if network.spiking:
+                layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
+                if epoch == 0 and not rates:
+                    warn_of_extreme_rates(layer_rates)
+                rates.append(sum(layer_rates) / len(layer_rates))
+                if training.rate_penalty:
+                    loss = loss + training.rate_penalty * _excess(
+                        activity.spikes, batch.lengths, training.rate_limit
+                    )
+            updates.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(parameters, training.clip)
+            if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+                raise DivergedError(
+                    f"training diverged in epoch {epoch + 1}, batch {k + 1}: loss "
+                    f"{loss.item():.3g}, gradient norm {norm.item():.3g}; lower the learning rate "
+                    f"(now {updates.rates[0]:g}) or the clip (now {training.clip:g})"
                 )
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(parameters, training.clip)
-        if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
-            raise DivergedError(
-                f"training diverged in epoch {epoch + 1}, batch {k + 1}: loss {loss.item():.3g}, "
-                f"gradient norm {norm.item():.3g}; lower the learning rate "
-                f"(now {training.learning_rate:g}) or the clip (now {training.clip:g})"
-            )
-        optimizer.step()
-        losses.append(loss.item() * len(indices))
-        judged += len(indices)
+            updates.optimizer.step()
+            losses.append(loss.item() * len(batch))
+            judged += len(batch)
+    if not judged:
+        raise InputError(f"no batch of epoch {epoch + 1} has a label: there is nothing to learn")
     return sum(losses) / judged, sum(rates) / len(rates) if rates else None
+
+
+def _progress(epoch: int, batch: int, number: int | None, epochs: int) -> float:
+    """From 0 to 1 by batches, or by epochs where the number of batches is not known."""
+    return (epoch * number + batch) / (epochs * number) if number else epoch / epochs
 
 
 def _augmented(batch: Batch, training: Training, generator: torch.Generator) -> Batch:
@@ -360,93 +428,7 @@ def _answer(network: Network, training: Training) -> Answer:
     return "every_step" if training.loss == "every_step" else network.answer
 
 
-def _labels(batch: Batch, logits: Tensor) -> Tensor:
-    """The labels of a batch in the form of its logits: a sequence's own at each of its steps."""
-    if logits.ndim == 2 or batch.y.ndim == 2:
-        return batch.y
-    return torch.where(valid_steps(batch.lengths, len(logits)), batch.y, UNLABELLED)
-
-
-def streams(number: int, count: int) -> list[Tensor]:
-    """Batches that read consecutive sequences 0..number - 1 as `count` streams, the longest first.
-
-    >>> [batch.tolist() for batch in streams(5, 2)]
-    [[0, 3], [1, 4], [2]]
-    """
-    parts = torch.tensor_split(torch.arange(number), min(count, number))
-    return [torch.stack([part[k] for part in parts if k < len(part)]) for k in range(len(parts[0]))]
-
-
-def carried(state: Any, batch: int) -> Any:
-    """A state, without its gradient, for the first so many samples of the batch that it is of."""
-    if state is None:
-        return None
-    if isinstance(state, Tensor):
-        return state.detach()[:, :batch]
-    fields = [carried(field, batch) for field in state]
-    return type(state)(*fields) if hasattr(state, "_fields") else tuple(fields)
-
-
-def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
-    """Over labelled answers, in nats; logits (B, C) with y (B,), or (T, B, C) with (T, B)."""
-    return functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction=reduction)
-
-
 def _excess(spikes: list[Tensor], lengths: Tensor, limit: float) -> Tensor:
     steps = lengths.sum()
     per_layer = [(n / steps - limit).relu().square().mean() for n in spikes]
     return torch.stack(per_layer).sum()
-
-
-class Evaluation(NamedTuple):
-    """Accuracy and mean cross-entropy (nats) over labelled answers, what was answered, and rates.
-
-    `rates` are those of the hidden layers, none for standard models.
-    """
-
-    accuracy: float
-    loss: float
-    rates: list[float]
-    predictions: Tensor
-
-
-def evaluate(
-    network: Network, split: Split, batch_size: int = 256, carry_state: bool = False
-) -> Evaluation:
-    """Run a split; predictions are (N,) or (T, N), zero past a sample's length.
-
-    With `carry_state` the split is read as STREAMS streams of consecutive sequences, each of which
-    starts with the state that the one before it left. Raises InputError without any label.
-    """
-    labelled = split.y != UNLABELLED
-    if not bool(labelled.any()):
-        raise InputError(f"no answer can be judged: {len(split)} sequences have no label")
-    network.eval()
-    predictions = torch.zeros_like(split.y)
-    weighted: list[list[float]] = []
-    loss = 0.0
-    batches = (
-        streams(len(split), STREAMS)
-        if carry_state
-        else list(torch.split(torch.arange(len(split)), batch_size))
-    )
-    state: Any = None
-    with torch.no_grad():
-        for indices in batches:
-            batch = split.batch(indices)
-            state = carried(state, len(indices)) if carry_state else None
-            activity, state = network.run(batch.x, state, batch.lengths)
-            loss += float(cross_entropy(activity.logits, batch.y, "sum"))
-            answer = activity.logits.argmax(-1)
-            if answer.ndim == 2:
-                predictions[: len(answer), indices] = answer
-            else:
-                predictions[indices] = answer
-            if network.spiking:
-                steps = int(batch.lengths.sum())
-                rates = firing_rates(activity.spikes, batch.x, batch.lengths)
-                weighted.append([rate * steps for rate in rates])
-    accuracy = float((predictions == split.y)[labelled].double().mean())
-    total = int(split.lengths.sum())
-    rates = [sum(layer) / total for layer in zip(*weighted)]
-    return Evaluation(accuracy, loss / int(labelled.sum()), rates, predictions)

@@ -16,7 +16,8 @@ from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Answer, Network, build
 from spikern.neurons.model import NeuronModel
-from spikern.train.loop import Training, evaluate, fit
+from spikern.train.evaluation import evaluate
+from spikern.train.loop import Training, fit
 
 COUNT_BATCH = 256
 
@@ -61,7 +62,7 @@ def train_and_test(
     `encoder` names what made the data set's events, which is counted too.
     With `checkpoint`, a killed trial is resumed. Raises what `spikern.train.fit` raises.
     """
-    history = fit(network, dataset, training, seed, checkpoint)
+    history = fit(network, dataset, training, seed, checkpoint, bar=False)
     test = evaluate(network, dataset.test, carry_state=training.carry_state)
     counted = count_split(network, dataset, encoder)
     inferences = len(dataset.test)

@@ -1,0 +1,162 @@
+"""What is trained and judged on: the splits of a data set, or any iterable of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikern._utils.errors import InputError
+from spikern.data.dataset import UNLABELLED, Batch, Split, check_shapes
+from spikern.events import valid_steps
+from spikern.layers.network import Network
+
+Given = Batch | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
+"""A batch, or its x (T, B, F) and y, (B,) or (T, B), and, if sequences end early, lengths (B,)."""
+Batches = Iterable[Given]
+CALIBRATION_BATCH = 64
+STREAMS = 16
+"""Streams that a split is read as where the state is carried on."""
+
+
+class Source(NamedTuple):
+    """What an epoch of training reads.
+
+    batches  generator -> the batches of one epoch
+    first    generator -> a batch to calibrate on
+    number   batches of one epoch; None where it is not known beforehand
+    """
+
+    batches: Callable[[torch.Generator], Iterator[Batch]]
+    first: Callable[[torch.Generator], Batch]
+    number: int | None
+
+
+def from_split(split: Split, size: int, carry_state: bool, device: torch.device) -> Source:
+    """Batches of `size` sequences of a split, in an order that the generator draws."""
+
+    def order(generator: torch.Generator) -> Tensor:
+        return torch.randperm(len(split), generator=generator)
+
+    def batches(generator: torch.Generator) -> Iterator[Batch]:
+        chosen = streams(len(split), size) if carry_state else torch.split(order(generator), size)
+        return (moved(split.batch(indices), device) for indices in chosen)
+
+    def first(generator: torch.Generator) -> Batch:
+        return moved(split.batch(order(generator)[:CALIBRATION_BATCH]), device)
+
+    number = -(-len(split) // min(size, len(split)))
+    return Source(batches, first, number)
+
+
+def from_batches(given: Batches, network: Network) -> Source:
+    """The batches of an iterable, checked, where the network is."""
+    device = next(network.parameters()).device
+    repeatable(given)
+
+    def batches(generator: torch.Generator) -> Iterator[Batch]:
+        return checked(given, network.classes, device)
+
+    def first(generator: torch.Generator) -> Batch:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator.initial_seed())
+            for batch in batches(generator):
+                return batch
+        raise InputError("there is no batch to train on")
+
+    try:
+        number = len(given)  # type: ignore[arg-type]
+    except TypeError:  # of an iterable, and of a DataLoader of one
+        number = None
+    return Source(batches, first, number)
+
+
+def checked(batches: Batches, classes: int, device: torch.device) -> Iterator[Batch]:
+    """The batches on a device. Raises InputError for one that is not of the form `Given`."""
+    for k, given in enumerate(batches):
+        where = f"batch {k + 1}"
+        batch = _batch(where, given)
+        check_shapes(where, batch, every_step=batch.y.ndim == 2)
+        labels = batch.y[batch.y != UNLABELLED]
+        if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
+            raise InputError(
+                f"{where}: labels must lie in 0..{classes - 1} or be {UNLABELLED}, "
+                f"got {int(labels.min())}..{int(labels.max())}"
+            )
+        yield moved(batch, device)
+
+
+def _batch(where: str, given: Given) -> Batch:
+    if isinstance(given, Batch):
+        return given
+    parts = tuple(given) if isinstance(given, (tuple, list)) else ()
+    if len(parts) not in (2, 3) or not all(isinstance(part, Tensor) for part in parts):
+        raise InputError(
+            f"{where}: expected a Batch, (x, y) or (x, y, lengths), got {type(given).__name__}"
+            f"{f' of {len(parts)}' if parts else ''}; give the DataLoader a collate_fn"
+        )
+    x, y = parts[:2]
+    if x.ndim != 3 or y.ndim not in (1, 2) or x.shape[1] != y.shape[-1]:
+        raise InputError(
+            f"{where}: expected x (T, B, F) with y (B,) or (T, B), got x {tuple(x.shape)} and "
+            f"y {tuple(y.shape)}; sequences lie along the second axis, as collate puts them"
+        )
+    full = torch.full((x.shape[1],), len(x))
+    return Batch(x, y, parts[2] if len(parts) == 3 else full)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device."""
+    parts = {name: getattr(batch, name).to(device) for name in ("x", "y", "lengths")}
+    return replace(batch, **parts)
+
+
+def repeatable(batches: Batches) -> Batches:
+    """The batches; InputError for a generator, of which nothing is left after one epoch."""
+    if isinstance(batches, Iterator):
+        raise InputError(
+            f"a {type(batches).__name__} ends after one epoch; pass a DataLoader or a list"
+        )
+    return batches
+
+
+def streams(number: int, count: int) -> list[Tensor]:
+    """Batches that read consecutive sequences 0..number - 1 as `count` streams, the longest first.
+
+    >>> [batch.tolist() for batch in streams(5, 2)]
+    [[0, 3], [1, 4], [2]]
+    """
+    parts = torch.tensor_split(torch.arange(number), min(count, number) or 1)
+    return [torch.stack([part[k] for part in parts if k < len(part)]) for k in range(len(parts[0]))]
+
+
+def carried(state: Any, batch: int) -> Any:
+    """A state, without its gradient, for the first so many samples of the batch that it is of."""
+    if state is None:
+        return None
+    if isinstance(state, Tensor):
+        if state.shape[1] < batch:
+            raise InputError(
+                f"a state of {state.shape[1]} sequences cannot be carried to {batch}; batches "
+                f"may only become smaller"
+            )
+        return state.detach()[:, :batch]
+    fields = [carried(field, batch) for field in state]
+    return type(state)(*fields) if hasattr(state, "_fields") else tuple(fields)
+
+
+def in_order(split: Split, batch_size: int, carry_state: bool) -> list[Tensor]:
+    """The indices of the batches in which a split is judged."""
+    if carry_state:
+        return streams(len(split), STREAMS)
+    return list(torch.split(torch.arange(len(split)), batch_size))
+
+
+def labels_of(batch: Batch, logits: Tensor) -> Tensor:
+    """The labels of a batch in the form of its logits: a sequence's own at each of its steps."""
+    if logits.ndim == 2 or batch.y.ndim == 2:
+        return batch.y
+    return torch.where(valid_steps(batch.lengths, len(logits)), batch.y, UNLABELLED)

@@ -1,0 +1,89 @@
+"""How well a network answers, without its being changed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spikern._utils.errors import InputError
+from spikern.data.dataset import UNLABELLED, Split
+from spikern.layers.network import Network
+from spikern.train.batches import Batches, carried, checked, in_order, moved
+from spikern.train.calibration import firing_rates
+
+
+class Evaluation(NamedTuple):
+    """Accuracy and mean cross-entropy (nats) over labelled answers, what was answered, and rates.
+
+    `rates` are those of the hidden layers, none for standard models.
+    """
+
+    accuracy: float
+    loss: float
+    rates: list[float]
+    predictions: Tensor
+
+
+def evaluate(
+    network: Network, data: Split | Batches, batch_size: int = 256, carry_state: bool = False
+) -> Evaluation:
+    """Run a split, or any iterable of batches as `fit` takes it, where the network is.
+
+    Predictions are (N,) or (T, N), zero past a sample's length. With `carry_state` a split is read
+    as STREAMS streams of consecutive sequences, and every batch starts with the state that the one
+    before it left. Raises InputError without any label.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    order = in_order(data, batch_size, carry_state) if isinstance(data, Split) else []
+    batches = (
+        (moved(data.batch(indices), device) for indices in order)
+        if isinstance(data, Split)
+        else checked(data, network.classes, device)
+    )
+    answers: list[Tensor] = []
+    counts: list[list[float]] = []
+    loss, correct, labelled, sequences, steps = 0.0, 0, 0, 0, 0
+    state: Any = None
+    with torch.no_grad():
+        for batch in batches:
+            state = carried(state, len(batch)) if carry_state else None
+            activity, state = network.run(batch.x, state, batch.lengths)
+            loss += float(cross_entropy(activity.logits, batch.y, "sum"))
+            answer = activity.logits.argmax(-1)
+            judged = batch.y != UNLABELLED
+            correct += int((answer == batch.y)[judged].sum())
+            labelled += int(judged.sum())
+            answers.append(answer.cpu())
+            sequences += len(batch)
+            own = int(batch.lengths.sum())
+            steps += own
+            if network.spiking:
+                rates = firing_rates(activity.spikes, batch.x, batch.lengths)
+                counts.append([rate * own for rate in rates])
+    if not labelled:
+        raise InputError(f"no answer can be judged: {sequences} sequences have no label")
+    rates = [sum(layer) / steps for layer in zip(*counts)]
+    predictions = _joined(answers)
+    if isinstance(data, Split):
+        place = torch.cat(order).argsort()
+        predictions = predictions[..., place]
+        if predictions.ndim == 2:
+            predictions = functional.pad(predictions, (0, 0, 0, len(data.y) - len(predictions)))
+    return Evaluation(correct / labelled, loss / labelled, rates, predictions)
+
+
+def _joined(answers: list[Tensor]) -> Tensor:
+    """Answers (B,) or (T, B) side by side, padded with zeros."""
+    if answers[0].ndim == 1:
+        return torch.cat(answers)
+    steps = max(map(len, answers))
+    return torch.cat([functional.pad(a, (0, 0, 0, steps - len(a))) for a in answers], 1)
+
+
+def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """Over labelled answers, in nats; logits (B, C) with y (B,), or (T, B, C) with (T, B)."""
+    return functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction=reduction)
