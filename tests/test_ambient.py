@@ -18,6 +18,7 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, grad, jacfwd, jacrev, jvp, stack_module_state, vmap
 from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
@@ -443,3 +444,25 @@ def test_a_neuron_without_leak_is_one_with_a_long_time_constant():
     with pytest.raises(InputError, match=r"does not respond to a current.*below 1e6 dt"):
         SpikingRNN(LIF.with_constants(tau_mem=1e9), 6, 17)
     assert 0 < SpikingRNN(LIF.with_constants(tau_mem=1e5), 6, 17)(X)[0].detach().mean() < 0.2
+
+
+@pytest.mark.parametrize("wants_x", [False, True])
+def test_the_flop_counter_sees_in_a_kernel_what_it_sees_in_the_loop(wants_x):
+    counts = {}
+    for engine in ("fused", "reference"):
+        torch.manual_seed(0)
+        layers = SpikingRNN("ALIF", 5, 16, num_layers=2, engine=engine)
+        x = torch.rand(7, 3, 5, requires_grad=wants_x)
+        with FlopCounterMode(display=False) as counter:
+            out, _ = layers(x)
+            forward = counter.get_total_flops()
+            out.sum().backward()
+        counts[engine] = forward, counter.get_total_flops() - forward
+    (forward, backward), (wanted, loop) = counts["fused"], counts["reference"]
+    assert forward == wanted == 2 * 7 * 3 * (5 * 16 + 3 * 16 * 16)
+    # torch leaves out the product with the initial state's gradient, which nobody asked for
+    assert backward == loop + 2 * (2 * 3 * 16 * 16)
+    events = Events.from_dense((torch.rand(7, 3, 5) > 0.5).to(torch.uint8))
+    with FlopCounterMode(display=False) as counter:
+        SpikingRNN("ALIF", 5, 16, recurrent=False)(events)
+    assert counter.get_total_flops() == 2 * 7 * 3 * 5 * 16

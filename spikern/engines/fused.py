@@ -11,6 +11,7 @@ state every EVERY steps are kept for the backward pass, which runs the steps bet
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils.flop_counter import register_flop_formula
 
 from spikern._utils.errors import UnsupportedError
 from spikern._utils.fingerprint import fingerprint
@@ -403,3 +405,25 @@ def _one_by_one(operator: Callable[..., list[Tensor]]) -> Callable[..., Any]:
 
 run.register_vmap(_one_by_one(run))
 _run_backward.register_vmap(_one_by_one(_run_backward))
+
+
+# What torch's FlopCounterMode counts: what matrix products would do, two for each weight and step
+
+
+def _dense_flops(steps: int, lengths: Any, shapes: Sequence[Any], inputs: int, rest: int) -> int:
+    """2 T B weights; of the first input weights `inputs` times that, of all others `rest` times."""
+    weights = [math.prod(n) for p in by_population(shapes) for n in (p.w_in, p.w_rec)]
+    samples: int = lengths[0]
+    return 2 * steps * samples * (inputs * weights[0] + rest * sum(weights[1:]))
+
+
+@register_flop_formula(torch.ops.spikern.run)
+def _(names: str, steps: int, *inputs: Any, **rest: Any) -> int:
+    *_, lengths, shapes = inputs
+    return _dense_flops(steps, lengths, shapes, 1, 1)
+
+
+@register_flop_formula(torch.ops.spikern.run_backward)
+def _(names: str, steps: int, wants_x: bool, shapes: Sequence[Any], **rest: Any) -> int:
+    inputs, tensors = _split(shapes, _lengths_of_lists(names.count(",") + 1))[3:5]
+    return _dense_flops(steps, inputs[-1], tensors, 1 + wants_x, 2)
