@@ -55,6 +55,7 @@ from .neurons import (
     real,
     steps,
 )
+from .report import summary
 from .testing import check_neuron
 from .train import Training, calibrate, evaluate, fit, load_network
 
@@ -120,6 +121,7 @@ __all__ = [
     "report",
     "steps",
     "studies",
+    "summary",
     "tables",
     "testing",
     "timing",

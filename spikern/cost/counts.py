@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import NamedTuple
 
+from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
 
 Steps = tuple[int, ...]
@@ -167,6 +168,20 @@ def analog_layer(
     return Layer(name, unit, units, False, connections, arithmetic, uses, (0,) * len(uses), storage)
 
 
+def _of_counts(counts: Counts) -> Facts:
+    ops = counts.ops
+    firing = {} if counts.rate is None else {"rate": f"{counts.rate:.2%}"}
+    return {
+        "inferences": f"{counts.inferences:,}",
+        "layers": ", ".join(layer.name for layer in counts.layers),
+        "AC": f"{ops.ac:,}",
+        "MAC": f"{ops.mac:,}",
+        "neuron updates": f"{ops.neuron_updates:,}",
+        **firing,
+    }
+
+
+@shown_by(_of_counts)
 @dataclass(frozen=True)
 class Counts:
     """The counts of a network over `inferences` samples; + adds those of other samples.

@@ -13,14 +13,43 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
 from spikern.events.encoders import delta
 from spikern.events.trains import Events, valid_steps
 
+SHOWN = 12
+"""Classes that are named where a data set shows itself."""
 UNLABELLED = -100
 """The label of a step without a label: the `ignore_index` of torch's cross entropy."""
 
 
+def _of_split(split: Split) -> Facts:
+    _, sequences, features = split.x.shape
+    low, high = int(split.lengths.min()), int(split.lengths.max())
+    return {
+        "sequences": f"{sequences:,}",
+        "steps": f"{low} to {high}" if low < high else str(high),
+        "features": features,
+        "label per": "sequence" if split.y.ndim == 1 else "step",
+    }
+
+
+def _of_dataset(dataset: Dataset) -> Facts:
+    names = dataset.class_names
+    shown = names if len(names) <= SHOWN else (*names[:SHOWN], "...")
+    parts = {part: getattr(dataset, part) for part in ("train", "validation", "test")}
+    return {
+        "name": dataset.name,
+        **{part: f"{len(split):,}" for part, split in parts.items()},
+        "steps": f"up to {len(dataset.train.x)} of {dataset.dt:g} ms",
+        "features": f"{dataset.input_size}{' of events' if dataset.events else ''}",
+        "label per": "step" if dataset.every_step else "sequence",
+        "classes": f"{len(names)}: {', '.join(shown)}",
+    }
+
+
+@shown_by(_of_split)
 @dataclass(frozen=True, eq=False)
 class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     """Sequences and their labels; a torch Dataset, whose DataLoader takes `collate_fn=collate`.
@@ -75,6 +104,7 @@ class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return Batch(self.x[:steps, chosen], y, lengths)
 
 
+@shown_by(_of_split)
 @dataclass(frozen=True, eq=False)
 class Batch(Split):
     """A split whose x is a tensor, the input of a network."""
@@ -93,6 +123,7 @@ def collate(sequences: Sequence[tuple[Tensor, Tensor]]) -> Batch:
     return Batch(pad_sequence(inputs), y, torch.tensor([len(x) for x in inputs]))
 
 
+@shown_by(_of_dataset)
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A classification task. Raises InputError if the splits do not match the declaration.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikern._utils import json_file, tensor_file
+from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.engines.codegen import cache, kernels, storage, stream_kernels
 from spikern.engines.codegen.program import Step
@@ -98,6 +99,16 @@ class Result(NamedTuple):
     additions: NDArray[np.int64]
 
 
+def _of_stream(stream: Stream | DelayedStream) -> Facts:
+    return {
+        "inputs": stream.input_size,
+        "neurons": ", ".join(f"{len(p.bias)} {p.step.name}" for p in stream.populations),
+        "outputs": stream.output_size,
+        "numbers in its state": stream.state_size,
+    }
+
+
+@shown_by(_of_stream)
 class Stream:
     """A trained stack compiled for inference: `out, state, additions = stream.run(x, state)`.
 
@@ -320,6 +331,7 @@ class Connections(NamedTuple):
     recurrent_delays: Steps | None
 
 
+@shown_by(_of_stream)
 class DelayedStream:
     """The inference engine that `compile_stream` returns for delays or skip connections.
 

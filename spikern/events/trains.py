@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
 
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
@@ -21,6 +22,16 @@ MOST_ROWS = 2**27
 """Steps times samples, beyond which a batch of recordings is refused: it takes 8 bytes each."""
 
 
+def _of_events(events: Events) -> Facts:
+    return {
+        "steps": events.steps,
+        "samples": events.batch,
+        "features": events.features,
+        "events": f"{len(events.values):,}, {events.rate:.2%} of the entries",
+    }
+
+
+@shown_by(_of_events)
 @dataclass(frozen=True, eq=False)
 class Events:
     """The nonzero entries of a tensor x (T, B, F), row by row.

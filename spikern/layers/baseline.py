@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern._utils.choices import check_choice
+from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern.layers.arguments import (
     Lengths,
@@ -76,6 +77,9 @@ class Baseline(nn.Module):
                 inner[hidden : 2 * hidden] = kept
                 if self.kind == "LSTM":
                     inner[:hidden] = -kept
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
     def forward(
         self,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spikern._utils.choices import check_choice
+from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import Input, dense
@@ -139,6 +140,9 @@ class Network(nn.Module):
         if isinstance(self.body, SpikingRNN):
             return self.body.unroll(x, lengths=lengths)[0]
         return [self.body(x, None, lengths)[0]]
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
     def forward(
         self, x: Input, state: Any = None, lengths: Lengths | None = None

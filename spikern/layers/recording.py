@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.population import Input
 from spikern.events.trains import valid_steps
@@ -39,6 +40,18 @@ class Trace(NamedTuple):
     out: Tensor
 
 
+def _of_recording(recording: Recording) -> Facts:
+    first = recording.layers[0].i
+    return {
+        "layers": len(recording.layers),
+        "steps": len(first),
+        "samples": first.shape[1],
+        "neurons": ", ".join(str(trace.i.shape[2]) for trace in recording.layers),
+        "fields": ", ".join(("i", "u", "out", *recording.layers[0].state._fields)),
+    }
+
+
+@shown_by(_of_recording)
 class Recording(NamedTuple):
     """The traces of all layers from the first on, the final state, and the lengths (B,)."""
 

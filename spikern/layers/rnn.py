@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.utils.prune import BasePruningMethod
 
 from spikern._utils.choices import check_choice
+from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern.engines import fused
 from spikern.engines.dispatch import ENGINES, run_stack
@@ -380,6 +381,9 @@ class SpikingRNN(nn.Module):
         """
         connected_otherwise = self.feedback or self.bidirectional or self.skip
         return not (connected_otherwise or self.delayed or self.drops_out)
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
     def forward(
         self,

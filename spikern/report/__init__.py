@@ -1,21 +1,8 @@
-"""All text: numbers, tables for the terminal, the HTML report, Markdown, sentences."""
+"""All text: numbers, tables for the terminal, the HTML report, Markdown, sentences.
 
-from spikern.report.html import write_html
-from spikern.report.markdown import filled
-from spikern.report.terminal import (
-    benchmark_table,
-    count_report,
-    energy_comparison,
-    table,
-    table_list,
-)
+The names are in `__init__.pyi`; the report needs matplotlib, a table of layers does not.
+"""
 
-__all__ = [
-    "benchmark_table",
-    "count_report",
-    "energy_comparison",
-    "filled",
-    "table",
-    "table_list",
-    "write_html",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

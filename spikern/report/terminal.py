@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from spikern._utils.display import columns
 from spikern.cost.estimates import PJ
 from spikern.report import markdown
 from spikern.report.numbers import (
@@ -69,19 +70,6 @@ def accuracy(entry: Mapping[str, Any]) -> str:
     """An accuracy of results.json: the mean over seeds, and half its interval if there is one."""
     interval = entry["ci95"] and [100 * bound for bound in entry["ci95"]]
     return mean_interval(100 * entry["mean"], interval, unit="%")
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines, the first column aligned left, the others right.
-
-    >>> columns([("model", "AC"), ("LIF", "1,234")])
-    ['model     AC', 'LIF    1,234']
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths)))
-        for r in rows
-    ]
 
 
 # `spikern count`

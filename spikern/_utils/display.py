@@ -1,0 +1,84 @@
+"""How an object shows itself: one line in a terminal, a small table in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+Facts = Mapping[str, object]
+"""What is worth knowing of an object, by name."""
+Class = TypeVar("Class", bound=type)
+
+
+def shown_by(facts: Callable[[Any], Facts]) -> Callable[[Class], Class]:
+    """A decorator that gives a class a short `repr` and an HTML one, from the facts of an object.
+
+    >>> @shown_by(lambda pair: {"first": pair[0], "second": pair[1]})
+    ... class Pair(tuple): pass
+    >>> Pair((1, 2))
+    Pair(first 1; second 2)
+    """
+
+    def decorated(kind: Class) -> Class:
+        name = kind.__name__
+
+        def text(self: Any) -> str:
+            return f"{name}({'; '.join(f'{key} {value}' for key, value in facts(self).items())})"
+
+        def html(self: Any) -> str:
+            return html_table(name, (), [(key, value) for key, value in facts(self).items()])
+
+        kind.__repr__ = text  # type: ignore[assignment,method-assign]
+        kind._repr_html_ = html  # type: ignore[attr-defined]
+        return kind
+
+    return decorated
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, the first column aligned left, the others right.
+
+    >>> columns([("model", "AC"), ("LIF", "1,234")])
+    ['model     AC', 'LIF    1,234']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths)))
+        for r in rows
+    ]
+
+
+def html_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table; the first cell of every row is its heading.
+
+    >>> html_table("Sizes", (), [("a < b", 1)])
+    '<table><caption>Sizes</caption><tr><th>a &lt; b</th><td>1</td></tr></table>'
+    """
+    top = f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>" if head else ""
+    body = "".join(
+        f"<tr><th>{escape(str(first))}</th>"
+        + "".join(f"<td>{escape(str(cell))}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return f"<table><caption>{escape(caption)}</caption>{top}{body}</table>"
+
+
+def module_html(module: Any) -> str:
+    """A torch module as a table: each of its parts, its settings, its parameters.
+
+    >>> import torch
+    >>> module_html(torch.nn.Linear(2, 1))[:76]
+    '<table><caption>Linear</caption><tr><th></th><th>settings</th><th>parameters'
+    """
+    rows = [
+        (
+            f"{name} {type(part).__name__}".strip(),
+            part.extra_repr(),
+            f"{sum(p.numel() for p in part.parameters()):,}",
+        )
+        for name, part in module.named_modules()
+        if not any(part.children())
+    ]
+    return html_table(type(module).__name__, ("", "settings", "parameters"), rows)

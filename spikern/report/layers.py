@@ -1,0 +1,91 @@
+"""A network layer by layer, as a table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from spikern._utils.display import columns, html_table
+from spikern.cost.counting import count
+from spikern.cost.counts import Counts, Layer
+from spikern.layers.arguments import Lengths
+from spikern.layers.network import Network
+from spikern.report.numbers import count as number
+from spikern.report.numbers import percent
+
+ACTIVITY = ("rate", "AC", "MAC", "updates")
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """A table of layers: text where it is printed, HTML in a notebook."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __repr__(self) -> str:
+        return "\n".join([self.title, *columns([self.head, *self.rows])])
+
+    def _repr_html_(self) -> str:
+        return html_table(self.title, self.head, self.rows)
+
+
+def summary(
+    network: Network, x: Tensor | None = None, lengths: Lengths | None = None, events: bool = False
+) -> Summary:
+    """The layers of a network: shape of the output, parameters, synapses; on x, what they did.
+
+    x (T, B, F), lengths and events are those of `spikern.count`; with them the table has the rate,
+    accumulates (AC), multiply-accumulates (MAC) and neuron updates of one inference, means over
+    the samples. Raises what `count` raises.
+
+    >>> from spikern import build
+    >>> summary(build("LIF", 3, 16, 2, recurrent=False))
+    Network of 116 parameters, answer last
+    layer     unit      output  parameters  synapses
+    hidden 0   LIF  (T, B, 16)          80        48
+    readout     LI   (T, B, 2)          36        32
+    """
+    ran = x is not None
+    device = next(network.parameters()).device
+    x = torch.zeros(1, 1, network.body.input_size, device=device) if x is None else x
+    training = network.training
+    try:
+        counts = count(network.eval(), x, lengths, events)
+    finally:
+        network.train(training)
+    head = ("layer", "unit", "output", "parameters", "synapses", *ACTIVITY * ran)
+    rows = [
+        (*_structure(layer, network), *(_activity(layer, counts) if ran else ()))
+        for layer in counts.layers
+    ]
+    title = f"Network of {network.parameter_count:,} parameters, answer {network.answer}"
+    return Summary(title, head, tuple(rows))
+
+
+def _structure(layer: Layer, network: Network) -> tuple[str, ...]:
+    synapses = sum(c.synapses for c in layer.connections)
+    size = f"(T, B, {layer.units})" if layer.units else "-"
+    return layer.name, layer.unit, size, f"{_parameters(layer, network):,}", f"{synapses:,}"
+
+
+def _activity(layer: Layer, counts: Counts) -> tuple[str, ...]:
+    ops, each = layer.ops, counts.inferences
+    rate = percent(ops.spikes / ops.neuron_updates, gap=" ") if layer.spiking else "-"
+    return rate, *(number(n / each) for n in (ops.ac, ops.mac, ops.neuron_updates))
+
+
+def _parameters(layer: Layer, network: Network) -> int:
+    """Trainable numbers of a layer; in the names of the body's, l<k> is layer k, as in torch."""
+    if layer.name == "readout":
+        part: nn.Module = network.readout
+        own = ".*"
+    else:
+        part = network.body
+        own = rf".*_l{layer.name.removeprefix('hidden ').replace(' ', '_')}(\..*)?"
+    named = part.named_parameters()
+    return sum(p.numel() for name, p in named if p.requires_grad and re.fullmatch(own, name))
