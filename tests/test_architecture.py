@@ -1,6 +1,9 @@
 """The rooms of the package: what is at its root, and who may import whom."""
 
 import ast
+import copy
+import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -8,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import spikern
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "spikern"
@@ -219,3 +224,41 @@ def test_a_layer_is_made_without_the_compilers():
     loaded = loaded_by("import spikern\nspikern.SpikingRNN('LIF', 2, 3)")
     assert "torch" in loaded
     assert loaded.isdisjoint({"torch._dynamo", "numba", "scipy", *LATE})
+
+
+ROOMS_WITH_FILES = (
+    "cost",
+    "data",
+    "engines.stream",
+    "interop",
+    "plot",
+    "report",
+    "studies",
+    "train",
+)
+
+
+@pytest.mark.parametrize("room", ROOMS_WITH_FILES)
+def test_whoever_takes_a_path_takes_a_string(room):
+    public = importlib.import_module(f"spikern.{room}")
+    names = getattr(public, "__all__", ["load_stream"])
+    functions = [f for name in names if inspect.isfunction(f := getattr(public, name))]
+    taken = [
+        (function.__name__, name, str(parameter.annotation))
+        for function in functions
+        for name, parameter in inspect.signature(function).parameters.items()
+        if re.search(r"\bPath\b", str(parameter.annotation))
+    ]
+    assert [where for where in taken if not re.search(r"\bstr\b", where[2])] == []
+
+
+@pytest.mark.parametrize(
+    ("table", "near"),
+    [(spikern.NEURONS, "ALIF"), (spikern.SURROGATES, "boxcar"), (spikern.tables(), "45nm_fp32")],
+)
+def test_a_table_names_what_is_near_to_what_it_does_not_have(table, near):
+    with pytest.raises(spikern.InputError, match=f"did you mean '{near}'"):
+        table[f"{near}s"]
+    assert copy.deepcopy(table).keys() == table.keys()
+    assert f"{near}s" not in table
+    assert table.get(f"{near}s") is None

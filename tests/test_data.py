@@ -219,6 +219,7 @@ def test_a_missing_file_says_where_to_put_it(cache, tmp_path, monkeypatch):
         locate("a/file.ts", CLOSED, SHA256, "from the archive")
     message = str(caught.value)
     assert message.startswith(f"a/file.ts is missing and did not come from {CLOSED}: ")
+    assert caught.value.__suppress_context__  # not the five errors of a failed download
     assert f"put the file at {tmp_path / 'a' / 'file.ts'} or set {FOLDER}" in message
     assert message.endswith("(from the archive)")
     assert "\n" not in message

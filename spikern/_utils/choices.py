@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from spikern._utils.errors import InputError
+
+Value = TypeVar("Value")
+
+
+class Choices(dict[str, Value]):
+    """A table of named things; InputError, with the nearest name, for one that it does not have.
+
+    >>> Choices("neuron", {"LIF": 1})["LIFF"]
+    Traceback (most recent call last):
+    spikern.InputError: no neuron 'LIFF'; did you mean 'LIF'? there are: LIF
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Value]) -> None:
+        super().__init__(entries)
+        self.kind = kind
+
+    def __missing__(self, name: str) -> Value:
+        raise no_choice(self.kind, name, self)
 
 
 def check_choice(kind: str, name: str, known: Iterable[str]) -> None:
@@ -16,9 +35,18 @@ def check_choice(kind: str, name: str, known: Iterable[str]) -> None:
     spikern.InputError: no neuron 'LIFF'; did you mean 'LIF'? there are: LIF, ALIF
     """
     known = list(known)
-    if name in known:
-        return
+    if name not in known:
+        raise no_choice(kind, name, known)
+
+
+def no_choice(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error that names the nearest known choice.
+
+    >>> str(no_choice("neuron", "XYZ", ["LIF", "ALIF"]))
+    "no neuron 'XYZ'; there are: LIF, ALIF"
+    """
+    known = list(known)
     folded = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.5)
     hint = f" did you mean '{folded[near[0]]}'?" if near else ""
-    raise InputError(f"no {kind} '{name}';{hint} there are: {', '.join(known)}")
+    return InputError(f"no {kind} '{name}';{hint} there are: {', '.join(known)}")

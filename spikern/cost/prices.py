@@ -26,6 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from spikern._utils.choices import Choices
 from spikern._utils.errors import DataError
 from spikern.engines.codegen.operations import COUNTED
 
@@ -108,7 +109,8 @@ def tables(folder: str | Path | None = None) -> dict[str, EnergyTable]:
     >>> sorted(tables())
     ['22nm_yan', '45nm_fp16', '45nm_fp32', '45nm_int32', '45nm_int8', 'loihi1', 'tclif']
     """
-    by_name = {path.stem: read(path) for path in sorted(FOLDER.glob("*.toml"))}
+    named = {path.stem: read(path) for path in sorted(FOLDER.glob("*.toml"))}
+    by_name = Choices("energy table", named)
     folder = folder or os.environ.get(VARIABLE)
     if folder is None or folder == "":
         return by_name

@@ -34,7 +34,7 @@ def locate(relative_path: str, url: str, sha256: str | None, hint: str) -> Path:
             f"{relative_path} is missing and did not come from {url}: {error}; "
             f"put the file at {folders()[0] / relative_path} or set {FOLDER} to the folder that "
             f"has it ({hint})"
-        ) from error
+        ) from None  # the causes within are those of the library that downloads
 
 
 def find(relative_path: str) -> Path | None:

@@ -3,6 +3,7 @@
 `NEURONS` has the neurons of the package by name; a user's own needs no entry there.
 """
 
+from spikern._utils.choices import Choices
 from spikern.neurons.adlif import AdLIF
 from spikern.neurons.alif import ALIF
 from spikern.neurons.balanced_resonator import BRF
@@ -19,13 +20,16 @@ from spikern.neurons.se_adlif import SEAdLIF
 from spikern.neurons.surrogate import SURROGATES, Surrogate, spike
 from spikern.neurons.tc_lif import TCLIF
 
-NEURONS: dict[str, NeuronModel] = {
-    m.name: m
-    for m in (
-        *(LIF, ALIF, HardLIF, RefractoryLIF, CubaLIF, AdLIF, SEAdLIF, RF, BRF, EIF, TCLIF),
-        LI,
-    )
-}
+NEURONS = Choices(
+    "neuron",
+    {
+        m.name: m
+        for m in (
+            *(LIF, ALIF, HardLIF, RefractoryLIF, CubaLIF, AdLIF, SEAdLIF, RF, BRF, EIF, TCLIF),
+            LI,
+        )
+    },
+)
 
 __all__ = [
     "ALIF",

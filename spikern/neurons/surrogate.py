@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikern._utils.choices import Choices
 from spikern._utils.errors import InputError
 from spikern._utils.fingerprint import fingerprint
 from spikern.neurons.model import Fire
@@ -280,14 +281,17 @@ def _check_positive(**settings: float) -> None:
             raise InputError(f"surrogate setting {name} must be above 0, got {value}")
 
 
-SURROGATES: dict[str, Callable[..., Surrogate]] = {
-    "triangular": triangular,
-    "boxcar": boxcar,
-    "quadratic": quadratic,
-    "fast_sigmoid": fast_sigmoid,
-    "arctan": arctan,
-    "gaussian": gaussian,
-    "multi_gaussian": multi_gaussian,
-    "sigmoid": sigmoid,
-    "straight_through": straight_through,
-}
+SURROGATES: Choices[Callable[..., Surrogate]] = Choices(
+    "surrogate",
+    {
+        "triangular": triangular,
+        "boxcar": boxcar,
+        "quadratic": quadratic,
+        "fast_sigmoid": fast_sigmoid,
+        "arctan": arctan,
+        "gaussian": gaussian,
+        "multi_gaussian": multi_gaussian,
+        "sigmoid": sigmoid,
+        "straight_through": straight_through,
+    },
+)

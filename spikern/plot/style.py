@@ -117,9 +117,9 @@ def as_svg(figure: Figure, salt: str) -> str:
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: str | Path) -> None:
     """Write the figure as SVG. Raises DataError if it cannot be written; no part of it remains."""
-    atomic.write(path, as_svg(figure, path.stem))
+    atomic.write(Path(path), as_svg(figure, Path(path).stem))
 
 
 def array(what: str, values: Values, shape: str) -> NDArray[Any]:

@@ -22,9 +22,9 @@ from spikern.studies.comparison import Sample
 FOLDER = Path(__file__).parent
 
 
-def write_html(results: dict[str, Any], sample: Sample | None, path: Path) -> None:
+def write_html(results: dict[str, Any], sample: Sample | None, path: str | Path) -> None:
     """Write the report of a results.json; `sample` is shown if a spiking network was trained."""
-    atomic.write(path, render(results, sample))
+    atomic.write(Path(path), render(results, sample))
 
 
 def render(results: dict[str, Any], sample: Sample | None) -> str:

@@ -185,7 +185,11 @@ class Compared(NamedTuple):
 
 
 def compare(
-    comparison: Comparison, out: Path, resume: bool = False, workers: int = 1, bar: bool = False
+    comparison: Comparison,
+    out: str | Path,
+    resume: bool = False,
+    workers: int = 1,
+    bar: bool = False,
 ) -> Compared:
     """Do what is left of a comparison and write results.json.
 
@@ -194,6 +198,7 @@ def compare(
     a progress bar of epochs on stderr. Raises DataError if a job fails, and if `out` is in use.
     """
     started = time.perf_counter()
+    out = Path(out)
     jobs = comparison.jobs()
     open_folder(out, comparison, resume)
     with progress.epochs(jobs, out, job_name, bar):

@@ -76,7 +76,7 @@ class Model(NamedTuple):
     counts: Counts
 
 
-def open_run(path: Path, seed: int | None = None) -> FinishedRun:
+def open_run(path: str | Path, seed: int | None = None) -> FinishedRun:
     """The run in a folder of `spikern compare`, or in one checkpoint jobs/NAME-SEED.safetensors.
 
     `seed` selects one of a folder's seeds, None the first; a checkpoint has its own. Raises

@@ -132,6 +132,6 @@ def read_result(path: Path) -> dict[str, Any]:
         raise DataError(f"{error}; delete it to do the job again") from error
 
 
-def read_results(configs: Sequence[Any], out: Path, name: Name = key) -> list[dict[str, Any]]:
+def read_results(configs: Sequence[Any], out: str | Path, name: Name = key) -> list[dict[str, Any]]:
     """The results of finished jobs, in the order of their configs; DataError if one is missing."""
-    return [read_result(files(out, name(config)).result)["result"] for config in configs]
+    return [read_result(files(Path(out), name(config)).result)["result"] for config in configs]

@@ -143,8 +143,9 @@ class Plan:
         )
 
 
-def carry_out(plan: Plan, out: Path, workers: int, ray: str | None = None) -> Result:
+def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None) -> Result:
     """Do what is left of a plan; its part of results.json."""
+    out = Path(out)
 
     def train(jobs: Sequence[TrainingJob]) -> list[Result]:
         results = runner.run_all(train_and_disturb, jobs, out, workers, ray)

@@ -47,7 +47,7 @@ class Ended(NamedTuple):
 def run(
     job: Job,
     configs: Sequence[Any],
-    out: Path,
+    out: str | Path,
     workers: int = 1,
     ray: str | None = None,
     progress: bool = True,
@@ -68,7 +68,7 @@ def run(
     Raises InputError for configs that are not frozen dataclasses or are there twice.
     """
     todo = named(configs, name)
-    out = out.absolute()  # the processes of a cluster start elsewhere
+    out = Path(out).absolute()  # the processes of a cluster start elsewhere
     backend = backends.cluster(ray) if ray is not None else backends.local(workers)
     work = partial(attempt, job, out, name)
     failed: dict[str, str] = {}

@@ -54,9 +54,9 @@ def _columns(values: Mapping[str, Any], before: str) -> list[tuple[str, Any]]:
     return columns
 
 
-def rows(out: Path) -> list[Row]:
+def rows(out: str | Path) -> list[Row]:
     """Every finished job of a study's folder as a row, by key."""
-    return [flat(read_result(path)) for path in sorted((out / "jobs").glob("*.json"))]
+    return [flat(read_result(path)) for path in sorted((Path(out) / "jobs").glob("*.json"))]
 
 
 def write(out: Path) -> Path:

@@ -51,7 +51,7 @@ def train_and_test(
     dataset: Dataset,
     training: Training,
     seed: int,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     encoder: str | None = None,
 ) -> dict[str, Any]:
     """Train with selection on validation, look at the test split once, count.
