@@ -111,6 +111,10 @@ class Batch(Split):
 
     x: Tensor
 
+    def to(self, device: str | torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(self.x.to(device), self.y.to(device), self.lengths.to(device))
+
 
 def collate(sequences: Sequence[tuple[Tensor, Tensor]]) -> Batch:
     """Return the batch of sequences (T, F) of any lengths and their labels: the items of a split.

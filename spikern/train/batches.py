@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -43,10 +42,10 @@ def from_split(split: Split, size: int, carry_state: bool, device: torch.device)
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         chosen = streams(len(split), size) if carry_state else torch.split(order(generator), size)
-        return (moved(split.batch(indices), device) for indices in chosen)
+        return (split.batch(indices).to(device) for indices in chosen)
 
     def first(generator: torch.Generator) -> Batch:
-        return moved(split.batch(order(generator)[:CALIBRATION_BATCH]), device)
+        return split.batch(order(generator)[:CALIBRATION_BATCH]).to(device)
 
     number = -(-len(split) // min(size, len(split)))
     return Source(batches, first, number)
@@ -86,7 +85,7 @@ def checked(batches: Batches, classes: int, device: torch.device) -> Iterator[Ba
                 f"{where}: labels must lie in 0..{classes - 1} or be {UNLABELLED}, "
                 f"got {int(labels.min())}..{int(labels.max())}"
             )
-        yield moved(batch, device)
+        yield batch.to(device)
 
 
 def _batch(where: str, given: Given) -> Batch:
@@ -106,12 +105,6 @@ def _batch(where: str, given: Given) -> Batch:
         )
     full = torch.full((x.shape[1],), len(x))
     return Batch(x, y, parts[2] if len(parts) == 3 else full)
-
-
-def moved(batch: Batch, device: torch.device) -> Batch:
-    """The batch on a device."""
-    parts = {name: getattr(batch, name).to(device) for name in ("x", "y", "lengths")}
-    return replace(batch, **parts)
 
 
 def repeatable(batches: Batches) -> Batches:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from spikern._utils.errors import InputError
 from spikern.data.dataset import UNLABELLED, Split
 from spikern.layers.network import Network
-from spikern.train.batches import Batches, carried, checked, in_order, moved
+from spikern.train.batches import Batches, carried, checked, in_order
 from spikern.train.calibration import firing_rates
 
 
@@ -40,7 +40,7 @@ def evaluate(
     device = next(network.parameters()).device
     order = in_order(data, batch_size, carry_state) if isinstance(data, Split) else []
     batches = (
-        (moved(data.batch(indices), device) for indices in order)
+        (data.batch(indices).to(device) for indices in order)
         if isinstance(data, Split)
         else checked(data, network.classes, device)
     )
