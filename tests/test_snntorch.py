@@ -137,7 +137,7 @@ def test_another_reset_is_seen(case, mutant):
     layer = from_snntorch(linear, cell, engine="reference")
     # far beyond the rounding of sums in another order
     assert (stepwise(layer, x)[1] - membranes).abs().max() < 1e-3
-    layer.neuron = snntorch_neuron(*mutant)
+    layer.neurons = (snntorch_neuron(*mutant),)
     assert (stepwise(layer, x)[1] - membranes).abs().max() > 0.1
 
 

@@ -61,26 +61,28 @@ def spiking_layers(
     sides = module.directions
     signals = [x]
     for k, out in enumerate(outputs):
-        signals.append(Signal(out, module.neuron.spikes, names[(k + 1) * sides - 1]))
+        signals.append(Signal(out, module.neurons[k].spikes, names[(k + 1) * sides - 1]))
     layers = []
     for index, name in enumerate(names):
         k, side = divmod(index, sides)
-        own = Signal(outputs[k].chunk(sides, -1)[side], module.neuron.spikes, name)
+        own = Signal(outputs[k].chunk(sides, -1)[side], module.neurons[k].spikes, name)
         connections = tuple(
             connect(source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid)
             for what, source, weight in _connections(module, k, side, own, signals, kind)
         )
-        layers.append(_layer(module, own, connections, valid))
+        layers.append(_layer(module, module.neurons[k], own, connections, valid))
     return layers, signals[-1]
 
 
 def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
     """The connections of a stack: ih, sk, hh or fb, and their target population."""
-    synapses = [("ih", module.names)]
-    synapses += [("sk", module.names[module.directions :])] * module.skip
-    synapses += [("hh", module.names)] * module.recurrent
-    synapses += [("fb", module.names[:-1])] * module.feedback
-    return [(kind, name) for kind, names in synapses for name in names]
+    there = {"ih": True, "sk": module.skip, "hh": module.recurrent, "fb": module.feedback}
+    return [
+        (kind, name)
+        for kind in there
+        for name in module.names
+        if there[kind] and hasattr(module, f"weight_{kind}_{name}")
+    ]
 
 
 def _connections(
@@ -97,12 +99,13 @@ def _connections(
         below.append(("skip", signals[k - 1], "weight_sk"))
     arriving = _from_below(module, k, [signal for _, signal, _ in below], signals[0])
     connections = [(what, signal, weight) for (what, _, weight), signal in zip(below, arriving)]
-    if module.recurrent_delay > 1:
+    recurrent = hasattr(module, f"weight_hh_l{k}")
+    if recurrent and module.recurrent_delay > 1:
         delayed_own = module.get_submodule(f"delay_hh_l{k}")(own.values)[0]
         connections.append(("recurrent", own._replace(values=delayed_own), "weight_hh"))
-    elif module.recurrent:
+    elif recurrent:
         connections.append(("recurrent", _one_step_later(own, backward=side == 1), "weight_hh"))
-    if module.feedback and k < module.num_layers - 1:
+    if hasattr(module, f"weight_fb_l{k}"):
         connections.append(("feedback", _one_step_later(signals[k + 2]), "weight_fb"))
     return connections
 
@@ -128,10 +131,14 @@ def _one_step_later(signal: Signal, backward: bool = False) -> Signal:
 
 
 def _layer(
-    module: SpikingRNN, own: Signal, connections: tuple[Connection, ...], valid: Tensor
+    module: SpikingRNN,
+    model: NeuronModel,
+    own: Signal,
+    connections: tuple[Connection, ...],
+    valid: Tensor,
 ) -> Layer:
     """The counts of one population, from its output and its connections."""
-    size, model = module.hidden_size, module.neuron
+    size = own.values.shape[2]
     uses = counted(valid)
     fired = (own.values != 0).cpu() & valid.unsqueeze(2)
     return Layer(
