@@ -57,9 +57,8 @@ def lif(size=1, **changes):
 def test_layers_come_back_bit_for_bit(tmp_path, model, recurrent, bias):
     torch.manual_seed(0)
     layer = layer_of(model, recurrent=recurrent, bias=bias)
-    with torch.no_grad():
-        layer.raw_v_th_l0.copy_(torch.rand(H) - 0.5)
-        layer.raw_v_reset_l1.copy_(torch.rand(H) - 1.0)
+    layer.set_constants(0, v_th=torch.rand(H) + 0.5)
+    layer.set_constants(1, v_reset=torch.rand(H) - 1.0)
     write_nir(tmp_path / "layer.nir", to_nir(layer))
     again = from_nir(read_nir(tmp_path / "layer.nir"), engine="reference")
     x = drive()

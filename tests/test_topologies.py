@@ -32,7 +32,7 @@ from spikern.engines.stream import load_stream
 from spikern.events.trains import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
-from spikern.layers.delays import LearnedDelay
+from spikern.layers.delays import Delay, LearnedDelay
 from spikern.layers.network import Network, build
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -633,3 +633,54 @@ def test_merging_can_fail():
     wrong = run_stack("reference", [swapped], states, x).out
     right = torch.cat(written_out(layer, x)[0], -1)
     assert not torch.equal(wrong, right)
+
+
+def counted_parts(model, x, cut, **settings):
+    """Operations by step of a whole sequence, and of two parts, the second from a state."""
+    first, second = x[:cut], x[cut:]
+    state = model(first)[1]
+    counts = count(model, x, **settings), count(model, first, **settings)
+    parts = [*counts, count(model, second, **settings, state=state)]
+    return [
+        [
+            (what, each)
+            for layer in part.layers
+            for what, each in [
+                *((f"{layer.name} {c.kind}", c.ops) for c in layer.connections),
+                *((f"{layer.name} {op}", n) for op, n in layer.arithmetic.items()),
+                (f"{layer.name} spikes", layer.spikes),
+            ]
+        ]
+        for part in parts
+    ]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(lambda s=s: layer_with(**s) for s in SHAPES),
+        lambda: build(["ALIF", "LIF"], 5, [9, 6], 2, "every_step", feedback=False),
+        lambda: build("LIF", 5, 9, 2, "every_step", delay=3),
+        lambda: build("GRU", 5, 9, 2, "every_step"),
+        lambda: nn.LSTM(5, 9),
+    ],
+)
+def test_parts_count_as_the_whole(model):
+    torch.manual_seed(0)
+    whole, first, second = counted_parts(model().eval(), events(25, 3, 5), 11, events=True)
+    assert [(name, a + b) for (name, a), (_, b) in zip(first, second)] == whole
+
+
+def test_a_count_from_a_state_is_of_its_modules():
+    x, chain = events(25, 3, 5), nn.Sequential(Delay(torch.tensor([0, 3, 1, 2, 4])), nn.RNN(5, 4))
+    late, buffer = chain[0](x[:11])
+    state = [buffer, chain[1](late)[1]]
+    whole, first = count(chain, x), count(chain, x[:11])
+    second = count(chain, x[11:], state=state)
+    assert first.ops.mac + second.ops.mac == whole.ops.mac
+    with pytest.raises(InputError, match="expected the states of 2 modules, got 1"):
+        count(chain, x, state=[None])
+    with pytest.raises(InputError, match="a Linear has no state, got int"):
+        count(nn.Linear(5, 2), x, state=3)
+    with pytest.raises(InputError, match="expected a state of type LIFState, got int"):
+        count(SpikingRNN("LIF", 5, 4), x, state=3)

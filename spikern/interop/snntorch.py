@@ -138,8 +138,6 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     Linear(in_features=8, out_features=8, bias=True)
     """
     library = require("snntorch", "snntorch")
-    if not 0 <= index < layer.num_layers:
-        raise InputError(f"index must lie in 0..{layer.num_layers - 1}, got {index}")
     for what, has in [
         ("feedback", layer.feedback),
         ("bidirectional layers", layer.bidirectional),

@@ -359,6 +359,8 @@ class SpikingRNN(nn.Module):
 
     def neuron_of(self, index: int) -> NeuronModel:
         """The neuron of population `index`."""
+        if not 0 <= index < len(self.names):
+            raise InputError(f"index must lie in 0..{len(self.names) - 1}, got {index}")
         return self.neurons[index // self.directions]
 
     def _input_weights(self, name: str) -> list[Tensor]:
@@ -416,13 +418,49 @@ class SpikingRNN(nn.Module):
 
     def params(self, index: int) -> Params:
         """Return the constants in the equation of population `index`, each (H,), with gradients."""
-        name, neuron = self.names[index], self.neuron_of(index)
+        neuron, name = self.neuron_of(index), self.names[index]
         return neuron.params(
             **{
                 field: constant.field(getattr(self, f"raw_{constant.symbol}_{name}"), self.dt)
                 for field, constant in neuron.constants.items()
             }
         )
+
+    def constants(self, index: int = 0) -> dict[str, Tensor]:
+        """Return the constants of population `index` by symbol, each (H,), with gradients.
+
+        They are in the units in which they are set, time constants in ms.
+        """
+        neuron, name = self.neuron_of(index), self.names[index]
+        return {
+            c.symbol: c.value(getattr(self, f"raw_{c.symbol}_{name}"))
+            for c in neuron.constants.values()
+        }
+
+    def set_constants(self, index: int | None = None, **values: Any) -> None:
+        """Set constants of population `index`, or of all populations, by symbol, times in ms.
+
+        A value is a number, or a list, array or tensor of one number per neuron. Whether a constant
+        is trained stays as it is. Raises InputError, and sets nothing, if the neuron has no such
+        constant or does not permit a value.
+
+        >>> layer = SpikingRNN("LIF", 3, 2)
+        >>> layer.set_constants(tau_mem=[5.0, 20.0])
+        >>> layer.constants()["tau_mem"].tolist()
+        [5.0, 20.0]
+        """
+        found = []
+        for k in range(len(self.names)) if index is None else [index]:
+            neuron = self.neuron_of(k)
+            for symbol, value in values.items():
+                neuron = neuron.with_constant(symbol, mean=value)
+            for constant in neuron.constants.values():
+                if constant.symbol in values:
+                    raw = getattr(self, f"raw_{constant.symbol}_{self.names[k]}")
+                    found.append((raw, constant.centre(len(raw))))
+        with torch.no_grad():
+            for raw, value in found:
+                raw.copy_(value)
 
     def populations(self) -> list[Population]:
         """Return what the engines run: a population per layer and direction; one with feedback."""
@@ -556,7 +594,7 @@ class SpikingRNN(nn.Module):
         inputs = [x]
         buffers: Sequence[Tensor | None] = [None] * len(states)
         if buffer is not None:
-            buffers = torch.split(buffer, self._delayed_axons(), 2)
+            buffers = torch.split(buffer, self.delayed_axons(), 2)
         populations = iter(zip(self.names, self.populations(), states, buffers))
         for layer in range(self.num_layers):
             x = inputs[-1]
@@ -598,7 +636,7 @@ class SpikingRNN(nn.Module):
             self.engine, population, state, dense(x), lengths, buffer, below, own
         )
 
-    def _delayed_axons(self) -> list[int]:
+    def delayed_axons(self) -> list[int]:
         """The delayed axons of each population: those of its input, then its own."""
         return [
             (self._input_width(name) if self.delay else 0)
@@ -622,7 +660,7 @@ class SpikingRNN(nn.Module):
         if not self.delayed:
             return kind, shape, {}
         longest = max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
-        axons = self._delayed_axons()[group.start : group.stop]
+        axons = self.delayed_axons()[group.start : group.stop]
         return delays.delayed_state(kind), shape, {"line": (longest, *batch, sum(axons))}
 
     def _parts(self, state: State, *batch: int) -> list[State]:
@@ -666,7 +704,7 @@ class SpikingRNN(nn.Module):
     def final_state(self, states: Sequence[State], buffer: Tensor | None = None) -> State:
         """Join the states of all populations, each field (B, H), and the buffer to one state."""
         parts = []
-        axons = iter(() if buffer is None else torch.split(buffer, self._delayed_axons(), 2))
+        axons = iter(() if buffer is None else torch.split(buffer, self.delayed_axons(), 2))
         for group in self._groups():
             kind: Any = self.neuron_of(group[0]).state
             fields = [torch.stack(values) for values in zip(*(states[k] for k in group))]
