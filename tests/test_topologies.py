@@ -36,7 +36,9 @@ from spikern.layers.delays import Delay, LearnedDelay
 from spikern.layers.network import Network, build
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.stacking import stack_layers
 from spikern.layers.streaming import compile_stream
+from spikern.neurons import LIF
 from spikern.testing import dyadic, with_engine
 from spikern.train.calibration import calibrate, firing_rates
 
@@ -62,7 +64,7 @@ FORWARD = [
 MIXED = [
     dict(neuron=["ALIF", "LIF"], hidden=[9, 6], layers=None),
     dict(neuron=["LIF", "ALIF", "LIF"], hidden=[7, 9, 4], recurrent=[0.4, False, True], skip=True),
-    dict(neuron=["ALIF", "LIF"], recurrent=[True, "diagonal"], surrogate=["triangular", "arctan"]),
+    dict(neuron=["ALIF", "LIF"], recurrent=[True, "diagonal"], surrogate=["triangular", "boxcar"]),
     dict(
         neuron=["ALIF", "LIF"], hidden=[9, 6], delay=3, recurrent=[False, True], recurrent_delay=4
     ),
@@ -684,3 +686,43 @@ def test_a_count_from_a_state_is_of_its_modules():
         count(nn.Linear(5, 2), x, state=3)
     with pytest.raises(InputError, match="expected a state of type LIFState, got int"):
         count(SpikingRNN("LIF", 5, 4), x, state=3)
+
+
+@torch.no_grad()
+def test_layers_are_stacked():
+    """The stack computes and trains what the layers do one after the other."""
+    torch.manual_seed(0)
+    layers = [
+        SpikingRNN("ALIF", 5, 9, recurrent=0.4, input_power=0.3),
+        SpikingRNN(["LIF", LIF.frozen()], 9, [7, 6], recurrent="diagonal", bias=False),
+        SpikingRNN("LIF", 6, 4, recurrent=False, surrogate="boxcar"),
+    ]
+    layers[2].weight_ih_l0.requires_grad_(False)
+    for layer in layers:
+        dyadic(layer).weight_ih_l0.mul_(4)
+    stack = stack_layers(layers)
+    z = x = events(25, 3, 5)
+    outputs, _ = stack.unroll(x)
+    for layer, last in zip(layers, (0, 2, 3)):
+        z, _ = layer(z)
+        assert z.any()
+        assert torch.equal(outputs[last], z)
+    assert [s.name for s in stack.surrogates] == ["triangular"] * 3 + ["boxcar"]
+    trained = {name for name, p in stack.named_parameters() if p.requires_grad}
+    assert {"weight_ih_l2", "weight_hh_l1", "raw_tau_mem_l1", "bias_l3"} < trained
+    assert trained.isdisjoint({"weight_ih_l3", "raw_tau_mem_l2", "bias_l1", "bias_l2"})
+    assert not torch.equal(stack.weight_ih_l0.mul_(2), layers[0].weight_ih_l0)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], "at least one layer"),
+        ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 7, 8)], "layer 1 with input_size 8 .* got 7"),
+        ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 8, 8, dt=2.0)], "dt 1.0, got 8 and 2.0"),
+        ([SpikingRNN("LIF", 3, 8, delay=2)], "only chains of layers can be stacked; layer 0 is"),
+    ],
+)
+def test_what_is_no_chain_is_not_stacked(layers, message):
+    with pytest.raises(InputError, match=message):
+        stack_layers(layers)
