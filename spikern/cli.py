@@ -41,10 +41,11 @@ class Compare:
     """Models to train: spiking neurons (see `spikern neurons`), and RNN, GRU, LSTM."""
     match_parameters: int | None = None
     """Parameter budget of every model, met within 5 %; the default depends on DATASET."""
-    hidden: int | None = None
-    """Number of hidden units of every model, instead of a budget."""
-    layers: int = 1
-    """Number of recurrent layers."""
+    hidden: tuple[int, ...] | None = None
+    """Number of hidden units of every model, instead of a budget; several are those of the layers,
+    for spiking models alone."""
+    layers: int | None = None
+    """Number of recurrent layers; by default 1, or as many as --hidden has numbers."""
     seeds: int = 3
     """Number of trainings of each model; intervals are over seeds."""
     delta: float | None = None
@@ -96,12 +97,13 @@ class Compare:
             if self.hidden is not None:
                 raise InputError("give --hidden or --match-parameters, not both")
             training = replace(training, match_parameters=self.match_parameters)
+        sizes = self.hidden or ()
         comparison = Comparison(
             dataset=self.dataset,
             models=self.models,
             recipe=training,
-            hidden=self.hidden,
-            layers=self.layers,
+            hidden=sizes[0] if len(sizes) == 1 else self.hidden,
+            layers=(len(sizes) or 1) if self.layers is None else self.layers,
             seeds=self.seeds,
             delta=self.delta,
             answer=self.answer,

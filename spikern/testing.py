@@ -347,24 +347,26 @@ def difference(
     agree.
     """
     recording = record(layer, x, state, lengths)
-    expected = torch.stack([run.out for run in recording.layers])
-    actual = torch.stack([output.detach() for output in outputs])
-    final = recording.state
-    if trace.rounds_alike(layer.neuron):
-        return _unequal("output", actual, expected) or _first(_unequal, after, final)
-    distances = [run.u for run in recording.layers if run.u is not None]
-    if not distances:
-        return _far("output", actual, expected) or _first(_far, after, final)
-    differs = actual != expected
+    expected = [run.out for run in recording.layers]
+    names = [f"output {k}" for k in range(len(expected))]
+    final = _named(recording.state)
+    pairs = [*zip(names, outputs, expected), *((n, _named(after)[n], v) for n, v in final.items())]
+    if all(map(trace.rounds_alike, layer.neurons)):
+        return _first(_unequal, pairs)
+    spiking = [
+        (run.u, found != run.out)
+        for run, found in zip(recording.layers, outputs)
+        if run.u is not None
+    ]
     for b in range(x.shape[1]):
-        steps = differs[:, :, b].any(0).any(1).nonzero()
-        if len(steps):
-            t = int(steps[0])
-            k = int(differs[:, t, b].any(1).nonzero()[0])
-            u = float(distances[k][t, b][differs[k, t, b]].abs().max())
+        steps = [differs[:, b].any(1).nonzero() for _, differs in spiking]
+        if first := [(int(t[0]), k) for k, t in enumerate(steps) if len(t)]:
+            t, k = min(first)
+            distance, differs = spiking[k]
+            u = float(distance[t, b][differs[t, b]].abs().max())
             if u >= NEAR:
                 return f"sample {b} diverges at step {t}, where u = {u:.2g}"
-    return "" if differs.any() else _first(_far, after, final)
+    return "" if any(differs.any() for _, differs in spiking) else _first(_far, pairs)
 
 
 def gradient_difference(
@@ -383,15 +385,15 @@ def gradient_difference(
     runs = []
     for network in (layer, other):
         outputs, after = network.unroll(x, state, lengths)
-        values = (outputs[-1], *after)
+        values = (outputs[-1], *_named(after).values())
         generator = torch.Generator().manual_seed(2)
         weights = [torch.randn(v.shape, generator=generator) for v in values]
         loss = sum(((v * w).sum() for v, w in zip(values, weights)), torch.zeros(()))
         parameters = dict(network.named_parameters())
         gradients = torch.autograd.grad(loss, list(parameters.values()))
-        runs.append((torch.stack(outputs), dict(zip(parameters, gradients))))
+        runs.append((outputs, dict(zip(parameters, gradients))))
     (first, expected), (second, actual) = runs
-    if not torch.equal(first, second):
+    if not all(map(torch.equal, first, second)):
         return ""
     for name, value in expected.items():
         gap = float((value - actual[name]).abs().max())
@@ -413,7 +415,13 @@ def _far(name: str, actual: Tensor, expected: Tensor) -> str:
     return "" if gap <= ROUNDING * scale else f"{name} differs by {gap:.2g}"
 
 
-def _first(compare: Callable[..., str], actual: State, expected: State) -> str:
-    """The first difference of two states, field by field."""
-    pairs = zip(expected._fields, actual, expected)
-    return next((s for n, a, b in pairs if (s := compare(n, a.detach(), b))), "")
+def _named(state: State) -> dict[str, Tensor]:
+    """The fields of a state, or of the states of all layers, by name."""
+    if hasattr(state, "_fields"):
+        return dict(zip(state._fields, state))
+    return {f"{n} of layer {k}": v for k, own in enumerate(state) for n, v in _named(own).items()}
+
+
+def _first(compare: Callable[..., str], pairs: Sequence[tuple[str, Tensor, Tensor]]) -> str:
+    """The first difference of values by name."""
+    return next((text for n, a, b in pairs if (text := compare(n, a.detach(), b))), "")

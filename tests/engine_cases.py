@@ -51,6 +51,26 @@ def alternating(layer, batch):
     return state._replace(z=(torch.arange(state.z.numel()) % 2).float().reshape(state.z.shape))
 
 
+def parts(state):
+    """The state of every layer, or that of all of them."""
+    return [state] if hasattr(state, "_fields") else list(state)
+
+
+def leaves(state):
+    """The tensors of a state, in which a tuple has the state of every layer."""
+    if isinstance(state, torch.Tensor):
+        return [state]
+    return [leaf for part in state for leaf in leaves(part)]
+
+
+def mapped(function, state):
+    """The state with a function applied to every tensor."""
+    if isinstance(state, torch.Tensor):
+        return function(state)
+    parts = [mapped(function, part) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
 def assert_reference_gradients(layer, x, tolerance):
     """The layer's gradients are the reference engine's; returns both engines' outputs."""
     actual, out, _ = gradients(layer, x)
@@ -64,13 +84,14 @@ def gradients(layer, x, lengths=None, state=None):
     x = x.clone().requires_grad_()
     if state is None:
         state = layer.zero_state(x.shape[1])
-    state = type(state)(*(f.clone().requires_grad_() for f in state))
+    state = mapped(lambda field: field.clone().requires_grad_(), state)
     out, after = layer(x, state, lengths)
     generator = torch.Generator().manual_seed(3)
-    weights = [torch.randn(v.shape, generator=generator) for v in (out, *after)]
-    loss = sum((v * w).sum() for v, w in zip((out, *after), weights))
+    values = [out, *leaves(after)]
+    weights = [torch.randn(v.shape, generator=generator) for v in values]
+    loss = sum((v * w).sum() for v, w in zip(values, weights))
     named = dict(layer.named_parameters()) | {"x": x} | {
-        f"state.{k}": v for k, v in state._asdict().items()
+        f"state {k}": v for k, v in enumerate(leaves(state))
     }  # fmt: skip
     values = torch.autograd.grad(loss, list(named.values()))
     return dict(zip(named, values)), out.detach(), after
@@ -94,7 +115,7 @@ def assert_as_reference(layer, x, lengths=None, state=None):
     slow = with_engine(layer, "reference")
     actual, out, _ = gradients(layer, x, lengths, state)
     expected, out_reference, _ = gradients(slow, x, lengths, state)
-    if rounds_alike(layer.neuron):
+    if all(map(rounds_alike, layer.neurons)):
         assert torch.equal(out, out_reference)
         assert_close_by_name(actual, expected)
     elif all(torch.equal(a, b) for a, b in zip(outputs, slow.unroll(x, state, lengths)[0])):
@@ -118,17 +139,19 @@ def connections(layer, k):
         axons = getattr(layer, f"delay_{kind}_l{k}", None)
         return default if axons is None else axons.steps.tolist()
 
-    hidden, skips, step = layer.hidden_size, layer.skip and k > 0, int(bool(layer.feedback))
+    skips, step = layer.skip and k > 0, int(layer.feedback)
     below = [step if k > 0 else 0] * weights("ih").shape[1]
     beyond = [step if k > 1 else 0] * (weights("sk").shape[1] if skips else 0)
     into = delays("ih", below + beyond)
     arriving = [("input", k, weights("ih"), into[: len(below)])]
     if skips:
         arriving.append(("skip", k - 1, weights("sk"), into[len(below) :]))
-    if layer.recurrent:
-        arriving.append(("recurrent", k + 1, weights("hh"), delays("hh", [1] * hidden)))
-    if layer.feedback and k < layer.num_layers - 1:
-        arriving.append(("feedback", k + 2, weights("fb"), [1] * hidden))
+    if hasattr(layer, f"weight_hh_l{k}"):
+        own = weights("hh")
+        arriving.append(("recurrent", k + 1, own, delays("hh", [1] * len(own))))
+    if hasattr(layer, f"weight_fb_l{k}"):
+        above = weights("fb")
+        arriving.append(("feedback", k + 2, above, [1] * above.shape[1]))
     return arriving
 
 
@@ -137,10 +160,10 @@ def written_out(layer, x, lengths=None, more=0):
 
     Recurrent delays are `more` steps longer than the layer's.
     """
-    batch, model, silent = x.shape[1], layer.neuron, torch.zeros(x.shape[1])
+    batch, silent = x.shape[1], torch.zeros(x.shape[1])
     states = [
-        model.state(*(torch.zeros(batch, layer.hidden_size) for _ in model.state._fields))
-        for _ in range(layer.num_layers)
+        model.state(*(torch.zeros(batch, width) for _ in model.state._fields))
+        for model, width in zip(layer.neurons, layer.hidden_sizes)
     ]
     sources = [x, *([] for _ in states)]
     into = [connections(layer, k) for k in range(layer.num_layers)]
@@ -157,7 +180,8 @@ def written_out(layer, x, lengths=None, more=0):
                     for f, n in enumerate(delays)
                 ]
                 i = i + functional.linear(torch.stack(arriving, 1), weight)
-            after, z = model.step(layer.params(k), state, i, spike(layer.surrogate))
+            fire = spike(layer.surrogates[k])
+            after, z = layer.neurons[k].step(layer.params(k), state, i, fire)
             states[k] = type(state)(*(torch.where(runs, n, s) for n, s in zip(after, state)))
             sources[k + 1].append(torch.where(runs, z, torch.zeros_like(z)))
     return [torch.stack(out) for out in sources[1:]], layer.final_state(states)

@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from spikern._utils import json_file
+from spikern._utils.errors import InputError
 from spikern.cli import Compare, main
 from spikern.studies.comparison import Comparison
 from spikern.studies.results import compare_models, summarise
 from spikern.studies.statistics import interval
+from spikern.studies.trainings import prepare
 
 QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8")
 SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())
@@ -60,6 +62,21 @@ def test_finished_jobs_are_not_done_again(finished, capsys):
     main(["compare", "digits", *models])
     assert {p: p.stat().st_mtime_ns for p in (finished / "jobs").iterdir()} == before
     assert "ALIF" in capsys.readouterr().out
+
+
+def test_layers_of_widths(tmp_path, capsys):
+    """Trained, counted, reported and counted once more from its files."""
+    out = ["--out", str(tmp_path / "run")]
+    settings = ["--models", "LIF", "--hidden", "8", "5", "--seeds", "1", "--epochs", "1"]
+    main(["compare", "digits", *settings, *out])
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    jsonschema.validate(results, SCHEMA)
+    assert (results["models"][0]["hidden"], results["settings"]["layers"]) == ([8, 5], 2)
+    assert "<td>8, 5</td>" in (tmp_path / "run" / "report.html").read_text()
+    main(["compare", "digits", *settings, *out, "--resume"])
+    capsys.readouterr()
+    main(["count", str(tmp_path / "run")])
+    assert "LIF: spiking, 8, 5 hidden units" in capsys.readouterr().out
 
 
 def test_json_goes_to_stdout(finished, capsys):
@@ -233,6 +250,12 @@ def test_intervals_cover_the_mean():
 
 def test_hidden_or_budget():
     assert {job.hidden_size for job in Comparison("digits", hidden=7).jobs()} == {7}
+    (job,) = Comparison("digits", models=("LIF",), hidden=(7, 5), layers=2, seeds=1).jobs()
+    assert prepare(job)[0].body.hidden_sizes == (7, 5)
+    with pytest.raises(InputError, match="hidden has 2 numbers for 3 layers"):
+        Comparison("digits", models=("LIF",), hidden=(7, 5), layers=3)
+    with pytest.raises(InputError, match="RNN, GRU, LSTM have layers of one width; name spiking"):
+        Comparison("digits", hidden=(7, 5), layers=2)
     sizes = {job.model: job.hidden_size for job in Comparison("digits").jobs()}
     assert sizes["LSTM"] < sizes["GRU"] < sizes["LIF"]
 

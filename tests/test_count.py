@@ -323,7 +323,6 @@ class Renamed(nn.LSTM):
         (Renamed(4, 4), "Renamed"),
         (nn.LSTMCell(4, 4), "LSTMCell"),
         (nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "1 ReLU"),
-        (Network(Homemade(), nn.Linear(4, 2), "last"), "Homemade"),
     ],
 )
 def test_an_unknown_module_is_an_error_that_names_it(model, name):

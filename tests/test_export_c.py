@@ -26,6 +26,7 @@ TOPOLOGIES = {
     "delays": {"num_layers": 2, "delay": 3, "recurrent_delay": 4},
     "skip": {"num_layers": 3, "skip": True},
     "feedback": {"num_layers": 2, "feedback": 0.3},
+    "layers that differ": {"model": ["ALIF", "LIF"], "hidden": [20, 13], "recurrent": [True, 0.3]},
     "sparse": {"recurrent": 0.02},
     "no recurrence": {"recurrent": False},
 }
@@ -53,7 +54,7 @@ def test_every_neuron_has_the_bits_of_its_stream(name, tmp_path):
 @compilers
 @pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_every_topology_has_the_bits_of_its_stream(settings, compiler, tmp_path):
-    net, x = network("ALIF", **settings), analog()
+    net, x = network(**{"model": "ALIF"} | settings), analog()
     expected = compile_stream(net).run(x.numpy()).out[:, 0]
     library = Library(net, tmp_path, compiler=compiler)
     assert np.array_equal(library.run(x[:, 0]), expected)
@@ -120,7 +121,7 @@ def test_int8_adds_whole_numbers_and_scales_once(name, tmp_path):
 
 @pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_int8_answers_like_the_stream_of_rounded_weights(settings, tmp_path):
-    net, x = network("LIF", **settings), analog()
+    net, x = network(**{"model": "LIF"} | settings), analog()
     library = Library(net, tmp_path, "int8")
     with torch.no_grad():
         for key, weight in net.named_parameters():

@@ -283,3 +283,45 @@ def test_a_network_is_built_of_a_neuron_or_its_name():
     by_name, by_model = (network.state_dict() for network in networks)
     assert all(torch.equal(by_name[name], by_model[name]) for name in by_name)
     assert float(by_name["readout.raw_tau_mem_l0"].exp().mean()) == pytest.approx(5.0, rel=0.3)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_constants_are_read_as_they_are_set(neuron):
+    """In their own units, one value or one per neuron; neither gradient nor training changes."""
+    layer = SpikingRNN(neuron, 3, 4, 2, recurrent=False)
+    trained = {name for name, value in layer.named_parameters() if value.requires_grad}
+    shares = torch.tensor([0.95, 1.0, 1.05, 1.1])
+    before = {symbol: value.detach() for symbol, value in layer.constants(1).items()}
+    wanted = {symbol: value * shares for symbol, value in before.items()}
+    layer.set_constants(1, **wanted)
+    for symbol, value in layer.constants(1).items():
+        # raw is a logarithm in float32
+        torch.testing.assert_close(value.detach(), wanted[symbol], rtol=2e-6, atol=0)
+        assert value.requires_grad == (f"raw_{symbol}_l1" in trained)
+    assert {name for name, value in layer.named_parameters() if value.requires_grad} == trained
+    symbol, value = next(iter(before.items()))
+    torch.manual_seed(0)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    layer.set_constants(**{symbol: float(value[0])})
+    assert torch.equal(torch.rand(1), drawn)
+    for k in range(2):
+        torch.testing.assert_close(layer.constants(k)[symbol].detach(), value[:1].expand(4))
+
+
+def test_constants_are_checked():
+    layer = SpikingRNN(["ALIF", "LIF"], 3, [4, 2])
+    before = copy.deepcopy(layer.state_dict())
+    for index, values, message in [
+        (None, dict(tau_mem=5.0, tau_adapt=100.0), "LIF has no constant 'tau_adapt'; it has"),
+        (0, dict(tau_mem=5.0, tau_adapt=-1.0), "tau_adapt must be above 0, got -1.0"),
+        (1, dict(tau_mem=[1.0, 2.0, 3.0]), "tau_mem has 3 values for 2 neurons"),
+        (0, dict(tau_mem=torch.ones(2, 2)), r"must be one value, or one per neuron, got \(2, 2\)"),
+        (1, dict(v_th=float("nan")), "v_th must be above 0, got nan"),
+        (2, dict(v_th=1.0), r"index must lie in 0\.\.1, got 2"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            layer.set_constants(index, **values)
+    assert all(torch.equal(a, b) for a, b in zip(before.values(), layer.state_dict().values()))
+    with pytest.raises(InputError, match=r"index must lie in 0\.\.1, got -1"):
+        layer.constants(-1)

@@ -57,9 +57,8 @@ def lif(size=1, **changes):
 def test_layers_come_back_bit_for_bit(tmp_path, model, recurrent, bias):
     torch.manual_seed(0)
     layer = layer_of(model, recurrent=recurrent, bias=bias)
-    with torch.no_grad():
-        layer.raw_v_th_l0.copy_(torch.rand(H) - 0.5)
-        layer.raw_v_reset_l1.copy_(torch.rand(H) - 1.0)
+    layer.set_constants(0, v_th=torch.rand(H) + 0.5)
+    layer.set_constants(1, v_reset=torch.rand(H) - 1.0)
     write_nir(tmp_path / "layer.nir", to_nir(layer))
     again = from_nir(read_nir(tmp_path / "layer.nir"), engine="reference")
     x = drive()
@@ -75,10 +74,18 @@ def test_layers_come_back_bit_for_bit(tmp_path, model, recurrent, bias):
 
 @pytest.mark.parametrize("answer", ["last", "mean", "every_step"])
 @pytest.mark.parametrize("leaky", [True, False])
-def test_networks_come_back_bit_for_bit(tmp_path, answer, leaky):
+@pytest.mark.parametrize("differ", [True, False])
+def test_networks_come_back_bit_for_bit(tmp_path, answer, leaky, differ):
     torch.manual_seed(1)
-    readout = Readout(H, C, dt=0.5, engine="reference") if leaky else nn.Linear(H, C)
-    network = Network(layer_of(HardCubaLIF), readout, answer)
+    body = layer_of(HardCubaLIF)
+    if differ:
+        body = SpikingRNN(
+            [HardLIF, HardCubaLIF, HardLIF], F, [7, 9, 5], recurrent=[True, False, True],
+            dt=0.5, engine="reference", input_power=0.1,
+        )  # fmt: skip
+    size = body.output_size
+    readout = Readout(size, C, dt=0.5, engine="reference") if leaky else nn.Linear(size, C)
+    network = Network(body, readout, answer)
     write_nir(tmp_path / "network.nir", to_nir(network))
     again = network_from_nir(read_nir(tmp_path / "network.nir"), engine="reference")
     x = drive()

@@ -12,7 +12,9 @@ from spikern.interop.stepwise import FORMS as OPERATORS
 from spikern.interop.stepwise import onnx_step
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network, build
+from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
+from spikern.testing import dyadic
 
 pytest.importorskip("onnxruntime")
 
@@ -43,6 +45,16 @@ def test_every_neuron_steps_as_its_stream(name):
     expected = compile_stream(network).run(x).out
     # Sums of dyadic weights are exact; the readout's own constants round in another order.
     assert np.allclose(run(network, x), expected, rtol=0, atol=1e-5)
+    assert np.ptp(expected) > 0.1
+
+
+def test_layers_that_differ_step_as_their_stream():
+    torch.manual_seed(0)
+    body = SpikingRNN(["ALIF", "LIF"], 6, [17, 9], recurrent=[True, False], input_power=0.3)
+    network = Network(dyadic(body), dyadic_layer("LI", 9, 3), "last")
+    x = 2 * events(30, 4, 6).numpy()
+    expected = compile_stream(network).run(x).out
+    assert np.allclose(run(network, x), expected, rtol=0, atol=1e-5)  # as above
     assert np.ptp(expected) > 0.1
 
 

@@ -12,8 +12,14 @@ from torch import nn
 from spikern import testing
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.packages import require
-from spikern.interop.snntorch import from_snntorch, layers_from_snntorch, to_snntorch
-from spikern.interop.snntorch_neurons import RESETS, snntorch_neuron
+from spikern.interop.snntorch import (
+    NAMES,
+    ONE_WAY,
+    from_snntorch,
+    layers_from_snntorch,
+    to_snntorch,
+)
+from spikern.interop.snntorch_neurons import RECURRENT, RESETS, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.alif import ALIF
@@ -31,7 +37,7 @@ LEGAL = 1e-4
 """A spike may differ first where the distance to threshold is smaller than this."""
 CASES = [
     (*key, one_to_one) for key in RESETS for one_to_one in (False, True)
-    if not (key[0] == "Leaky" and one_to_one)
+    if key[0] in RECURRENT or not one_to_one
 ]  # fmt: skip
 IDS = ["-".join(map(str, case)) for case in CASES]
 
@@ -41,13 +47,33 @@ def make(kind, mechanism, delay, one_to_one=False, size=H, **settings):
         "beta": BETA, "reset_mechanism": mechanism, "reset_delay": delay,
         "spike_grad": surrogate.fast_sigmoid(slope=5),
     }  # fmt: skip
-    if kind == "RSynaptic":
+    if kind in ("Synaptic", "RSynaptic"):
         defaults["alpha"] = ALPHA
+    if kind in ONE_WAY:
+        del defaults["reset_delay"]
+    if kind == "Alpha":
+        defaults |= {"alpha": BETA, "beta": ALPHA}
+    if kind == "Lapicque":  # the decay is BETA, the gain 1/2
+        del defaults["beta"]
+        defaults |= {"R": 8.0, "C": 2.0}
     if one_to_one:
         defaults |= {"all_to_all": False, "V": torch.linspace(-0.5, 0.75, size)}
-    elif kind != "Leaky":
+    elif kind in RECURRENT:
         defaults["linear_features"] = size
     return getattr(snn, kind)(**defaults | settings)
+
+
+def decays(kind, learn=False):
+    """Random decays, one per neuron where the cell can have them."""
+    if kind == "Lapicque":
+        return {"R": 3.0, "C": 2.0, "time_step": 0.7}
+    quick, slow = torch.rand(H) * 0.4 + 0.2, torch.rand(H) * 0.3 + 0.65
+    if kind == "Alpha":
+        return {"alpha": slow, "beta": quick, "learn_beta": learn}
+    settings = {"beta": slow, "learn_beta": learn}
+    if "Synaptic" in kind:
+        settings |= {"alpha": quick, "learn_alpha": learn}
+    return settings
 
 
 def dyadic(*shape, low=-64, high=64):
@@ -69,14 +95,11 @@ def loop(linear, cell, x):
     state = list(state) if isinstance(state, tuple) else [state]
     spikes, membranes = [], []
     for now in x:
-        if isinstance(cell, snn.Leaky):
-            spk, mem = cell(linear(now), *state)
-            state = [mem]
-        else:
-            spk, *rest = cell(linear(now), *state)
-            state, mem = [spk, *rest], rest[-1]
+        spk, *state = cell(linear(now), *state)
         spikes.append(spk)
-        membranes.append(mem)
+        membranes.append(state[-1])
+        if type(cell).__name__ in RECURRENT:
+            state = [spk, *state]
     return torch.stack(spikes), torch.stack(membranes)
 
 
@@ -103,7 +126,7 @@ def test_bit_equal_with_dyadic_weights(case):
     torch.manual_seed(1)
     low = -160 if case[1] == "none" else -96  # without a reset inhibition must bound v
     linear, cell = pair(case, lambda *shape: dyadic(*shape, low=low, high=low + 320))
-    if case[0] != "Leaky" and not case[3]:
+    if case[0] in RECURRENT and not case[3]:
         with torch.no_grad():
             linear.weight[H // 2 :] = 0.0
             linear.bias[H // 2 :] = 0.0
@@ -137,7 +160,7 @@ def test_another_reset_is_seen(case, mutant):
     layer = from_snntorch(linear, cell, engine="reference")
     # far beyond the rounding of sums in another order
     assert (stepwise(layer, x)[1] - membranes).abs().max() < 1e-3
-    layer.neuron = snntorch_neuron(*mutant)
+    layer.neurons = (snntorch_neuron(*mutant),)
     assert (stepwise(layer, x)[1] - membranes).abs().max() > 0.1
 
 
@@ -161,8 +184,8 @@ def test_bit_equal_when_nothing_is_rounded(engine):
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_equal_up_to_the_first_legal_divergence(case):
     torch.manual_seed(3)
-    beta, threshold = torch.rand(H) * 0.5 + 0.45, torch.rand(H) + 0.5
-    settings = {"beta": beta, "threshold": threshold}
+    threshold = torch.rand(H) + 0.5
+    settings = decays(case[0]) | {"threshold": threshold}
     linear, cell = pair(case, lambda *shape: 0.7 * torch.randn(shape), **settings)
     x = torch.randn(T, B, F)
     spikes, membranes = simulate(linear, cell, x)
@@ -180,10 +203,11 @@ def test_equal_up_to_the_first_legal_divergence(case):
 
 FUSED = [
     ("Leaky", "subtract", False, False),
+    ("Alpha", "zero", True, False),
     ("RLeaky", "subtract", True, False),
     ("RSynaptic", "zero", True, True),
 ]
-"""A few, for each takes seconds to compile: both ways of the gradient, a synapse, w_self."""
+"""A few, for each takes seconds to compile: both ways of the gradient, synapses, w_self."""
 
 
 @pytest.mark.parametrize(
@@ -195,12 +219,7 @@ def test_gradients(case, engine):
     """By name, against snnTorch's autograd, every number learned."""
     torch.manual_seed(4)
     kind, _, _, one_to_one = case
-    numbers = {
-        "beta": torch.rand(H) * 0.5 + 0.4, "learn_beta": True,
-        "threshold": torch.rand(H) + 0.75, "learn_threshold": True,
-    }  # fmt: skip
-    if kind == "RSynaptic":
-        numbers |= {"alpha": torch.rand(H) * 0.5 + 0.2, "learn_alpha": True}
+    numbers = decays(kind, True) | {"threshold": torch.rand(H) + 0.75, "learn_threshold": True}
     linear, cell = pair(case, lambda *shape: 0.4 * torch.randn(shape), **numbers)
     layer = from_snntorch(linear, cell, engine=engine)
     x, target = torch.randn(30, B, F), torch.randn(30, B, H)
@@ -209,15 +228,12 @@ def test_gradients(case, engine):
     assert torch.equal(z, spikes)
     (spikes * target).sum().backward()
     (z * target).sum().backward()
-    pairs = {
-        "weight_ih_l0": linear.weight, "bias_l0": linear.bias,
-        "raw_alpha_mem_l0": cell.beta, "raw_v_th_l0": cell.threshold,
-    }  # fmt: skip
-    if kind == "RSynaptic":
-        pairs["raw_alpha_syn_l0"] = cell.alpha
-    if one_to_one:
-        pairs["raw_w_self_l0"] = cell.V
-    elif kind != "Leaky":
+    pairs = {"weight_ih_l0": linear.weight, "bias_l0": linear.bias} | {
+        f"raw_{field}_l0": theirs
+        for field in layer.neuron.params._fields
+        if (theirs := getattr(cell, NAMES.get(field, "C"))).requires_grad
+    }
+    if kind in RECURRENT and not one_to_one:
         pairs["weight_hh_l0"] = cell.recurrent.weight
         assert torch.allclose(cell.recurrent.bias.grad, linear.bias.grad)
     assert set(pairs) == {name for name, _ in layer.named_parameters()}
@@ -255,8 +271,14 @@ def test_layers_pickle_and_copy():
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_there_and_back(case):
     torch.manual_seed(6)
-    linear, cell = pair(case, torch.randn, beta=torch.rand(H), learn_beta=True)
+    one_way = case[0] in ONE_WAY
+    settings = {} if one_way else {"beta": torch.rand(H), "learn_beta": True}
+    linear, cell = pair(case, torch.randn, **settings)
     layer = from_snntorch(linear, cell)
+    if one_way:
+        with pytest.raises(UnsupportedError, match=f"computes snnTorch {case[0]} .*no Lapicque"):
+            to_snntorch(layer)
+        return
     linear_2, cell_2 = to_snntorch(layer)
     x = torch.randn(40, B, F)
     spikes, membranes = simulate(linear, cell, x)
@@ -327,6 +349,9 @@ def test_frozen_stays_frozen():
         ("Leaky", {"graded_spikes_factor": 0.5}, "graded_spikes_factor"),
         ("Leaky", {"learn_graded_spikes_factor": True}, "graded_spikes_factor"),
         ("Leaky", {"threshold": 0.0}, "threshold"),
+        ("Lapicque", {"beta": 0.5, "R": False, "C": False, "learn_beta": True}, "learn_beta"),
+        ("Lapicque", {"R": 1.0, "C": 0.5}, "time_step > R C"),
+        ("Alpha", {"reset_mechanism": "subtract"}, "reset_mechanism='subtract'"),
         ("Leaky", {"beta": torch.rand(3)}, "beta of shape"),
         ("Leaky", {"learn_beta": True}, "learn_beta"),
         ("Leaky", {"learn_threshold": True}, "learn_threshold"),
@@ -348,8 +373,8 @@ def test_what_has_no_equal_is_refused_by_name(kind, settings, named):
 
 
 def test_other_modules_are_refused():
-    with pytest.raises(UnsupportedError, match="Synaptic has no equal here"):
-        from_snntorch(nn.Linear(F, H), snn.Synaptic(alpha=0.5, beta=0.5))
+    with pytest.raises(UnsupportedError, match="SLSTM has no equal here"):
+        from_snntorch(nn.Linear(F, H), snn.SLSTM(F, H))
     with pytest.raises(UnsupportedError, match=r"expected an nn\.Linear .* got Conv1d"):
         from_snntorch(nn.Conv1d(1, 1, 1), snn.Leaky(beta=0.5))
     with pytest.raises(InputError, match="linear_features=4"):

@@ -15,8 +15,12 @@ from engine_cases import (
     events,
     gradients,
     layer_with,
+    leaves,
+    mapped,
+    parts,
     written_out,
 )
+from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -28,11 +32,13 @@ from spikern.engines.stream import load_stream
 from spikern.events.trains import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
-from spikern.layers.delays import LearnedDelay
+from spikern.layers.delays import Delay, LearnedDelay
 from spikern.layers.network import Network, build
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.stacking import stack_layers
 from spikern.layers.streaming import compile_stream
+from spikern.neurons import LIF
 from spikern.testing import dyadic, with_engine
 from spikern.train.calibration import calibrate, firing_rates
 
@@ -54,7 +60,18 @@ FORWARD = [
     dict(layers=3, delay=3, recurrent_delay=6, skip=True),
     dict(layers=2, delay=5, recurrent_delay=3, learn_delays=True),
 ]
-SHAPES = FEEDBACK + FORWARD
+
+MIXED = [
+    dict(neuron=["ALIF", "LIF"], hidden=[9, 6], layers=None),
+    dict(neuron=["LIF", "ALIF", "LIF"], hidden=[7, 9, 4], recurrent=[0.4, False, True], skip=True),
+    dict(neuron=["ALIF", "LIF"], recurrent=[True, "diagonal"], surrogate=["triangular", "boxcar"]),
+    dict(
+        neuron=["ALIF", "LIF"], hidden=[9, 6], delay=3, recurrent=[False, True], recurrent_delay=4
+    ),
+    dict(hidden=[9, 6, 4], feedback=[0.5, False], recurrent=[True, 0.5, False], skip=True),
+]
+"""Layers that differ in neuron, width, surrogate or recurrence."""
+SHAPES = FEEDBACK + FORWARD + [{"layers": None, "seed": 3, **settings} for settings in MIXED]
 
 
 def halfway(layer):
@@ -74,8 +91,8 @@ def test_a_layer_is_the_loop_written_out(settings, engine, lengths):
     outputs, after = layer.unroll(x, lengths=lengths)
     expected, final = written_out(layer, x, lengths)
     assert all(out.any() for out in expected)
-    for actual, right in zip([*outputs, *after], [*expected, *final]):
-        assert torch.equal(actual, right)
+    for actual, right in [(outputs, expected), *zip(parts(after), parts(final))]:
+        assert all(map(torch.equal, actual, right))  # the line, which is last, is not in the loop
     assert torch.equal(layer(x, lengths=lengths)[0], expected[-1])
     for actual, right in zip(layer.run(x, lengths=lengths).spikes, expected):
         assert torch.equal(actual, right.sum((0, 1)))
@@ -84,7 +101,7 @@ def test_a_layer_is_the_loop_written_out(settings, engine, lengths):
         assert not all(torch.equal(a, b) for a, b in zip(wrong, expected))
 
 
-@pytest.mark.parametrize("settings", SHAPES[:-1])
+@pytest.mark.parametrize("settings", [s for s in SHAPES if not s.get("learn_delays")])
 def test_gradients_are_those_of_the_loop(settings):
     layer, x = layer_with(engine="fused", **settings), events(25, 3, 5)
     assert_as_reference(layer, x, LENGTHS)
@@ -92,12 +109,11 @@ def test_gradients_are_those_of_the_loop(settings):
     outputs, final = written_out(layer, x)
     _, after = layer.unroll(x)
     generator = torch.Generator().manual_seed(3)
-    weights = [torch.randn(v.shape, generator=generator) for v in (outputs[-1], *after)]
-    loss = sum((v * w).sum() for v, w in zip((outputs[-1], *final), weights))
-    if layer.delayed:
+    values = [outputs[-1]]
+    for own, ran in zip(parts(final), parts(after)):
         # the line is the last inputs and outputs, whose gradient is not in the loop above
-        state = type(after)(*(torch.zeros_like(f) for f in after))
-        loss = loss + (layer(x, state)[1].line * weights[-1]).sum()
+        values += [*own, *ran[len(own) :]]
+    loss = sum((v * torch.randn(v.shape, generator=generator)).sum() for v in values)
     actual, _, _ = gradients(layer, x)
     for (name, _), right in zip(named.items(), torch.autograd.grad(loss, [*named.values()])):
         scale = right.abs().max().clamp(min=1e-6)
@@ -112,28 +128,31 @@ def test_whole_is_chunked_and_single(settings):
     for each in (layer, halfway(copy.deepcopy(layer))):
         whole, final = each(x)
         first, state = each(x[:2])
-        state = pickle.loads(pickle.dumps(type(state)(*(f.detach() for f in state))))
+        state = pickle.loads(pickle.dumps(mapped(torch.Tensor.detach, state)))
         middle, state = each(x[2:11], tuple(state))
         last, after = each(x[11:], state)
         assert torch.equal(torch.cat([first, middle, last]), whole)
-        assert all(torch.equal(a, b) for a, b in zip(after, final))
+        assert all(torch.equal(a, b) for a, b in zip(leaves(after), leaves(final)))
         alone, single = each(x[:, 1])
         assert torch.equal(alone, whole[:, 1])
         again, _ = each(x[:, 1], single)
         assert torch.equal(again, each(x, final)[0][:, 1])
-        assert all(torch.equal(a, b[:, 1]) for a, b in zip(single, final))
+        assert all(torch.equal(a, b[:, 1]) for a, b in zip(leaves(single), leaves(final)))
         short, ends = each(x, lengths=LENGTHS)
         for b, n in enumerate(LENGTHS.tolist()):
             out, end = each(x[:n, b])
             assert torch.equal(short[:n, b], out)
             assert not short[n:, b].any()
-            assert all(torch.equal(a[:, b], e) for a, e in zip(ends, end))
+            assert all(torch.equal(a[:, b], e) for a, e in zip(leaves(ends), leaves(end)))
         packed, _ = each(pack_padded_sequence(x, LENGTHS))
         assert torch.equal(packed.data, pack_padded_sequence(short, LENGTHS).data)
         assert torch.equal(each(Events.from_dense(x))[0], whole)
 
 
-@pytest.mark.parametrize("settings", [*SHAPES, dict(layers=2, bidirectional=True)])
+@pytest.mark.parametrize(
+    "settings",
+    [*SHAPES, dict(layers=2, bidirectional=True), dict(MIXED[0], layers=None, bidirectional=True)],
+)
 def test_a_state_dict_is_the_whole_layer(settings):
     x = events(25, 3, 5)
     layer, other = layer_with(**settings), layer_with(**settings | {"seed": 5})
@@ -161,9 +180,10 @@ def test_streamed(settings, tmp_path):
         assert np.array_equal(result.out, out.detach().numpy())
         populations = each.fields(result.state)
         assert len(populations) == (1 if layer.feedback else layer.num_layers)
-        for name in layer.neuron.state._fields:
-            fields = np.concatenate([population[name] for population in populations], 1)
-            assert np.array_equal(fields, torch.cat([*getattr(after, name)], 1).detach().numpy())
+        for name in {name for own in populations for name in own} - {"line"}:
+            fields = np.concatenate([own[name] for own in populations if name in own], 1)
+            rows = [row for own in parts(after) for row in getattr(own, name, ())]
+            assert np.array_equal(fields, torch.cat(rows, 1).detach().numpy())
         first = each.run(x[:11].numpy())
         second = each.run(x[11:].numpy(), first.state)
         whole = each.run(x.numpy())
@@ -193,7 +213,7 @@ def test_counted_by_connection(settings):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("settings", FORWARD)
+@pytest.mark.parametrize("settings", [*FORWARD, *SHAPES[-3:-1]])
 def test_what_is_executed_is_what_is_counted(settings):
     if settings.get("recurrent") == 0.4:
         settings = settings | {"recurrent": True}  # rows with zeros are executed with their zeros
@@ -211,29 +231,35 @@ def test_what_is_executed_is_what_is_counted(settings):
 @pytest.mark.parametrize("engine", ["reference", "fused"])
 @pytest.mark.parametrize(
     ("settings", "delay"),
-    [(dict(layers=3, feedback=0.5), 0), (dict(layers=2, recurrent_delay=4, skip=True, delay=3), 3)],
+    [
+        (dict(layers=3, feedback=0.5), 0),
+        (dict(layers=2, recurrent_delay=4, skip=True, delay=3), 3),
+        *((settings, 0) for settings in SHAPES[-5:-2]),
+        (SHAPES[-2], 2),
+        (SHAPES[-1], 0),
+    ],
 )
 def test_a_network_reads_the_top_layer(settings, delay, engine):
     """Body and readout, each with its delays; counted and streamed as one network."""
     body = layer_with(**settings, engine=engine)
     torch.manual_seed(1)
-    readout = dyadic(Readout(9, 2, delay=delay, engine=engine))
+    width = body.output_size
+    readout = dyadic(Readout(width, 2, delay=delay, engine=engine))
     network = Network(body, readout, "every_step")
     x = events(25, 3, 5)
     logits, (inner, outer) = network(x, None, LENGTHS)
     top, state = body(x, lengths=LENGTHS)
-    arriving, steps = top, [0] * 9
+    arriving, steps = top, [0] * width
     if delay:
         arriving, line = readout.delay_ih_l0(top, lengths=LENGTHS)
-        assert torch.equal(inner.line, state.line)
         assert torch.equal(outer.line[-len(line) :], line)
         steps = readout.delay_ih_l0.steps.tolist()
-    plain = Readout(9, 2, engine=engine)
+    plain = Readout(width, 2, engine=engine)
     weights = {k: v for k, v in readout.state_dict().items() if not k.startswith("delay")}
     plain.load_state_dict(weights)
     expected, after = plain(arriving, lengths=LENGTHS)
     assert torch.equal(logits, expected)
-    assert torch.equal(inner.v, state.v)
+    assert all(map(torch.equal, leaves(inner), leaves(state)))
     assert torch.equal(outer.v, after.v)
     first, carried = network(x[:11])
     second, _ = network(x[11:], carried)
@@ -273,26 +299,47 @@ def test_feedback_takes_a_step_both_ways():
 
 
 @pytest.mark.parametrize(
-    "settings", [dict(feedback=0.5), dict(delay=3, recurrent_delay=4, skip=True)]
+    "settings",
+    [dict(feedback=0.5), dict(delay=3, recurrent_delay=4, skip=True), SHAPES[-4], SHAPES[-1]],
 )
 def test_recorded_by_layer(settings):
-    layer, x = layer_with(3, **settings), events(25, 3, 5)
+    layer, x = layer_with(**{"layers": 3} | settings), events(25, 3, 5)
     outputs, after = layer.unroll(x, lengths=LENGTHS)
     recording = record(layer, x, lengths=LENGTHS)
     assert len(recording.layers) == 3
-    for k, (trace, out) in enumerate(zip(recording.layers, outputs)):
+    rows = [row for own in parts(after) for row in own.v]
+    for trace, out, row in zip(recording.layers, outputs, rows, strict=True):
         assert torch.equal(trace.out, out)
-        assert torch.equal(trace.state.v[24, 0], after.v[k, 0])
+        assert torch.equal(trace.state.v[24, 0], row[0])
         assert torch.equal((trace.u > 0).float(), out)
-    assert all(torch.equal(a, b) for a, b in zip(recording.state, after))
+    assert all(map(torch.equal, leaves(recording.state), leaves(after)))
+
+
+def test_a_layer_that_never_fires_may_lie_between():
+    """It is recorded, counted, calibrated past, and its output is multiplied."""
+    torch.manual_seed(0)
+    layer = SpikingRNN(["LIF", "LI", "LIF"], 5, [40, 6, 20], recurrent=False)
+    x = events(50, 8, 5)
+    assert all(0.04 < rate < 0.06 for rate in calibrate(layer, x))
+    first, second, third = record(layer, x).layers
+    assert second.u is None
+    for spiking in (first, third):
+        assert torch.equal((spiking.u > 0).float(), spiking.out)
+    ops = [c.connections[0].spiking for c in count(layer, x, events=True).layers]
+    assert ops == [True, True, False]
 
 
 @pytest.mark.parametrize(
-    "settings", [dict(num_layers=2, feedback=0.2), dict(num_layers=3, skip=True, delay=3)]
+    "settings",
+    [
+        dict(num_layers=2, feedback=0.2),
+        dict(num_layers=3, skip=True, delay=3),
+        dict(neuron=["LIF", "ALIF"], hidden_size=[64, 48], recurrent=[True, False]),
+    ],
 )
 def test_a_fresh_network_is_calibrated(settings):
     torch.manual_seed(0)
-    layer = SpikingRNN("LIF", 4, 64, **settings)
+    layer = SpikingRNN(**{"neuron": "LIF", "input_size": 4, "hidden_size": 64} | settings)
     for rate in calibrate(layer, torch.rand(100, 8, 4)):
         assert 0.04 < rate < 0.06
 
@@ -474,8 +521,23 @@ def test_both_directions_in_a_network():
     assert torch.equal(out.data, pack_padded_sequence(expected, LENGTHS).data)
 
 
-def make(**settings):
-    return lambda: SpikingRNN("LIF", 3, 8, **settings)
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (lambda layer: layer.zero_state(3)[0], "states of 2 layers, got ALIFState of 3"),
+        (lambda layer: layer.zero_state(3)[::-1], "expected a state of type ALIFState, got LIF"),
+        (lambda layer: layer.zero_state(3)[:1], "states of 2 layers, got tuple of 1"),
+        (lambda layer: layer.zero_state(2), r"must have shape \(1, 3, 9\), got \(1, 2, 9\)"),
+    ],
+)
+def test_a_wrong_state_of_layers_that_differ_is_refused(state, message):
+    layer = layer_with(**SHAPES[-5])
+    with pytest.raises(InputError, match=message):
+        layer(events(5, 3, 5), state(layer))
+
+
+def make(neuron="LIF", hidden_size=8, **settings):
+    return lambda: SpikingRNN(neuron, 3, hidden_size, **settings)
 
 
 @pytest.mark.parametrize(
@@ -493,6 +555,39 @@ def make(**settings):
             lambda: SpikingRNN("LI", 3, 8, 2, recurrent=False, feedback=True),
             InputError,
             "LI never fires, so it cannot be fed back",
+        ),
+        (
+            make(["ALIF", "LIF"], num_layers=3),
+            InputError,
+            "one value per layer, got num_layers 3, neuron of 2 values",
+        ),
+        (
+            make(hidden_size=[8, 4, 2], surrogate=["arctan", "boxcar"]),
+            InputError,
+            "got hidden_size of 3 values, surrogate of 2 values",
+        ),
+        (make(hidden_size=[]), InputError, "num_layers must be at least 1"),
+        (make(hidden_size=[8, 0]), InputError, "hidden_size must be at least 1, got 0"),
+        (
+            make(["ALIF", "LIF"], feedback=True),
+            InputError,
+            "one neuron and one surrogate, got ALIF with triangular, LIF with triangular",
+        ),
+        (make(hidden_size=[8, 4], feedback="diagonal"), InputError, "of layers of one width, got"),
+        (make(hidden_size=[8, 4, 2], feedback=[True]), InputError, "but the last, 2, got 1"),
+        (make(hidden_size=[8, 4], recurrent=torch.eye(8)), InputError, r"of shape \(4, 4\)"),
+        (lambda: build(["LIF", "GRU"], 3, 8, 2), InputError, "got LIF, GRU and hidden_size=8"),
+        (lambda: build("GRU", 3, [8, 4], 2), InputError, r"got GRU and hidden_size=\[8, 4\]"),
+        (lambda: build(["LIF", "LIFF"], 3, 8, 2), InputError, "did you mean 'LIF'"),
+        (
+            lambda: Network(nn.Sequential(SpikingRNN("LIF", 3, 8)), Readout(8, 2), "last"),
+            InputError,
+            "SpikingRNN or a Baseline with a Readout or a torch.nn.Linear, got Sequential with",
+        ),
+        (
+            lambda: Network(SpikingRNN("LIF", 3, 8), nn.Sequential(nn.Linear(8, 2)), "last"),
+            InputError,
+            "got SpikingRNN with Sequential; several layers are one SpikingRNN",
         ),
         (lambda: compile_stream(both()), UnsupportedError, "bidirectional=False"),
         (lambda: record(both(), events(5, 1, 5)), UnsupportedError, "backward in time"),
@@ -540,3 +635,94 @@ def test_merging_can_fail():
     wrong = run_stack("reference", [swapped], states, x).out
     right = torch.cat(written_out(layer, x)[0], -1)
     assert not torch.equal(wrong, right)
+
+
+def counted_parts(model, x, cut, **settings):
+    """Operations by step of a whole sequence, and of two parts, the second from a state."""
+    first, second = x[:cut], x[cut:]
+    state = model(first)[1]
+    counts = count(model, x, **settings), count(model, first, **settings)
+    parts = [*counts, count(model, second, **settings, state=state)]
+    return [
+        [
+            (what, each)
+            for layer in part.layers
+            for what, each in [
+                *((f"{layer.name} {c.kind}", c.ops) for c in layer.connections),
+                *((f"{layer.name} {op}", n) for op, n in layer.arithmetic.items()),
+                (f"{layer.name} spikes", layer.spikes),
+            ]
+        ]
+        for part in parts
+    ]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(lambda s=s: layer_with(**s) for s in SHAPES),
+        lambda: build(["ALIF", "LIF"], 5, [9, 6], 2, "every_step", feedback=False),
+        lambda: build("LIF", 5, 9, 2, "every_step", delay=3),
+        lambda: build("GRU", 5, 9, 2, "every_step"),
+        lambda: nn.LSTM(5, 9),
+    ],
+)
+def test_parts_count_as_the_whole(model):
+    torch.manual_seed(0)
+    whole, first, second = counted_parts(model().eval(), events(25, 3, 5), 11, events=True)
+    assert [(name, a + b) for (name, a), (_, b) in zip(first, second)] == whole
+
+
+def test_a_count_from_a_state_is_of_its_modules():
+    x, chain = events(25, 3, 5), nn.Sequential(Delay(torch.tensor([0, 3, 1, 2, 4])), nn.RNN(5, 4))
+    late, buffer = chain[0](x[:11])
+    state = [buffer, chain[1](late)[1]]
+    whole, first = count(chain, x), count(chain, x[:11])
+    second = count(chain, x[11:], state=state)
+    assert first.ops.mac + second.ops.mac == whole.ops.mac
+    with pytest.raises(InputError, match="expected the states of 2 modules, got 1"):
+        count(chain, x, state=[None])
+    with pytest.raises(InputError, match="a Linear has no state, got int"):
+        count(nn.Linear(5, 2), x, state=3)
+    with pytest.raises(InputError, match="expected a state of type LIFState, got int"):
+        count(SpikingRNN("LIF", 5, 4), x, state=3)
+
+
+@torch.no_grad()
+def test_layers_are_stacked():
+    """The stack computes and trains what the layers do one after the other."""
+    torch.manual_seed(0)
+    layers = [
+        SpikingRNN("ALIF", 5, 9, recurrent=0.4, input_power=0.3),
+        SpikingRNN(["LIF", LIF.frozen()], 9, [7, 6], recurrent="diagonal", bias=False),
+        SpikingRNN("LIF", 6, 4, recurrent=False, surrogate="boxcar"),
+    ]
+    layers[2].weight_ih_l0.requires_grad_(False)
+    for layer in layers:
+        dyadic(layer).weight_ih_l0.mul_(4)
+    stack = stack_layers(layers)
+    z = x = events(25, 3, 5)
+    outputs, _ = stack.unroll(x)
+    for layer, last in zip(layers, (0, 2, 3)):
+        z, _ = layer(z)
+        assert z.any()
+        assert torch.equal(outputs[last], z)
+    assert [s.name for s in stack.surrogates] == ["triangular"] * 3 + ["boxcar"]
+    trained = {name for name, p in stack.named_parameters() if p.requires_grad}
+    assert {"weight_ih_l2", "weight_hh_l1", "raw_tau_mem_l1", "bias_l3"} < trained
+    assert trained.isdisjoint({"weight_ih_l3", "raw_tau_mem_l2", "bias_l1", "bias_l2"})
+    assert not torch.equal(stack.weight_ih_l0.mul_(2), layers[0].weight_ih_l0)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], "at least one layer"),
+        ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 7, 8)], "layer 1 with input_size 8 .* got 7"),
+        ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 8, 8, dt=2.0)], "dt 1.0, got 8 and 2.0"),
+        ([SpikingRNN("LIF", 3, 8, delay=2)], "only chains of layers can be stacked; layer 0 is"),
+    ],
+)
+def test_what_is_no_chain_is_not_stacked(layers, message):
+    with pytest.raises(InputError, match=message):
+        stack_layers(layers)

@@ -41,6 +41,7 @@ class Options(NamedTuple):
 
     lengths: Tensor
     skip_zeros: bool
+    state: Any
 
 
 STANDARD = (nn.RNN, nn.GRU, nn.LSTM)
@@ -58,6 +59,7 @@ def count(
     events: bool = False,
     encoder: str | None = None,
     skip_zeros: bool = False,
+    state: Any = None,
 ) -> Counts:
     """Run a model on x (T, B, F) and count its operations by layer and step.
 
@@ -68,6 +70,10 @@ def count(
                  multiplying; a standard recurrent model multiplies all the same
     encoder      what made the events ("delta"); its work is counted as a layer
     skip_zeros   a standard recurrent model accumulates events too, which is its least cost
+    state        the state that the model starts from, as it returns it; of a Sequential a list of
+                 the states of its modules. None: zero. Parts of a sequence that are counted one
+                 after the other, each from the state that the part before it left, have together
+                 the counts of the whole, but for an answer over steps, which each part gives
 
     The layers are named hidden 0, hidden 1, ..., readout, and mean if the answer is a mean over
     steps. The modules of a torch.nn.Sequential run one after the other; the names of their layers
@@ -95,7 +101,7 @@ def count(
         if not events:
             raise InputError("an encoder makes events: count with events=True")
         layers.append(ENCODERS[encoder](x, valid))
-    counted_layers, _ = walk(model, Signal(x, events, "input"), Options(lengths, skip_zeros))
+    counted_layers, _ = walk(model, Signal(x, events, "input"), Options(lengths, skip_zeros, state))
     return Counts(batch, (*layers, *counted_layers))
 
 
@@ -106,7 +112,7 @@ def walk(
 
     A linear map is a readout if the module is the `last` one.
     """
-    lengths = options.lengths
+    lengths, state = options.lengths, options.state
     valid = valid_steps(lengths.cpu(), len(x.values))
     if isinstance(module, Network) and not prefix:
         return network(module, x, options)
@@ -118,28 +124,35 @@ def walk(
         single = readout and len(module.names) == 1
         names = [f"{label} {name[1:].replace('_', ' ')}" for name in module.names]
         kind = "readout" if readout else "input"
-        return spiking_layers(module, x, lengths, valid, [label] if single else names, kind)
+        names = [label] if single else names
+        return spiking_layers(module, x, state, lengths, valid, names, kind)
     if isinstance(module, STANDARD) and type(module) in STANDARD:
         check_input(x.values, module.input_size, next(module.parameters()).dtype)
         declared = x._replace(spiking=x.spiking and options.skip_zeros)
         layers, source = recurrent_layers(module, declared, valid, f"{prefix}hidden")
-        return layers, Signal(run_standard(module, x.values, lengths), False, source)
+        return layers, Signal(run_standard(module, x.values, state, lengths), False, source)
     if isinstance(module, Axons):
         if isinstance(module, LearnedDelay) and module.training:
             raise UnsupportedError(SPREAD)
         arriving, _ = Delay(module.steps)(
-            x.values, lengths=module.steps.new_tensor(lengths.tolist())
+            x.values, state, module.steps.new_tensor(lengths.tolist())
         )
         return [], x._replace(values=arriving)
     if type(module) is nn.Linear:
+        if state is not None:
+            raise InputError(f"a Linear has no state, got {type(state).__name__}")
         check_input(x.values, module.in_features, module.weight.dtype)
         name, kind = (f"{prefix}readout", "readout") if last else (f"{prefix}linear", "input")
         layer = linear_layer(module, x, valid, name, kind)
         return [layer], Signal(module(x.values), False, name)
     if type(module) is nn.Sequential:
         layers = []
-        for k, child in enumerate(module):
-            of_child, x = walk(child, x, options, f"{prefix}{k} ", last and k == len(module) - 1)
+        states = [None] * len(module) if state is None else state
+        if len(states) != len(module):
+            raise InputError(f"expected the states of {len(module)} modules, got {len(states)}")
+        for k, (child, own) in enumerate(zip(module, states)):
+            at, ends = options._replace(state=own), last and k == len(module) - 1
+            of_child, x = walk(child, x, at, f"{prefix}{k} ", ends)
             layers += of_child
         return layers, x
     raise UnsupportedError(
@@ -150,9 +163,10 @@ def walk(
 def network(model: Network, x: Signal, options: Options) -> tuple[list[Layer], Signal]:
     """The layers of body, readout and answer; a linear readout is applied to the answer."""
     steps, lengths = len(x.values), options.lengths
-    layers, hidden = walk(model.body, x, options)
+    below, above = (None, None) if options.state is None else options.state
+    layers, hidden = walk(model.body, x, options._replace(state=below))
     if isinstance(model.readout, Readout):
-        readouts, out = walk(model.readout, hidden, options)
+        readouts, out = walk(model.readout, hidden, options._replace(state=above))
         mean = averaging(model, model.readout.output_size, steps, lengths)
         return [*layers, *readouts, *mean], out
     every_step = model.answer == "every_step"
@@ -165,10 +179,10 @@ def network(model: Network, x: Signal, options: Options) -> tuple[list[Layer], S
     return [*layers, *mean, readout], Signal(logits, False, "readout")
 
 
-def run_standard(module: Any, x: Tensor, lengths: Tensor) -> Tensor:
+def run_standard(module: Any, x: Tensor, state: Any, lengths: Tensor) -> Tensor:
     """The output (T, B, H) of torch.nn.RNN, GRU or LSTM, zero past a sample's length."""
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
-    out, _ = nn.utils.rnn.pad_packed_sequence(module(packed)[0], total_length=len(x))
+    out, _ = nn.utils.rnn.pad_packed_sequence(module(packed, state)[0], total_length=len(x))
     return out
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
 from spikern.cost.counts import Connection, Layer, Storage
-from spikern.cost.synapses import Signal, connect, counted, delayed
+from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
 from spikern.engines.codegen.program import constant_ops, needed
 from spikern.layers.rnn import SpikingRNN
-from spikern.neurons.model import NeuronModel
+from spikern.neurons.model import NeuronModel, State
 
 MADE_OF = r"(parametrizations\.)?(weight_\w+?)(_orig|_mask|\.(original\d*|\d+\..*))?"
 """The name of a weight, or of a tensor from which pruning or a parametrization computes it."""
@@ -39,9 +41,10 @@ def constants_read(model: NeuronModel) -> int:
 
 
 def spiking_layers(
-    module: SpikingRNN, x: Signal, lengths: Tensor, valid: Tensor, names: list[str], kind: str
-) -> tuple[list[Layer], Signal]:
-    """Run a stack on x and count its populations; also return its output.
+    module: SpikingRNN, x: Signal, state: State, lengths: Tensor, valid: Tensor, names: list[str],
+    kind: str,
+) -> tuple[list[Layer], Signal]:  # fmt: skip
+    """Run a stack on x from a state and count its populations; also return its output.
 
     `names` are the names of the populations, `kind` is that of the connection into the first layer.
     """
@@ -57,81 +60,103 @@ def spiking_layers(
         )
     if module.spreads_delays:
         raise UnsupportedError(SPREAD)
-    outputs, _ = module.unroll(x.values, lengths=lengths)
+    outputs, _ = module.unroll(x.values, state, lengths)
+    states, buffer = module.initial_states(state, x.values.shape[1])
+    buffers = [] if buffer is None else [*torch.split(buffer, module.delayed_axons(), 2)]
     sides = module.directions
+    own = [
+        Signal(
+            outputs[k // sides].chunk(sides, -1)[k % sides],
+            module.neuron_of(k).spikes,
+            name,
+            getattr(before, "z", None),
+        )
+        for k, (name, before) in enumerate(zip(names, states))
+    ]
     signals = [x]
     for k, out in enumerate(outputs):
-        signals.append(Signal(out, module.neuron.spikes, names[(k + 1) * sides - 1]))
+        parts = own[k * sides : (k + 1) * sides]
+        before = [part.before for part in parts if part.before is not None]
+        last = torch.cat(before, 1) if before else None
+        signals.append(Signal(out, parts[0].spiking, parts[-1].source, last))
     layers = []
     for index, name in enumerate(names):
-        k, side = divmod(index, sides)
-        own = Signal(outputs[k].chunk(sides, -1)[side], module.neuron.spikes, name)
+        arriving = _connections(module, index, own[index], signals, kind, buffers, lengths)
         connections = tuple(
             connect(source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid)
-            for what, source, weight in _connections(module, k, side, own, signals, kind)
+            for what, source, weight in arriving
         )
-        layers.append(_layer(module, own, connections, valid))
+        layers.append(_layer(module, module.neuron_of(index), own[index], connections, valid))
     return layers, signals[-1]
 
 
 def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
     """The connections of a stack: ih, sk, hh or fb, and their target population."""
-    synapses = [("ih", module.names)]
-    synapses += [("sk", module.names[module.directions :])] * module.skip
-    synapses += [("hh", module.names)] * module.recurrent
-    synapses += [("fb", module.names[:-1])] * module.feedback
-    return [(kind, name) for kind, names in synapses for name in names]
+    there = {"ih": True, "sk": module.skip, "hh": module.recurrent, "fb": module.feedback}
+    return [
+        (kind, name)
+        for kind in there
+        for name in module.names
+        if there[kind] and hasattr(module, f"weight_{kind}_{name}")
+    ]
 
 
 def _connections(
-    module: SpikingRNN, k: int, side: int, own: Signal, signals: list[Signal], kind: str
-) -> list[tuple[str, Signal, str]]:
-    """The connections into a population of layer k: kind, arriving signal, name of the weight.
+    module: SpikingRNN, index: int, own: Signal, signals: list[Signal], kind: str,
+    buffers: Sequence[Tensor], lengths: Tensor,
+) -> list[tuple[str, Signal, str]]:  # fmt: skip
+    """The connections into a population: kind, arriving signal, name of the weight.
 
-    `signals` are the input and the outputs of all layers. A recurrent spike arrives one step later,
-    or one step earlier where time runs backward. With feedback everything but the input of the
-    network arrives one step later. A delay adds its steps.
+    `signals` are the input and the outputs of all layers, `buffers` the delay buffers of all
+    populations. A recurrent spike arrives one step later, or one step earlier where time runs
+    backward. With feedback everything but the input of the network arrives one step later. A delay
+    adds its steps.
     """
+    k, side = divmod(index, module.directions)
+    name = module.names[index]
     below = [("input" if k else kind, signals[k], "weight_ih")]
     if module.skip and k:
         below.append(("skip", signals[k - 1], "weight_sk"))
-    arriving = _from_below(module, k, [signal for _, signal, _ in below], signals[0])
+    widths = [signal.values.shape[2] for _, signal, _ in below]
+    if module.delay:
+        values = torch.cat([signal.values for _, signal, _ in below], 2)
+        late = _late(module, f"delay_ih_{name}", values, buffers[index][:, :, : sum(widths)])
+        arriving = [
+            s._replace(values=v) for (_, s, _), v in zip(below, torch.split(late, widths, 2))
+        ]
+    else:
+        step = bool(module.feedback)
+        arriving = [one_step_later(s) if step and s is not signals[0] else s for _, s, _ in below]
     connections = [(what, signal, weight) for (what, _, weight), signal in zip(below, arriving)]
-    if module.recurrent_delay > 1:
-        delayed_own = module.get_submodule(f"delay_hh_l{k}")(own.values)[0]
-        connections.append(("recurrent", own._replace(values=delayed_own), "weight_hh"))
-    elif module.recurrent:
-        connections.append(("recurrent", _one_step_later(own, backward=side == 1), "weight_hh"))
-    if module.feedback and k < module.num_layers - 1:
-        connections.append(("feedback", _one_step_later(signals[k + 2]), "weight_fb"))
+    if hasattr(module, f"weight_hh_{name}"):
+        if module.recurrent_delay > 1:
+            size = own.values.shape[2]
+            late = _late(module, f"delay_hh_{name}", own.values, buffers[index][:, :, -size:])
+            recurrent = own._replace(values=late)
+        else:
+            recurrent = one_step_later(own, side == 1, lengths)
+        connections.append(("recurrent", recurrent, "weight_hh"))
+    if hasattr(module, f"weight_fb_{name}"):
+        connections.append(("feedback", one_step_later(signals[k + 2]), "weight_fb"))
     return connections
 
 
-def _from_below(
-    module: SpikingRNN, k: int, below: list[Signal], network_input: Signal
-) -> list[Signal]:
-    """The signals from the layers below layer k as they arrive at it."""
-    if module.delay:
-        axons = module.get_submodule(f"delay_ih_l{k}")
-        arriving, _ = axons(torch.cat([signal.values for signal in below], 2))
-        parts = arriving.split([signal.values.shape[2] for signal in below], 2)
-        return [signal._replace(values=part) for signal, part in zip(below, parts)]
-    if module.feedback:
-        return [s if s is network_input else _one_step_later(s) for s in below]
-    return below
-
-
-def _one_step_later(signal: Signal, backward: bool = False) -> Signal:
-    """A signal delayed by one step, or advanced where time runs backward."""
-    values = signal.values
-    return signal._replace(values=delayed(values.flip(0)).flip(0) if backward else delayed(values))
+def _late(module: SpikingRNN, name: str, values: Tensor, buffer: Tensor) -> Tensor:
+    """Values as they arrive by delayed axons, after the last of those that are under way."""
+    axons: Any = getattr(module, name)
+    late: Tensor = axons(values, buffer[len(buffer) - axons.longest :])[0]
+    return late
 
 
 def _layer(
-    module: SpikingRNN, own: Signal, connections: tuple[Connection, ...], valid: Tensor
+    module: SpikingRNN,
+    model: NeuronModel,
+    own: Signal,
+    connections: tuple[Connection, ...],
+    valid: Tensor,
 ) -> Layer:
     """The counts of one population, from its output and its connections."""
-    size, model = module.hidden_size, module.neuron
+    size = own.values.shape[2]
     uses = counted(valid)
     fired = (own.values != 0).cpu() & valid.unsqueeze(2)
     return Layer(

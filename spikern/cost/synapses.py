@@ -10,14 +10,19 @@ from torch import Tensor
 
 from spikern._utils.errors import InputError
 from spikern.cost.counts import Connection, Steps
+from spikern.layers.arguments import reversed_in_time
 
 
 class Signal(NamedTuple):
-    """Values (T, B, F), whether they are declared as spikes or events, and their source."""
+    """Values (T, B, F), whether they are declared as spikes or events, and their source.
+
+    `before` (B, F) are the values of the step before the first, None zeros.
+    """
 
     values: Tensor
     spiking: bool
     source: str
+    before: Tensor | None = None
 
 
 def last_steps(steps: int, lengths: Tensor) -> Tensor:
@@ -25,13 +30,19 @@ def last_steps(steps: int, lengths: Tensor) -> Tensor:
     return torch.arange(steps)[:, None] == lengths.cpu() - 1
 
 
-def delayed(values: Tensor, steps: int = 1) -> Tensor:
-    """Values (T, B, F) that arrive `steps` later: first zeros; the last ones never arrive.
+def one_step_later(signal: Signal, backward: bool = False, lengths: Tensor | None = None) -> Signal:
+    """A signal that arrives one step later, or earlier where time runs `backward`.
 
-    >>> delayed(torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)).flatten()
+    The values before come first; the last ones never arrive.
+
+    >>> values = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    >>> one_step_later(Signal(values, True, "input")).values.flatten()
     tensor([0., 1., 2.])
     """
-    return torch.cat([torch.zeros_like(values[:steps]), values[: len(values) - steps]])
+    values = reversed_in_time(signal.values, lengths) if backward else signal.values
+    before = torch.zeros_like(values[0]) if signal.before is None else signal.before
+    values = torch.cat([before.unsqueeze(0), values[:-1]])
+    return signal._replace(values=reversed_in_time(values, lengths) if backward else values)
 
 
 def counted(mask: Tensor) -> Steps:

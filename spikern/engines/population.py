@@ -7,14 +7,15 @@ Layers with feedback are merged to one population, in which every connection tak
     i^k_t = w_in^k z^{k-1}_{t-1} + w_rec^k z^k_{t-1} + w_fb^k z^{k+1}_{t-1} + bias^k
 
 The lowest layer has the input x_t in place of z^{k-1}_{t-1}. With skip connections layer k receives
-z^{k-2}_{t-1} too, and layer 1 the input x_t. Layer k is rows and columns k H .. (k + 1) H of the
-recurrent matrix (to, from); the last H neurons are the output. So every engine runs feedback as it
-runs recurrence, with the same meaning.
+z^{k-2}_{t-1} too, and layer 1 the input x_t. The layers follow each other in the rows and columns
+of the recurrent matrix (to, from); the neurons of the last one are the output. So every engine runs
+feedback as it runs recurrence, with the same meaning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -95,37 +96,46 @@ def recurrent_weights(population: Population) -> Tensor | None:
 
 
 class Bundle(NamedTuple):
-    """Synapses between two layers: weight (H, H) as (to, from); `synapses` as in `Population`."""
+    """Synapses between two layers: weight (to, from); `synapses` as in `Population`."""
 
     weight: Tensor
     synapses: Tensor | None
 
 
-def merge(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Population:
-    """Layers of one neuron and size as one population; feedback[k] leads from k + 1 to k.
+def merge(populations: Sequence[Population], feedback: Sequence[Bundle | None]) -> Population:
+    """Layers of one neuron and surrogate as one population; feedback[k] leads from k + 1 to k, if
+    it is not None.
 
     The columns of w_in of a layer are the layer below and then, with skip connections, the one
     below that.
     """
     first = populations[0]
-    count, hidden = len(populations), len(first.w_in)
-    outside = [first.w_in, first.w_in.new_zeros((count - 1) * hidden, first.w_in.shape[1])]
+    widths = [len(p.w_in) for p in populations]
+    outside = [first.w_in, first.w_in.new_zeros(sum(widths[1:]), first.w_in.shape[1])]
     blocks: dict[tuple[int, int], Bundle] = {}
     for k, p in enumerate(populations):
         if p.w_rec is not None:
             blocks[k, k] = Bundle(p.w_rec, p.synapses)
         if k:
-            below, skipped = p.w_in[:, :hidden], p.w_in[:, hidden:]
+            below, skipped = p.w_in[:, : widths[k - 1]], p.w_in[:, widths[k - 1] :]
             blocks[k, k - 1] = Bundle(below, None)
-            blocks[k - 1, k] = feedback[k - 1]
+            if (above := feedback[k - 1]) is not None:
+                blocks[k - 1, k] = above
             if k == 1 and skipped.numel():
-                outside[1:] = [skipped, outside[1][hidden:]]
+                outside[1:] = [skipped, outside[1][widths[1] :]]
             elif skipped.numel():
                 blocks[k, k - 2] = Bundle(skipped, None)
-    nothing = Bundle(first.w_in.new_zeros(hidden, hidden), None)
     rows = [
-        torch.cat([existing_weights(*blocks.get((k, j), nothing)) for j in range(count)], 1)
-        for k in range(count)
+        torch.cat(
+            [
+                existing_weights(*blocks[k, j])
+                if (k, j) in blocks
+                else first.w_in.new_zeros(to, width)
+                for j, width in enumerate(widths)
+            ],
+            1,
+        )
+        for k, to in enumerate(widths)
     ]
     biases = [p.bias for p in populations if p.bias is not None]
     return first._replace(
@@ -133,36 +143,38 @@ def merge(populations: Sequence[Population], feedback: Sequence[Bundle]) -> Popu
         w_in=torch.cat(outside),
         bias=torch.cat(biases) if biases else None,
         w_rec=torch.cat(rows),
-        synapses=_synapses(blocks, count, hidden),
+        synapses=_synapses(blocks, widths),
     )
 
 
-def _synapses(blocks: dict[tuple[int, int], Bundle], count: int, hidden: int) -> Tensor | None:
+def _synapses(blocks: dict[tuple[int, int], Bundle], widths: Sequence[int]) -> Tensor | None:
     """The synapses of all blocks as (from, to), ascending; None if they are not sparse."""
-    width = count * hidden
-    total = sum(hidden**2 if b.synapses is None else len(b.synapses) for b in blocks.values())
-    if total >= SPARSE * width**2:
+    width = sum(widths)
+    sizes = (b.weight.numel() if b.synapses is None else len(b.synapses) for b in blocks.values())
+    if sum(sizes) >= SPARSE * width**2:
         return None
+    begins = [0, *accumulate(widths)]
     lists = []
     for (k, j), bundle in blocks.items():
         synapses = bundle.synapses
         if synapses is None:
-            synapses = torch.ones_like(bundle.weight, dtype=torch.bool).nonzero()
-        lists.append(synapses + synapses.new_tensor([j * hidden, k * hidden]))
+            synapses = torch.ones_like(bundle.weight.T, dtype=torch.bool).nonzero()
+        lists.append(synapses + synapses.new_tensor([begins[j], begins[k]]))
     merged = torch.cat(lists)
     return merged[(merged[:, 0] * width + merged[:, 1]).argsort()]
 
 
 def merge_states(states: Sequence[State]) -> State:
-    """The states of all layers as that of the merged population, (B, L H)."""
+    """The states of all layers as that of the merged population, fields side by side."""
     return type(states[0])(*(torch.cat(fields, -1) for fields in zip(*states)))
 
 
-def split_result(result: RunResult, count: int) -> tuple[list[Tensor], RunResult]:
+def split_result(result: RunResult, widths: Sequence[int]) -> tuple[list[Tensor], RunResult]:
     """The output of every layer (T, B, H), and the merged population's result layer by layer."""
-    outputs = result.out.chunk(count, -1)
+    sizes = list(widths)
+    outputs = torch.split(result.out, sizes, -1)
     (state,) = result.states
-    fields = zip(*(field.chunk(count, -1) for field in state))
+    fields = zip(*(torch.split(field, sizes, -1) for field in state))
     states = [type(state)(*each) for each in fields]
-    spikes = [n for total in result.spikes for n in total.chunk(count)]
+    spikes = [n for total in result.spikes for n in torch.split(total, sizes)]
     return list(outputs), RunResult(outputs[-1], states, spikes)

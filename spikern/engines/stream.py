@@ -113,7 +113,7 @@ class Stream:
     """A trained stack compiled for inference: `out, state, additions = stream.run(x, state)`.
 
     `outputs` says how many neurons of the last population are the output, its last ones; None all.
-    Layers with feedback are one population, layer k its neurons k H .. (k + 1) H.
+    Layers with feedback are one population, in which their neurons follow each other.
 
     For a loop in real time, `stream.step(x, state)` advances one sample by one step and changes
     `state` in place; `stream.additions` grows with it.

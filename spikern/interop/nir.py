@@ -27,6 +27,7 @@ from spikern.interop.nir_graph import Stage, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
 from spikern.layers.network import ANSWERS, Answer, Network
 from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.stacking import stack_layers
 
 FORMAT = 1
 """Version of the metadata that `to_nir` writes: dt in seconds, format, a network's answer."""
@@ -62,14 +63,15 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
         ]:
             if has:
                 raise UnsupportedError(f"{what} is not written to NIR; only a chain of layers is")
-        lost = losses(part.neuron)
-        if lost and not lossy:
-            raise UnsupportedError(
-                f"NIR cannot say all of {part.neuron.name} and would lose {lost}; "
-                f"pass lossy=True to write it all the same"
-            )
-        if lost:
-            warnings.warn(f"{part.neuron.name} in NIR loses {lost}", stacklevel=2)
+        for neuron in {neuron.name: neuron for neuron in part.neurons}.values():
+            lost = losses(neuron)
+            if lost and not lossy:
+                raise UnsupportedError(
+                    f"NIR cannot say all of {neuron.name} and would lose {lost}; "
+                    f"pass lossy=True to write it all the same"
+                )
+            if lost:
+                warnings.warn(f"{neuron.name} in NIR loses {lost}", stacklevel=2)
     nodes: dict[str, Any] = {"input": nir.Input(input_type=np.array([body.input_size]))}
     edges: list[tuple[str, str]] = []
     last = "input"
@@ -86,7 +88,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
             bias = getattr(part, f"bias_l{k}") if part.bias else None
             add(w_in, _weights(getattr(part, f"weight_ih_l{k}"), bias))
             add(lif, node_of(part, k))
-            if part.recurrent:
+            if hasattr(part, f"weight_hh_l{k}"):
                 nodes[f"w_rec_{k}"] = _weights(getattr(part, f"weight_hh_l{k}"), None)
                 edges += [(lif, f"w_rec_{k}"), (f"w_rec_{k}", lif)]
     metadata: dict[str, Any] = {"dt": body.dt / MS, "spikern_format": FORMAT}
@@ -129,8 +131,7 @@ def network_from_nir(
 ) -> Network:
     """Convert a graph that ends in an LI or in weights to a network.
 
-    The populations before its end must be of one kind and size: they become one SpikingRNN.
-    `answer` defaults to that of the metadata.
+    The populations before its end become one SpikingRNN. `answer` defaults to that of the metadata.
     """
     stages = chain(graph)
     answer = answer or graph.metadata.get("answer")
@@ -151,7 +152,7 @@ def network_from_nir(
         if not isinstance(last, Readout):
             raise UnsupportedError("a network ends in an LI or in weights; read it with from_nir")
         readout = last
-    return Network(_stack(layers), readout, answer)
+    return Network(stack_layers(layers), readout, answer)
 
 
 def write_nir(path: Path | str, graph: Any) -> None:
@@ -231,29 +232,6 @@ def _populations(
             bias = more if bias is None else bias if more is None else bias + more
         layers.append(layer_of(node, name, w_in, bias, w_rec, dt, scheme, **settings))
     return layers
-
-
-def _stack(layers: list[SpikingRNN]) -> SpikingRNN:
-    """Return populations of one kind and size as one SpikingRNN."""
-    kinds = {(p.neuron.name, p.hidden_size, p.recurrent, p.bias) for p in layers}
-    if len(kinds) != 1:
-        raise UnsupportedError(
-            f"a network's populations must be of one kind, got {sorted(kinds)}; use from_nir"
-        )
-    first = layers[0]
-    stack = SpikingRNN(
-        first.neuron, first.input_size, first.hidden_size, len(layers), first.bias,
-        recurrent=first.recurrent, dt=first.dt, surrogate=first.surrogate,
-        engine=first.engine_asked, dtype=first.weight_ih_l0.dtype,
-    )  # fmt: skip
-    stack.load_state_dict(
-        {
-            name.removesuffix("0") + str(k): value
-            for k, layer in enumerate(layers)
-            for name, value in layer.state_dict().items()
-        }
-    )
-    return stack
 
 
 def _weights(weight: Tensor, bias: Tensor | None) -> Any:

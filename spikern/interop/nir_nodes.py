@@ -67,12 +67,13 @@ def losses(model: NeuronModel) -> str:
 def node_of(layer: SpikingRNN, index: int) -> Any:
     """Return the neuron node of population `index`, in float64 so that reading it is exact."""
     nir = require("nir", "nir")
-    kind = EXACT.get(layer.neuron.step) or LOSSY[layer.neuron.step][0]
+    neuron, size = layer.neurons[index], layer.hidden_sizes[index]
+    kind = EXACT.get(neuron.step) or LOSSY[neuron.step][0]
     value = {}
-    for c in layer.neuron.constants.values():
+    for c in neuron.constants.values():
         raw = getattr(layer, f"raw_{c.symbol}_l{index}")
         value[c.symbol] = c.value(raw.detach().double()).cpu().numpy()
-    one, zero = np.ones(layer.hidden_size), np.zeros(layer.hidden_size)
+    one, zero = np.ones(size), np.zeros(size)
     tau = value["tau_mem"] / MS
     if kind == "LI":
         return nir.LI(tau=tau, r=one, v_leak=zero)

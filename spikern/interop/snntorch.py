@@ -1,6 +1,7 @@
 """Conversion of snnTorch's recurrent cells to layers, and back.
 
-    nn.Linear + Leaky, RLeaky or RSynaptic   <->   SpikingRNN of one population
+    nn.Linear + Leaky, Synaptic, RLeaky or RSynaptic   <->   SpikingRNN of one population
+    nn.Linear + Lapicque or Alpha                       ->   the same
 
 After snntorch 1.0.0. The neurons are those of `snntorch_neurons`, operation by operation, so values
 and gradients equal those of snnTorch up to the rounding of one sum: here input and recurrence are
@@ -20,13 +21,19 @@ from torch import Tensor, nn
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.packages import require
-from spikern.interop.snntorch_neurons import RESETS, Cell, snntorch_neuron
+from spikern.interop.snntorch_neurons import RECURRENT, RESETS, Cell, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.lif import LIF
+from spikern.neurons.model import NeuronModel
 
-CELLS: tuple[Cell, ...] = ("Leaky", "RLeaky", "RSynaptic")
-NAMES = {"alpha_mem": "beta", "alpha_syn": "alpha", "v_th": "threshold", "w_self": "V"}
+CELLS: tuple[Cell, ...] = ("Leaky", "Lapicque", "Synaptic", "Alpha", "RLeaky", "RSynaptic")
+ONE_WAY: tuple[Cell, ...] = ("Lapicque", "Alpha")
+"""The cells that `to_snntorch` does not make."""
+NAMES = {
+    **{"alpha_mem": "beta", "alpha_syn": "alpha", "v_th": "threshold", "w_self": "V"},
+    **{"alpha_exc": "alpha", "alpha_inh": "beta"},
+}
 """snnTorch's name of each constant."""
 REFUSED = {
     "surrogate_disable": "there would be no gradient",
@@ -36,6 +43,10 @@ REFUSED = {
     "kernel_size": "there is no convolutional recurrence here",
     "reset_delay=False": "RSynaptic ignores it; reset_delay=True is what it computes",
     "threshold": "it must be above 0, else a neuron fires at rest",
+    "learn_beta": "R and C are computed from beta once, so that training it changes nothing",
+    "time_step > R C": "the decay 1 - time_step / (R C) is negative, so v swings at every step",
+    "reset_mechanism='subtract'": "it subtracts the threshold from the excitatory current, which "
+    "has another unit, and leaves the membrane potential as it is",
 }
 """The settings of a cell that have no equal here, and why."""
 
@@ -64,17 +75,19 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
     snn_cell: Any = cell
     _refuse_settings(snn_cell, kind)
     hidden = linear.out_features
-    one_to_one = kind != "Leaky" and not snn_cell.all_to_all
-    recurrent = snn_cell.recurrent if kind != "Leaky" and snn_cell.all_to_all else None
+    one_to_one = kind in RECURRENT and not snn_cell.all_to_all
+    recurrent = snn_cell.recurrent if kind in RECURRENT and snn_cell.all_to_all else None
     if recurrent is not None and recurrent.out_features != hidden:
         raise InputError(
             f"the cell has linear_features={recurrent.out_features}, "
             f"the Linear before it gives {hidden}"
         )
     mechanism = snn_cell.reset_mechanism
-    reset_delay = bool(snn_cell.reset_delay) or mechanism == "none"
+    reset_delay = mechanism == "none" or bool(getattr(snn_cell, "reset_delay", True))
     model = snntorch_neuron(kind, mechanism, reset_delay, one_to_one)
-    values = {field: getattr(snn_cell, NAMES[field]) for field in model.params._fields}
+    values = {f: getattr(snn_cell, NAMES[f]) for f in model.params._fields if f != "gain"}
+    if kind == "Lapicque":
+        values |= _circuit(snn_cell)
     weight = linear.weight
     both: list[Tensor | None] = [linear.bias, getattr(recurrent, "bias", None)]
     biases = [b for b in both if b is not None and (b.requires_grad or b.any())]
@@ -95,7 +108,7 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
         _fill(bias, torch.stack([b.detach() for b in biases]).sum(0).to(bias.dtype))
         bias.requires_grad_(any(b.requires_grad for b in biases))
     for field, value in values.items():
-        _fill_constant(getattr(layer, f"raw_{field}_l0"), value, NAMES[field])
+        _fill_constant(getattr(layer, f"raw_{field}_l0"), value, NAMES.get(field, field))
     return layer
 
 
@@ -122,6 +135,15 @@ def layers_from_snntorch(modules: Sequence[nn.Module], engine: str = "auto") -> 
     )
 
 
+def _circuit(cell: Any) -> dict[str, Tensor]:
+    """The decay and the input gain of a Lapicque, as it computes them at every step."""
+    rate = 1 / (cell.R * cell.C)
+    return {
+        "alpha_mem": (1 - cell.time_step / (cell.R * cell.C)).detach(),
+        "gain": (cell.R * rate * cell.time_step).detach(),
+    }
+
+
 def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     """Return the Linear and the cell that compute population `index` of a layer.
 
@@ -138,8 +160,6 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     Linear(in_features=8, out_features=8, bias=True)
     """
     library = require("snntorch", "snntorch")
-    if not 0 <= index < layer.num_layers:
-        raise InputError(f"index must lie in 0..{layer.num_layers - 1}, got {index}")
     for what, has in [
         ("feedback", layer.feedback),
         ("bidirectional layers", layer.bidirectional),
@@ -148,9 +168,10 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     ]:
         if has:
             raise UnsupportedError(f"snnTorch has no {what}: its cells run one after the other")
-    values = layer.params(index)._asdict()
-    kind, mechanism, reset_delay = _cell_of(layer)
-    gain = 1 - values["alpha_mem"].detach() if layer.neuron.step is LIF.step else None
+    neuron, values = layer.neuron_of(index), layer.params(index)._asdict()
+    recurrent = getattr(layer, f"weight_hh_l{index}", None)
+    kind, mechanism, reset_delay = _cell_of(neuron, recurrent is not None)
+    gain = 1 - values["alpha_mem"].detach() if neuron.step is LIF.step else None
     w_in = getattr(layer, f"weight_ih_l{index}")
     bias = getattr(layer, f"bias_l{index}") if layer.bias else None
     linear = nn.Linear(
@@ -159,9 +180,9 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     _fill(linear.weight, w_in, gain)
     if bias is not None:
         _fill(linear.bias, bias, gain)
-    learned = {f: c.trainable for f, c in layer.neuron.constants.items()}
+    learned = {f: c.trainable for f, c in neuron.constants.items()}
     settings: dict[str, Any] = {
-        "spike_grad": surrogate_to_snntorch(layer.surrogate),
+        "spike_grad": surrogate_to_snntorch(layer.surrogates[index]),
         "reset_mechanism": mechanism,
         "reset_delay": reset_delay,
     }
@@ -169,33 +190,33 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
         settings[NAMES[field]] = value.detach().clone()
         if field != "w_self":
             settings[f"learn_{NAMES[field]}"] = learned[field]
-    if layer.recurrent:
-        settings["linear_features"] = layer.hidden_size
-    elif kind != "Leaky":
+    if recurrent is not None:
+        settings["linear_features"] = len(recurrent)
+    elif kind in RECURRENT:
         settings |= {"all_to_all": False, "learn_recurrent": learned["w_self"]}
     cell: Any = getattr(library, kind)(**settings).to(w_in.device)
-    if layer.recurrent:
+    if recurrent is not None:
         cell.recurrent.to(w_in.dtype)
-        _fill(cell.recurrent.weight, getattr(layer, f"weight_hh_l{index}"), gain)
+        _fill(cell.recurrent.weight, recurrent, gain)
         with torch.no_grad():
             cell.recurrent.bias.zero_().requires_grad_(False)
     return linear, cell
 
 
-def _cell_of(layer: SpikingRNN) -> tuple[Cell, str, bool]:
-    """Return the cell, reset_mechanism and reset_delay that compute a layer's neuron."""
-    step: Any = layer.neuron.step
+def _cell_of(neuron: NeuronModel, connected: bool) -> tuple[Cell, str, bool]:
+    """Return the cell, reset_mechanism and reset_delay that compute a neuron."""
+    step: Any = neuron.step
     if step is LIF.step:
-        return "RLeaky" if layer.recurrent else "Leaky", "subtract", True
+        return "RLeaky" if connected else "Leaky", "subtract", True
     for (kind, mechanism, delay), one_to_one in product(RESETS, (False, True)):
-        recurrent = layer.recurrent + one_to_one
-        if recurrent == (kind != "Leaky"):
+        recurrent = connected + one_to_one
+        if kind not in ONE_WAY and recurrent == (kind in RECURRENT):
             own: Any = snntorch_neuron(kind, mechanism, delay, one_to_one).step
             if isinstance(step, partial) and (own.func, own.keywords) == (step.func, step.keywords):
                 return kind, mechanism, delay
     raise UnsupportedError(
-        f"snnTorch has no cell that computes {layer.neuron.name} with "
-        f"recurrent={layer.recurrent}; it has LIF and what snntorch_neuron makes"
+        f"to_snntorch makes no cell that computes {neuron.name} with recurrent={connected}; it "
+        f"makes those of LIF and of snntorch_neuron, but no {' or '.join(ONE_WAY)}"
     )
 
 
@@ -207,9 +228,12 @@ def _refuse_settings(cell: Any, kind: str) -> None:
         "inhibition": cell.inhibition,
         "state_quant": cell.state_quant,
         "graded_spikes_factor": isinstance(factor, nn.Parameter) or bool((factor != 1).any()),
-        "kernel_size": kind != "Leaky" and cell.kernel_size is not None,
+        "kernel_size": kind in RECURRENT and cell.kernel_size is not None,
         "reset_delay=False": kind == "RSynaptic" and not cell.reset_delay,
         "threshold": bool((cell.threshold <= 0).any()),
+        "learn_beta": kind == "Lapicque" and cell.beta.requires_grad,
+        "time_step > R C": kind == "Lapicque" and bool((_circuit(cell)["alpha_mem"] < 0).any()),
+        "reset_mechanism='subtract'": kind == "Alpha" and cell.reset_mechanism == "subtract",
     }
     for setting, reason in REFUSED.items():
         if present[setting]:

@@ -1,12 +1,17 @@
 """snnTorch's neurons as step functions: the same numbers in the same order of operations.
 
-    Leaky, RLeaky   v_t = alpha_mem v_{t-1} + i_t                           then the reset
-    RSynaptic       i_syn_t = alpha_syn i_syn_{t-1} + i_t
-                    v_t = alpha_mem v_{t-1} + i_syn_t                       then the reset
+    Leaky, RLeaky         v_t = alpha_mem v_{t-1} + i_t                           then the reset
+    Lapicque              v_t = alpha_mem v_{t-1} + gain i_t                      then the reset
+    Synaptic, RSynaptic   i_syn_t = alpha_syn i_syn_{t-1} + i_t
+                          v_t = alpha_mem v_{t-1} + i_syn_t                       then the reset
+    Alpha                 i_exc_t = alpha_exc i_exc_{t-1} + i_t
+                          i_inh_t = alpha_inh i_inh_{t-1} - i_t
+                          v_t = (i_exc_t + i_inh_t) scale                         then the reset
+                          scale = 1 + log alpha_exc / (log alpha_inh - log alpha_exc)
     z_t = [v_t > v_th]
 
-After the code of snntorch 1.0.0 (`_neurons/leaky.py`, `rleaky.py`, `rsynaptic.py`). It differs from
-the neurons of `spikern.neurons`: the gain of a current is 1; decays are numbers, not time
+After the code of snntorch 1.0.0 (the file of each cell in `_neurons`). It differs from the neurons
+of `spikern.neurons`: the gain of a current is 1, or a constant; decays are numbers, not time
 constants, and are clamped to 0..1 at every step; the gradient is cut at a reset that waits for the
 next update, and flows through a reset at the spike.
 
@@ -21,13 +26,16 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
 from spikern.neurons.constants import Constant, real
 from spikern.neurons.model import Fire, NeuronModel
 
-Cell = Literal["Leaky", "RLeaky", "RSynaptic"]
+Cell = Literal["Leaky", "Lapicque", "Synaptic", "Alpha", "RLeaky", "RSynaptic"]
+RECURRENT: tuple[Cell, ...] = ("RLeaky", "RSynaptic")
+"""The cells whose spikes come back to them."""
 Mechanism = Literal["subtract", "zero", "none"]
 Update = Callable[[Tensor], Tensor]
 """The membrane potential before the reset, from that of the last step."""
@@ -37,9 +45,11 @@ Reset = Callable[[Any, Any, Update, Fire], tuple[Tensor, Tensor]]
 
 LeakyParams = namedtuple("LeakyParams", "alpha_mem v_th")
 SelfLeakyParams = namedtuple("SelfLeakyParams", "alpha_mem v_th w_self")
+LapicqueParams = namedtuple("LapicqueParams", "alpha_mem gain v_th")
 SynapticParams = namedtuple("SynapticParams", "alpha_syn alpha_mem v_th")
 SelfSynapticParams = namedtuple("SelfSynapticParams", "alpha_syn alpha_mem v_th w_self")
-"""Decays of synapse and membrane, threshold, weight of a neuron's own spike, each (H,)."""
+AlphaParams = namedtuple("AlphaParams", "alpha_exc alpha_inh v_th")
+"""Decays of synapses and membrane, input gain, threshold, weight of a neuron's own spike, (H,)."""
 
 
 class LeakyState(NamedTuple):
@@ -57,6 +67,15 @@ class SynapticState(NamedTuple):
     z: Tensor
 
 
+class AlphaState(NamedTuple):
+    """Excitatory and inhibitory current, membrane potential and last spikes, each (B, H)."""
+
+    i_exc: Tensor
+    i_inh: Tensor
+    v: Tensor
+    z: Tensor
+
+
 def subtract_next(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
     """Subtract v_th at the update after the spike."""
     v = update(s.v) - s.z.detach() * p.v_th
@@ -70,7 +89,7 @@ def zero_next(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tenso
 
 
 def zero_skipping(p: Any, s: Any, update: Update, fire: Fire) -> tuple[Tensor, Tensor]:
-    """RLeaky's and RSynaptic's "zero": v = 0 after that update, so its current is lost too."""
+    """All other cells' "zero": v = 0 after that update, so its current is lost too."""
     v = update(s.v)
     v = v - s.z.detach() * v
     return v, fire(v - p.v_th)
@@ -124,10 +143,31 @@ def leaky(
 def synaptic(
     p: Any, s: SynapticState, i: Tensor, fire: Fire, reset: Reset, one_to_one: bool
 ) -> tuple[SynapticState, Tensor]:
-    """Run one step of RSynaptic."""
+    """Run one step of Synaptic or RSynaptic."""
     i_syn: Tensor = sum((i, *_own(p, s, one_to_one)), _decayed(p.alpha_syn, s.i_syn))
     v, z = _membrane(p, s, fire, reset, i_syn)
     return SynapticState(i_syn, v, z), z
+
+
+def lapicque(
+    p: Any, s: LeakyState, i: Tensor, fire: Fire, reset: Reset, one_to_one: bool
+) -> tuple[LeakyState, Tensor]:
+    """Run one step of Lapicque."""
+    v, z = _membrane(p, s, fire, reset, p.gain * i)
+    return LeakyState(v, z), z
+
+
+def alpha(
+    p: Any, s: AlphaState, i: Tensor, fire: Fire, reset: Reset, one_to_one: bool
+) -> tuple[AlphaState, Tensor]:
+    """Run one step of Alpha, whose reset sets the currents to 0 too."""
+    i_exc, i_inh = _decayed(p.alpha_exc, s.i_exc) + i, _decayed(p.alpha_inh, s.i_inh) - i
+    slow, quick = (torch.log(decay.clamp(0, 1)) for decay in (p.alpha_exc, p.alpha_inh))
+    scale = slow / (quick - slow) + 1
+    v, z = reset(p, s, lambda _: scale * (i_exc + i_inh), fire)
+    if reset is not never:
+        i_exc, i_inh = (x - s.z.detach() * x for x in (i_exc, i_inh))
+    return AlphaState(i_exc, i_inh, v, z), z
 
 
 def _own(p: Any, s: Any, one_to_one: bool) -> tuple[Tensor, ...]:
@@ -135,19 +175,31 @@ def _own(p: Any, s: Any, one_to_one: bool) -> tuple[Tensor, ...]:
     return (s.z * p.w_self,) if one_to_one else ()
 
 
-STEPS: dict[tuple[bool, bool], tuple[Callable[..., Any], type[Any], type[Any]]] = {
-    (False, False): (leaky, LeakyParams, LeakyState),
-    (False, True): (leaky, SelfLeakyParams, LeakyState),
-    (True, False): (synaptic, SynapticParams, SynapticState),
-    (True, True): (synaptic, SelfSynapticParams, SynapticState),
+STEPS: dict[tuple[str, bool], tuple[Callable[..., Any], type[Any], type[Any]]] = {
+    ("Leaky", False): (leaky, LeakyParams, LeakyState),
+    ("Leaky", True): (leaky, SelfLeakyParams, LeakyState),
+    ("Lapicque", False): (lapicque, LapicqueParams, LeakyState),
+    ("Synaptic", False): (synaptic, SynapticParams, SynapticState),
+    ("Synaptic", True): (synaptic, SelfSynapticParams, SynapticState),
+    ("Alpha", False): (alpha, AlphaParams, AlphaState),
 }
-"""Step, params and state by (has a synaptic current, is connected to itself)."""
+"""Step, params and state by (cell without its R, is connected to itself)."""
 RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
     ("Leaky", "subtract", True): subtract_next,
     ("Leaky", "subtract", False): subtract_now,
     ("Leaky", "zero", True): zero_next,
     ("Leaky", "zero", False): zero_now,
     ("Leaky", "none", True): never,
+    ("Lapicque", "subtract", True): subtract_next,
+    ("Lapicque", "zero", True): zero_skipping,
+    ("Lapicque", "none", True): never,
+    ("Synaptic", "subtract", True): subtract_next,
+    ("Synaptic", "subtract", False): subtract_now,
+    ("Synaptic", "zero", True): zero_skipping,
+    ("Synaptic", "zero", False): zero_now,
+    ("Synaptic", "none", True): never,
+    ("Alpha", "zero", True): zero_skipping,
+    ("Alpha", "none", True): never,
     ("RLeaky", "subtract", True): subtract_next,
     ("RLeaky", "subtract", False): subtract_now,
     ("RLeaky", "zero", True): zero_skipping,
@@ -159,7 +211,10 @@ RESETS: dict[tuple[Cell, Mechanism, bool], Reset] = {
 }
 """The reset by (cell, reset_mechanism, reset_delay); without a reset the delay has no effect."""
 CONSTANTS: dict[str, Constant] = {
+    "alpha_exc": real("alpha_exc", 0.9),
+    "alpha_inh": real("alpha_inh", 0.8),
     "alpha_syn": real("alpha_syn", 0.8),
+    "gain": real("gain", 0.05),
     "alpha_mem": real("alpha_mem", 0.95),
     "v_th": real("v_th", 1.0),
     "w_self": real("w_self", 1.0),
@@ -182,12 +237,12 @@ def snntorch_neuron(
     ('i_syn', 'v', 'z')
     """
     key = (cell, reset_mechanism, reset_delay)
-    if key not in RESETS or (cell == "Leaky" and one_to_one):
+    if key not in RESETS or (one_to_one and cell not in RECURRENT):
         raise UnsupportedError(
             f"snnTorch has no {cell} with reset_mechanism='{reset_mechanism}', "
             f"reset_delay={reset_delay}, one_to_one={one_to_one}"
         )
-    step, params, state = STEPS[cell == "RSynaptic", one_to_one]
+    step, params, state = STEPS[cell.removeprefix("R"), one_to_one]
     settings = [reset_mechanism, "" if reset_delay else "at once", "one-to-one" * one_to_one]
     return NeuronModel(
         name=" ".join(["snnTorch", cell, *filter(None, settings)]),

@@ -13,6 +13,7 @@ from spikern.layers.network import (
 )
 from spikern.layers.recording import Recording, Trace, record
 from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.stacking import stack_layers
 from spikern.layers.streaming import compile_stream
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "hidden_for_budget",
     "narrow",
     "record",
+    "stack_layers",
 ]

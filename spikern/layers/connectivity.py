@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ class Connectivity(NamedTuple):
     """The synapses from the neurons of one layer to those of the same layer or the one below.
 
     exists   whether there are any
-    mask     (H, H) bool as (to, from): the pairs that are connected; None if it does not say
+    mask     (to, from) bool: the pairs that are connected; None if it does not say
     density  the share of pairs, drawn at random, that are connected; None if it does not say
     title    the setting, for `repr`
 
@@ -28,8 +29,10 @@ class Connectivity(NamedTuple):
     density: float | None = None
 
 
-def connectivity_of(name: str, value: bool | str | float | Tensor, size: int) -> Connectivity:
-    """Read the argument `name` (recurrent or feedback) of a layer of `size` neurons.
+def connectivity_of(
+    name: str, value: bool | str | float | Tensor, shape: tuple[int, ...]
+) -> Connectivity:
+    """Read the argument `name` (recurrent or feedback) of synapses of the shape (to, from).
 
     Raises InputError if the value is not True, False, "diagonal", a share, or a mask with synapses.
     """
@@ -37,14 +40,18 @@ def connectivity_of(name: str, value: bool | str | float | Tensor, size: int) ->
         return Connectivity(str(value), value)
     if isinstance(value, Tensor):
         synapses = int(value.count_nonzero())
-        if tuple(value.shape) != (size, size) or not synapses:
+        if tuple(value.shape) != shape or not synapses:
             raise InputError(
-                f"expected a mask of shape ({size}, {size}) that leaves synapses, "
+                f"expected a mask of shape {shape} that leaves synapses, "
                 f"got {tuple(value.shape)} with {synapses}"
             )
         return Connectivity(f"mask of {synapses}", True, value != 0)
     if value == "diagonal":
-        return Connectivity("diagonal", True, torch.eye(size, dtype=torch.bool))
+        if len(set(shape)) > 1:
+            raise InputError(
+                f"{name}='diagonal' pairs the neurons of layers of one width, got {shape}"
+            )
+        return Connectivity("diagonal", True, torch.eye(shape[0], dtype=torch.bool))
     if isinstance(value, (int, float)) and 0 < value <= 1:
         return Connectivity(f"{value:g}", True, density=float(value) if value < 1 else None)
     raise InputError(
@@ -52,27 +59,28 @@ def connectivity_of(name: str, value: bool | str | float | Tensor, size: int) ->
     )
 
 
-def draw_synapses(connectivity: Connectivity, size: int) -> Tensor | None:
+def draw_synapses(connectivity: Connectivity, shape: tuple[int, ...]) -> Tensor | None:
     """Return the synapses as (from, to), (N, 2) int64 ascending; None if all pairs are connected.
 
-    A density is met to the exact number of synapses, so that layers of one density have tensors
-    of one shape.
+    `shape` is (to, from). A density is met to the exact number of synapses, so that layers of one
+    density have tensors of one shape.
     """
     if connectivity.density is not None:
-        number = max(1, round(connectivity.density * size**2))
-        drawn = torch.randperm(size**2)[:number].sort().values
-        return torch.stack([drawn // size, drawn % size], 1)
+        pairs = math.prod(shape)
+        number = max(1, round(connectivity.density * pairs))
+        drawn = torch.randperm(pairs)[:number].sort().values
+        return torch.stack([drawn // shape[0], drawn % shape[0]], 1)
     return None if connectivity.mask is None else connectivity.mask.T.nonzero()
 
 
 def keep_synapses(weight: Tensor, synapses: Tensor) -> None:
-    """Zero weight (H, H) where there is no synapse, in place; the drive of each neuron is kept.
+    """Zero weight (to, from) where there is no synapse, in place; each neuron's drive is kept.
 
-    For that, each neuron's row is scaled by sqrt(H / number of its synapses).
+    For that, each neuron's row is scaled by sqrt(inputs / number of its synapses).
     """
     exists = torch.zeros_like(weight)
     exists[synapses[:, 1], synapses[:, 0]] = 1.0
-    scale = (len(weight) / exists.sum(1, keepdim=True).clamp(min=1.0)).sqrt()
+    scale = (weight.shape[1] / exists.sum(1, keepdim=True).clamp(min=1.0)).sqrt()
     with torch.no_grad():
         weight.mul_(exists * scale)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -12,11 +14,11 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
-from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.rnn import Readout, SpikingRNN, per_layer
 from spikern.neurons import NEURONS, SURROGATES, NeuronModel, Surrogate
 
 STACK = (
-    *("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"),
+    *("input_size", "num_layers", "bias", "batch_first", "dropout"),
     *("bidirectional", "skip", "delay", "recurrent_delay", "learn_delays", "dt", "input_power"),
 )
 """The arguments of a SpikingRNN that it keeps as they are."""
@@ -82,20 +84,20 @@ def check_state(network: Network, found: Mapping[str, Tensor]) -> None:
     for path, stack in network.named_modules():
         if not isinstance(stack, SpikingRNN):
             continue
-        ranges = {
-            "links": (0, stack.hidden_size - 1),
-            "delay_ih": (0, stack.delay),
-            "delay_hh": (1, stack.recurrent_delay),
-        }
         for name, value in stack.state_dict().items():
             numbers = found[f"{path}.{name}"]
             if value.is_floating_point():
                 continue
-            low, high = next(r for kind, r in ranges.items() if name.startswith(kind))
-            inside = ((low <= numbers) & (numbers <= high)).all()
-            # synapses are listed as (from, to)
-            order = numbers @ numbers.new_tensor([stack.hidden_size, 1]) if value.ndim > 1 else None
-            if not inside or (order is not None and (order.diff() <= 0).any()):
+            if name.startswith("links"):  # synapses, listed as (from, to)
+                to, of = getattr(stack, name.replace("links", "weight")).shape
+                low, high = [0, 0], [of - 1, to - 1]
+                ascending = bool(((numbers @ numbers.new_tensor([to, 1])).diff() > 0).all())
+            else:
+                own = name.startswith("delay_hh")
+                low, high = [int(own)], [stack.recurrent_delay if own else stack.delay]
+                ascending = True
+            least, most = numbers.new_tensor(low), numbers.new_tensor(high)
+            if not ascending or not ((least <= numbers) & (numbers <= most)).all():
                 raise DataError(f"{path}.{name} is not within {low}..{high}, or not ascending")
 
 
@@ -125,8 +127,16 @@ class Known(NamedTuple):
 def _check_sizes(body: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> None:
     """Raise DataError for a body of more neurons or layers than there are numbers of."""
     numbers = sum(tensor.numel() for tensor in state_dict.values())
-    connected = "model" in body or body["recurrent"] or body["feedback"]
-    if body["num_layers"] > len(state_dict) or (connected and body["hidden_size"] ** 2 > numbers):
+    layers = body["num_layers"]
+    too_few = layers > len(state_dict)
+    if not too_few:
+        widths = _values(body["hidden_size"], layers)
+        within = _values(body.get("recurrent", True), layers)
+        above = _values(body.get("feedback", False), layers)
+        squares = [width**2 for width, exists in zip(widths, within) if exists]
+        products = [a * b for a, b, exists in zip(widths, widths[1:], above) if exists]
+        too_few = max(squares + products, default=0) > numbers
+    if too_few:
         raise DataError(f"{numbers} numbers are too few for the network that it describes")
 
 
@@ -147,6 +157,18 @@ def _readout(found: Mapping[str, Any] | list[int], known: Known) -> Readout | nn
     return Readout(output_size=arguments.pop("hidden_size"), **arguments)
 
 
+def _by_layer(values: Iterable[Any]) -> Any:
+    """The value of all layers, or {"layers": those of the layers}."""
+    found = tuple(values)
+    return found[0] if len(set(map(repr, found))) == 1 else {"layers": list(found)}
+
+
+def _values(found: Any, layers: int) -> list[Any]:
+    """The inverse of `_by_layer`: the value of every layer."""
+    values: list[Any] = found["layers"] if isinstance(found, dict) else [found] * layers
+    return values
+
+
 def _described_baseline(body: Baseline) -> dict[str, Any]:
     sizes = {name: getattr(body, name) for name in ("input_size", "hidden_size", "num_layers")}
     return {"model": body.kind, **sizes}
@@ -154,29 +176,42 @@ def _described_baseline(body: Baseline) -> dict[str, Any]:
 
 def _described(stack: SpikingRNN) -> dict[str, Any]:
     return {
-        "neuron": stack.neuron.name,
         **{name: getattr(stack, name) for name in STACK},
-        "recurrent": _connectivity(stack, stack.connectivity, "hh"),
-        "feedback": _connectivity(stack, stack.feedback_connectivity, "fb"),
-        "surrogate": [stack.surrogate.name, *stack.surrogate.settings]
-        if stack.surrogate.is_built_in
-        else stack.surrogate.name,
+        "neuron": _by_layer(n.name for n in stack.neurons),
+        "hidden_size": _by_layer(stack.hidden_sizes),
+        "recurrent": _by_layer(_connectivity(stack, "hh", k) for k in range(stack.num_layers)),
+        "feedback": _by_layer(
+            _connectivity(stack, "fb", k) for k in range(max(stack.num_layers - 1, 1))
+        ),
+        "surrogate": _by_layer(
+            [s.name, *s.settings] if s.is_built_in else s.name for s in stack.surrogates
+        ),
         "engine": stack.engine_asked,
     }
 
 
 def _arguments(found: Mapping[str, Any], known: Known) -> dict[str, Any]:
     """The arguments of a SpikingRNN on the meta device."""
-    name = found["neuron"]
-    if name not in known.neurons:
-        raise InputError(f"the network needs the neuron {name}; pass it: neurons=[{name}]")
+    layers = found["num_layers"]
+    widths = _values(found["hidden_size"], layers)
+    names = _values(found["neuron"], layers)
+    for name in names:
+        if name not in known.neurons:
+            raise InputError(f"the network needs the neuron {name}; pass it: neurons=[{name}]")
+    pairs = list(pairwise(widths)) or [(widths[0], widths[0])]
     return {key: found[key] for key in STACK} | {
         "device": "meta",
-        "neuron": known.neurons[name],
-        "surrogate": _surrogate(found["surrogate"], known),
+        "neuron": [known.neurons[name] for name in names],
+        "hidden_size": widths,
+        "surrogate": [_surrogate(each, known) for each in _values(found["surrogate"], layers)],
         "engine": found["engine"],
-        "recurrent": _pattern(found["recurrent"], found["hidden_size"]),
-        "feedback": _pattern(found["feedback"], found["hidden_size"]),
+        "recurrent": [
+            _pattern(each, (width, width))
+            for each, width in zip(_values(found["recurrent"], layers), widths)
+        ],
+        "feedback": [
+            _pattern(each, pair) for each, pair in zip(_values(found["feedback"], layers), pairs)
+        ],
     }
 
 
@@ -190,15 +225,19 @@ def _surrogate(found: str | list[Any], known: Known) -> Surrogate:
     return known.surrogates[found]
 
 
-def _connectivity(stack: SpikingRNN, title: str, kind: str) -> bool | str | int:
+def _connectivity(stack: SpikingRNN, kind: str, layer: int) -> bool | str | int:
     """Whether all or no neurons are connected, or "diagonal", or the number of synapses."""
-    if title in ("True", "False"):
-        return title == "True"
-    return title if title == "diagonal" else len(getattr(stack, f"links_{kind}_l0"))
+    if not hasattr(stack, f"weight_{kind}_l{layer}"):
+        return False
+    links = getattr(stack, f"links_{kind}_l{layer}")
+    titles = stack.connectivity if kind == "hh" else stack.feedback_connectivity
+    title = per_layer(titles, stack.num_layers)[layer]
+    return True if links is None else title if title == "diagonal" else len(links)
 
 
-def _pattern(found: bool | str | int, hidden: int) -> bool | str | float | Tensor:
+def _pattern(found: bool | str | int, shape: tuple[int, int]) -> bool | str | float | Tensor:
     """The argument of a layer that has this connectivity; the state_dict lists the synapses."""
     if isinstance(found, bool | str):
         return found
-    return torch.ones(hidden, hidden) if found == hidden**2 else found / hidden**2
+    pairs = math.prod(shape)
+    return torch.ones(shape) if found == pairs else found / pairs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from spikern.engines.population import Input, dense
 from spikern.events.trains import valid_steps
 from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.baseline import BASELINES, Baseline
-from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.rnn import PerLayer, Readout, SpikingRNN, per_layer
 from spikern.neurons import LI, NEURONS, NeuronModel
 
 Answer = Literal["every_step", "mean", "last"]
@@ -63,6 +63,14 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("answer", answer, ANSWERS)
+        if not isinstance(body, SpikingRNN | Baseline) or not isinstance(
+            readout, Readout | nn.Linear
+        ):
+            raise InputError(
+                f"a Network is a SpikingRNN or a Baseline with a Readout or a torch.nn.Linear, got "
+                f"{type(body).__name__} with {type(readout).__name__}; several layers are one "
+                f"SpikingRNN, which takes lists, and other modules train without a Network"
+            )
         if isinstance(body, SpikingRNN) and body.batch_first:
             raise InputError("a network runs over (T, B, F); make its body with batch_first=False")
         self.body = body
@@ -176,28 +184,33 @@ ANSWERS = {"every_step": every_step, "mean": mean_step, "last": last_step}
 
 
 def build(
-    model: str | NeuronModel,
+    model: PerLayer[str | NeuronModel],
     input_size: int,
-    hidden_size: int,
+    hidden_size: PerLayer[int],
     classes: int,
     answer: Answer = "last",
-    num_layers: int = 1,
+    num_layers: int | None = None,
     readout: NeuronModel = LI,
     **settings: Any,
 ) -> Network:
     """Build a network of a spiking neuron, by its name or itself, or of RNN, GRU, LSTM by name.
 
+    Lists of neurons and of hidden sizes have one entry per layer, of spiking neurons alone.
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
     recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `engine` is that
     of the readout too, whose neuron is `readout`, and `delay` also applies to the axons to it.
 
     >>> build("GRU", 1, 8, 10).parameter_count
     354
+    >>> build(["ALIF", "LIF"], 3, [16, 8], 2).readout.input_size
+    8
     """
-    if isinstance(model, str):
-        check_choice("model", model, MODELS)
-    name = model if isinstance(model, str) else model.name
-    standard = isinstance(model, str) and model in BASELINES
+    models = per_layer(model, 1)
+    named = [each for each in models if isinstance(each, str)]
+    for each in named:
+        check_choice("model", each, MODELS)
+    name = ", ".join(each if isinstance(each, str) else each.name for each in models)
+    standard = not BASELINES.keys().isdisjoint(named)
     allowed = () if standard else SETTINGS
     unknown = [name for name in settings if name not in allowed]
     if unknown:
@@ -206,7 +219,12 @@ def build(
             f"it takes {', '.join(allowed) or 'no settings'} here"
         )
     if standard:
-        body = Baseline(name, input_size, hidden_size, num_layers)
+        if not isinstance(model, str) or isinstance(hidden_size, Sequence):
+            raise InputError(
+                f"RNN, GRU and LSTM have layers of one kind and width, as in torch, got {name} and "
+                f"hidden_size={hidden_size}; give one of them and one number"
+            )
+        body = Baseline(model, input_size, hidden_size, 1 if num_layers is None else num_layers)
         return Network(body, nn.Linear(hidden_size, classes), answer)
     spiking = SpikingRNN(model, input_size, hidden_size, num_layers, **settings)
     learned = spiking.delay > 0 and spiking.learn_delays
@@ -223,16 +241,16 @@ def build(
 
 
 def hidden_for_budget(
-    model: str | NeuronModel,
+    model: PerLayer[str | NeuronModel],
     input_size: int,
     classes: int,
     parameters: int,
-    num_layers: int = 1,
+    num_layers: int | None = None,
     **settings: Any,
 ) -> int:
     """Return the hidden size whose parameter count is nearest to a budget, within 5 %.
 
-    `settings` are those of `build`.
+    All layers have this size. `settings` are those of `build`.
 
     >>> hidden_for_budget("LSTM", 1, 10, 20_000)
     68

@@ -97,39 +97,37 @@ def record(
             f"expected a SpikingRNN or a Readout, got {type(layer).__name__}; "
             f"of a Network record first its body, then its readout on the body's spikes"
         )
-    calls = _Calls([], [], [], [])
+    calls = [_Calls([], [], [], []) for _ in layer.neurons]
     recorded = copy.copy(layer)  # shares the parameters; only these two attributes differ
-    recorded.neuron = _with_recording_step(layer.neuron, calls)
+    recorded.neurons = tuple(map(_with_recording_step, layer.neurons, calls))
     recorded.engine_asked = "reference"
     with torch.no_grad():
         _, after = recorded(x, state, lengths)
     if layer.feedback:
-        calls = _by_layer(calls, layer.num_layers)
-    steps = len(calls.i) // layer.num_layers
-    device = calls.i[0].device
-    lengths = as_lengths([steps] * len(calls.i[0]) if lengths is None else lengths).to(device)
+        calls = _by_layer(calls[0], layer.hidden_sizes)
+    currents = calls[0].i
+    steps, device = len(currents), currents[0].device
+    lengths = as_lengths([steps] * len(currents[0]) if lengths is None else lengths).to(device)
     valid = valid_steps(lengths, steps).unsqueeze(2)
 
     def stack(values: Sequence[Tensor]) -> Tensor:
         trace = torch.stack(list(values))
         return torch.where(valid, trace, torch.zeros_like(trace))
 
-    traces = []
-    for k in range(layer.num_layers):
-        part = slice(k * steps, (k + 1) * steps)
-        traces.append(
-            Trace(
-                layer.neuron.state(*(stack(values) for values in zip(*calls.state[part]))),
-                stack(calls.i[part]),
-                stack(calls.u[part]) if layer.neuron.spikes else None,
-                stack(calls.out[part]),
-            )
+    traces = [
+        Trace(
+            neuron.state(*(stack(values) for values in zip(*own.state))),
+            stack(own.i),
+            stack(own.u) if neuron.spikes else None,
+            stack(own.out),
         )
+        for neuron, own in zip(layer.neurons, calls)
+    ]
     return Recording(tuple(traces), after, lengths)
 
 
 class _Calls(NamedTuple):
-    """The values of every call of a step in order, each (B, H)."""
+    """The values of every call of a population's step in order, each (B, H)."""
 
     state: list[State]
     i: list[Tensor]
@@ -137,17 +135,18 @@ class _Calls(NamedTuple):
     out: list[Tensor]
 
 
-def _by_layer(calls: _Calls, count: int) -> _Calls:
-    """Order the calls of a network with feedback, which is one population, by layer and step."""
+def _by_layer(calls: _Calls, widths: Sequence[int]) -> list[_Calls]:
+    """Split the calls of a network with feedback, which is one population, into its layers."""
 
-    def cut(x: Tensor, k: int) -> Tensor:
-        return x.chunk(count, -1)[k]
+    def split(values: Sequence[Tensor]) -> list[list[Tensor]]:
+        return [list(parts) for parts in zip(*(torch.split(x, list(widths), -1) for x in values))]
 
-    layers = range(count)
-    return _Calls(
-        [type(s)(*(cut(field, k) for field in s)) for k in layers for s in calls.state],
-        *([cut(x, k) for k in layers for x in values] for values in calls[1:]),
-    )
+    states = zip(*(split(values) for values in zip(*calls.state)))
+    kind = type(calls.state[0])
+    return [
+        _Calls([kind(*fields) for fields in zip(*state)], *others)
+        for state, *others in zip(states, *(split(values) for values in calls[1:]))
+    ]
 
 
 def _with_recording_step(neuron: NeuronModel, calls: _Calls) -> NeuronModel:

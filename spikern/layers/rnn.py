@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,46 @@ RECURRENT_DRIVE = 0.1
 """The same for the recurrence, and for the feedback from the layer above."""
 BIAS_DRIVE = 0.8
 """The same for the biases."""
+T = TypeVar("T")
+PerLayer: TypeAlias = T | Sequence[T]
+"""One value for all layers, or a list or tuple of one value per layer."""
+
+
+def number_of_layers(num_layers: int | None, **settings: object) -> int:
+    """The number of layers: as given, else the length of the settings that are lists, else 1.
+
+    Raises InputError if these differ.
+
+    >>> number_of_layers(None, hidden_size=[64, 256])
+    2
+    """
+    lengths = {name: len(s) for name, s in settings.items() if isinstance(s, (list, tuple))}
+    given = lengths if num_layers is None else {"num_layers": num_layers} | lengths
+    if len(set(given.values())) > 1:
+        counts = ", ".join(
+            f"{name} {number}" if name == "num_layers" else f"{name} of {number} values"
+            for name, number in given.items()
+        )
+        raise InputError(f"expected one value per layer, got {counts}")
+    return next(iter(given.values()), 1)
+
+
+def per_layer(
+    value: Any, layers: int, read: Callable[[Any], Any] = lambda value: value
+) -> tuple[Any, ...]:
+    """The value of every layer, each as `read` returns it.
+
+    >>> per_layer("LIF", 2), per_layer(["LIF", "ALIF"], 2)
+    (('LIF', 'LIF'), ('LIF', 'ALIF'))
+    """
+    if isinstance(value, (list, tuple)):
+        return tuple(map(read, value))
+    return (read(value),) * layers
+
+
+def shared(values: tuple[T, ...]) -> T | tuple[T, ...]:
+    """The inverse of `per_layer`: the value if all layers have the same."""
+    return values[0] if all(value == values[0] for value in values) else values
 
 
 def check_sizes(dt: float, input_power: float, **sizes: int) -> None:
@@ -67,6 +108,17 @@ def check_spikes(neuron: NeuronModel, recurrent: bool, feedback: bool) -> None:
             raise InputError(f"{neuron.name} never fires, so it cannot be {connection}")
 
 
+def check_one_kind(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogate]) -> None:
+    """Raise InputError unless layers with feedback, one population, are of one kind."""
+    kinds = {(n.step, n.params, n.state, s.key) for n, s in zip(neurons, surrogates)}
+    if len(kinds) > 1:
+        found = ", ".join(f"{n.name} with {s.name}" for n, s in zip(neurons, surrogates))
+        raise InputError(
+            f"a network with feedback is one population, whose layers have one neuron and one "
+            f"surrogate, got {found}"
+        )
+
+
 def neuron_by_name(neuron: str | NeuronModel) -> NeuronModel:
     """Return the neuron of a name in NEURONS, or the neuron itself."""
     if not isinstance(neuron, str):
@@ -84,7 +136,7 @@ def surrogate_by_name(surrogate: str | Surrogate) -> Surrogate:
 
 
 class SpikingRNN(nn.Module):
-    """A stack of recurrent populations of one kind of neuron.
+    """A stack of recurrent populations, one per layer.
 
     Layer l at step t:   i = weight_ih x_t + bias + weight_hh z_{t-1};   state, z = step(i)
 
@@ -95,16 +147,22 @@ class SpikingRNN(nn.Module):
     `lengths` (B,), a tensor, an array or a list, are the valid steps. An input of events may be
     given as `Events`.
 
+    `neuron`, `hidden_size`, `surrogate` and `recurrent` are those of all layers, or lists with one
+    entry per layer, whose length is then `num_layers`. Where layers differ in width or in the
+    fields of their state, the state is a tuple of the states of the layers, each of which is that
+    of a stack of this layer alone.
+
     `recurrent` says which neurons of a layer are connected: True connects all pairs, False none,
     "diagonal" each neuron with itself, a number between 0 and 1 that share of all pairs, drawn at
     random, and a mask (H, H) as (to, from) the pairs where it is not zero. Synapses that do not
     exist are left out of the kernels too; their weights are zero and stay zero.
 
-    `feedback`, which takes the same values, connects each layer to the one below it through
-    weight_fb_l<k>, where k is the lower layer. Then every connection between neurons takes one
-    step, also that to the layer above, and all layers run as one population. With `skip` each
-    layer but the first also receives the input of the layer below it, that is, the output of the
-    layer two below or the input x, through weight_sk_l<k>.
+    `feedback`, which takes the same values (masks as (to, from), lists without the last layer),
+    connects each layer to the one below it through weight_fb_l<k>, where k is the lower layer. Then
+    every connection between neurons takes one step, also that to the layer above, and all layers
+    run as one population, of one neuron and one surrogate. With `skip` each layer but the first
+    also receives the input of the layer below it, that is, the output of the layer two below or the
+    input x, through weight_sk_l<k>.
 
     `delay` is the longest delay of the axons into a layer, in whole steps: each channel of a
     layer's input arrives 0 to `delay` steps later, by a delay of its own in `delay_ih_l<k>`. With
@@ -131,58 +189,81 @@ class SpikingRNN(nn.Module):
     >>> out, state = layer(torch.randn(20, 4, 3))
     >>> out.shape, state.v.shape
     (torch.Size([20, 4, 8]), torch.Size([1, 4, 8]))
+    >>> out, state = SpikingRNN(["ALIF", "LIF"], 3, [8, 5])(torch.randn(20, 4, 3))
+    >>> out.shape, state[0].a.shape, state[1].v.shape
+    (torch.Size([20, 4, 5]), torch.Size([1, 4, 8]), torch.Size([1, 4, 5]))
     """
 
     weight_ih_l0: Tensor
 
     def __init__(
         self,
-        neuron: str | NeuronModel,
+        neuron: PerLayer[str | NeuronModel],
         input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        hidden_size: PerLayer[int],
+        num_layers: int | None = None,
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        recurrent: bool | str | float | Tensor = True,
-        feedback: bool | float = False,
+        recurrent: PerLayer[bool | str | float | Tensor] = True,
+        feedback: PerLayer[bool | str | float | Tensor] = False,
         skip: bool = False,
         delay: int = 0,
         recurrent_delay: int = 1,
         learn_delays: bool = False,
         dt: float = 1.0,
-        surrogate: str | Surrogate = "triangular",
+        surrogate: PerLayer[str | Surrogate] = "triangular",
         engine: str = "auto",
         input_power: float = 1.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_sizes(
-            dt, input_power, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers
+        num_layers = number_of_layers(
+            num_layers,
+            neuron=neuron,
+            hidden_size=hidden_size,
+            surrogate=surrogate,
+            recurrent=recurrent,
         )
-        self.neuron = neuron_by_name(neuron)
-        self.surrogate = surrogate_by_name(surrogate)
+        check_sizes(dt, input_power, input_size=input_size, num_layers=num_layers)
+        self.hidden_sizes: tuple[int, ...] = per_layer(hidden_size, num_layers)
+        for width in self.hidden_sizes:
+            check_sizes(dt, input_power, hidden_size=width)
+        self.neurons: tuple[NeuronModel, ...] = per_layer(neuron, num_layers, neuron_by_name)
+        self.surrogates: tuple[Surrogate, ...] = per_layer(surrogate, num_layers, surrogate_by_name)
         check_choice("engine", engine, ("auto", *ENGINES))
-        within = connectivity_of("recurrent", recurrent, hidden_size)
-        above = connectivity_of("feedback", feedback, hidden_size)
-        check_spikes(self.neuron, within.exists, above.exists)
-        check_layer_connections(num_layers, dropout, bidirectional, above.exists, skip)
+        within = [
+            connectivity_of("recurrent", value, (width, width))
+            for value, width in zip(per_layer(recurrent, num_layers), self.hidden_sizes)
+        ]
+        pairs: list[tuple[int, ...]] = [*pairwise(self.hidden_sizes)] or [self.hidden_sizes * 2]
+        fed_back = per_layer(feedback, len(pairs))
+        if len(fed_back) != len(pairs):
+            raise InputError(
+                f"feedback must be one value, or one per layer but the last, {num_layers - 1}, got "
+                f"{len(fed_back)}"
+            )
+        above = [connectivity_of("feedback", *each) for each in zip(fed_back, pairs)]
+        self.recurrent = any(c.exists for c in within)
+        self.feedback = any(c.exists for c in above)
+        for model, connectivity in zip(self.neurons, within):
+            check_spikes(model, connectivity.exists, self.feedback)
+        check_layer_connections(num_layers, dropout, bidirectional, self.feedback, skip)
+        if self.feedback:
+            check_one_kind(self.neurons, self.surrogates)
         delays.check_delays(
-            delay, recurrent_delay, learn_delays, within.exists, above.exists, bidirectional
+            delay, recurrent_delay, learn_delays, self.recurrent, self.feedback, bidirectional
         )
         self.input_size = input_size
-        self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.bias = bias
         self.batch_first = batch_first
         self.dropout = dropout
         self.bidirectional = bidirectional
-        self.recurrent = within.exists
-        self.connectivity = within.title
-        self.feedback = above.exists
-        self.feedback_connectivity = above.title
+        self.connectivity = shared(tuple(c.title for c in within))
+        self.feedback_connectivity = shared(tuple(c.title for c in above))
         self.skip = skip
         self.delay = delay
         self.recurrent_delay = recurrent_delay
@@ -192,25 +273,26 @@ class SpikingRNN(nn.Module):
         self.input_power = input_power
 
         empty = partial(torch.empty, device=device, dtype=dtype)
-        widths = [input_size, *[self.output_size] * num_layers]
+        widths = [input_size, *(self.directions * hidden for hidden in self.hidden_sizes)]
         for index, name in enumerate(self.names):
             layer = index // self.directions
-            self._add(f"weight_ih_{name}", empty(hidden_size, widths[layer]))
+            hidden = self.hidden_sizes[layer]
+            self._add(f"weight_ih_{name}", empty(hidden, widths[layer]))
             if skip and layer:
-                self._add(f"weight_sk_{name}", empty(hidden_size, widths[layer - 1]))
-            if self.recurrent:
-                self._add_synapses(f"hh_{name}", empty(hidden_size, hidden_size), within)
-            if self.feedback and layer < num_layers - 1:
-                self._add_synapses(f"fb_{name}", empty(hidden_size, hidden_size), above)
+                self._add(f"weight_sk_{name}", empty(hidden, widths[layer - 1]))
+            if within[layer].exists:
+                self._add_synapses(f"hh_{name}", empty(hidden, hidden), within[layer])
+            if layer < num_layers - 1 and above[layer].exists:
+                self._add_synapses(f"fb_{name}", empty(pairs[layer]), above[layer])
             if bias:
-                self._add(f"bias_{name}", empty(hidden_size))
-            for constant in self.neuron.constants.values():
-                raw = empty(hidden_size)
+                self._add(f"bias_{name}", empty(hidden))
+            for constant in self.neurons[layer].constants.values():
+                raw = empty(hidden)
                 self._add(f"raw_{constant.symbol}_{name}", raw, constant.trainable)
             if delay:
                 self.add_module(f"delay_ih_{name}", self._axons(self._input_width(name), 0, delay))
-            if recurrent_delay > 1:
-                self.add_module(f"delay_hh_{name}", self._axons(hidden_size, 1, recurrent_delay))
+            if recurrent_delay > 1 and within[layer].exists:
+                self.add_module(f"delay_hh_{name}", self._axons(hidden, 1, recurrent_delay))
         self._drawn: list[float] = []
         self.reset_parameters()
 
@@ -224,7 +306,7 @@ class SpikingRNN(nn.Module):
     def _add_synapses(self, name: str, weight: Tensor, connectivity: Connectivity) -> None:
         """Register the weights between the neurons of layers, and the list of their synapses."""
         self._add(f"weight_{name}", weight)
-        synapses = draw_synapses(connectivity, self.hidden_size)
+        synapses = draw_synapses(connectivity, weight.shape)
         if synapses is None:  # a buffer that is None would shift the others in torch.export
             setattr(self, f"links_{name}", None)
         else:
@@ -245,15 +327,42 @@ class SpikingRNN(nn.Module):
         return 2 if self.bidirectional else 1
 
     @property
+    def neuron(self) -> Any:
+        """The neuron of all layers, or a tuple of those of the layers; `neurons` always has one
+        per layer, as `hidden_sizes` and `surrogates` do."""
+        return shared(self.neurons)
+
+    @property
+    def hidden_size(self) -> Any:
+        """The width of all layers, or a tuple of those of the layers."""
+        return shared(self.hidden_sizes)
+
+    @property
+    def surrogate(self) -> Any:
+        """The surrogate of all layers, or a tuple of those of the layers; it can be replaced."""
+        return shared(self.surrogates)
+
+    @surrogate.setter
+    def surrogate(self, surrogate: PerLayer[str | Surrogate]) -> None:
+        number_of_layers(self.num_layers, surrogate=surrogate)
+        self.surrogates = per_layer(surrogate, self.num_layers, surrogate_by_name)
+
+    @property
     def output_size(self) -> int:
-        """Width of a layer's output: the neurons of all its directions."""
-        return self.directions * self.hidden_size
+        """Width of the output: the neurons of the last layer in all directions."""
+        return self.directions * self.hidden_sizes[-1]
 
     @property
     def names(self) -> list[str]:
         """The populations in the order of the state, named as torch names the layers' weights."""
         sides = ("", "_reverse")[: self.directions]
         return [f"l{k}{side}" for k in range(self.num_layers) for side in sides]
+
+    def neuron_of(self, index: int) -> NeuronModel:
+        """The neuron of population `index`."""
+        if not 0 <= index < len(self.names):
+            raise InputError(f"index must lie in 0..{len(self.names) - 1}, got {index}")
+        return self.neurons[index // self.directions]
 
     def _input_weights(self, name: str) -> list[Tensor]:
         """The weights of a population's input from the layer below and, by skip, the next lower."""
@@ -272,11 +381,12 @@ class SpikingRNN(nn.Module):
         if self.weight_ih_l0.is_meta:
             return
         for index, name in enumerate(self.names):
+            neuron = self.neuron_of(index)
             with torch.no_grad():
-                for constant in self.neuron.constants.values():
+                for constant in neuron.constants.values():
                     raw = getattr(self, f"raw_{constant.symbol}_{name}")
-                    raw.copy_(constant.draw(self.hidden_size))
-            response = init.impulse_response(self.neuron, self.params(index))
+                    raw.copy_(constant.draw(len(raw)))
+            response = init.impulse_response(neuron, self.params(index))
             weights = self._input_weights(name)
             for weight, below in zip(weights, (1, 2)):
                 from_input = index < below * self.directions
@@ -287,7 +397,7 @@ class SpikingRNN(nn.Module):
                 if isinstance(axons, delays.LearnedDelay):
                     axons.reset_parameters()
             if self.bias:
-                drive = BIAS_DRIVE if self.neuron.spikes else 0.0
+                drive = BIAS_DRIVE if neuron.spikes else 0.0
                 init.draw_bias(getattr(self, f"bias_{name}"), response, drive)
             for kind in ("hh", "fb"):
                 w_rec = getattr(self, f"weight_{kind}_{name}", None)
@@ -309,13 +419,49 @@ class SpikingRNN(nn.Module):
 
     def params(self, index: int) -> Params:
         """Return the constants in the equation of population `index`, each (H,), with gradients."""
-        name = self.names[index]
-        return self.neuron.params(
+        neuron, name = self.neuron_of(index), self.names[index]
+        return neuron.params(
             **{
                 field: constant.field(getattr(self, f"raw_{constant.symbol}_{name}"), self.dt)
-                for field, constant in self.neuron.constants.items()
+                for field, constant in neuron.constants.items()
             }
         )
+
+    def constants(self, index: int = 0) -> dict[str, Tensor]:
+        """Return the constants of population `index` by symbol, each (H,), with gradients.
+
+        They are in the units in which they are set, time constants in ms.
+        """
+        neuron, name = self.neuron_of(index), self.names[index]
+        return {
+            c.symbol: c.value(getattr(self, f"raw_{c.symbol}_{name}"))
+            for c in neuron.constants.values()
+        }
+
+    def set_constants(self, index: int | None = None, **values: Any) -> None:
+        """Set constants of population `index`, or of all populations, by symbol, times in ms.
+
+        A value is a number, or a list, array or tensor of one number per neuron. Whether a constant
+        is trained stays as it is. Raises InputError, and sets nothing, if the neuron has no such
+        constant or does not permit a value.
+
+        >>> layer = SpikingRNN("LIF", 3, 2)
+        >>> layer.set_constants(tau_mem=[5.0, 20.0])
+        >>> layer.constants()["tau_mem"].tolist()
+        [5.0, 20.0]
+        """
+        found = []
+        for k in range(len(self.names)) if index is None else [index]:
+            neuron = self.neuron_of(k)
+            for symbol, value in values.items():
+                neuron = neuron.with_constant(symbol, mean=value)
+            for constant in neuron.constants.values():
+                if constant.symbol in values:
+                    raw = getattr(self, f"raw_{constant.symbol}_{self.names[k]}")
+                    found.append((raw, constant.centre(len(raw))))
+        with torch.no_grad():
+            for raw, value in found:
+                raw.copy_(value)
 
     def populations(self) -> list[Population]:
         """Return what the engines run: a population per layer and direction; one with feedback."""
@@ -326,7 +472,9 @@ class SpikingRNN(nn.Module):
         if not self.feedback:
             return populations
         bundles = [
-            Bundle(getattr(self, f"weight_fb_{name}"), getattr(self, f"links_fb_{name}"))
+            Bundle(weight, getattr(self, f"links_fb_{name}"))
+            if (weight := getattr(self, f"weight_fb_{name}", None)) is not None
+            else None
             for name in self.names[:-1]
         ]
         return [merge(populations, bundles)]
@@ -334,13 +482,13 @@ class SpikingRNN(nn.Module):
     def _population(self, index: int, name: str) -> Population:
         """Return one population; a recurrence with delays is an input like the others."""
         inputs = self._input_weights(name)
-        w_rec = getattr(self, f"weight_hh_{name}") if self.recurrent else None
-        synapses = getattr(self, f"links_hh_{name}") if self.recurrent else None
+        w_rec = getattr(self, f"weight_hh_{name}", None)
+        synapses = getattr(self, f"links_hh_{name}", None)
         if w_rec is not None and self.recurrent_delay > 1:
             inputs, w_rec, synapses = [*inputs, existing_weights(w_rec, synapses)], None, None
         return Population(
-            self.neuron,
-            self.surrogate,
+            self.neuron_of(index),
+            self.surrogates[index // self.directions],
             self.params(index),
             inputs[0] if len(inputs) == 1 else torch.cat(inputs, 1),
             getattr(self, f"bias_{name}") if self.bias else None,
@@ -356,7 +504,8 @@ class SpikingRNN(nn.Module):
         weight = self.weight_ih_l0
         fits = weight.device.type == "cpu" and weight.dtype == torch.float32
         fits = fits and self.recurrent_delay == 1
-        return "fused" if fits and fused.supports(self.neuron, self.surrogate) else "reference"
+        fits = fits and all(map(fused.supports, self.neurons, self.surrogates))
+        return "fused" if fits else "reference"
 
     @property
     def drops_out(self) -> bool:
@@ -395,12 +544,15 @@ class SpikingRNN(nn.Module):
         batched, lengths = arguments.to_time_first(x, lengths, self.batch_first)
         single = arguments.is_single(x)
         if single and state is not None:
-            state = self._checked(state)
-            state = type(state)(*(field.unsqueeze(1) for field in state))
+            state = _joined(
+                type(part)(*(field.unsqueeze(1) for field in part)) for part in self._parts(state)
+            )
         result = self.run(batched, state, lengths)
         after = self.final_state(result.states, result.delay_buffer)
         if single:
-            after = type(after)(*(field.squeeze(1) for field in after))
+            after = _joined(
+                type(part)(*(field.squeeze(1) for field in part)) for part in self._parts(after, 1)
+            )
         return arguments.to_layout_of(x, result.out, self.batch_first), after
 
     def check_call(
@@ -440,13 +592,13 @@ class SpikingRNN(nn.Module):
         """Return the output of every layer, and the result of all of them."""
         if self.feedback:
             result = run_stack(self.engine, self.populations(), [merge_states(states)], x, lengths)
-            return split_result(result, self.num_layers)
+            return split_result(result, self.hidden_sizes)
         outputs: list[Tensor] = []
         results: list[RunResult] = []
         inputs = [x]
         buffers: Sequence[Tensor | None] = [None] * len(states)
         if buffer is not None:
-            buffers = torch.split(buffer, self._delayed_axons(), 2)
+            buffers = torch.split(buffer, self.delayed_axons(), 2)
         populations = iter(zip(self.names, self.populations(), states, buffers))
         for layer in range(self.num_layers):
             x = inputs[-1]
@@ -481,72 +633,119 @@ class SpikingRNN(nn.Module):
         lengths: Tensor | None,
     ) -> RunResult:
         """Run one population, with its buffer if it has delayed axons."""
-        if buffer is None:
+        if buffer is None or not buffer.shape[2]:
             return run_stack(self.engine, [population], [state], x, lengths)
         below, own = (getattr(self, f"delay_{kind}_{name}", None) for kind in ("ih", "hh"))
         return delays.run_delayed(
             self.engine, population, state, dense(x), lengths, buffer, below, own
         )
 
-    def _delayed_axons(self) -> list[int]:
+    def delayed_axons(self) -> list[int]:
         """The delayed axons of each population: those of its input, then its own."""
-        own = self.hidden_size if self.recurrent_delay > 1 else 0
-        return [(self._input_width(name) if self.delay else 0) + own for name in self.names]
+        return [
+            (self._input_width(name) if self.delay else 0)
+            + (len(getattr(self, f"weight_hh_{name}", ())) if self.recurrent_delay > 1 else 0)
+            for name in self.names
+        ]
 
-    def _state_layout(self, *batch: int) -> tuple[Any, tuple[int, ...], dict[str, tuple[int, ...]]]:
-        """Return the type of the state, the shape of its fields, and that of its buffer if any."""
-        shape = (len(self.names), *batch, self.hidden_size)
-        kind: Any = self.neuron.state
+    def _groups(self) -> list[range]:
+        """The populations whose states are one NamedTuple: all, or those of each layer."""
+        forms = {(n.state, width) for n, width in zip(self.neurons, self.hidden_sizes)}
+        count = len(self.names)
+        size = count if len(forms) == 1 else self.directions
+        return [range(k, k + size) for k in range(0, count, size)]
+
+    def _state_layout(
+        self, group: range, *batch: int
+    ) -> tuple[Any, tuple[int, ...], dict[str, tuple[int, ...]]]:
+        """Return the type of a group's state, the shape of its fields, and that of its buffer."""
+        shape = (len(group), *batch, self.hidden_sizes[group[0] // self.directions])
+        kind: Any = self.neuron_of(group[0]).state
         if not self.delayed:
             return kind, shape, {}
         longest = max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
-        buffer_shape = {"line": (longest, *batch, sum(self._delayed_axons()))}
-        return delays.delayed_state(kind), shape, buffer_shape
+        axons = self.delayed_axons()[group.start : group.stop]
+        return delays.delayed_state(kind), shape, {"line": (longest, *batch, sum(axons))}
 
-    def _checked(self, state: State, *batch: int) -> State:
-        """Return a state as its own type, with its shapes and dtype checked."""
-        kind, shape, buffer_shape = self._state_layout(*batch)
-        return arguments.check_state(state, kind, shape, self.weight_ih_l0.dtype, **buffer_shape)
+    def _parts(self, state: State, *batch: int) -> list[State]:
+        """Return the states of all groups as their own types, with shapes and dtype checked."""
+        groups = self._groups()
+        parts = state if len(groups) > 1 else [state]
+        found = len(parts) if isinstance(parts, (list, tuple)) else 0
+        if found != len(groups):
+            raise InputError(
+                f"expected a tuple of the states of {len(groups)} layers, got "
+                f"{type(state).__name__}{f' of {found}' if found else ''}"
+            )
+        checked = []
+        for part, group in zip(parts, groups):
+            kind, shape, buffer = self._state_layout(group, *batch)
+            dtype = self.weight_ih_l0.dtype
+            checked.append(arguments.check_state(part, kind, shape, dtype, **buffer))
+        return checked
 
     def zero_state(self, batch: int) -> State:
         """Return the state before the first step, each field (L, B, H); L counts directions too."""
-        kind, shape, buffer_shape = self._state_layout(batch)
-        shapes = dict.fromkeys(kind._fields, shape) | buffer_shape
-        return kind(**{name: self.weight_ih_l0.new_zeros(s) for name, s in shapes.items()})
+        parts = []
+        for group in self._groups():
+            kind, shape, buffer = self._state_layout(group, batch)
+            shapes = dict.fromkeys(kind._fields, shape) | buffer
+            zeros = {name: self.weight_ih_l0.new_zeros(s) for name, s in shapes.items()}
+            parts.append(kind(**zeros))
+        return _joined(parts)
 
     def initial_states(self, state: State, batch: int) -> tuple[list[State], Tensor | None]:
         """Check a state, None for zero; return each population's state, and the buffer if any."""
         if state is None:
             state = self.zero_state(batch)
-        state = self._checked(state, batch)
-        neurons = state[: len(self.neuron.state._fields)]
-        states = [self.neuron.state(*fields) for fields in zip(*neurons)]
-        return states, state.line if self.delayed else None
+        parts = self._parts(state, batch)
+        states = []
+        for part, group in zip(parts, self._groups()):
+            kind = self.neuron_of(group[0]).state
+            states += [kind(*fields) for fields in zip(*part[: len(kind._fields)])]
+        return states, torch.cat([part.line for part in parts], 2) if self.delayed else None
 
     def final_state(self, states: Sequence[State], buffer: Tensor | None = None) -> State:
         """Join the states of all populations, each field (B, H), and the buffer to one state."""
-        kind: Any = self.neuron.state
-        fields = (torch.stack(values) for values in zip(*states))
-        if buffer is None:
-            return kind(*fields)
-        return delays.delayed_state(kind)(*fields, buffer)
+        parts = []
+        axons = iter(() if buffer is None else torch.split(buffer, self.delayed_axons(), 2))
+        for group in self._groups():
+            kind: Any = self.neuron_of(group[0]).state
+            fields = [torch.stack(values) for values in zip(*(states[k] for k in group))]
+            if buffer is not None:
+                kind = delays.delayed_state(kind)
+                fields.append(torch.cat([next(axons) for _ in group], 2))
+            parts.append(kind(*fields))
+        return _joined(parts)
 
     def extra_repr(self) -> str:
         """The settings, the chosen engine among them."""
         return (
-            f"{self.neuron.name}, {self.input_size}, {self.hidden_size}, "
+            f"{_shown(n.name for n in self.neurons)}, {self.input_size}, {self.hidden_size}, "
             f"num_layers={self.num_layers}, bias={self.bias}, batch_first={self.batch_first}, "
             + (f"dropout={self.dropout}, " if self.dropout else "")
             + ("bidirectional=True, " if self.bidirectional else "")
-            + f"recurrent={self.connectivity}, "
-            + (f"feedback={self.feedback_connectivity}, " if self.feedback else "")
+            + f"recurrent={_shown(self.connectivity)}, "
+            + (f"feedback={_shown(self.feedback_connectivity)}, " if self.feedback else "")
             + ("skip=True, " if self.skip else "")
             + (f"delay={self.delay}, " if self.delay else "")
             + (f"recurrent_delay={self.recurrent_delay}, " if self.recurrent_delay > 1 else "")
             + ("learn_delays=True, " if self.learn_delays else "")
-            + f"dt={self.dt}, surrogate={self.surrogate.name}, "
+            + f"dt={self.dt}, surrogate={_shown(s.name for s in self.surrogates)}, "
             f"engine={self.engine}{' (auto)' if self.engine_asked == 'auto' else ''}"
         )
+
+
+def _joined(parts: Iterable[State]) -> State:
+    """The states of all groups as one: a tuple, unless there is one group."""
+    states = tuple(parts)
+    return states[0] if len(states) == 1 else states
+
+
+def _shown(titles: str | Iterable[str]) -> str:
+    """A title of all layers, or a list of those of the layers."""
+    found = titles if isinstance(titles, str) else shared(tuple(titles))
+    return found if isinstance(found, str) else f"({', '.join(found)})"
 
 
 class Readout(SpikingRNN):
@@ -558,7 +757,11 @@ class Readout(SpikingRNN):
     """
 
     def __init__(
-        self, input_size: int, output_size: int, neuron: NeuronModel = LI, **settings: Any
+        self,
+        input_size: int,
+        output_size: PerLayer[int],
+        neuron: PerLayer[str | NeuronModel] = LI,
+        **settings: Any,
     ) -> None:
         settings = {"recurrent": False, "input_power": TYPICAL_RATE} | settings
         super().__init__(neuron, input_size, output_size, **settings)

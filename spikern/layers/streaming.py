@@ -36,7 +36,7 @@ def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.Dela
             "a bidirectional layer needs the end of a sequence before its first step, so it cannot "
             "be streamed; train with bidirectional=False"
         )
-    neurons = [stack.neuron for stack in stacks for _ in stack.names]
+    neurons = [neuron for stack in stacks for neuron in stack.neurons]
     delayed = any(stack.delayed or (stack.skip and not stack.feedback) for stack in stacks)
     if delayed or not all(neuron.spikes for neuron in neurons[:-1]):
         return _delayed_stream(stacks)
@@ -46,7 +46,7 @@ def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.Dela
         if populations:
             own[0] = _reads_last(own[0], len(populations[-1].w_in))
         populations += own
-    return stream.Stream([_to_arrays(p) for p in populations], stacks[-1].hidden_size)
+    return stream.Stream([_to_arrays(p) for p in populations], stacks[-1].output_size)
 
 
 def _delayed_stream(stacks: Sequence[SpikingRNN]) -> stream.DelayedStream:
@@ -62,9 +62,8 @@ def _delayed_stream(stacks: Sequence[SpikingRNN]) -> stream.DelayedStream:
                 _delays(getattr(stack, f"delay_{kind}_{name}", None)) for kind in ("ih", "hh")
             )
             populations.append(_to_arrays(p))
-            connections.append(
-                stream.Connections(sources, stack.hidden_size, input_delays, recurrent_delays)
-            )
+            outputs = stack.output_size if stack.feedback else len(p.w_in)
+            connections.append(stream.Connections(sources, outputs, input_delays, recurrent_delays))
     return stream.DelayedStream(populations, connections)
 
 

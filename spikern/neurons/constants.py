@@ -88,15 +88,19 @@ class Constant:
         if self.span is not None:
             low, high = self.span
             return self.raw(low + (high - low) * torch.rand(size, generator=generator))
-        centre = self.raw(torch.tensor(self.mean, dtype=torch.float64))
-        if centre.ndim:
-            if centre.shape != (size,):
-                raise InputError(
-                    f"{self.symbol} has {len(self.values)} values for {size} neurons; give one "
-                    f"value, or one per neuron"
-                )
+        centre = self.centre(size)
+        if isinstance(self.mean, tuple):
             return centre
-        return centre.item() + self.spread * torch.randn(size, generator=generator)
+        return centre[0].item() + self.spread * torch.randn(size, generator=generator)
+
+    def centre(self, size: int) -> Tensor:
+        """The raw form of the mean for `size` neurons, float64."""
+        if len(self.values) not in (1, size) or self.mean == ():
+            raise InputError(
+                f"{self.symbol} has {len(self.values)} values for {size} neurons; give one "
+                f"value, or one per neuron"
+            )
+        return self.raw(torch.tensor(self.values, dtype=torch.float64)).expand(size)
 
     def raw(self, value: Tensor) -> Tensor:
         """The raw form of a value: the inverse of `value`."""

@@ -15,7 +15,16 @@ from spikern.cost.memory import BOUNDS
 from spikern.plot.estimates import table_looks
 from spikern.plot.sample import verdict
 from spikern.report import figures, sentences
-from spikern.report.numbers import aligned_count, duration, energy, extent, or_else, percent, ratio
+from spikern.report.numbers import (
+    aligned_count,
+    duration,
+    energy,
+    extent,
+    or_else,
+    percent,
+    ratio,
+    units,
+)
 from spikern.report.terminal import accuracy
 from spikern.studies.comparison import Sample
 
@@ -34,7 +43,7 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
         loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    filters = (accuracy, energy, percent, duration, setting)
+    filters = (accuracy, energy, percent, duration, setting, units)
     environment.filters |= {f.__name__: f for f in filters} | {"count": aligned_count}
     return environment.get_template("template.html").render(
         **results,

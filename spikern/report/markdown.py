@@ -21,6 +21,7 @@ from spikern.report.numbers import (
     percent,
     signed,
     significant,
+    units,
 )
 from spikern.studies.results import (
     BEYOND,
@@ -116,7 +117,7 @@ def accuracy(part: Part) -> str:
         lines.append(
             [
                 f"**{model}**" if model in part["best"].values() else model,
-                f"{runs[0]['hidden']}",
+                units(runs[0]["hidden"]),
                 f"{runs[0]['parameters']:,}",
                 accuracy_interval([run["validation_accuracy"] for run in runs]),
                 *([score(part, runs)] if part["plan"]["measure"] == "bits" else []),

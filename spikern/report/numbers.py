@@ -41,6 +41,15 @@ def aligned_count(value: float) -> str:
     return f"{value / 1e3:.1f} k" if value >= 1e3 else f"{value:.0f}"
 
 
+def units(hidden: int | Sequence[int]) -> str:
+    """Hidden units of all layers, or of each.
+
+    >>> units(64), units([64, 256])
+    ('64', '64, 256')
+    """
+    return ", ".join(map(str, [hidden] if isinstance(hidden, int) else hidden))
+
+
 def energy(pj: float) -> str:
     """An energy given in pJ, in pJ to J.
 

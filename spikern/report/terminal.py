@@ -23,6 +23,7 @@ from spikern.report.numbers import (
     percent,
     ratio,
     significant,
+    units,
 )
 from spikern.timing.benchmark import UNITS, Row
 
@@ -101,8 +102,8 @@ def _model(m: Mapping[str, Any]) -> Iterator[str]:
     counts = m["counts"]
     runs, steps, layers = counts["inferences"], counts["steps"], counts["layers"]
     yield from _heading(
-        f"{m['name']}: {m['kind']}, {m['hidden']} hidden units, {m['parameters']:,} parameters, "
-        f"test accuracy {percent(m['test_accuracy'])}"
+        f"{m['name']}: {m['kind']}, {units(m['hidden'])} hidden units, "
+        f"{m['parameters']:,} parameters, test accuracy {percent(m['test_accuracy'])}"
     )
     yield (
         f"Per inference, mean over {runs:,} test samples of {significant(steps / runs, 4)} steps "

@@ -29,6 +29,7 @@ from spikern._utils.errors import DataError, InputError
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
 from spikern.data.dataset import Dataset
+from spikern.layers.baseline import BASELINES
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.layers.streaming import compile_stream
 from spikern.studies import progress, runner
@@ -52,7 +53,8 @@ class Comparison:
     dataset: str
     models: tuple[str, ...] = ("LIF", "ALIF", "BRF", "RNN", "GRU", "LSTM")
     recipe: Recipe = GENERAL
-    hidden: int | None = None
+    hidden: int | tuple[int, ...] | None = None
+    """Hidden units of all layers, or of each, instead of a budget."""
     layers: int = 1
     seeds: int = 3
     delta: float | None = None
@@ -68,8 +70,17 @@ class Comparison:
         for name in ("seeds", "layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.hidden is not None and self.hidden < 1:
+        sizes = self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.layers
+        if any(size is not None and size < 1 for size in sizes):
             raise InputError(f"hidden must be at least 1, got {self.hidden}")
+        if len(sizes) != self.layers:
+            raise InputError(f"hidden has {len(sizes)} numbers for {self.layers} layers")
+        standard = [model for model in self.models if model in BASELINES]
+        if standard and isinstance(self.hidden, tuple):
+            raise InputError(
+                f"{', '.join(standard)} have layers of one width; name spiking models alone, or "
+                f"give one number of hidden units"
+            )
 
     @property
     def encoder(self) -> str | None:
@@ -113,7 +124,8 @@ def job_name(job: TrainingJob) -> str:
 
 RESULT = {
     **dict.fromkeys(("kind", "engine"), str),
-    **dict.fromkeys(("hidden", "parameters", "inferences", "best_epoch"), int),
+    **dict.fromkeys(("parameters", "inferences", "best_epoch"), int),
+    "hidden": int | list,
     **dict.fromkeys(("validation_accuracy", "test_accuracy"), float),
     **dict.fromkeys(("ops", "energy_pj"), dict),
     "rates": [float],

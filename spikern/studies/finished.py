@@ -126,7 +126,10 @@ def read_settings(folder: Path) -> Comparison:
             for kind, values in recipe.items()
         }
         made = Recipe(**trainings, match_parameters=budget)
-        return Comparison(**found | {"models": tuple(found["models"]), "recipe": made})
+        sizes = found["hidden"]
+        hidden = tuple(sizes) if isinstance(sizes, list) else sizes
+        models = tuple(found["models"])
+        return Comparison(**found | {"models": models, "hidden": hidden, "recipe": made})
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{folder / 'settings.json'} is not that of a comparison: {error}"

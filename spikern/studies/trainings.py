@@ -94,8 +94,8 @@ class TrainingJob:
     training: Training
     budget: int | None = None
     """Parameter budget that the model is brought to, within 5 %."""
-    hidden_size: int | None = None
-    """Hidden units, instead of a budget."""
+    hidden_size: int | tuple[int, ...] | None = None
+    """Hidden units of all layers, or of each, instead of a budget."""
     answer: Answer = "last"
     architecture: Architecture = AS_BUILT
     sequences: int | None = None

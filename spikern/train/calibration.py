@@ -34,16 +34,18 @@ def calibrate(
         raise InputError(f"the target rate must lie between 0 and 1, got {rate}")
     dropout, layers.dropout = layers.dropout, 0.0
     try:
-        return [_calibrated(layers, index, x, lengths, rate) for index in range(len(layers.names))]
+        spiking = [n for k, n in enumerate(layers.names) if layers.neuron_of(k).spikes]
+        return [_calibrated(layers, n, k, x, lengths, rate) for k, n in enumerate(spiking)]
     finally:
         layers.dropout = dropout
 
 
 def _calibrated(
-    layers: SpikingRNN, index: int, x: Input, lengths: Tensor | None, rate: float
+    layers: SpikingRNN, name: str, index: int, x: Input, lengths: Tensor | None, rate: float
 ) -> float:
-    """The rate that a population reaches when its input weights are scaled to fire at `rate`."""
-    weight = getattr(layers, f"weight_ih_{layers.names[index]}")
+    """The rate that a population, the index-th that spikes, reaches when its input weights are
+    scaled to fire at `rate`."""
+    weight = getattr(layers, f"weight_ih_{name}")
     original = weight.detach().clone()
 
     def measure(log_gain: float) -> float:

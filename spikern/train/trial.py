@@ -15,6 +15,7 @@ from spikern.cost.counts import Counts
 from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Answer, Network, build
+from spikern.layers.rnn import PerLayer
 from spikern.neurons.model import NeuronModel
 from spikern.train.evaluation import evaluate
 from spikern.train.loop import Training, fit
@@ -23,8 +24,8 @@ COUNT_BATCH = 256
 
 
 def fresh_network(
-    model: str | NeuronModel,
-    hidden: int,
+    model: PerLayer[str | NeuronModel],
+    hidden: PerLayer[int],
     dataset: Dataset,
     seed: int,
     answer: Answer = "last",
@@ -40,7 +41,7 @@ def fresh_network(
     188
     """
     torch.manual_seed(seed)
-    if isinstance(model, NeuronModel) or model not in BASELINES:
+    if not (isinstance(model, str) and model in BASELINES):
         settings = {"dt": dataset.dt} | settings
     wanted: Answer = "every_step" if dataset.every_step else answer
     return build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
