@@ -108,7 +108,7 @@ class Compare:
         )
         out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
         compared = compare(comparison, out, self.resume, self.workers, bar=True)
-        write_html(compared.results, compared.sample, out / "report.html")
+        write_html(compared.results, compared.samples, out / "report.html")
         print((out / "results.json").read_text() if self.json else table(compared.results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
 
