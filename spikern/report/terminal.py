@@ -6,11 +6,12 @@ under a table that is named with it.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spikern.cost.estimates import PJ
-from spikern.report import markdown
+from spikern.report import markdown, sentences
 from spikern.report.numbers import (
     aligned_count,
     duration,
@@ -29,12 +30,21 @@ from spikern.timing.benchmark import UNITS, Row
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """The comparison of results.json: a line per model, then what the columns mean."""
+    """The comparison of results.json: caveats, a line per model, then what the columns mean."""
     ratios = {c["model"]: c["energy_ratio"] for c in results["comparisons"]}
-    rows: list[Sequence[str]] = [
-        ("model", "accuracy", "params", "rate", "AC", "MAC", "updates", "energy est.", "vs LSTM",
-         "time")
-    ]  # fmt: skip
+    timed = results["schema"] > 1  # version 1 timed standard networks in torch alone
+    heads = [
+        "model",
+        "accuracy",
+        "params",
+        "rate",
+        "AC",
+        "MAC",
+        "updates",
+        "energy est.",
+        "vs LSTM",
+    ]
+    rows: list[Sequence[str]] = [heads + ["time"] * timed]
     for m in results["models"]:
         ops = m["ops_per_inference"]
         rows.append(
@@ -46,23 +56,37 @@ def table(results: Mapping[str, Any]) -> str:
                 *map(aligned_count, (ops["ac"], ops["mac"], sum(ops["neuron_updates"].values()))),
                 extent(m["energy_pj"].values(), energy),
                 extent(ratios.get(m["name"], {}).values(), ratio),
-                duration(m["milliseconds_per_inference"]),
+                *[duration(m["milliseconds_per_inference"])] * timed,
             )
         )
     lines = columns(rows)
-    lines.insert(1, "-" * len(lines[0]))
-    lines.append(
-        f"\nAccuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
-        f"over seeds (majority class: {percent(results['dataset']['majority_accuracy'])})."
+    simple = ", ".join(
+        f"{name}: {percent(reached)}" for name, reached in sentences.simple(results).items()
     )
-    lines.append(
-        f"Energy is an estimate for operations alone, from the lowest to the highest of the "
-        f"{len(results['energy_tables'])} tables that price the\nmodel; 'vs LSTM' is how many "
-        "times less than the LSTM by the same table. `spikern tables` lists them, the\nreport "
-        "has memory traffic too. Time: one inference, batch 1, spiking networks streamed, others "
-        "in torch;\n`spikern count --measure` times them on faster runtimes too."
+    notes = [
+        f"Accuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
+        f"over seeds ({simple}).",
+        "Energy is an estimate for operations alone, mean over seeds, from the lowest to the "
+        f"highest of the {len(results['energy_tables'])} tables that price the model; 'vs LSTM' is "
+        "how many times less than the LSTM by the same table. `spikern tables` lists them, the "
+        "report has memory traffic too, and the meaning of every word.",
+    ]
+    if timed:
+        notes.append(f"Time: one inference, batch 1, one thread, seed 0, {runtimes(results)}.")
+    wrapped = (textwrap.fill(note, len(lines[0]), break_on_hyphens=False) for note in notes)
+    before = [textwrap.fill(text, len(lines[0])) for text in sentences.caveats(results)]
+    return "\n".join(
+        [*before, *[""] * bool(before), lines[0], "-" * len(lines[0]), *lines[1:], "", *wrapped]
     )
-    return "\n".join(lines)
+
+
+def runtimes(results: Mapping[str, Any]) -> str:
+    """The fastest runtime of every model in words, as far as they were measured."""
+    by_runtime: dict[str, list[str]] = {}
+    for m in results["models"]:
+        by_runtime.setdefault(m["inference_engine"], []).append(m["name"])
+    named = "; ".join(f"{runtime} ({', '.join(names)})" for runtime, names in by_runtime.items())
+    return f"on the fastest float32 runtime that is installed: {named}"
 
 
 def accuracy(entry: Mapping[str, Any]) -> str:
@@ -90,7 +114,7 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def count_report(results: Mapping[str, Any]) -> str:
     """All of count.json in sections."""
     sections = [
-        *map(_model, results["models"]),
+        *(_model(m, results["seed"]) for m in results["models"]),
         _estimates(results),
         *(
             [*_heading(f"{c['spiking']} against {c['twin']}"), energy_comparison(c)]
@@ -108,13 +132,13 @@ def _heading(title: str) -> list[str]:
     return [title, "=" * len(title)]
 
 
-def _model(m: Mapping[str, Any]) -> Iterator[str]:
+def _model(m: Mapping[str, Any], seed: int) -> Iterator[str]:
     """Counts by connection and layer, totals, memory traffic."""
     counts = m["counts"]
     runs, steps, layers = counts["inferences"], counts["steps"], counts["layers"]
     yield from _heading(
         f"{m['name']}: {m['kind']}, {m['hidden']} hidden units, {m['parameters']:,} parameters, "
-        f"test accuracy {percent(m['test_accuracy'])}"
+        f"test accuracy {percent(m['test_accuracy'])}, seed {seed}"
     )
     yield (
         f"Per inference, mean over {runs:,} test samples of {significant(steps / runs, 4)} steps "
