@@ -5,6 +5,7 @@ from spikern.report.markdown import filled
 from spikern.report.terminal import (
     benchmark_table,
     count_report,
+    count_summary,
     energy_comparison,
     table,
     table_list,
@@ -13,6 +14,7 @@ from spikern.report.terminal import (
 __all__ = [
     "benchmark_table",
     "count_report",
+    "count_summary",
     "energy_comparison",
     "filled",
     "table",

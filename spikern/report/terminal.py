@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spikern.cost.estimates import PJ
+from spikern.cost.estimates import OPERATIONS, PJ
+from spikern.cost.memory import BOUNDS
 from spikern.report import markdown, sentences
 from spikern.report.numbers import (
     aligned_count,
@@ -126,6 +127,51 @@ def count_report(results: Mapping[str, Any]) -> str:
     ]
     texts = ["\n".join(lines) for lines in sections]
     return "\n\n".join(filter(None, texts)) + "\n"
+
+
+def count_summary(results: Mapping[str, Any]) -> str:
+    """Ten lines of count.json: a row per model, the best spiking network beside the others."""
+    models = results["models"]
+    priced: dict[tuple[str, str], list[float | None]] = {}
+    for e in results["estimates"]:
+        priced.setdefault((e["model"], e["view"]), []).append(e["pj"])
+    rows = [
+        ("model", "accuracy", "params", "rate", "AC", "MAC", "updates", "operations", "+ memory")
+    ]
+    for m in models:
+        total, runs = m["counts"]["total"], m["counts"]["inferences"]
+        counts = (total["ac"], total["mac"], sum(total["updates"].values()))
+        rows.append(
+            (
+                m["name"],
+                percent(m["test_accuracy"]),
+                f"{m['parameters']:,}",
+                or_else(m["counts"]["rate"], percent),
+                *(aligned_count(n / runs) for n in counts),
+                *(
+                    extent(
+                        [pj for view in views for pj in priced.get((m["name"], view), [])], energy
+                    )
+                    for views in ((OPERATIONS,), BOUNDS)
+                ),
+            )
+        )
+    lines = [
+        f"{results['dataset']}, seed {results['seed']}: one inference, mean over "
+        f"{models[0]['counts']['inferences']:,} test samples; energies are estimates by all tables",
+        *columns(rows),
+    ]
+    spiking = [m for m in models if m["kind"] == "spiking"]
+    best = max(spiking, key=lambda m: float(m["validation_accuracy"]), default=None)
+    for c in results["statements"]:
+        if best and c["spiking"] == best["name"]:
+            lines.append(
+                f"{c['twin']} over {c['spiking']}, all tables and views: {ratio_interval(c)}"
+            )
+    lines += [f"{r['spiking']}, {r['twin']}: {smallest_twin(r)}" for r in results["smallest"]]
+    if results["measured"]:
+        lines += ["", *measured_times(results["measured"])]
+    return "\n".join(lines) + "\n"
 
 
 def _heading(title: str) -> list[str]:

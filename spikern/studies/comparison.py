@@ -11,9 +11,11 @@ The folder of a comparison:
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,12 +28,14 @@ from spikern import cost
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
+from spikern._utils.phases import phase
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.studies import progress, runner
 from spikern.studies.jobs import files
+from spikern.studies.lock import claim
 from spikern.studies.results import best_on_validation, compare_models, describe, summarise
 from spikern.studies.simple import logistic_regression
 from spikern.studies.trainings import (
@@ -137,8 +141,13 @@ def job_result(out: Path, name: str) -> dict[str, Any]:
     return dict(result)
 
 
-def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
-    """Claim a fresh folder, or one of the same comparison that is to be resumed."""
+def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool = False) -> None:
+    """Claim a fresh folder, or one of the same comparison that is to be resumed.
+
+    With `restart` any comparison that is there is moved out of the way first.
+    """
+    if resume and restart:
+        raise InputError("go on with the comparison (resume) or begin again (restart), not both")
     settings = json.loads(json_file.canonical(asdict(comparison)))
     path = out / "settings.json"
     if resume:
@@ -152,12 +161,31 @@ def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
             changed = [k for k in settings | found if settings.get(k) != found.get(k)]
             raise DataError(
                 f"{out} holds a comparison with other {', '.join(changed)}; "
-                f"resume it with its own settings or choose another --out"
+                f"resume it with its own settings, begin again with --restart, or choose another "
+                f"--out"
             )
         return
+    if restart:
+        move_away(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} is already in use; choose another --out, or add --resume")
+        raise DataError(
+            f"{out} is already in use; go on with --resume, begin again with --restart, or choose "
+            f"another --out"
+        )
     json_file.write(path, settings)
+
+
+def move_away(out: Path) -> None:
+    """Rename the folder of a comparison to OUT-1, OUT-2, ...; refused while it is worked in."""
+    if not (out / "settings.json").is_file():
+        return
+    for path in (out / "jobs").glob("*.lock"):
+        with claim(path) as ours:
+            if not ours:
+                raise DataError(f"a process works in {out}; end it first, or choose another --out")
+    moved = next(p for n in count(1) if not (p := out.with_name(f"{out.name}-{n}")).exists())
+    out.rename(moved)
+    print(f"What was in {out} is now in {moved}", file=sys.stderr)
 
 
 class Sample(NamedTuple):
@@ -187,17 +215,25 @@ class Compared(NamedTuple):
 
 
 def compare(
-    comparison: Comparison, out: Path, resume: bool = False, workers: int = 1, bar: bool = False
+    comparison: Comparison,
+    out: Path,
+    resume: bool = False,
+    workers: int = 1,
+    bar: bool = False,
+    restart: bool = False,
 ) -> Compared:
     """Do what is left of a comparison and write results.json.
 
     Jobs run in `workers` processes of one thread each, which for small networks is faster than
     one process of many threads and gives the same numbers for any number of workers. `bar` shows
-    a progress bar of epochs on stderr. Raises DataError if a job fails, and if `out` is in use.
+    a progress bar of epochs on stderr. With `resume` the same comparison is gone on with, with
+    `restart` what is in `out` is moved aside. Raises DataError if a job fails, and if `out` is in
+    use.
     """
     started = time.perf_counter()
-    jobs = comparison.jobs()
-    open_folder(out, comparison, resume)
+    with phase("Loading the data"):
+        jobs = comparison.jobs()
+    open_folder(out, comparison, resume, restart)
     with progress.epochs(jobs, out, job_name, bar):
         runner.run_all(train, jobs, out, workers, progress=False, name=job_name)
     by_model: dict[str, list[dict[str, Any]]] = {}
@@ -206,20 +242,24 @@ def compare(
         by_model.setdefault(job.model, []).append(seed)
     networks = {job.model: trained_network(job, out, job_name) for job in jobs if job.seed == 0}
     dataset = load_dataset(comparison.dataset, delta=comparison.delta)
-    times = fastest(networks, dataset.test)
+    with phase("Timing one inference of every network"):
+        times = fastest(networks, dataset.test)
     models = [
         summarise(results)
         | dict(zip(("inference_engine", "milliseconds_per_inference"), times[model]))
         for model, results in by_model.items()
     ]
-    counts = {
-        model: count_split(network, dataset, comparison.encoder)
-        for model, network in networks.items()
-    }
+    with phase("Counting the operations of the test split"):
+        counts = {
+            model: count_split(network, dataset, comparison.encoder)
+            for model, network in networks.items()
+        }
     shown = best_on_validation(models, "spiking") or best_on_validation(models, "standard")
     name = shown["name"]  # type: ignore[index]  # every model is of a kind
     carry_state = comparison.recipe.of(name).carry_state
     predictions = evaluate(networks[name], dataset.test, carry_state=carry_state).predictions
+    with phase("Training logistic regression"):
+        simple = logistic_regression(dataset)
     tables = cost.tables()
     results = {
         "schema": 2,
@@ -227,7 +267,7 @@ def compare(
         "settings": settings_of(comparison),
         "models": models,
         "comparisons": compare_models(models),
-        "logistic_regression": logistic_regression(dataset),
+        "logistic_regression": simple,
         "answers": {
             "model": name,
             "seed": 0,
