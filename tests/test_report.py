@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from spikern import plot
 from spikern.plot.sample import answer, verdict
+from spikern.plot.style import DARK
 from spikern.report import html, sentences, terminal
 from spikern.report.glossary import WORDS, anchor
 from spikern.studies.comparison import Sample
@@ -173,7 +174,7 @@ def test_the_style_sheet_has_the_colours_of_the_figures() -> None:
     light, dark = (FOLDER / "style.css").read_text().split("@media", 1)
     for name, colour in plot.COLOURS.items():
         assert f"--{name}: {colour};" in light
-        assert f"--{name}: " in dark
+        assert f"--{name}: {DARK[name]};" in dark
 
 
 def of_numbers(results: Any) -> list[str]:
