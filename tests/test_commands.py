@@ -24,7 +24,9 @@ SHORT = ["--epochs", "1", "--seeds", "1", "--hidden", "4", "--workers", "1"]
 """Options that make a training short; everything else of a command stays as the page has it."""
 NOT_HERE = ("make", "pip", "apt", "python3 -m venv", ".venv/bin", "export", "python -c")
 """What changes the machine or is for another one; `make` is what runs these tests."""
-NEEDS_DOWNLOADS = ("BasicMotions", "peers.sh", "article/run.py", "microcontroller/run.py")
+NOT_SHORT = ("article/run.py", "bench/run.py", "microcontroller/run.py")
+"""Measurements of minutes to hours, whose parts have tests of their own."""
+NEEDS_DOWNLOADS = ("BasicMotions", "heidelberg", "peers.sh")
 
 
 def commands(page):
@@ -102,7 +104,8 @@ def runs_here(page):
     return [
         shortened(command)
         for command in commands(page)
-        if not command.startswith(NOT_HERE) and not any(n in command for n in NEEDS_DOWNLOADS)
+        if not command.startswith(NOT_HERE)
+        and not any(n in command for n in NOT_SHORT + NEEDS_DOWNLOADS)
     ]
 
 
