@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint docs studies-smoke clean
 
 demo: .venv/demo
-	$(BIN)/spikern compare digits --out runs/digits-$$(date +%Y%m%d-%H%M%S)
+	$(BIN)/spikern compare digits --restart
 
 test: .venv/dev lint
 	$(BIN)/pytest
@@ -35,4 +35,4 @@ studies-smoke: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv docs/_build docs/neurons
+	rm -rf .venv docs/_build

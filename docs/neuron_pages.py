@@ -1,4 +1,4 @@
-"""A page for every neuron of the table, made from its code when the documents are built.
+"""A page for every neuron of the table, made from its code by generated.py.
 
 The words and equations are those of its module, the tables those of its constants and of its
 traced step, and the figures are what the reference engine makes of its mean constants.
@@ -100,11 +100,6 @@ def one_liners() -> str:
     )
 
 
-def links() -> str:
-    """The pages as lines of a toctree."""
-    return "\n".join(f"neurons/{name}" for name in NEURONS)
-
-
 def page(model: NeuronModel) -> str:
     """The text of a neuron's page."""
     body = []
@@ -147,9 +142,10 @@ One update is {cost(model)}. The state is {state}: {len(model.state._fields)} nu
 
 ## Code
 
-```{{literalinclude}} ../../spikern/neurons/{file}
-:language: python
-:pyobject: step
+`spikern/neurons/{file}`:
+
+```python
+{inspect.getsource(module_of(model).step).strip()}
 ```
 
 Source: {model.source}.
@@ -257,5 +253,4 @@ def write(folder: Path) -> None:
     for name, model in NEURONS.items():
         (folder / f"{name}.md").write_text(page(model), encoding="utf-8")
         for suffix, make in (("step", step_figure), ("more", second_figure)):
-            figure = make(model)
-            figure.savefig(folder / f"{name}_{suffix}.svg", facecolor="white")
+            plot.save(make(model), folder / f"{name}_{suffix}.svg")

@@ -1,4 +1,4 @@
-"""The examples of a page: the tests run them, and the docs build for the figures that they save."""
+"""The examples of a page: the tests run them, and generated.py for the figures that they save."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ python docs/readme_picture.py runs/digits    # or take it from the folder of tha
 Left: a BRF network of seed 0, with the training and size that the comparison gives it, reads the
 first test image; its neurons are sorted by the frequency at which their membranes oscillate.
 Right: the models of experiments/digits/results.json. It is written twice, in the colours of
-`spikern.plot` for a light page, and in DARK for a dark one.
+`spikern.plot` for a light and for a dark page.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from spikern import Network, fit, load, load_network, plot, record
 from spikern.data import Dataset
 from spikern.layers import hidden_for_budget
+from spikern.plot import style
 from spikern.train import fresh_network, recipe
 
 ROOT = Path(__file__).parent.parent
@@ -30,18 +31,6 @@ RESULTS = ROOT / "experiments" / "digits" / "results.json"
 STATIC = ROOT / "docs" / "_static"
 MODEL, SEED, SAMPLE = "BRF", 0, 0
 TABLE = "45nm_fp32"
-DARK = {
-    "ink": "#e8ebf0",
-    "muted": "#9aa5b4",
-    "grid": "#343c48",
-    "blue": "#58a6ff",
-    "teal": "#3fc79f",
-    "violet": "#b09bf7",
-    "rust": "#f58a5b",
-    "ochre": "#d9ab35",
-    "magenta": "#ee86bd",
-}
-"""What stands on a dark page for each of `spikern.plot.COLOURS`."""
 
 
 def train(dataset: Dataset) -> Network:
@@ -93,7 +82,7 @@ def title(axis: Axes, text: str) -> None:
 def in_dark(svg: str) -> str:
     """The same picture in the colours for a dark page."""
     for name, colour in plot.COLOURS.items():
-        svg = svg.replace(colour, DARK[name])
+        svg = svg.replace(colour, style.DARK[name])
     return svg
 
 
@@ -103,9 +92,9 @@ def main(run: str | None = None) -> None:
     dataset = load("digits")
     network = train(dataset) if run is None else load_network(run, MODEL, SEED)
     figure = draw(network, dataset, json.loads(RESULTS.read_text())["models"])
-    light = STATIC / "readme_light.svg"
-    plot.save(figure, light)
-    (STATIC / "readme_dark.svg").write_text(in_dark(light.read_text()))
+    light = style.as_svg(figure, "readme_light")
+    for page, svg in (("light", light), ("dark", in_dark(light))):
+        (STATIC / f"readme_{page}.svg").write_text(svg)
 
 
 if __name__ == "__main__":

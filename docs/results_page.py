@@ -42,7 +42,7 @@ def overall() -> str:
     for part in studies():
         spiking, standard = best_of_kinds(part)
         verdict = part["claims"][f"{part['best']['spiking']} > {part['best']['standard']}"]
-        for runs, text in ((spiking, verdict["verdict"]), (standard, "")):
+        for runs, text in ((spiking, markdown.verdict(verdict)), (standard, "")):
             fired = results.rate(runs)
             lines.append(
                 [
@@ -50,6 +50,8 @@ def overall() -> str:
                     runs[0]["model"],
                     f"{runs[0]['parameters']:,}",
                     markdown.score(part, runs),
+                    markdown.budget(part),
+                    markdown.ended(runs),
                     "-" if fired is None else percent(fired, gap=" "),
                     count(results.per_inference(runs, "ac")),
                     count(results.per_inference(runs, "mac")),
@@ -58,7 +60,8 @@ def overall() -> str:
                     text,
                 ]
             )
-    head = ["data set", "model", "parameters", "test accuracy or bits", "rate", "AC", "MAC"]
+    head = ["data set", "model", "parameters", "test accuracy or bits", "training"]
+    head += ["ended", "rate", "AC", "MAC"]
     return markdown.table([*head, "energy estimate", "ms at batch 1", "spiking ahead?"], lines)
 
 
@@ -94,7 +97,7 @@ def ratios() -> str:
 def verdicts() -> str:
     """Every claim: the best spiking model against each standard one; points, or bits."""
     lines = [
-        [part["dataset"]["name"], name, *markdown.effect(part, claim), claim["verdict"]]
+        [part["dataset"]["name"], name, *markdown.effect(part, claim), markdown.verdict(claim)]
         for part in studies()
         for name, claim in part["claims"].items()
     ]

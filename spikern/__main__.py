@@ -46,10 +46,15 @@ def interrupted(number: int, frame: Any) -> NoReturn:
 
 
 def end(status: int, message: str) -> NoReturn:
-    """Say why, by the system's own call, which may come at any moment, and end."""
-    hint = "; go on with --resume" if "compare" in sys.argv[1:2] else ""
-    with suppress(OSError):
-        os.write(2, f"\nspikern: {message}{hint}\n".encode())
+    """Say why, by the system's own call, which may come at any moment, and end.
+
+    A list that is piped into `head` ends without a word.
+    """
+    trains = "compare" in sys.argv[1:2]
+    hint = "; go on with --resume" if trains else ""
+    if trains or status != CLOSED_PIPE:
+        with suppress(OSError):
+            os.write(2, f"\nspikern: {message}{hint}\n".encode())
     os._exit(status)
 
 

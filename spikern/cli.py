@@ -19,11 +19,25 @@ from spikern import __version__
 from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.phases import phase
 from spikern._utils.processes import cpus
 from spikern.data.catalogue import ARCHIVE, DATASETS, check_dataset
 
 if TYPE_CHECKING:
     from spikern.data import Dataset
+
+
+STARTING = "Starting torch"
+"""What a command does first, for seconds."""
+QUICK_MODELS = ("ALIF", "BRF", "LSTM")
+QUICKER = 6
+"""A quick look takes its recipe's epochs divided by this."""
+
+
+def option(metavar: str, default: str | None = None) -> Any:
+    """How --help shows an option: what its value is, and its default where that is no constant."""
+    hint = None if default is None else f"(default: {default})"
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=hint)
 
 
 @dataclass(frozen=True)
@@ -34,44 +48,56 @@ class Compare:
     parameter budget unless --hidden is given. Energies are estimates; each names its table.
     """
 
-    dataset: tyro.conf.Positional[str]
+    dataset: Annotated[tyro.conf.Positional[str], option("DATASET")]
     """Name of a data set (see `spikern datasets`), or ts:PATH, a .ts or .tsv file of the UCR/UEA
     archive."""
-    models: tuple[str, ...] = ("LIF", "ALIF", "BRF", "RNN", "GRU", "LSTM")
+    models: Annotated[tuple[str, ...], option("MODEL ...")] = (
+        "LIF",
+        "ALIF",
+        "BRF",
+        "RNN",
+        "GRU",
+        "LSTM",
+    )
     """Models to train: spiking neurons (see `spikern neurons`), and RNN, GRU, LSTM."""
-    match_parameters: int | None = None
-    """Parameter budget of every model, met within 5 %; the default depends on DATASET."""
-    hidden: tuple[int, ...] | None = None
+    match_parameters: Annotated[int | None, option("N", "10,000; 20,000 for digits")] = None
+    """Parameter budget of every model, met within 5 %."""
+    hidden: Annotated[tuple[int, ...] | None, option("N ...", "as the budget allows")] = None
     """Number of hidden units of every model, instead of a budget; several are those of the layers,
     for spiking models alone."""
-    layers: int | None = None
-    """Number of recurrent layers; by default 1, or as many as --hidden has numbers."""
-    seeds: int = 3
+    layers: Annotated[int | None, option("N", "1, or as many as --hidden has numbers")] = None
+    """Number of recurrent layers."""
+    seeds: Annotated[int, option("N")] = 3
     """Number of trainings of each model; intervals are over seeds."""
-    delta: float | None = None
+    delta: Annotated[float | None, option("SIZE", "no encoding")] = None
     """Threshold that encodes an analog input as events, one for every change of this size."""
     answer: Literal["last", "mean"] = "last"
     """What classifies a sequence: the readout's last step, or its mean over all steps."""
-    epochs: int | None = None
-    """Number of passes over the training split. By default this option and the six below it have
-    the values of DATASET's recipe, one for each kind of model; see `spikern.train.recipe`."""
-    batch_size: int | None = None
+    epochs: Annotated[int | None, option("N", "40 to 60 by recipe")] = None
+    """Number of passes over the training split. A recipe has a value for each data set and kind of
+    model; results.json has those that were used."""
+    batch_size: Annotated[int | None, option("N", "16 to 32 by recipe")] = None
     """Number of sequences per training step."""
-    learning_rate: float | None = None
+    learning_rate: Annotated[float | None, option("RATE", "0.001 to 0.02 by recipe")] = None
     """Initial learning rate of Adam; it falls to zero along a half cosine."""
-    weight_decay: float | None = None
+    weight_decay: Annotated[float | None, option("X", "0 to 0.1 by recipe")] = None
     """Weight decay; not applied to biases and time constants."""
-    input_noise: float | None = None
+    input_noise: Annotated[float | None, option("X", "0 to 0.08 by recipe")] = None
     """Standard deviation of the noise that is added to an analog input in training."""
-    rate_limit: float | None = None
+    rate_limit: Annotated[float | None, option("RATE", "0.1")] = None
     """Firing rate above which the regulariser acts."""
-    rate_penalty: float | None = None
+    rate_penalty: Annotated[float | None, option("X", "0")] = None
     """Weight of the firing-rate regulariser in the loss; 0 turns it off."""
-    out: Path | None = None
-    """Folder of all output files; by default runs/DATASET."""
+    quick: bool = False
+    """Take a first look in runs/DATASET-quick: ALIF, BRF and LSTM, one seed, a sixth of the epochs.
+    Digits take a minute; other options change it."""
+    out: Annotated[Path | None, option("OUT", "runs/DATASET")] = None
+    """Folder of all output files."""
     resume: bool = False
-    """Resume the comparison in OUT."""
-    workers: int = field(default_factory=cpus)
+    """Go on with the comparison in OUT, which has the same settings."""
+    restart: bool = False
+    """Begin again in OUT with any settings; the comparison that is there is moved to OUT-1."""
+    workers: Annotated[int, option("N")] = field(default_factory=cpus)
     """Number of processes that train side by side, one thread each; by default one for every
     processor that spikern may use."""
     json: bool = False
@@ -80,11 +106,19 @@ class Compare:
     def run(self) -> None:
         """Run the comparison and print it."""
         check_dataset(self.dataset)
-        from spikern.report import table, write_html
-        from spikern.studies import Comparison, compare
-        from spikern.train import recipe
+        with phase(STARTING):
+            from spikern.report import table, write_html
+            from spikern.studies import Comparison, compare
+            from spikern.train import recipe
 
-        training = recipe(self.dataset).changed(
+        training = recipe(self.dataset)
+        models, seeds, name = self.models, self.seeds, Path(self.dataset.removeprefix(ARCHIVE)).stem
+        if self.quick:
+            training = training.shorter(QUICKER)
+            models = QUICK_MODELS if models == Compare.models else models
+            seeds = 1 if seeds == Compare.seeds else seeds
+            name += "-quick"
+        training = training.changed(
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -100,17 +134,18 @@ class Compare:
         sizes = self.hidden or ()
         comparison = Comparison(
             dataset=self.dataset,
-            models=self.models,
+            models=models,
             recipe=training,
             hidden=sizes[0] if len(sizes) == 1 else self.hidden,
             layers=(len(sizes) or 1) if self.layers is None else self.layers,
-            seeds=self.seeds,
+            seeds=seeds,
             delta=self.delta,
             answer=self.answer,
         )
-        out = self.out or Path("runs") / Path(self.dataset.removeprefix(ARCHIVE)).stem
-        compared = compare(comparison, out, self.resume, self.workers, bar=True)
-        write_html(compared.results, compared.sample, out / "report.html")
+        out = self.out or Path("runs") / name
+        compared = compare(comparison, out, self.resume, self.workers, True, self.restart)
+        with phase("Drawing the report"):
+            write_html(compared.results, compared.samples, out / "report.html")
         print((out / "results.json").read_text() if self.json else table(compared.results))
         print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
 
@@ -120,39 +155,47 @@ class Count:
     """Count the networks of a finished comparison on its test split, and estimate their energies.
 
     The report has operations, memory traffic, energy estimates, and fair twins of the networks. It
-    is printed, and written to count.txt and count.json in the run's folder; that of one checkpoint
-    to count-NAME-SEED.txt and .json. Energies are estimates; each names its table.
+    is written to count.txt and count.json in the run's folder, that of one checkpoint to
+    count-NAME-SEED.txt and .json; a summary is printed. Energies are estimates.
     """
 
     run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
     """Folder of a finished `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
-    seed: int | None = None
-    """Seed of the networks that are counted; by default 0, or the seed of the checkpoint."""
-    tables: Path | None = None
+    seed: Annotated[int | None, option("N", "0, or that of the checkpoint")] = None
+    """Seed of the networks that are counted."""
+    tables: Annotated[Path | None, option("FOLDER", "none")] = None
     """Folder with your own energy tables, used beside those of spikern."""
-    against: tuple[str, ...] = ()
-    """Standard models of the run to compare with; by default all."""
+    against: Annotated[tuple[str, ...], option("MODEL ...", "all")] = ()
+    """Standard models of the run to compare with."""
     climb: bool = False
     """Train smaller standard models, to find the smallest that reach the spiking accuracy."""
     measure: bool = False
     """Measure the time of every network on this machine, and its joules if it counts them."""
+    full: bool = False
+    """Print the whole report instead of the summary."""
     json: bool = False
-    """Print count.json instead of the text."""
+    """Print count.json instead of the summary."""
 
     def run(self) -> None:
         """Count, write the report, print it."""
-        from spikern import cost
-        from spikern.report import count_report
-        from spikern.studies import count_run, open_run
+        with phase(STARTING):
+            from spikern import cost
+            from spikern.report import count_report, count_summary
+            from spikern.studies import count_run, open_run
 
         prices = cost.tables(self.tables)
-        run = open_run(self.run_path, self.seed)
-        counted = count_run(run, prices, self.against, self.climb, self.measure)
+        with phase("Loading the data and counting"):
+            run = open_run(self.run_path, self.seed)
+            counted = count_run(run, prices, self.against, self.climb, self.measure)
         stem = "count" if self.run_path.is_dir() else f"count-{self.run_path.stem}"
         text = count_report(counted)
         json_file.write(run.folder / f"{stem}.json", counted)
         atomic.write(run.folder / f"{stem}.txt", text)
-        print((run.folder / f"{stem}.json").read_text() if self.json else text, end="")
+        if self.json:
+            text = (run.folder / f"{stem}.json").read_text()
+        elif not self.full:
+            text = count_summary(counted)
+        print(text, end="")
         print(f"Written: {(run.folder / stem).resolve()}.txt, .json", file=sys.stderr)
 
 
@@ -164,9 +207,9 @@ class Export:
     """Folder of a `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """New folder; its name is that of the network in C."""
-    model: str | None = None
+    model: Annotated[str | None, option("MODEL", "the only one")] = None
     """Model of the run; may be left out where there is only one."""
-    seed: int = 0
+    seed: Annotated[int, option("N")] = 0
     """Seed of the network."""
     to: Literal["c"] = "c"
     """Language of the code."""
@@ -175,8 +218,9 @@ class Export:
 
     def run(self) -> None:
         """Write the folder and say how to go on."""
-        from spikern.interop import export_c
-        from spikern.train import load_network
+        with phase(STARTING):
+            from spikern.interop import export_c
+            from spikern.train import load_network
 
         network = load_network(self.run_path, self.model, self.seed)
         folder = export_c(network, self.out, self.numbers)
@@ -187,7 +231,7 @@ class Export:
 class Tables:
     """List the energy tables with their prices, their sources, and what they leave out."""
 
-    folder: Path | None = None
+    folder: Annotated[Path | None, option("FOLDER", "none")] = None
     """Folder with your own energy tables, used beside those of spikern."""
 
     def run(self) -> None:
@@ -203,7 +247,7 @@ class Tables:
 class Datasets:
     """List the data sets and whether their files are available, or load and describe some."""
 
-    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    names: Annotated[tyro.conf.Positional[tuple[str, ...]], option("[DATASET ...]", "all")] = ()
     """Data sets to load and describe; by default all are listed without loading."""
 
     def run(self) -> None:
@@ -259,7 +303,7 @@ class Neurons:
 class ShowKernel:
     """Print the fused kernels that are derived from a neuron's equation."""
 
-    neuron: tyro.conf.Positional[str]
+    neuron: Annotated[tyro.conf.Positional[str], option("NEURON")]
     """Name of a neuron; see `spikern neurons`."""
 
     def run(self) -> None:
@@ -281,23 +325,24 @@ class Bench:
 
     works: tuple[Literal["S", "H", "M", "L", "1", "1s"], ...] = ("S", "H", "M", "L", "1", "1s")
     """Workloads, which are shapes of data and network; docs/performance.md describes them."""
-    rates: tuple[float, ...] = (0.05, 0.10)
+    rates: Annotated[tuple[float, ...], option("RATE ...")] = (0.05, 0.10)
     """Firing rates of the spiking networks, in spikes per neuron and step."""
-    repeats: int = 7
+    repeats: Annotated[int, option("N")] = 7
     """Number of timings of each workload; the median is reported."""
-    threads: int = 2
+    threads: Annotated[int, option("N")] = 2
     """Number of threads of every library; batch 1 always runs on one."""
     json: bool = False
     """Print the rows as JSON instead of the table."""
-    out: Path | None = None
+    out: Annotated[Path | None, option("FOLDER", "not written")] = None
     """Folder that results.json is written to."""
     smoke: bool = False
     """Use tiny sizes, which only show that everything runs."""
 
     def run(self) -> None:
         """Run the benchmark and print it."""
-        from spikern import timing
-        from spikern.report import benchmark_table
+        with phase(STARTING):
+            from spikern import timing
+            from spikern.report import benchmark_table
 
         settings = timing.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
 
@@ -335,6 +380,7 @@ def main(arguments: list[str] | None = None) -> None:
             },
             args=arguments,
             prog="spikern",
+            config=(tyro.conf.FlagCreatePairsOff,),
             description="Train, compare, count and time spiking and standard recurrent networks; "
             "--version prints the version.",
         )

@@ -10,14 +10,18 @@ from importlib import resources
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import torch
 
 from spikern._utils import json_file
 from spikern._utils.errors import InputError
 from spikern.cli import Compare, main
-from spikern.studies.comparison import Comparison
+from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.events import Events
+from spikern.studies.comparison import Comparison, confusion, right_and_wrong
 from spikern.studies.results import compare_models, summarise
+from spikern.studies.simple import logistic_regression
 from spikern.studies.statistics import interval
 from spikern.studies.trainings import prepare
 
@@ -45,6 +49,22 @@ def test_results_follow_the_schema(finished):
     assert standard["ops_per_inference"]["mac"] == 64 * 4 * 8 * (1 + 8) + 8 * 10
     assert spiking["energy_pj"]["45nm_fp32"] > 0
     assert spiking["energy_pj"]["loihi1"] is None
+
+
+def test_what_stands_beside_the_models(finished):
+    results = json.loads((finished / "results.json").read_text())
+    confusion = np.array(results["answers"]["confusion"])
+    (spiking,) = (m for m in results["models"] if m["name"] == results["answers"]["model"])
+    assert spiking["kind"] == "spiking"
+    assert confusion.sum() == results["dataset"]["test"]
+    assert confusion.trace() / confusion.sum() == spiking["test_accuracy"]["per_seed"][0]
+    assert 0.94 < results["logistic_regression"]["test_accuracy"] < 0.99
+    runtimes = [m["inference_engine"] for m in results["models"]]
+    assert runtimes[0] == "spikern stream"
+    assert runtimes[1] in ("torch eager", "ONNX Runtime fp32")
+    page = (finished / "report.html").read_text()
+    assert ", correct" in page
+    assert ", label " in page
 
 
 def test_report_is_self_contained(finished):
@@ -82,7 +102,7 @@ def test_layers_of_widths(tmp_path, capsys):
 def test_json_goes_to_stdout(finished, capsys):
     models = ["--models", "ALIF", "LSTM", *QUICK, "--out", str(finished), "--resume", "--json"]
     main(["compare", "digits", *models])
-    assert json.loads(capsys.readouterr().out)["schema"] == 1
+    assert json.loads(capsys.readouterr().out)["schema"] == 2
 
 
 @pytest.mark.parametrize(
@@ -297,3 +317,34 @@ def test_a_killed_comparison_leaves_no_process_behind(tmp_path):
     while any(map(alive, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, children))
+
+
+def test_right_and_wrong_are_found_where_steps_have_labels():
+    """The second sequence has no label; of the others each has two."""
+    y = torch.tensor([[0, UNLABELLED, 1], [0, UNLABELLED, 1], [UNLABELLED, UNLABELLED, 0]])
+    split = Split(torch.zeros(3, 3, 1), y, torch.full((3,), 3))
+    answers = torch.tensor([[0, 0, 1], [1, 0, 1], [0, 0, 0]])
+    assert right_and_wrong(split, answers) == [2, 0]
+    assert confusion(y, answers, 2) == [[2, 1], [0, 2]]
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_logistic_regression_sees_what_is_labelled(events):
+    """At every step the class is the sign of the input, which steps without a label do not show."""
+    x = torch.randn(50, 8, 1, generator=torch.Generator().manual_seed(0)).sign()
+    y = (x[..., 0] > 0).long()
+    y[::2] = UNLABELLED
+    split = Split(Events.from_dense(x) if events else x, y, torch.full((8,), 50))
+    dataset = Dataset(
+        "signs", "Signs", split, split, split, ("-", "+"), True, events, "made", "free", 1.0
+    )
+    entry = logistic_regression(dataset)
+    assert entry["test_accuracy"] == 1.0
+    assert (entry["features"], entry["answers"]) == (1, 200)
+
+
+def test_a_long_sequence_is_averaged_over_bins():
+    split = Split(torch.ones(3001, 4, 1), torch.tensor([0, 1, 0, 1]), torch.full((4,), 3001))
+    dataset = Dataset("a", "A", split, split, split, ("0", "1"), False, False, "made", "free", 1.0)
+    entry = logistic_regression(dataset)
+    assert (entry["bin"], entry["features"]) == (4, 751)

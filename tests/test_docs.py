@@ -11,6 +11,7 @@ import pytest
 import torch
 from c_library import needs_gcc
 
+from spikern import plot
 from spikern.neurons import NEURONS
 from spikern.report.markdown import filled
 from spikern.report.terminal import table
@@ -103,6 +104,7 @@ def neuron_pages(monkeypatch):
 def test_every_neuron_has_its_page(name, neuron_pages):
     model = NEURONS[name]
     text = neuron_pages.page(model)
+    assert text == (ROOT / "docs" / "neurons" / f"{name}.md").read_text()
     assert neuron_pages.equations(model) in text
     for constant in model.constants.values():
         assert f"| `{constant.symbol}` | {constant.mean:g}" in text
@@ -175,6 +177,57 @@ def test_the_readmes_picture_is_the_same_in_light_and_dark(monkeypatch):
     assert dark == readme_picture.in_dark(light) != light
     models = json.loads(readme_picture.RESULTS.read_text())["models"]
     assert all(f">{model['name']}</text>" in light for model in models)
+
+
+@pytest.fixture
+def generated(monkeypatch):
+    """The module that writes what the pages have from the code."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    yield importlib.import_module("generated")
+    for name in ("generated", "neuron_pages"):
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_pages_have_what_the_code_says(generated):
+    """`python docs/generated.py` writes them again."""
+    for name in generated.PAGES:
+        assert generated.page(name) == (ROOT / "docs" / f"{name}.md").read_text(), name
+    assert not [page.name for page in PAGES if re.search(r"@@|literalinclude", page.read_text())]
+
+
+MARKDOWN = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*/README.md")]
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere_in_the_repository(page):
+    """To a file that is there without a build, and to a heading of it."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"(.*?)\"", text)
+    for target in filter(None, (a or b for a, b in links)):
+        if target.startswith("https://"):
+            continue
+        path, _, fragment = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        if fragment and found.name != "api.md":  # which Sphinx makes
+            headings = re.findall(r"^#+ (.*)$", found.read_text(), flags=re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert fragment in slugs, target
+
+
+def test_figures_have_the_colours_of_a_dark_page_and_no_background():
+    figures = [*ROOT.glob("docs/*/*.svg"), *ROOT.glob("experiments/*/*.svg")]
+    assert len(figures) > 40
+    known = {*plot.COLOURS.values(), "#000000", "#ffffff"}
+    for figure in figures:
+        text = figure.read_text()
+        if not figure.name.startswith("readme_"):
+            assert "prefers-color-scheme:dark" in text, figure
+            used = set(re.findall(r"(?:fill|stroke): (#\w+)", text.split("</style>")[1]))
+            assert used <= known, figure
+        background = re.search(r'<g id="patch_1">\s*<path[^>]*style="(.*?)"', text)
+        assert not background or "fill: none" in background[1], figure
 
 
 def test_the_results_page_is_made_of_the_studies_results(monkeypatch):

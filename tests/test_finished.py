@@ -1,6 +1,7 @@
 """`spikern count` and `spikern tables` on a small trained run, and every refusal."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from spikern.cost.break_even import COMPARED, compare_energy
 from spikern.cost.estimates import VIEWS, energy
 from spikern.cost.prices import tables
 from spikern.report import terminal
+from spikern.report.numbers import aligned_count
 from spikern.studies import finished
 from spikern.studies.finished import open_run, times, trained
 from spikern.timing.inference import measure
@@ -168,6 +170,24 @@ def test_the_text_has_every_part(counted, folder):
     for name, table in counted["tables"].items():
         assert f"{name}: {table['title']}" in text
         assert table["not_modelled"] in text
+
+
+def test_ten_lines_are_printed_and_the_rest_on_request(folder, counted, capsys):
+    main(["count", str(folder)])
+    summary = capsys.readouterr().out
+    assert summary == terminal.count_summary(counted)
+    assert summary.count("\n") <= 10
+    for model in counted["models"]:
+        per_inference = model["counts"]["total"]["mac"] / model["counts"]["inferences"]
+        assert re.search(rf"{model['name']} .*{aligned_count(per_inference)}", summary)
+    assert f"LSTM over LIF, all tables and views: {ratio_of(counted)}" in summary
+    main(["count", str(folder), "--full"])
+    assert capsys.readouterr().out == (folder / "count.txt").read_text()
+
+
+def ratio_of(counted):
+    (lstm,) = (c for c in counted["statements"] if c["twin"] == "LSTM")
+    return terminal.ratio_interval(lstm)
 
 
 def test_one_checkpoint_against_one_model(folder, counted, capsys):

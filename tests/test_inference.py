@@ -1,6 +1,7 @@
 """What is measured is what the network computes, and joules are read and subtracted right."""
 
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -11,11 +12,9 @@ from spikern.data.dataset import Split
 from spikern.layers.network import ANSWERS, build
 from spikern.timing import energy_counters, runtimes
 from spikern.timing.energy_counters import Window, net, window
-from spikern.timing.inference import Contestant, batches, check, measure
+from spikern.timing.inference import Contestant, batches, check, fastest, measure
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture
@@ -55,6 +54,27 @@ def test_wrong_logits_are_rejected(split):
             check(one, runtimes.EAGER, 5, [wrong], inputs)
     backwards = check(one, runtimes.INT8_GRAPH, 5, [lambda: -right()], inputs)
     assert backwards.agreement < 0.5  # int8 is reported, not rejected
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_fastest_runtime_is_named(installed, split, monkeypatch):
+    """Of those that are there; int8, whose answers are others, is never among them."""
+
+    def slow(network, inputs, threads):
+        return [lambda: time.sleep(0.02)] * len(inputs)
+
+    def missing(network, inputs, threads):
+        raise UnsupportedError("onnx is not installed")
+
+    monkeypatch.setitem(runtimes.RUNTIMES[False], runtimes.EAGER, slow)
+    monkeypatch.setitem(runtimes.RUNTIMES[False], runtimes.INT8_GRAPH, lambda *a: [lambda: 0] * 3)
+    if not installed:
+        monkeypatch.setitem(runtimes.RUNTIMES[False], runtimes.FLOAT_GRAPH, missing)
+    found = fastest({name: contestant(name).network for name in ("LIF", "LSTM")}, split, 3)
+    assert found["LIF"][0] == runtimes.STREAM
+    runtime, ms = found["LSTM"]
+    assert runtime == (runtimes.FLOAT_GRAPH if installed else runtimes.EAGER)
+    assert (ms < 20) == installed
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from spikern.plot import style
@@ -20,6 +21,12 @@ OPERATIONS = {
     "multiply-accumulates (MAC)": ("s", style.COLOURS["rust"]),
     "neuron updates": ("D", style.COLOURS["violet"]),
 }
+
+
+SHADES = LinearSegmentedColormap.from_list(
+    "shades", [to_rgba(style.COLOURS["blue"], alpha) for alpha in (0.0, 0.6)]
+)
+"""Zero is transparent; text is legible on the darkest."""
 
 
 class Look(NamedTuple):
@@ -151,6 +158,24 @@ def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     axis.set_xlim(0.0, 1.15 * max((rate for _, rate, _ in bars), default=1.0) or 1.0)
     axis.xaxis.set_major_formatter(style.PERCENT)
     axis.xaxis.set_major_locator(MaxNLocator(5))
+    return style.tidy(axis)
+
+
+def confusion(axis: Axes, counts: Sequence[Sequence[int]], names: Sequence[str]) -> Axes:
+    """How often each class (row) was answered as each class (column), shaded by share of the row.
+
+    Up to twelve classes have their counts and names written.
+    """
+    table = np.asarray(counts)
+    share = table / np.maximum(table.sum(1, keepdims=True), 1)
+    axis.imshow(share, cmap=SHADES, vmin=0.0, vmax=1.0, interpolation="none", aspect="auto")
+    if len(names) <= 12:
+        for (row, column), n in np.ndenumerate(table):
+            if n:
+                axis.text(column, row, f"{n:,}", ha="center", va="center", color=style.INK)
+        axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0)
+        axis.set_yticks(range(len(names)), names)
+    axis.set(xlabel="answer", ylabel="label")
     return style.tidy(axis)
 
 

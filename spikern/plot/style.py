@@ -32,6 +32,18 @@ COLOURS = {
     "ochre": "#8a6500",
     "magenta": "#a62f78",
 }
+DARK = {
+    "ink": "#e8ebf0",
+    "muted": "#9aa5b4",
+    "grid": "#343c48",
+    "blue": "#58a6ff",
+    "teal": "#3fc79f",
+    "violet": "#b09bf7",
+    "rust": "#f58a5b",
+    "ochre": "#d9ab35",
+    "magenta": "#ee86bd",
+}
+"""What stands on a dark page for each of COLOURS."""
 INK, MUTED, GRID = (COLOURS[name] for name in ("ink", "muted", "grid"))
 SPIKING = [COLOURS[name] for name in ("blue", "teal", "violet")]
 STANDARD = [COLOURS[name] for name in ("ochre", "magenta", "rust")]
@@ -113,13 +125,35 @@ def as_svg(figure: Figure, salt: str) -> str:
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="none")
     return buffer.getvalue()
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure as SVG. Raises DataError if it cannot be written; no part of it remains."""
-    atomic.write(Path(path), as_svg(figure, Path(path).stem))
+    """Write the figure as SVG, without a background, in the colours of a light or a dark page.
+
+    The page, or the browser, says which it is. Raises DataError if it cannot be written; no part
+    of it remains.
+    """
+    path = Path(path)
+    atomic.write(path, with_dark_colours(as_svg(figure, path.stem)))
+
+
+def with_dark_colours(svg: str) -> str:
+    """The document with rules for dark pages: black and each of COLOURS become those of DARK.
+
+    >>> "[style*='fill: #1b2330']{fill:#e8ebf0!important}" in with_dark_colours("</style>")
+    True
+    """
+    pairs = [("#000000", DARK["ink"]), *((COLOURS[name], DARK[name]) for name in COLOURS)]
+    rules = [
+        f"[style*='{part}: {light}']{{{part}:{dark}!important}}"
+        for light, dark in pairs
+        for part in ("fill", "stroke")
+    ]
+    rules.append(f"text:not([style*='fill']){{fill:{DARK['ink']}}}")  # black has no style
+    dark = f"@media screen and (prefers-color-scheme:dark){{{''.join(rules)}}}"
+    return svg.replace("</style>", f"{dark}</style>", 1)
 
 
 def array(what: str, values: Values, shape: str) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from .markdown import filled
 from .terminal import (
     benchmark_table,
     count_report,
+    count_summary,
     energy_comparison,
     table,
     table_list,
@@ -13,6 +14,7 @@ __all__ = [
     "Summary",
     "benchmark_table",
     "count_report",
+    "count_summary",
     "energy_comparison",
     "filled",
     "summary",

@@ -19,8 +19,8 @@ from spikern.cost.summary import widest_table
 from spikern.plot import estimates
 from spikern.plot.sample import draw
 from spikern.plot.style import COLOURS, as_svg
-from spikern.report import sentences
 from spikern.studies.comparison import Sample
+from spikern.studies.results import best_on_validation
 
 WIDE, NARROW = 10.8, 3.7
 """Inches, at 96 pixels each."""
@@ -39,14 +39,16 @@ class Picture(NamedTuple):
     narrow: Markup
 
 
-def pictures(results: dict[str, Any], sample: Sample | None) -> dict[str, Picture]:
+def pictures(results: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Picture]:
     """All figures for which the results have data, by name."""
-    drawings = comparison_drawings(results, sample) | energy_drawings(results)
+    drawings = (
+        comparison_drawings(results) | answer_drawings(results, samples) | energy_drawings(results)
+    )
     return {name: picture(name, *drawing) for name, drawing in drawings.items()}
 
 
-def comparison_drawings(results: dict[str, Any], sample: Sample | None) -> dict[str, Drawing]:
-    """Learning, operations, accuracy against energy, firing rates, and one sample."""
+def comparison_drawings(results: dict[str, Any]) -> dict[str, Drawing]:
+    """Learning, operations, accuracy against energy, and firing rates."""
     models, table = results["models"], marker_table(results)
     drawings: dict[str, Drawing] = {
         "learning": (
@@ -77,11 +79,26 @@ def comparison_drawings(results: dict[str, Any], sample: Sample | None) -> dict[
             f"Mean firing rate of every hidden layer of {names(spiking)}",
             lambda width: on_axes(width, height, lambda a: plot.rates_by_layer(a, spiking)),
         )
-    if sample is not None:
-        rule = answer_rule(results)
-        drawings["sample"] = (
-            f"Input, spikes and readout of {sample.model} for one test sample",
-            lambda width: draw(sample, rule, width),
+    return drawings
+
+
+def answer_drawings(results: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Drawing]:
+    """The confusion matrix, and the samples."""
+    rule = answer_rule(results)
+    drawings: dict[str, Drawing] = {
+        f"sample{k}": (
+            f"Input, spikes and readout of {sample.model} for a test sample",
+            partial(draw, sample, rule),
+        )
+        for k, sample in enumerate(samples)
+    }
+    if "answers" in results:
+        names, counts = results["dataset"]["class_names"], results["answers"]["confusion"]
+        drawings["confusion"] = (
+            f"Confusion matrix of {results['answers']['model']} on the test split",
+            lambda width: on_axes(
+                width, min(width, 4.5), lambda a: plot.confusion(a, counts, names)
+            ),
         )
     return drawings
 
@@ -152,8 +169,8 @@ def marker_table(results: dict[str, Any]) -> str | None:
 
 
 def best_comparisons(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """The comparisons of the most accurate spiking network that some table prices."""
-    best = sentences.best(results["models"], "spiking")
+    """The comparisons of the best spiking network, on validation, that some table prices."""
+    best = best_on_validation(results["models"], "spiking")
     return [
         c
         for c in results["energy"]["statements"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from spikern.cost.memory import BOUNDS
 from spikern.plot.estimates import table_looks
 from spikern.plot.sample import verdict
 from spikern.report import figures, sentences
+from spikern.report.glossary import WORDS, anchor
 from spikern.report.numbers import (
     aligned_count,
     duration,
@@ -31,19 +33,19 @@ from spikern.studies.comparison import Sample
 FOLDER = Path(__file__).parent
 
 
-def write_html(results: dict[str, Any], sample: Sample | None, path: str | Path) -> None:
-    """Write the report of a results.json; `sample` is shown if a spiking network was trained."""
-    atomic.write(Path(path), render(results, sample))
+def write_html(results: dict[str, Any], samples: Sequence[Sample], path: str | Path) -> None:
+    """Write the report of a results.json, with samples as `spikern.studies.compare` draws them."""
+    atomic.write(Path(path), render(results, samples))
 
 
-def render(results: dict[str, Any], sample: Sample | None) -> str:
+def render(results: dict[str, Any], samples: Sequence[Sample]) -> str:
     """The page as text."""
     best = figures.best_comparisons(results)
     environment = Environment(
         loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    filters = (accuracy, energy, percent, duration, setting, units)
+    filters = (accuracy, anchor, energy, percent, duration, setting, units)
     environment.filters |= {f.__name__: f for f in filters} | {"count": aligned_count}
     return environment.get_template("template.html").render(
         **results,
@@ -51,14 +53,16 @@ def render(results: dict[str, Any], sample: Sample | None) -> str:
         headline=sentences.headline(results),
         unit=sentences.unit(results),
         rows=[row(model, results) for model in results["models"]],
-        pictures=figures.pictures(results, sample),
+        timed=results["schema"] > 1,
+        simple=sentences.simple(results),
+        glossary=WORDS,
+        pictures=figures.pictures(results, samples),
         marker_table=figures.marker_table(results),
         parts_table=figures.parts_table(results),
         comparison_rows=[comparison_row(c) for c in results["energy"]["statements"]],
         shown=figures.reference_comparison(best),
         priced=", ".join(table_looks(best)),
-        sample=sample,
-        verdict=verdict(sample, figures.answer_rule(results)) if sample else None,
+        verdicts=[verdict(sample, figures.answer_rule(results)) for sample in samples],
     )
 
 

@@ -28,6 +28,7 @@ from spikern.studies.results import (
     Part,
     by_model,
     energies,
+    has_ended,
     late_gain,
     per_inference,
     rate,
@@ -109,6 +110,28 @@ def energy_extent(runs: Sequence[Part]) -> str:
     return extent([PJ * joules for joules in energies(runs)], energy, " to ")
 
 
+def budget(part: Part) -> str:
+    """How much every model was trained.
+
+    >>> budget({"plan": {"training": {"epochs": 6}, "sequences": 16}, "dataset": {"train": 16}})
+    '6 epochs of 16 sequences, not all'
+    """
+    fewer = "" if part["plan"]["sequences"] is None else ", not all"
+    epochs = part["plan"]["training"]["epochs"]
+    return f"{epochs} epochs of {part['dataset']['train']:,} sequences{fewer}"
+
+
+def ended(runs: Sequence[Part]) -> str:
+    """Whether some trainings had ended; older results have no curve of validation accuracy.
+
+    >>> ended([{"curve": [0.1, 0.5, 0.9]}]), ended([{}])
+    ('**no**', '**unknown**')
+    """
+    if "curve" not in runs[0]:
+        return "**unknown**"
+    return "yes" if has_ended(runs) else "**no**"
+
+
 def accuracy(part: Part) -> str:
     """The accuracy, operations and energy estimates of every model."""
     lines = []
@@ -132,6 +155,8 @@ def accuracy(part: Part) -> str:
                     if "curve" in runs[0]
                     else []
                 ),
+                budget(part),
+                ended(runs),
                 "-" if firing is None else percent(firing, gap=" "),
                 *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
                 energy_extent(runs),
@@ -141,10 +166,10 @@ def accuracy(part: Part) -> str:
     bits = ["bits per answer"] if part["plan"]["measure"] == "bits" else []
     every = ["test, all steps"] if "test_accuracy_all_steps" in part["runs"][0] else []
     late = ["late gain"] if "curve" in part["runs"][0] else []
-    head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, *late, "rate"]
-    return table(
-        [*head, "AC", "MAC", "updates", "energy estimate, all tables", f"by {AS_TRAINED}"], lines
-    )
+    head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, *late]
+    head += ["training", "ended", "rate", "AC", "MAC", "updates", "energy estimate, all tables"]
+    words = "[What the words mean](../../docs/glossary.md)"
+    return f"{table([*head, f'by {AS_TRAINED}'], lines)}\n\n{words}"
 
 
 def claims(part: Part) -> str:

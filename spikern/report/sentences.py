@@ -2,40 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from spikern.cost.memory import BOUNDS
 from spikern.report.numbers import duration, energy, extent, lower_or_higher, percent, signed
+from spikern.studies.results import best_on_validation, has_ended
+from spikern.train.recipes import recipe
 
 
 def headline(results: dict[str, Any]) -> list[str]:
-    """The sentences at the head of the report."""
+    """The sentences at the head of the report, what speaks against its numbers first."""
     models = results["models"]
-    spiking = best(models, "spiking")
+    spiking = best_on_validation(models, "spiking")
     against = {c["model"]: c for c in results["comparisons"]}
     if spiking is None or spiking["name"] not in against:
-        bests = [best(models, kind) for kind in ("spiking", "standard")]
-        return [single(model, results) for model in bests if model is not None]
+        bests = [best_on_validation(models, kind) for kind in ("spiking", "standard")]
+        return [
+            *caveats(results),
+            *(single(model, results) for model in bests if model is not None),
+        ]
     comparison = against[spiking["name"]]
     other = next(m for m in models if m["name"] == comparison["against"])
-    own_time, other_time = (duration(m["milliseconds_per_inference"]) for m in (spiking, other))
     return [
+        *caveats(results),
         accuracy(spiking, other, comparison, results),
         operations(comparison["energy_ratio"], other["name"], results["energy_tables"]),
-        *memory(results["energy"]["statements"], spiking["name"], other["name"]),
-        f"On this computer one inference takes {own_time} for {spiking['name']} in the stream "
-        f"engine and {other_time} for the {other['name']} in torch.",
+        *memory(results["energy"], spiking["name"], other["name"]),
+        *time(results, spiking, other),
     ]
 
 
-def best(models: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
-    """The most accurate model of a kind."""
-    return max(
-        (m for m in models if m["kind"] == kind),
-        key=lambda m: m["test_accuracy"]["mean"],
-        default=None,
-    )
+def caveats(results: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader must know before any number: weak models, unequal sizes, short trainings."""
+    models = results["models"]
+    for what, reached in simple(results).items():
+        if below := [m["name"] for m in models if m["test_accuracy"]["mean"] <= reached]:
+            yield (
+                f"No more accurate than {what}, which has no recurrence ({percent(reached)}): "
+                f"{', '.join(below)}."
+            )
+    if results["settings"].get("match_parameters") is None and len(models) > 1:
+        sizes = sorted(models, key=lambda m: int(m["parameters"]))
+        yield (
+            "The networks have equal width, not equal parameters: "
+            f"{sizes[0]['parameters']:,} ({sizes[0]['name']}) to "
+            f"{sizes[-1]['parameters']:,} ({sizes[-1]['name']})."
+        )
+    full = recipe(results["settings"]["dataset"])
+    epochs = {m["name"]: len(m["history"][0]["epochs"]) for m in models}
+    if any(n < full.of(name).epochs for name, n in epochs.items()):
+        asked = [full.of(name).epochs for name in epochs]
+        yield (
+            f"A quick look: {extent(epochs.values(), '{:.0f}'.format)} epochs of training instead "
+            f"of {extent(asked, '{:.0f}'.format)}, too few to judge a model."
+        )
+    curves = {
+        m["name"]: [
+            {"curve": [e["validation_accuracy"] for e in run["epochs"]]} for run in m["history"]
+        ]
+        for m in models
+    }
+    if rising := [name for name, runs in curves.items() if not has_ended(runs)]:
+        yield f"Still rising when training stopped, so not judged fairly: {', '.join(rising)}."
+
+
+def simple(results: Mapping[str, Any]) -> dict[str, float]:
+    """The test accuracy of classifiers without recurrence, by their word in the glossary."""
+    found = {"majority class": results["dataset"]["majority_accuracy"]}
+    if "logistic_regression" in results:
+        found["logistic regression"] = results["logistic_regression"]["test_accuracy"]
+    return found
+
+
+def time(results: dict[str, Any], spiking: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
+    """The measured times; version 1 of results.json had none of the fastest runtime."""
+    if results["schema"] > 1:
+        own, others = (
+            f"{duration(m['milliseconds_per_inference'])} in {m['inference_engine']}"
+            for m in (spiking, other)
+        )
+        yield (
+            f"On this computer one inference takes {own} for {spiking['name']} and {others} for "
+            f"the {other['name']}, for each the fastest float32 runtime that is installed."
+        )
 
 
 def single(model: dict[str, Any], results: dict[str, Any]) -> str:
@@ -52,7 +102,7 @@ def single(model: dict[str, Any], results: dict[str, Any]) -> str:
         else "no energy estimate, because no table prices its operations"
     )
     return (
-        f"{model['name']}, the most accurate {model['kind']} network here, classifies "
+        f"{model['name']}, the {model['kind']} network that is best on validation, classifies "
         f"{percent(model['test_accuracy']['mean'])} of the {unit(results)} correctly, with "
         f"{estimate}."
     )
@@ -69,7 +119,7 @@ def accuracy(
     points = abs(100 * difference["mean"])
     side = "more" if difference["mean"] > 0 else "fewer"
     start = (
-        f"{spiking['name']}, the most accurate spiking network here, classifies "
+        f"{spiking['name']}, the spiking network that is best on validation, classifies "
         f"{percent(spiking['test_accuracy']['mean'])} of the {unit(results)} correctly, "
         f"{points:.1f} percentage points {side} than the {other['name']}"
     )
@@ -89,24 +139,24 @@ def operations(ratios: dict[str, float | None], other: str, tables: dict[str, An
     if not by_title:
         return f"No table prices both networks, so no energy estimate compares it with the {other}."
     return (
-        f"For operations alone its energy estimate is {lower_or_higher(list(by_title.values()))} "
-        f"than that of the {other}, {source(by_title)}."
+        "For operations alone its energy estimate, mean over seeds, is "
+        f"{lower_or_higher(list(by_title.values()))} than that of the {other}, {source(by_title)}."
     )
 
 
-def memory(statements: list[dict[str, Any]], spiking: str, other: str) -> Iterator[str]:
+def memory(energy: dict[str, Any], spiking: str, other: str) -> Iterator[str]:
     """The ratio with memory traffic, if a table prices it."""
     ratios = [
         line["ratio"]
-        for s in statements
+        for s in energy["statements"]
         if s["spiking"] == spiking and s["twin"] == other
         for line in s["lines"]
         if line["view"] in BOUNDS and line["ratio"] is not None
     ]
     if ratios:
         yield (
-            "With memory traffic, counted under a low and a high bound, the estimate is "
-            f"{lower_or_higher(ratios)} than that of the {other}."
+            "With memory traffic, counted under a low and a high bound, the estimate of seed "
+            f"{energy['seed']} is {lower_or_higher(ratios)} than that of the {other}."
         )
 
 

@@ -6,12 +6,14 @@ under a table that is named with it.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spikern._utils.display import columns
-from spikern.cost.estimates import PJ
-from spikern.report import markdown
+from spikern.cost.estimates import OPERATIONS, PJ
+from spikern.cost.memory import BOUNDS
+from spikern.report import markdown, sentences
 from spikern.report.numbers import (
     aligned_count,
     duration,
@@ -31,12 +33,21 @@ from spikern.timing.benchmark import UNITS, Row
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """The comparison of results.json: a line per model, then what the columns mean."""
+    """The comparison of results.json: caveats, a line per model, then what the columns mean."""
     ratios = {c["model"]: c["energy_ratio"] for c in results["comparisons"]}
-    rows: list[Sequence[str]] = [
-        ("model", "accuracy", "params", "rate", "AC", "MAC", "updates", "energy est.", "vs LSTM",
-         "time")
-    ]  # fmt: skip
+    timed = results["schema"] > 1  # version 1 timed standard networks in torch alone
+    heads = [
+        "model",
+        "accuracy",
+        "params",
+        "rate",
+        "AC",
+        "MAC",
+        "updates",
+        "energy est.",
+        "vs LSTM",
+    ]
+    rows: list[Sequence[str]] = [heads + ["time"] * timed]
     for m in results["models"]:
         ops = m["ops_per_inference"]
         rows.append(
@@ -48,23 +59,37 @@ def table(results: Mapping[str, Any]) -> str:
                 *map(aligned_count, (ops["ac"], ops["mac"], sum(ops["neuron_updates"].values()))),
                 extent(m["energy_pj"].values(), energy),
                 extent(ratios.get(m["name"], {}).values(), ratio),
-                duration(m["milliseconds_per_inference"]),
+                *[duration(m["milliseconds_per_inference"])] * timed,
             )
         )
     lines = columns(rows)
-    lines.insert(1, "-" * len(lines[0]))
-    lines.append(
-        f"\nAccuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
-        f"over seeds (majority class: {percent(results['dataset']['majority_accuracy'])})."
+    simple = ", ".join(
+        f"{name}: {percent(reached)}" for name, reached in sentences.simple(results).items()
     )
-    lines.append(
-        f"Energy is an estimate for operations alone, from the lowest to the highest of the "
-        f"{len(results['energy_tables'])} tables that price the\nmodel; 'vs LSTM' is how many "
-        "times less than the LSTM by the same table. `spikern tables` lists them, the\nreport "
-        "has memory traffic too. Time: one inference, batch 1, spiking networks streamed, others "
-        "in torch;\n`spikern count --measure` times them on faster runtimes too."
+    notes = [
+        f"Accuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
+        f"over seeds ({simple}).",
+        "Energy is an estimate for operations alone, mean over seeds, from the lowest to the "
+        f"highest of the {len(results['energy_tables'])} tables that price the model; 'vs LSTM' is "
+        "how many times less than the LSTM by the same table. `spikern tables` lists them, the "
+        "report has memory traffic too, and the meaning of every word.",
+    ]
+    if timed:
+        notes.append(f"Time: one inference, batch 1, one thread, seed 0, {runtimes(results)}.")
+    wrapped = (textwrap.fill(note, len(lines[0]), break_on_hyphens=False) for note in notes)
+    before = [textwrap.fill(text, len(lines[0])) for text in sentences.caveats(results)]
+    return "\n".join(
+        [*before, *[""] * bool(before), lines[0], "-" * len(lines[0]), *lines[1:], "", *wrapped]
     )
-    return "\n".join(lines)
+
+
+def runtimes(results: Mapping[str, Any]) -> str:
+    """The fastest runtime of every model in words, as far as they were measured."""
+    by_runtime: dict[str, list[str]] = {}
+    for m in results["models"]:
+        by_runtime.setdefault(m["inference_engine"], []).append(m["name"])
+    named = "; ".join(f"{runtime} ({', '.join(names)})" for runtime, names in by_runtime.items())
+    return f"on the fastest float32 runtime that is installed: {named}"
 
 
 def accuracy(entry: Mapping[str, Any]) -> str:
@@ -79,7 +104,7 @@ def accuracy(entry: Mapping[str, Any]) -> str:
 def count_report(results: Mapping[str, Any]) -> str:
     """All of count.json in sections."""
     sections = [
-        *map(_model, results["models"]),
+        *(_model(m, results["seed"]) for m in results["models"]),
         _estimates(results),
         *(
             [*_heading(f"{c['spiking']} against {c['twin']}"), energy_comparison(c)]
@@ -93,17 +118,62 @@ def count_report(results: Mapping[str, Any]) -> str:
     return "\n\n".join(filter(None, texts)) + "\n"
 
 
+def count_summary(results: Mapping[str, Any]) -> str:
+    """Ten lines of count.json: a row per model, the best spiking network beside the others."""
+    models = results["models"]
+    priced: dict[tuple[str, str], list[float | None]] = {}
+    for e in results["estimates"]:
+        priced.setdefault((e["model"], e["view"]), []).append(e["pj"])
+    rows = [
+        ("model", "accuracy", "params", "rate", "AC", "MAC", "updates", "operations", "+ memory")
+    ]
+    for m in models:
+        total, runs = m["counts"]["total"], m["counts"]["inferences"]
+        counts = (total["ac"], total["mac"], sum(total["updates"].values()))
+        rows.append(
+            (
+                m["name"],
+                percent(m["test_accuracy"]),
+                f"{m['parameters']:,}",
+                or_else(m["counts"]["rate"], percent),
+                *(aligned_count(n / runs) for n in counts),
+                *(
+                    extent(
+                        [pj for view in views for pj in priced.get((m["name"], view), [])], energy
+                    )
+                    for views in ((OPERATIONS,), BOUNDS)
+                ),
+            )
+        )
+    lines = [
+        f"{results['dataset']}, seed {results['seed']}: one inference, mean over "
+        f"{models[0]['counts']['inferences']:,} test samples; energies are estimates by all tables",
+        *columns(rows),
+    ]
+    spiking = [m for m in models if m["kind"] == "spiking"]
+    best = max(spiking, key=lambda m: float(m["validation_accuracy"]), default=None)
+    for c in results["statements"]:
+        if best and c["spiking"] == best["name"]:
+            lines.append(
+                f"{c['twin']} over {c['spiking']}, all tables and views: {ratio_interval(c)}"
+            )
+    lines += [f"{r['spiking']}, {r['twin']}: {smallest_twin(r)}" for r in results["smallest"]]
+    if results["measured"]:
+        lines += ["", *measured_times(results["measured"])]
+    return "\n".join(lines) + "\n"
+
+
 def _heading(title: str) -> list[str]:
     return [title, "=" * len(title)]
 
 
-def _model(m: Mapping[str, Any]) -> Iterator[str]:
+def _model(m: Mapping[str, Any], seed: int) -> Iterator[str]:
     """Counts by connection and layer, totals, memory traffic."""
     counts = m["counts"]
     runs, steps, layers = counts["inferences"], counts["steps"], counts["layers"]
     yield from _heading(
-        f"{m['name']}: {m['kind']}, {units(m['hidden'])} hidden units, "
-        f"{m['parameters']:,} parameters, test accuracy {percent(m['test_accuracy'])}"
+        f"{m['name']}: {m['kind']}, {units(m['hidden'])} hidden units, {m['parameters']:,} "
+        f"parameters, test accuracy {percent(m['test_accuracy'])}, seed {seed}"
     )
     yield (
         f"Per inference, mean over {runs:,} test samples of {significant(steps / runs, 4)} steps "

@@ -11,30 +11,34 @@ The folder of a comparison:
 from __future__ import annotations
 
 import json
-import statistics as python_statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from spikern import cost
-from spikern._utils import json_file, processes
+from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
+from spikern._utils.phases import phase
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
-from spikern.data.dataset import Dataset
+from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
-from spikern.layers.streaming import compile_stream
 from spikern.studies import progress, runner
 from spikern.studies.jobs import files
-from spikern.studies.results import compare_models, describe, summarise
+from spikern.studies.lock import claim
+from spikern.studies.results import best_on_validation, compare_models, describe, summarise
+from spikern.studies.simple import logistic_regression
 from spikern.studies.trainings import (
     Architecture,
     TrainingJob,
@@ -42,6 +46,8 @@ from spikern.studies.trainings import (
     train,
     trained_network,
 )
+from spikern.timing.inference import fastest
+from spikern.train.evaluation import evaluate
 from spikern.train.recipes import GENERAL, Recipe
 from spikern.train.trial import count_split
 
@@ -147,8 +153,13 @@ def job_result(out: Path, name: str) -> dict[str, Any]:
     return dict(result)
 
 
-def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
-    """Claim a fresh folder, or one of the same comparison that is to be resumed."""
+def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool = False) -> None:
+    """Claim a fresh folder, or one of the same comparison that is to be resumed.
+
+    With `restart` any comparison that is there is moved out of the way first.
+    """
+    if resume and restart:
+        raise InputError("go on with the comparison (resume) or begin again (restart), not both")
     settings = json.loads(json_file.canonical(asdict(comparison)))
     path = out / "settings.json"
     if resume:
@@ -162,12 +173,31 @@ def open_folder(out: Path, comparison: Comparison, resume: bool) -> None:
             changed = [k for k in settings | found if settings.get(k) != found.get(k)]
             raise DataError(
                 f"{out} holds a comparison with other {', '.join(changed)}; "
-                f"resume it with its own settings or choose another --out"
+                f"resume it with its own settings, begin again with --restart, or choose another "
+                f"--out"
             )
         return
+    if restart:
+        move_away(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} is already in use; choose another --out, or add --resume")
+        raise DataError(
+            f"{out} is already in use; go on with --resume, begin again with --restart, or choose "
+            f"another --out"
+        )
     json_file.write(path, settings)
+
+
+def move_away(out: Path) -> None:
+    """Rename the folder of a comparison to OUT-1, OUT-2, ...; refused while it is worked in."""
+    if not (out / "settings.json").is_file():
+        return
+    for path in (out / "jobs").glob("*.lock"):
+        with claim(path) as ours:
+            if not ours:
+                raise DataError(f"a process works in {out}; end it first, or choose another --out")
+    moved = next(p for n in count(1) if not (p := out.with_name(f"{out.name}-{n}")).exists())
+    out.rename(moved)
+    print(f"What was in {out} is now in {moved}", file=sys.stderr)
 
 
 class Sample(NamedTuple):
@@ -190,10 +220,10 @@ class Sample(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """The content of results.json, and a sample for the report; None without a spiking model."""
+    """The content of results.json, and samples for the report; none without a spiking model."""
 
     results: dict[str, Any]
-    sample: Sample | None
+    samples: list[Sample]
 
 
 def compare(
@@ -202,17 +232,21 @@ def compare(
     resume: bool = False,
     workers: int = 1,
     bar: bool = False,
+    restart: bool = False,
 ) -> Compared:
     """Do what is left of a comparison and write results.json.
 
     Jobs run in `workers` processes of one thread each, which for small networks is faster than
     one process of many threads and gives the same numbers for any number of workers. `bar` shows
-    a progress bar of epochs on stderr. Raises DataError if a job fails, and if `out` is in use.
+    a progress bar of epochs on stderr. With `resume` the same comparison is gone on with, with
+    `restart` what is in `out` is moved aside. Raises DataError if a job fails, and if `out` is in
+    use.
     """
     started = time.perf_counter()
     out = Path(out)
-    jobs = comparison.jobs()
-    open_folder(out, comparison, resume)
+    with phase("Loading the data"):
+        jobs = comparison.jobs()
+    open_folder(out, comparison, resume, restart)
     with progress.epochs(jobs, out, job_name, bar):
         runner.run_all(train, jobs, out, workers, progress=False, name=job_name)
     by_model: dict[str, list[dict[str, Any]]] = {}
@@ -221,21 +255,37 @@ def compare(
         by_model.setdefault(job.model, []).append(seed)
     networks = {job.model: trained_network(job, out, job_name) for job in jobs if job.seed == 0}
     dataset = load_dataset(comparison.dataset, delta=comparison.delta)
+    with phase("Timing one inference of every network"):
+        times = fastest(networks, dataset.test)
     models = [
-        summarise(results) | time_inference(networks[model], dataset)
+        summarise(results)
+        | dict(zip(("inference_engine", "milliseconds_per_inference"), times[model]))
         for model, results in by_model.items()
     ]
-    counts = {
-        model: count_split(network, dataset, comparison.encoder)
-        for model, network in networks.items()
-    }
+    with phase("Counting the operations of the test split"):
+        counts = {
+            model: count_split(network, dataset, comparison.encoder)
+            for model, network in networks.items()
+        }
+    shown = best_on_validation(models, "spiking") or best_on_validation(models, "standard")
+    name = shown["name"]  # type: ignore[index]  # every model is of a kind
+    carry_state = comparison.recipe.of(name).carry_state
+    predictions = evaluate(networks[name], dataset.test, carry_state=carry_state).predictions
+    with phase("Training logistic regression"):
+        simple = logistic_regression(dataset)
     tables = cost.tables()
     results = {
-        "schema": 1,
+        "schema": 2,
         "dataset": describe(dataset),
         "settings": settings_of(comparison),
         "models": models,
         "comparisons": compare_models(models),
+        "logistic_regression": simple,
+        "answers": {
+            "model": name,
+            "seed": 0,
+            "confusion": confusion(dataset.test.y, predictions, dataset.classes),
+        },
         "energy": {
             "seed": 0,
             "estimates": estimates(counts, tables),
@@ -245,31 +295,39 @@ def compare(
         "provenance": provenance(time.perf_counter() - started, workers),
     }
     results = json_file.write(out / "results.json", results)
-    return Compared(results, draw_sample(results, networks, dataset))
+    samples = [
+        draw_sample(name, networks[name], dataset, k)
+        for k in right_and_wrong(dataset.test, predictions)
+        if networks[name].spiking
+    ]
+    return Compared(results, samples)
 
 
-def time_inference(network: Network, dataset: Dataset, repeats: int = 21) -> dict[str, Any]:
-    """Median milliseconds of one inference of one test sample on one thread, and what ran it.
+def confusion(labels: Tensor, answers: Tensor, classes: int) -> list[list[int]]:
+    """How often each class (row) was answered as each class (column), unlabelled steps left out.
 
-    A spiking network is streamed, a standard one is run by torch.
+    >>> confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
+    [[1, 0], [1, 1]]
     """
-    batch = dataset.test.batch(torch.tensor([0]))
-    seconds = []
-    with torch.inference_mode(), processes.one_thread():
-        if network.spiking:
-            infer = partial(
-                compile_stream(network).run, batch.x.numpy(), lengths=batch.lengths.numpy()
-            )
-        else:
-            infer = partial(network, batch.x, lengths=batch.lengths)
-        for _ in range(repeats + 1):
-            started = time.perf_counter()
-            infer()
-            seconds.append(time.perf_counter() - started)
-    return {
-        "inference_engine": "stream" if network.spiking else network.body.engine,
-        "milliseconds_per_inference": 1e3 * python_statistics.median(seconds[1:]),
-    }
+    labelled = labels != UNLABELLED
+    pairs = labels[labelled] * classes + answers[labelled]
+    counted: list[list[int]] = pairs.bincount(minlength=classes**2).view(classes, classes).tolist()
+    return counted
+
+
+def right_and_wrong(split: Split, answers: Tensor) -> list[int]:
+    """The first sequence that is answered best, and the first that is answered worst.
+
+    They are one where all are answered alike.
+
+    >>> split = Split(torch.zeros(1, 3, 1), torch.tensor([0, 1, 1]), torch.ones(3).long())
+    >>> right_and_wrong(split, torch.tensor([0, 0, 1]))
+    [0, 1]
+    """
+    labelled = (split.y != UNLABELLED).view(-1, len(split))
+    right = (answers == split.y).view(-1, len(split)) & labelled
+    share = (right.sum(0) / labelled.sum(0)).numpy()  # NaN without a label
+    return list(dict.fromkeys([int(np.nanargmax(share)), int(np.nanargmin(share))]))
 
 
 def settings_of(comparison: Comparison) -> dict[str, Any]:
@@ -283,21 +341,14 @@ def settings_of(comparison: Comparison) -> dict[str, Any]:
     return settings
 
 
-def draw_sample(
-    results: dict[str, Any], trained: dict[str, Network], dataset: Dataset
-) -> Sample | None:
-    """The first test sample through the most accurate spiking network, for the report's raster."""
-    spiking = [m for m in results["models"] if m["kind"] == "spiking"]
-    if not spiking:
-        return None
-    best = max(spiking, key=lambda m: m["test_accuracy"]["mean"])["name"]
-    network = trained[best]
-    batch = dataset.test.batch(torch.tensor([0]))
+def draw_sample(name: str, network: Network, dataset: Dataset, index: int) -> Sample:
+    """One test sequence through a spiking network, for the report's raster."""
+    batch = dataset.test.batch([index])
     with torch.no_grad():
         layers = network.hidden(batch.x, batch.lengths)
         readout, _ = network.readout(layers[-1], None, batch.lengths)
-    sample = Sample(
-        model=best,
+    return Sample(
+        model=name,
         x=batch.x[:, 0].numpy(),
         hidden=[z[:, 0].numpy() for z in layers],
         readout=readout[:, 0].numpy(),
@@ -305,4 +356,3 @@ def draw_sample(
         class_names=dataset.class_names,
         steps=int(batch.lengths[0]),
     )
-    return sample

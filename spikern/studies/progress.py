@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,12 +50,15 @@ def show(bar: tqdm[None], jobs: Sequence[TrainingJob], out: Path, name: Name) ->
     """Bring the bar to the epochs that all checkpoints together have."""
     by_job = {job: epochs_of(files(out, name(job)).checkpoint) for job in jobs}
     started = [job for job, done in by_job.items() if done]
-    if not started:
+    if started:
+        latest = max(started, key=lambda job: files(out, name(job)).checkpoint.stat().st_mtime_ns)
+        epoch = by_job[latest][-1]
+        bar.set_description(f"{latest.model} seed {latest.seed}", refresh=False)
+        bar.set_postfix_str(figures(epoch), refresh=False)
+    elif bar.desc or time.time() < bar.start_t + DELAY:
         return
-    latest = max(started, key=lambda job: files(out, name(job)).checkpoint.stat().st_mtime_ns)
-    epoch = by_job[latest][-1]
-    bar.set_description(f"{latest.model} seed {latest.seed}", refresh=False)
-    bar.set_postfix_str(figures(epoch), refresh=False)
+    else:
+        bar.set_description("Starting processes, compiling kernels", refresh=False)
     bar.n = sum(map(len, by_job.values()))
     bar.refresh(nolock=True)  # a stream that breaks would leave the lock held for ever
     bar.delay = 0  # what has been shown ends with its line

@@ -185,6 +185,17 @@ def ops_per_inference(counted: Ops, runs: int) -> dict[str, Any]:
     }
 
 
+def validation_accuracy(model: Part) -> float:
+    """The validation accuracy of a model of results.json at its best epochs, mean over seeds."""
+    return mean([h["epochs"][h["best_epoch"] - 1]["validation_accuracy"] for h in model["history"]])
+
+
+def best_on_validation(models: Sequence[Part], kind: str) -> Part | None:
+    """The model of a kind with the highest validation accuracy; None if there is none."""
+    of_kind = [model for model in models if model["kind"] == kind]
+    return max(of_kind, key=validation_accuracy, default=None)
+
+
 def compare_models(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every model against the LSTM, paired by seed; a ratio above 1 means less than the LSTM."""
     by_name = {m["name"]: m for m in models}

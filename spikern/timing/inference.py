@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -18,7 +19,7 @@ from spikern.events import valid_steps
 from spikern.layers.network import Network
 from spikern.timing import energy_counters
 from spikern.timing.measurement import interleaved, threads
-from spikern.timing.runtimes import INT8_GRAPH, RUNTIMES, Call
+from spikern.timing.runtimes import COMPILED, INT8_GRAPH, RUNTIMES, Call
 
 TOLERANCE = 1e-3
 """Largest difference of float32 logits, relative to the largest logit. Sums in another order and
@@ -149,6 +150,30 @@ def measure(
             }
             rows += as_rows(times, size, joules)
     return InferenceTimes(rows, checks, missing, counters.why_not)
+
+
+def fastest(
+    networks: Mapping[str, Network], split: Split, repeats: int = 7
+) -> dict[str, tuple[str, float]]:
+    """The fastest installed runtime of every network and its ms, at batch 1 on one thread.
+
+    Only runtimes of float32, whose answers are those of the network; torch.compile, which takes
+    minutes to start, and int8 are left to `measure`. Logits are not checked here.
+    """
+    inputs = batches(split, 1)
+    calls: dict[tuple[str, str], list[Call]] = {}
+    with threads(1):
+        for name, network in networks.items():
+            for runtime, make in RUNTIMES[network.spiking].items():
+                if runtime not in (COMPILED, INT8_GRAPH):
+                    with suppress(UnsupportedError):  # not installed
+                        calls[name, runtime] = make(network, inputs, 1)
+        rounds = {key: partial(_call_all, of_key) for key, of_key in calls.items()}
+        samples = interleaved(rounds, repeats)
+    times: dict[str, list[tuple[float, str]]] = {}
+    for (name, runtime), ms in samples.items():
+        times.setdefault(name, []).append((statistics.median(ms) / len(inputs), runtime))
+    return {name: (runtime, ms) for name, found in times.items() for ms, runtime in [min(found)]}
 
 
 def _call_all(calls: Sequence[Call]) -> None:

@@ -17,6 +17,8 @@ from spikern.train.loop import Training
 OSCILLATING = ("AdLIF", "SEAdLIF", "RF", "BRF")
 """Neurons whose membrane drives a second variable that drives it back."""
 
+KINDS = ("spiking", "oscillating", "gated", "plain")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,8 +43,22 @@ class Recipe:
         3
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        kinds = ("spiking", "oscillating", "gated", "plain")
-        return replace(self, **{kind: replace(getattr(self, kind), **given) for kind in kinds})
+        return replace(self, **{kind: replace(getattr(self, kind), **given) for kind in KINDS})
+
+    def shorter(self, divisor: int) -> Recipe:
+        """The recipe with its epochs divided, at least one each.
+
+        >>> recipe("digits").shorter(6).gated.epochs
+        6
+        """
+        trainings = {kind: getattr(self, kind) for kind in KINDS}
+        return replace(
+            self,
+            **{
+                kind: replace(t, epochs=max(1, t.epochs // divisor))
+                for kind, t in trainings.items()
+            },
+        )
 
     def of(self, model: str) -> Training:
         """The training of a model, by its kind."""
