@@ -28,6 +28,7 @@ from spikern.data.files import FOLDER
 from spikern.data.formats import idx, spike_hdf5
 from spikern.data.formats.sound import log_mel, mel_bands, read_wav
 from spikern.data.formats.ucr import read_ts, read_tsv
+from spikern.data.transforms import Transform, transformed
 
 
 @pytest.fixture
@@ -154,7 +155,8 @@ def test_images_and_labels_must_fit():
 def test_pixels_go_by_in_the_given_order():
     images = np.arange(2 * 784).reshape(2, 784).astype(np.uint8)
     order = splits.order(784, mnist.SEED)
-    part = mnist.split(images, np.array([3, 4], np.uint8), order)
+    permuted = Transform("permute", {"order": order.tolist()})
+    part = mnist.split(images, np.array([3, 4], np.uint8), (permuted, mnist.PIXEL))
     assert torch.equal(part.x[:, 1, 0], torch.from_numpy(images[1][order]).float() / 255)
     assert sorted(order.tolist()) == list(range(784))
 
@@ -207,11 +209,12 @@ def test_a_tone_twice_as_loud_is_log_4_higher_in_power():
 
 def test_the_future_of_a_sound_never_changes_its_past():
     sound = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
-    whole = fsdd.cochlea(sound)
-    part = fsdd.cochlea(sound[:2000])
-    assert torch.equal(part, whole[: len(part)])
-    assert 0 < whole.float().mean() < fsdd.HIGHEST_RATE
-    assert fsdd.cochlea(sound).sum() > fsdd.cochlea(0.1 * sound).sum() > 0
+    whole, part, soft = (
+        transformed([fsdd.COCHLEA], x)[0] for x in (sound, sound[:2000], 0.1 * sound)
+    )
+    assert np.array_equal(part, whole[: len(part)])
+    assert 0 < whole.mean() < fsdd.HIGHEST_RATE
+    assert whole.sum() > soft.sum() > 0
 
 
 def test_the_two_splits_of_the_spoken_digits(folder, monkeypatch):

@@ -1,6 +1,8 @@
 from .catalogue import ARCHIVE, DATASETS, Entry
 from .dataset import UNLABELLED, Batch, Dataset, Split, encoded
 from .loaders import load
+from .task import Prediction, Task
+from .transforms import Transform
 
 __all__ = [
     "ARCHIVE",
@@ -9,7 +11,10 @@ __all__ = [
     "Batch",
     "Dataset",
     "Entry",
+    "Prediction",
     "Split",
+    "Task",
+    "Transform",
     "encoded",
     "load",
 ]

@@ -17,6 +17,7 @@ from spikern._utils.errors import DataError
 from spikern.data import splits
 from spikern.data.dataset import Dataset, Split
 from spikern.data.formats import ucr
+from spikern.data.transforms import Transform, standardising, transformed
 
 SEED = 0
 DT = 1.0
@@ -56,8 +57,9 @@ def load(path: Path) -> Dataset:
             f"classes"
         )
     name = stem(train_path)
+    parts, transforms = split_and_standardise(train, test)
     return Dataset(
-        name, f"{name}, of the UCR/UEA archive", *split_and_standardise(train, test),
+        name, f"{name}, of the UCR/UEA archive", *parts, transforms=transforms,
         class_names=train.class_names, every_step=False, events=False, dt=DT,
         source=f"{train_path.name} and {test_path.name}, format of the UCR/UEA time series archive",
         licence="not stated in the files",
@@ -107,17 +109,15 @@ def stem(path: Path) -> str:
 
 def split_and_standardise(
     train: ucr.TimeSeries, test: ucr.TimeSeries
-) -> tuple[Split, Split, Split]:
-    """Return the train, validation and test split, standardised and padded."""
+) -> tuple[tuple[Split, Split, Split], tuple[Transform, ...]]:
+    """Return the train, validation and test split, standardised and padded, and the transform."""
     kept, held_out = splits.stratified(train.labels, (0.8, 0.2), SEED)
-    values = np.concatenate([train.series[n] for n in kept]).astype(np.float64)
-    mean, std = values.mean(0), values.std(0)
-    std[std == 0] = 1.0
+    standard = standardising(np.concatenate([train.series[n] for n in kept]))
 
     def split(part: ucr.TimeSeries, chosen: splits.Indices) -> Split:
-        series = [torch.from_numpy((part.series[n] - mean) / std).float() for n in chosen.tolist()]
+        series = [torch.from_numpy(transformed([standard], part.series[n])[0]) for n in chosen]
         labels = torch.tensor(part.labels)[torch.from_numpy(chosen)]
         return Split(pad_sequence(series), labels, torch.tensor([len(s) for s in series]))
 
     everything = np.arange(len(test.labels))
-    return split(train, kept), split(train, held_out), split(test, everything)
+    return (split(train, kept), split(train, held_out), split(test, everything)), (standard,)

@@ -24,11 +24,11 @@ HINT = "JapaneseVowels in .ts format, from timeseriesclassification.com"
 def load() -> Dataset:
     """Load the data set from JapaneseVowels_TRAIN.ts and _TEST.ts in the folder japanese_vowels."""
     train_series, test_series = (read(part) for part in ("TRAIN", "TEST"))
+    splits, transforms = archive.split_and_standardise(train_series, test_series)
     return Dataset(
-        "japanese_vowels", DATASETS["japanese_vowels"].title,
-        *archive.split_and_standardise(train_series, test_series),
-        class_names=tuple(f"speaker {name}" for name in train_series.class_names),
-        every_step=False, events=False, dt=DT,
+        "japanese_vowels", DATASETS["japanese_vowels"].title, *splits,
+        class_names=train_series.class_names, every_step=False, events=False, dt=DT,
+        transforms=transforms,
         source="UCI Japanese Vowels (Kudo, Toyama and Shimbo 1999), UEA archive",
         licence="CC BY 4.0",
     )  # fmt: skip

@@ -149,10 +149,10 @@ def fit(
 ) -> History:
     """Train in place; leaves the network with the weights of the best epoch.
 
-    With `checkpoint`, every epoch is saved there, and a file that is there already is resumed.
-    A batch without any label is skipped. Raises DivergedError when loss or gradient is no longer
-    finite, DataError when the checkpoint belongs to another run or is damaged, InputError for a
-    training split of one class.
+    The network gets the data set's `task`. With `checkpoint`, every epoch is saved there, and a
+    file that is there already is resumed. A batch without any label is skipped. Raises
+    DivergedError when loss or gradient is no longer finite, DataError when the checkpoint belongs
+    to another run or is damaged, InputError for a training split of one class.
     """
     decayed = [p for name, p in network.named_parameters() if "weight" in name]
     kept = [p for name, p in network.named_parameters() if "weight" not in name]
@@ -164,6 +164,7 @@ def fit(
         training.learning_rate,
     )
     _check_applies(training, dataset)
+    network.task = dataset.task
     header = {
         "training": asdict(training),
         "seed": seed,
@@ -200,7 +201,8 @@ def fit(
                 | pack("best", best)
                 | pack("optimizer", pack_optimizer(optimizer))
             )
-            write(checkpoint, tensors, header | {"epochs": epochs})
+            task = None if network.task is None else network.task.to_data()
+            write(checkpoint, tensors, header | {"epochs": epochs, "task": task})
         report(epochs[-1])
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
@@ -258,8 +260,9 @@ def _resume(
     state, best = (checkpoint.unpack(part, tensors) for part in ("network", "best"))
     wanted = pack("network", network.state_dict()) | pack("best", network.state_dict())
     try:
-        if not json_file.has_form(found, {"epochs": EPOCHS}) or found.keys() - header != {"epochs"}:
-            raise DataError(f"expected the epochs behind it, got {found.keys() - header.keys()}")
+        more = found.keys() - header - {"task"}  # which earlier versions did not write
+        if not json_file.has_form(found, {"epochs": EPOCHS}) or more != {"epochs"}:
+            raise DataError(f"expected the epochs behind it, got {more}")
         check_tensors(tensors, wanted | pack("optimizer", checkpoint.moments(optimizer)))
         check_state(network, state)
         check_state(network, best)
