@@ -25,6 +25,14 @@ FLOOR = 1e-6
 
 def read_wav(path: Path, sample_rate: int) -> Sound:
     """Read a mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
+    rate, sound = read_sound(path)
+    if rate != sample_rate:
+        raise DataError(f"{path}: expected {sample_rate} samples a second, got {rate}; resample")
+    return sound
+
+
+def read_sound(path: Path) -> tuple[int, Sound]:
+    """Read the sample rate and the samples of a mono recording of 16 bits; DataError on others."""
     from scipy.io import wavfile  # SciPy takes a second to import
 
     with foreign.parsed(path, "a wav file"):
@@ -33,14 +41,12 @@ def read_wav(path: Path, sample_rate: int) -> Sound:
         if not content.startswith(b"RIFF") or len(content) < announced:
             raise ValueError(f"got {len(content)} bytes that begin with {content[:4]!r}")
         rate, samples = wavfile.read(io.BytesIO(content))
-    if rate != sample_rate:
-        raise DataError(f"{path}: expected {sample_rate} samples a second, got {rate}; resample")
     if samples.ndim != 1 or samples.dtype != np.int16 or len(samples) == 0:
         raise DataError(
             f"{path}: expected one channel of 16 bits, got {samples.shape} {samples.dtype}"
         )
     sound: Sound = samples.astype(np.float32) / 32768
-    return sound
+    return rate, sound
 
 
 def log_mel(
