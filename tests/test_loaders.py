@@ -14,11 +14,11 @@ from spikern._utils.errors import DataError
 from spikern.cli import main
 from spikern.data import (
     DATASETS,
-    archive,
     fsdd,
     heidelberg,
     load,
     mnist,
+    own,
     qtdb,
     splits,
     tinyshakespeare,
@@ -305,7 +305,7 @@ def test_a_pair_is_found_from_any_of_its_names(tmp_path, suffix):
     train = write_tsv(tmp_path / f"Toy_TRAIN{suffix}")
     test = write_tsv(tmp_path / f"Toy_TEST{suffix}", seed=1)
     for name in (f"Toy_TRAIN{suffix}", f"Toy_TEST{suffix}", "Toy", f"Toy{suffix}"):
-        assert archive.pair(tmp_path / name) == (train, test)
+        assert own.files_of(tmp_path / name) == {"train": train, "test": test}
     data = load(f"ts:{tmp_path / 'Toy'}")
     assert (data.name, data.input_size, data.class_names) == ("Toy", 1, ("1", "2"))
     assert [len(part) for part in (data.train, data.validation, data.test)] == [8, 2, 10]
@@ -317,20 +317,20 @@ def test_a_pair_is_found_from_any_of_its_names(tmp_path, suffix):
 
 
 def test_pairs_that_are_none_are_errors(tmp_path):
-    with pytest.raises(DataError, match=r"no .*Toy_TRAIN\.ts and _TEST\.ts, nor \.tsv; give"):
+    with pytest.raises(DataError, match=r"Toy: no such file or folder, nor .*Toy_TRAIN and _TEST"):
         load(f"ts:{tmp_path / 'Toy'}")
     write_tsv(tmp_path / "Toy_TRAIN.tsv")
     (tmp_path / "Toy_TRAIN.arff").touch()
-    with pytest.raises(DataError, match=r"Toy_TRAIN\.arff: expected a file in the format \.ts or"):
+    with pytest.raises(DataError, match=r"Toy_TRAIN\.arff: expected a file \.ts, \.tsv, \.csv"):
         load(f"ts:{tmp_path / 'Toy_TRAIN.arff'}")
-    with pytest.raises(DataError, match=r"Toy_TRAIN\.tsv is there, but not Toy_TEST\.tsv"):
+    with pytest.raises(DataError, match=r"Toy_TRAIN\.tsv is there, but not its other half"):
         load(f"ts:{tmp_path / 'Toy_TRAIN.tsv'}")
     write_tsv(tmp_path / "Toy_TEST.tsv", classes=("1", "3"))
-    with pytest.raises(DataError, match=r"expected the classes of Toy_TRAIN\.tsv, got others: 3"):
+    with pytest.raises(DataError, match=r"test: expected the classes of train, got others: 3"):
         load(f"ts:{tmp_path / 'Toy'}")
     write_tsv(tmp_path / "Toy_TEST.tsv")
     write_tsv(tmp_path / "Toy_TRAIN.tsv", count=4)
-    with pytest.raises(DataError, match="expected a class of at least 3 series"):
+    with pytest.raises(DataError, match="4 sequences of 2 classes are too few"):
         load(f"ts:{tmp_path / 'Toy'}")
 
 

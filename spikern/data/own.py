@@ -188,10 +188,9 @@ def split_and_standardise(
             cut = splits.stratified(labels, fractions, SEED)
             chosen |= {own: [(part, indices)] for own, indices in zip(PARTS, cut)}
     if any(len(indices) == 0 for own in PARTS for _, indices in chosen[own]):
-        sizes = ", ".join(f"{len(part.series)} of {name}" for name, part in parts.items())
         raise DataError(
-            f"{path}: {sizes} are too few to hold out a fifth or a tenth of every class; give "
-            f"more, or a train, validation and test part"
+            f"{path}: {len(part.series)} sequences of {len(part.class_names)} classes are too few "
+            f"for a train, validation and test part; give more, or each part"
         )
     picked = {own: [p.series[n] for p, i in chosen[own] for n in i] for own in PARTS}
     last = () if events else (standardising(np.concatenate(picked["train"])),)
