@@ -62,12 +62,12 @@ def test_npz_has_what_it_says(tmp_path):
 def test_a_folder_of_sounds_is_a_data_set(tmp_path):
     for label in ("left", "right"):
         (tmp_path / label).mkdir()
-        for n in range(8):
+        for n in range(10):
             write_wav(tmp_path / label / f"{n}.wav", samples=np.arange(900 + n) % (20 + n) * 90)
     data = load(str(tmp_path))
     assert (data.input_size, data.dt, data.class_names) == (40, 10.0, ("left", "right"))
     found = samples(tmp_path, data.task)
-    assert found.labels == ["left"] * 8 + ["right"] * 8
+    assert found.labels == ["left"] * 10 + ["right"] * 10
     x = data.task.prepare(found.readings[0])[0]
     every = torch.cat([p.x for p in (data.train, data.validation, data.test)], 1)
     assert any(torch.equal(torch.tensor(x), own) for own in every.unbind(1))
@@ -80,7 +80,7 @@ def test_a_folder_of_sounds_is_a_data_set(tmp_path):
     ("name", "content", "message"),
     [
         ("a.csv", "a,1,2\n" * 9, "all sequences are of the class a"),
-        ("a.csv", ROWS[:40], "are too few for a train, validation and test part"),
+        ("a.csv", "a,1\nb,2\n" * 2, "are too few for a train, validation and test part"),
         ("a.csv", ",1,2\n" + ROWS, "sequence 0 has no label"),
         ("a.csv", "a,1,x\n", "line 1: could not convert"),
         ("a.csv", "sample,label,v\ns,a,1\ns,b,1\n", "line 3: sample s has the labels a and b"),
