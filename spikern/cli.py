@@ -21,7 +21,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
 from spikern._utils.phases import phase
 from spikern._utils.processes import cpus
-from spikern.data.catalogue import ARCHIVE, DATASETS, check_dataset
+from spikern.data.catalogue import DATASETS, check_dataset, own_path
 
 if TYPE_CHECKING:
     from spikern.data import Dataset
@@ -49,8 +49,8 @@ class Compare:
     """
 
     dataset: Annotated[tyro.conf.Positional[str], option("DATASET")]
-    """Name of a data set (see `spikern datasets`), or ts:PATH, a .ts or .tsv file of the UCR/UEA
-    archive."""
+    """Name of a data set (see `spikern datasets`), or the path of your own: a file .ts, .tsv, .csv
+    or .npz, or a folder CLASS/*.wav."""
     models: Annotated[tuple[str, ...], option("MODEL ...")] = (
         "LIF",
         "ALIF",
@@ -112,7 +112,8 @@ class Compare:
             from spikern.train import recipe
 
         training = recipe(self.dataset)
-        models, seeds, name = self.models, self.seeds, Path(self.dataset.removeprefix(ARCHIVE)).stem
+        models, seeds = self.models, self.seeds
+        name = Path(own_path(self.dataset) or self.dataset).resolve().stem
         if self.quick:
             training = training.shorter(QUICKER)
             models = QUICK_MODELS if models == Compare.models else models
@@ -228,6 +229,48 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """Answer for new samples with a trained network: a line per sample, its class and probability.
+
+    A network that answers at every step has a line per sample and step. If the file has labels, the
+    accuracy is printed last, to stderr.
+    """
+
+    run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
+    """Folder of a `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
+    model_and_file: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL] FILE")
+    ]
+    """Model of the run, which may be left out where there is only one; and the raw samples: a file
+    .ts, .tsv, .csv, .npz, .npy or .wav, a folder of wav files, or a text .txt."""
+    seed: int = 0
+    """Seed of the network."""
+    json: bool = False
+    """Print JSON instead of lines."""
+
+    def run(self) -> None:
+        """Read, predict and print."""
+        if len(self.model_and_file) not in (1, 2):
+            raise InputError("expected RUN MODEL FILE, or RUN FILE where there is one model")
+        from spikern.data import samples
+        from spikern.data.task import known
+        from spikern.train import load_network
+
+        model, file = [None, *self.model_and_file][-2:]
+        network = load_network(self.run_path, model, self.seed)
+        found = samples(Path(str(file)), known(network.task))
+        prediction = network.predict(found.readings)
+        rows, accuracy = found.rows(prediction), found.accuracy(prediction)
+        if self.json:
+            print(json.dumps({"predictions": rows, "accuracy": accuracy}, indent=1))
+            return
+        for row in rows:
+            print(*row.values(), sep="\t")
+        if accuracy is not None:
+            print(f"Accuracy on the labels of {file}: {accuracy:.4f}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
 class Tables:
     """List the energy tables with their prices, their sources, and what they leave out."""
 
@@ -257,7 +300,7 @@ class Datasets:
                 missing = entry.missing()
                 state = f"missing: {', '.join(missing)}" if missing else "available"
                 print(f"{name:20} {entry.title} ({state})")
-            print(f"{ARCHIVE + 'PATH':20} Any task of the UCR/UEA archive, .ts or .tsv")
+            print(f"{'PATH':20} Your own: .ts, .tsv, .csv, .npz, or a folder CLASS/*.wav")
             return
         for name in self.names:
             check_dataset(name)
@@ -375,6 +418,7 @@ def main(arguments: list[str] | None = None) -> None:
                 "datasets": Datasets,
                 "export": Export,
                 "neurons": Neurons,
+                "predict": Predict,
                 "show-kernel": ShowKernel,
                 "tables": Tables,
             },

@@ -1,16 +1,23 @@
-from .catalogue import ARCHIVE, DATASETS, Entry
+from .catalogue import DATASETS, Entry
 from .dataset import UNLABELLED, Batch, Dataset, Split, collate, encoded
 from .loaders import load
+from .own import Samples, samples
+from .task import Prediction, Task
+from .transforms import Transform
 
 __all__ = [
-    "ARCHIVE",
     "DATASETS",
     "UNLABELLED",
     "Batch",
     "Dataset",
     "Entry",
+    "Prediction",
+    "Samples",
     "Split",
+    "Task",
+    "Transform",
     "collate",
     "encoded",
     "load",
+    "samples",
 ]

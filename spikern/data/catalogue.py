@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from spikern._utils.choices import check_choice
 from spikern.data.files import find
 
 ARCHIVE = "ts:"
-"""Prefix of the path of a task of the UCR/UEA archive."""
+"""Prefix that a path may have."""
+SUFFIXES = (".ts", ".tsv", ".csv", ".npz")
+"""Of the files of your own data; a folder of wav files is data too."""
 DELAYS = (5, 20, 80, 320)
 """The delays of the copy tasks in steps."""
 _MNIST = tuple(
@@ -59,7 +62,19 @@ DATASETS = {
 }
 
 
+def own_path(name: str) -> Path | None:
+    """Return the path that is meant by what is no name of DATASETS; None if it looks like none.
+
+    >>> own_path("ts:Mine_TRAIN.ts"), own_path("./mine"), own_path("digits")
+    (PosixPath('Mine_TRAIN.ts'), PosixPath('mine'), None)
+    """
+    path = Path(name.removeprefix(ARCHIVE))
+    given = name.startswith(ARCHIVE) or len(Path(name).parts) > 1 or name.startswith(".")
+    known = path.suffix.lower() in SUFFIXES or path.exists()
+    return path if name not in DATASETS and (given or known) else None
+
+
 def check_dataset(name: str) -> None:
     """Raise InputError unless `load` knows the name."""
-    if not name.startswith(ARCHIVE):
-        check_choice("dataset", name, [*DATASETS, f"{ARCHIVE}PATH"])
+    if own_path(name) is None:
+        check_choice("dataset", name, [*DATASETS, "PATH"])

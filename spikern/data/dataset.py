@@ -6,7 +6,6 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
-from spikern.events.encoders import delta
+from spikern.data.task import Task
+from spikern.data.transforms import SOUND, TEXT, Transform, transformed
 from spikern.events.trains import Events, valid_steps
 
 SHOWN = 12
@@ -136,6 +136,7 @@ class Dataset:
     events               the input is declared as events in {-1, 0, 1}; never guessed from values
     dt                   milliseconds per step, the scale of a neuron's time constants
     label_of_unlabelled  the class that a published protocol gives to unlabelled steps, if any
+    transforms           what raw readings went through to become x; None if it is not known
     """
 
     name: str
@@ -150,6 +151,7 @@ class Dataset:
     licence: str
     dt: float
     label_of_unlabelled: int | None = None
+    transforms: tuple[Transform, ...] | None = ()
 
     def __post_init__(self) -> None:
         twice = [name for name in set(self.class_names) if self.class_names.count(name) > 1]
@@ -196,7 +198,8 @@ class Dataset:
         """Return the data set with `encode` applied to x, a tensor, of every split.
 
         The result must have as many steps as x; it is set to zero after a sequence's last step.
-        `changes` are new values of other fields, such as name and events.
+        `changes` are new values of other fields, such as name and events. Without `transforms`
+        among them it is no longer known what raw readings went through.
 
         >>> from spikern.data import load
         >>> load("digits").with_input(lambda x: 2 * x, name="brighter").train.x.max()
@@ -209,7 +212,7 @@ class Dataset:
             padding = ~valid_steps(part.lengths, len(part.x)).unsqueeze(2)
             return replace(part, x=encode(part.x).masked_fill(padding, 0.0))
 
-        return self.with_splits(changed, **changes)
+        return self.with_splits(changed, **{"transforms": None, **changes})
 
     def thinned(self, sequences: int) -> Dataset:
         """Return the data set with at most `sequences` per split, evenly spaced in it.
@@ -228,6 +231,20 @@ class Dataset:
             return Split(x, part.y[..., chosen], part.lengths[chosen])
 
         return self.with_splits(subset)
+
+    @property
+    def task(self) -> Task | None:
+        """What a network for it is to know; None if it is not known what readings went through.
+
+        >>> from spikern.data import load
+        >>> load("digits").task.transforms
+        (Transform(name='divide', parameters={'by': 16}),)
+        """
+        if self.transforms is None:
+            return None
+        first = [t.name for t in self.transforms[:1]]
+        features = 1 if set(first) & {*SOUND, *TEXT} else self.input_size
+        return Task(self.name, self.class_names, self.dt, self.events, features, self.transforms)
 
     @property
     def input_size(self) -> int:
@@ -306,8 +323,11 @@ def encoded(dataset: Dataset, threshold: float) -> Dataset:
     """
     if dataset.events:
         raise InputError(f"{dataset.name} holds events already; give a dataset of analog input")
+    delta = Transform("delta", {"threshold": threshold})
+    known = dataset.transforms
     return dataset.with_input(
-        partial(delta, threshold=threshold),
+        lambda x: torch.from_numpy(transformed([delta], x.numpy())[0]),
+        transforms=None if known is None else (*known, delta),
         name=f"{dataset.name}-delta{threshold:g}",
         title=f"{dataset.title}, as events at every change of {threshold:g}",
         events=True,

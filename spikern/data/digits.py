@@ -12,10 +12,12 @@ import torch
 from spikern.data import splits
 from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset, Split
+from spikern.data.transforms import Transform, transformed
 
 SEED = 0
 DT = 4.0
 """Milliseconds per pixel, so that a default neuron, 20 ms, remembers half a row."""
+TRANSFORMS = (Transform("divide", {"by": 16}),)
 
 
 def load() -> Dataset:
@@ -27,7 +29,7 @@ def load() -> Dataset:
     from sklearn.datasets import load_digits  # takes a second, and no other dataset needs it
 
     pixels, labels = load_digits(return_X_y=True)
-    x = torch.from_numpy(pixels / 16).float().T.unsqueeze(2)
+    x = torch.from_numpy(transformed(TRANSFORMS, pixels.T[..., None])[0])
     y = torch.from_numpy(labels).long()
     train, validation, test = (
         Split(x[:, part].contiguous(), y[part], torch.full((len(part),), len(x)))
@@ -38,5 +40,5 @@ def load() -> Dataset:
         class_names=tuple("0123456789"), every_step=False, events=False, dt=DT,
         source="UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), "
         "as in scikit-learn",
-        licence="CC BY 4.0",
+        licence="CC BY 4.0", transforms=TRANSFORMS,
     )  # fmt: skip

@@ -27,8 +27,8 @@ from spikern._utils.errors import DataError
 from spikern.data import files, splits
 from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset, Split
-from spikern.data.formats.sound import FLOOR, Sound, log_mel, read_wav
-from spikern.events.encoders import integrate
+from spikern.data.formats.sound import WINDOW, Sound, read_wav
+from spikern.data.transforms import Transform, standardising, transformed
 from spikern.events.trains import Events
 
 FOLDER = "fsdd/recordings"
@@ -41,6 +41,16 @@ DT_EVENTS = 4.0
 """Milliseconds per step of the events."""
 HIGHEST_RATE = 0.5
 """Events per step of a band at full scale: one every 8 ms."""
+MEL = Transform(
+    "log_mel", {"sample_rate": SAMPLE_RATE, "hop": DT, "bands": BANDS, "window": WINDOW}
+)
+COCHLEA = Transform(
+    "cochlea",
+    {
+        "sample_rate": SAMPLE_RATE, "hop": DT_EVENTS, "bands": BANDS, "window": WINDOW,
+        "highest_rate": HIGHEST_RATE,
+    },
+)  # fmt: skip
 SHA256 = "1801eae019c063377d98f831d3f93574f259475df7332bb0e3d1b080fb5e6959"
 """The `digest` of all recordings."""
 HOME = "https://github.com/Jakobovski/free-spoken-digit-dataset"
@@ -62,23 +72,22 @@ Parts = tuple[splits.Indices, splits.Indices, splits.Indices]
 def spectrograms(name: str, cut: Callable[[Recordings], Parts]) -> Dataset:
     """Load the data set with a split, as log-mel spectrograms."""
     recordings = read(locate())
-    spectra = [log_mel(sound, SAMPLE_RATE, DT, BANDS) for sound in recordings.sounds]
+    spectra = [transformed([MEL], sound)[0] for sound in recordings.sounds]
     parts = cut(recordings)
-    train = np.concatenate([spectra[n] for n in parts[0]]).astype(np.float64)
-    mean, std = train.mean(0), train.std(0)
+    standard = standardising(np.concatenate([spectra[n] for n in parts[0]]))
 
     def split(chosen: splits.Indices) -> Split:
-        x = [torch.from_numpy((spectra[n] - mean) / std).float() for n in chosen.tolist()]
+        x = [torch.from_numpy(transformed([standard], spectra[n])[0]) for n in chosen.tolist()]
         lengths = torch.tensor([len(part) for part in x])
         return Split(pad_sequence(x), recordings.digits[chosen], lengths)
 
-    return dataset(name, [split(part) for part in parts], DT, events=False)
+    return dataset(name, [split(part) for part in parts], DT, False, (MEL, standard))
 
 
 def as_events(name: str, cut: Callable[[Recordings], Parts]) -> Dataset:
     """Load the data set with a split, as events."""
     recordings = read(locate())
-    trains = [cochlea(sound) for sound in recordings.sounds]
+    trains = [torch.from_numpy(transformed([COCHLEA], s)[0]).byte() for s in recordings.sounds]
 
     def split(chosen: splits.Indices) -> Split:
         x = [trains[n] for n in chosen.tolist()]
@@ -86,18 +95,7 @@ def as_events(name: str, cut: Callable[[Recordings], Parts]) -> Dataset:
         events = Events.from_dense(pad_sequence(x))
         return Split(events, recordings.digits[chosen], lengths)
 
-    return dataset(name, [split(part) for part in cut(recordings)], DT_EVENTS, events=True)
-
-
-def cochlea(sound: Sound) -> Tensor:
-    """Return events (T, BANDS) in {0, 1} as uint8, from the log power of each band above silence.
-
-    >>> bool(cochlea(np.zeros(800, dtype=np.float32)).any())
-    False
-    """
-    loudness = 1 - log_mel(sound, SAMPLE_RATE, DT_EVENTS, BANDS) / np.log(FLOOR)
-    drive = torch.from_numpy(np.clip(HIGHEST_RATE * loudness, 0, 1)).unsqueeze(1)
-    return integrate(drive).squeeze(1).byte()
+    return dataset(name, [split(part) for part in cut(recordings)], DT_EVENTS, True, (COCHLEA,))
 
 
 def official_split(recordings: Recordings) -> Parts:
@@ -163,12 +161,14 @@ def digest(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def dataset(name: str, parts: list[Split], dt: float, events: bool) -> Dataset:
+def dataset(
+    name: str, parts: list[Split], dt: float, events: bool, transforms: tuple[Transform, ...]
+) -> Dataset:
     """Return the data set of three splits."""
     train, validation, test = parts
     return Dataset(
         name, DATASETS[name].title, train, validation, test,
         class_names=tuple("0123456789"), every_step=False, events=events, dt=dt,
         source="Free Spoken Digit Dataset, github.com/Jakobovski/free-spoken-digit-dataset",
-        licence="CC BY-SA 4.0",
+        licence="CC BY-SA 4.0", transforms=transforms,
     )  # fmt: skip

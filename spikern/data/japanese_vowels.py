@@ -1,12 +1,14 @@
 """Japanese vowels: which of 9 men says /ae/, from 12 LPC cepstra in 7 to 29 steps.
 
 The split of the archive has 270 train and 370 test utterances; the validation part, standardising
-and padding are as for any task of the archive, see `spikern.data.archive`.
+and padding are as for your own data, see `spikern.data.own`.
 """
 
 from __future__ import annotations
 
-from spikern.data import archive, files
+from pathlib import Path
+
+from spikern.data import files, own
 from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset
 from spikern.data.formats import ucr
@@ -23,12 +25,12 @@ HINT = "JapaneseVowels in .ts format, from timeseriesclassification.com"
 
 def load() -> Dataset:
     """Load the data set from JapaneseVowels_TRAIN.ts and _TEST.ts in the folder japanese_vowels."""
-    train_series, test_series = (read(part) for part in ("TRAIN", "TEST"))
+    parts = {part: read(part.upper()) for part in ("train", "test")}
+    splits, transforms = own.split_and_standardise(Path("JapaneseVowels"), parts)
     return Dataset(
-        "japanese_vowels", DATASETS["japanese_vowels"].title,
-        *archive.split_and_standardise(train_series, test_series),
-        class_names=tuple(f"speaker {name}" for name in train_series.class_names),
-        every_step=False, events=False, dt=DT,
+        "japanese_vowels", DATASETS["japanese_vowels"].title, *splits,
+        class_names=parts["train"].class_names, every_step=False, events=False, dt=DT,
+        transforms=transforms,
         source="UCI Japanese Vowels (Kudo, Toyama and Shimbo 1999), UEA archive",
         licence="CC BY 4.0",
     )  # fmt: skip

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from spikern.data import (
-    archive,
     copying,
     digits,
     fsdd,
     heidelberg,
     japanese_vowels,
     mnist,
+    own,
     qtdb,
     tinyshakespeare,
 )
-from spikern.data.catalogue import ARCHIVE, DELAYS, check_dataset
+from spikern.data.catalogue import DELAYS, check_dataset, own_path
 from spikern.data.dataset import Dataset
 
 LOADERS: dict[str, Callable[[], Dataset]] = {
@@ -39,9 +38,10 @@ LOADERS: dict[str, Callable[[], Dataset]] = {
 
 
 def load(name: str) -> Dataset:
-    """Load a data set by its name in DATASETS, or by `ts:PATH`; its splits are always the same.
+    """Load a data set by its name in DATASETS, or by a path; its splits are always the same.
 
-    PATH is a _TRAIN or _TEST file of the UCR/UEA archive, .ts or .tsv, or its path up to _TRAIN.
+    The path is that of your own data, .ts, .tsv, .csv, .npz or a folder of wav files; see
+    `spikern.data.own`.
 
     >>> load("digits").input_size
     1
@@ -49,9 +49,8 @@ def load(name: str) -> Dataset:
     Traceback (most recent call last):
     spikern.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
 copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
-japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, ts:PATH
+japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, PATH
     """
     check_dataset(name)
-    if name.startswith(ARCHIVE):
-        return archive.load(Path(name.removeprefix(ARCHIVE)))
-    return LOADERS[name]()
+    path = own_path(name)
+    return LOADERS[name]() if path is None else own.load(path)

@@ -19,6 +19,7 @@ from spikern.data import files, splits
 from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import Dataset, Split
 from spikern.data.formats import idx
+from spikern.data.transforms import Transform, transformed
 
 SEED = 0
 PIXELS = 784
@@ -32,31 +33,33 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
+PIXEL = Transform("divide", {"by": 255})
 HINT = "one of the four idx files of MNIST, packed with gzip"
 
 
 def sequential() -> Dataset:
     """Load the pixels row by row, from the four idx files in the folder mnist."""
-    return dataset("smnist", np.arange(PIXELS))
+    return dataset("smnist", (PIXEL,))
 
 
 def permuted() -> Dataset:
     """Load the pixels in the order `splits.order(784, seed=0)`, the same on every machine."""
-    return dataset("psmnist", splits.order(PIXELS, SEED))
+    order = splits.order(PIXELS, SEED).tolist()
+    return dataset("psmnist", (Transform("permute", {"order": order}), PIXEL))
 
 
-def dataset(name: str, order: splits.Indices) -> Dataset:
-    """Load the images with their pixels in an order."""
+def dataset(name: str, transforms: tuple[Transform, ...]) -> Dataset:
+    """Load the images, their pixels transformed."""
     images, labels = part("train")
     kept, held_out = splits.stratified(labels.tolist(), (11 / 12, 1 / 12), SEED)
     test_images, test_labels = part("t10k")
     return Dataset(
         name, DATASETS[name].title,
-        train=split(images[kept], labels[kept], order),
-        validation=split(images[held_out], labels[held_out], order),
-        test=split(test_images, test_labels, order),
+        train=split(images[kept], labels[kept], transforms),
+        validation=split(images[held_out], labels[held_out], transforms),
+        test=split(test_images, test_labels, transforms),
         class_names=tuple("0123456789"), every_step=False, events=False, dt=DT,
-        source="MNIST (LeCun, Cortes and Burges)", licence="CC BY-SA 3.0",
+        source="MNIST (LeCun, Cortes and Burges)", licence="CC BY-SA 3.0", transforms=transforms,
     )  # fmt: skip
 
 
@@ -80,10 +83,12 @@ def paired(
 
 
 def split(
-    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], order: splits.Indices
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    transforms: tuple[Transform, ...],
 ) -> Split:
-    """Return a split with pixels in an order as steps."""
-    x = torch.from_numpy(np.ascontiguousarray(images.T[order])).float().div_(255).unsqueeze(2)
+    """Return a split with pixels as steps."""
+    x = torch.from_numpy(transformed(transforms, images.T[..., None])[0]).contiguous()
     return Split(x, torch.from_numpy(labels).long(), torch.full((len(labels),), PIXELS))
 
 

@@ -18,6 +18,7 @@ from spikern._utils.errors import DataError
 from spikern.data import files
 from spikern.data.catalogue import DATASETS
 from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.data.transforms import Transform, codes
 from spikern.events.trains import Events
 
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -34,16 +35,16 @@ NAMES = {" ": "space", "\n": "newline"}
 def load() -> Dataset:
     """Load the data set from input.txt in the folder tinyshakespeare."""
     text = read(files.locate("tinyshakespeare/input.txt", HOME, SHA256, HINT))
-    vocabulary = sorted(set(text))
-    place = {character: n for n, character in enumerate(vocabulary)}
-    codes = torch.tensor([place[character] for character in text])
-    ends = [len(codes) * percent // 100 for percent in (90, 95)]
-    train, validation, test = (split(c, len(vocabulary)) for c in codes.tensor_split(ends))
+    alphabet = "".join(sorted(set(text)))
+    ends = [len(text) * percent // 100 for percent in (90, 95)]
+    parts = torch.from_numpy(codes(text, alphabet)).tensor_split(ends)
+    train, validation, test = (split(part, len(alphabet)) for part in parts)
     return Dataset(
         "tinyshakespeare", DATASETS["tinyshakespeare"].title, train, validation, test,
-        class_names=tuple(NAMES.get(character, character) for character in vocabulary),
+        class_names=tuple(NAMES.get(character, character) for character in alphabet),
         every_step=True, events=True, dt=DT,
         source="plays of Shakespeare, as in char-rnn (Karpathy 2015)", licence="public domain",
+        transforms=(Transform("characters", {"alphabet": alphabet}),),
     )  # fmt: skip
 
 
@@ -56,16 +57,16 @@ def read(path: Path) -> str:
     return text
 
 
-def split(codes: Tensor, size: int) -> Split:
+def split(places: Tensor, size: int) -> Split:
     """Return sequences of CHUNK steps, the last one shorter: one-hot events, and the next code.
 
     >>> split(torch.tensor([2, 0, 1]), size=3).y
     tensor([[0],
             [1]])
     """
-    shown = torch.split(codes[:-1], CHUNK)
+    shown = torch.split(places[:-1], CHUNK)
     lengths = torch.tensor([len(part) for part in shown])
-    y = pad_sequence(list(torch.split(codes[1:], CHUNK)), padding_value=UNLABELLED)
+    y = pad_sequence(list(torch.split(places[1:], CHUNK)), padding_value=UNLABELLED)
     fired = y != UNLABELLED
     events = Events(
         steps=y.shape[0],

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from spikern._utils import json_file, tensor_file
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.data.task import Task
 from spikern.engines.codegen import cache, kernels, storage, stream_kernels
 from spikern.engines.codegen.program import Step
 from spikern.engines.codegen.stream_kernels import Column
+from spikern.engines.predicting import ANSWERS, Predicting
 from spikern.engines.threads import in_threads
 
 if TYPE_CHECKING:
@@ -39,16 +41,18 @@ ADVANCE_SIGNATURE = (
     f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
 )
 STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
-FORMAT = 4
+FORMAT = 5
 """Of the file that `save` writes."""
 NAMES_ONLY = 3
-"""The format before, which has the names of the neurons and not their steps."""
+"""An earlier format, which has the names of the neurons and not their steps; 4 has no task."""
 ENTRIES = {
     "format": int,
     "neurons": [str],
     "steps": [dict],
     "outputs": int,
     "wires": [([int], int)],
+    "task": dict,
+    "answer": str,
 }
 """The forms of the entries of its header; only a `DelayedStream` has wires."""
 LAYOUT = {
@@ -109,14 +113,15 @@ def _of_stream(stream: Stream | DelayedStream) -> Facts:
 
 
 @shown_by(_of_stream)
-class Stream:
+class Stream(Predicting):
     """A trained stack compiled for inference: `out, state, additions = stream.run(x, state)`.
 
     `outputs` says how many neurons of the last population are the output, its last ones; None all.
     Layers with feedback are one population, in which their neurons follow each other.
 
     For a loop in real time, `stream.step(x, state)` advances one sample by one step and changes
-    `state` in place; `stream.additions` grows with it.
+    `state` in place; `stream.additions` grows with it. `stream.predict(readings)` takes raw
+    readings and gives the names of classes.
 
     >>> from spikern import SpikingRNN, compile_stream
     >>> stream = compile_stream(SpikingRNN("LIF", 3, 8))
@@ -161,9 +166,10 @@ class Stream:
         """The additions so far, (populations, 2); to count anew, set its elements to zero."""
         return self._additions
 
-    def __reduce__(self) -> tuple[type[Stream], tuple[tuple[StreamPopulation, ...], int]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """A copy is constructed anew, since the plan holds addresses; its additions are zero."""
-        return type(self), (self.populations, self.output_size)
+        kept = {"task": self.task, "answer": self.answer}
+        return type(self), (self.populations, self.output_size), kept
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
         """All floats of the stack, all indices of its sparse synapses, and the plan."""
@@ -268,8 +274,8 @@ class Stream:
         return self._answer
 
     def save(self, path: str | Path) -> None:
-        """Write steps, constants and weights to one safetensors file."""
-        _write(path, self.populations, self.output_size, {})
+        """Write steps, constants, weights and the task to one safetensors file."""
+        _write(path, self, {})
 
 
 def _description(x: Any) -> str:
@@ -332,7 +338,7 @@ class Connections(NamedTuple):
 
 
 @shown_by(_of_stream)
-class DelayedStream:
+class DelayedStream(Predicting):
     """The inference engine that `compile_stream` returns for delays or skip connections.
 
     Used as a `Stream`; its fields have one more, `line` (B, D, A), the delay buffer of the axons
@@ -439,7 +445,7 @@ class DelayedStream:
         return signals[-1], after
 
     def save(self, path: str | Path) -> None:
-        """Write steps, constants, weights and delays to one safetensors file."""
+        """Write steps, constants, weights, delays and the task to one safetensors file."""
         delays = {}
         for k, connections in enumerate(self.connections):
             if connections.input_delays is not None:
@@ -447,7 +453,7 @@ class DelayedStream:
             if connections.recurrent_delays is not None:
                 delays[f"{k}.own"] = connections.recurrent_delays
         wires = json.dumps([[c.inputs, c.outputs] for c in self.connections])
-        _write(path, self.populations, self.output_size, delays, wires=wires)
+        _write(path, self, delays, wires=wires)
 
 
 def _buffer_shape(connections: Connections) -> tuple[int, int]:
@@ -465,18 +471,22 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     what a stream can be; InputError if it needs a neuron that is not known.
     """
     arrays, head = tensor_file.read(path)
-    if head.get("format") not in (str(FORMAT), str(NAMES_ONLY)):
+    if head.get("format") not in [str(n) for n in range(NAMES_ONLY, FORMAT + 1)]:
         raise DataError(
-            f"{path} is not a file of Stream.save in format {FORMAT} or {NAMES_ONLY}, but "
+            f"{path} is not a file of Stream.save in format {NAMES_ONLY} to {FORMAT}, but "
             f"{head.get('format')}"
         )
     try:
         entries = {name: json_file.parse(text, ENTRIES[name]) for name, text in head.items()}
         outputs, wires = entries["outputs"], entries.get("wires")
-        if head["format"] == str(FORMAT):
+        if head["format"] != str(NAMES_ONLY):
             steps = [storage.from_data(data) for data in entries["steps"]]
         else:
             names = entries["neurons"]
+        task = Task.from_data(entries["task"]) if "task" in entries else None
+        answer = entries.get("answer", Stream.answer)
+        if answer not in ANSWERS or (task and len(task.class_names) != outputs):
+            raise ValueError(f"{outputs} outputs do not fit {task} and the answer {answer}")
     except (ValueError, KeyError) as error:
         raise DataError(f"{path} is not a file of Stream.save: {error}") from error
     if head["format"] == str(NAMES_ONLY):
@@ -485,9 +495,11 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
         populations, connections = _assemble(arrays, steps, outputs, wires)
     except ValueError as error:
         raise DataError(f"{path}: {error}; save it again") from error
-    if wires is None:
-        return Stream(populations, outputs)
-    return DelayedStream(populations, connections)
+    stream = (
+        Stream(populations, outputs) if wires is None else DelayedStream(populations, connections)
+    )
+    stream.task, stream.answer = task, answer
+    return stream
 
 
 def _traced(path: str | Path, names: Sequence[str], own: Sequence[NeuronModel]) -> list[Step]:
@@ -512,14 +524,13 @@ def _traced(path: str | Path, names: Sequence[str], own: Sequence[NeuronModel]) 
 
 def _write(
     path: str | Path,
-    populations: Sequence[StreamPopulation],
-    outputs: int,
+    stream: Stream | DelayedStream,
     more: Mapping[str, NDArray[Any]],
     **head: str,
 ) -> None:
-    """Write populations to one safetensors file, with more arrays and entries of its header."""
+    """Write a stream to one safetensors file, with more arrays and entries of its header."""
     arrays: dict[str, Any] = dict(more)
-    for k, p in enumerate(populations):
+    for k, p in enumerate(stream.populations):
         arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
         if p.w_rec is not None:
             arrays[f"{k}.w_rec"] = p.w_rec
@@ -527,9 +538,12 @@ def _write(
             arrays[f"{k}.links"] = p.synapses
     head |= {
         "format": str(FORMAT),
-        "steps": json.dumps([storage.to_data(p.step) for p in populations]),
-        "outputs": str(outputs),
+        "steps": json.dumps([storage.to_data(p.step) for p in stream.populations]),
+        "outputs": str(stream.output_size),
+        "answer": json.dumps(stream.answer),
     }
+    if stream.task is not None:
+        head["task"] = json.dumps(stream.task.to_data())
     tensor_file.write(path, arrays, head)
 
 

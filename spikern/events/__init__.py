@@ -1,16 +1,9 @@
-"""Spike trains as index lists, and the encoders that make them from analog signals."""
+"""Spike trains as index lists, and the encoders that make them from analog signals.
 
-from spikern.events.encoders import delta, integrate, latency, on_off, population, rate
-from spikern.events.trains import MILLISECONDS, Events, valid_steps
+The names are in `__init__.pyi`; each is loaded when it is first used, so that a stream can encode
+without torch.
+"""
 
-__all__ = [
-    "MILLISECONDS",
-    "Events",
-    "delta",
-    "integrate",
-    "latency",
-    "on_off",
-    "population",
-    "rate",
-    "valid_steps",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
+from spikern.events.crossing import crossings
 
 
 def latency(x: Tensor, steps: int) -> Tensor:
@@ -87,12 +88,7 @@ def delta(x: Tensor, threshold: float) -> Tensor:
     _check_signal(x, 3, "(T, B, F)")
     if not (threshold > 0 and math.isfinite(threshold)):
         raise InputError(f"threshold must be above 0 and finite, got {threshold}")
-    events = torch.empty_like(x)
-    level = torch.zeros_like(x[0]) if len(x) else x
-    for t in range(len(x)):
-        distance = x[t] - threshold * level
-        events[t] = torch.where(distance.abs() >= threshold, distance.sign(), 0.0)
-        level = level + events[t]
+    events: Tensor = crossings(x, threshold, x.new_zeros(x.shape[1:]))[0]
     return events
 
 

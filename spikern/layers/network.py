@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
+from spikern.data.task import Prediction, Task, known
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import Input, dense
 from spikern.events.trains import valid_steps
@@ -30,6 +33,8 @@ SETTINGS = (
     "delay", "recurrent_delay", "learn_delays",
 )  # fmt: skip
 """The settings that `build` passes to a spiking body."""
+PREDICTED = 256
+"""Sequences that `predict` runs at once."""
 MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
 
 
@@ -52,11 +57,16 @@ class Network(nn.Module):
     is the readout at `every_step`, or its `mean` or `last` valid step over a whole sequence. A
     linear map is applied after the mean, which gives the same with a fraction of the operations.
 
+    `task` is what `fit` trained it for: the names of the classes, and what raw readings go through.
+    It is None before.
+
     >>> network = build("LIF", 3, 16, 2)
     >>> logits, state = network(torch.randn(20, 4, 3))
     >>> logits.shape
     torch.Size([4, 2])
     """
+
+    task: Task | None = None
 
     def __init__(
         self, body: SpikingRNN | Baseline, readout: Readout | nn.Linear, answer: Answer
@@ -158,6 +168,46 @@ class Network(nn.Module):
         """Return logits and state."""
         activity, after = self.run(x, state, lengths)
         return activity.logits, after
+
+    def predict(self, samples: Any) -> Prediction:
+        """Return the answers to raw samples: one (T, F), or a list of them of any lengths.
+
+        They go through the transforms of `task`. A sequence of one feature may be (T,), a text is
+        a str. Raises InputError if the network has no task, and for a sample that is empty, holds
+        NaN or has another number of features.
+        """
+        task = known(self.task)
+        one = isinstance(samples, str) or (hasattr(samples, "ndim") and samples.ndim < 3)
+        prepared = []
+        for n, sample in enumerate([samples] if one else samples):
+            try:
+                prepared.append(torch.tensor(task.prepare(sample)[0]))
+            except InputError as error:
+                raise InputError(f"sample {n}: {error}") from error
+        if not prepared:
+            raise InputError("expected at least one sample, got none")
+        weight = next(self.parameters())
+        lengths = torch.tensor([len(x) for x in prepared], device=weight.device)
+        batches = zip(
+            torch.split(pad_sequence(prepared).to(weight), PREDICTED, 1),
+            torch.split(lengths, PREDICTED),
+        )
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            with torch.no_grad():
+                logits = [self(x, lengths=own)[0] for x, own in batches]
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        if self.answer != "every_step":
+            return task.prediction(torch.cat(logits).cpu().numpy())
+        answers = task.prediction(torch.cat(logits, 1).cpu().numpy())
+        valid = valid_steps(lengths, len(answers.logits)).cpu().numpy()
+        return answers._replace(
+            names=np.where(valid, answers.names, ""),
+            probabilities=answers.probabilities * valid[..., None],
+        )
 
 
 def every_step(x: Tensor, lengths: Tensor | None) -> Tensor:

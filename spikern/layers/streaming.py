@@ -22,8 +22,17 @@ def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.Dela
 
     The stream has no dropout, and learned delays are rounded to whole steps. With delays, skip
     connections or a readout above another it is a `DelayedStream`, which is slower, else a
-    `Stream`. Raises UnsupportedError on bidirectional layers and on any other module.
+    `Stream`. It keeps the network's task. Raises UnsupportedError on bidirectional layers and on
+    any other module.
     """
+    made = _compiled(trained)
+    if isinstance(trained, Network):
+        made.task, made.answer = trained.task, trained.answer
+    return made
+
+
+def _compiled(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedStream:
+    """Compile what can be streamed."""
     parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
     stacks = [stack for stack in parts if isinstance(stack, SpikingRNN)]
     if len(stacks) < len(parts):

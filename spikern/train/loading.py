@@ -10,7 +10,7 @@ from torch import Tensor
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
-from spikern.data import encoded, load
+from spikern.data import Task, encoded, load
 from spikern.layers.baseline import BASELINES
 from spikern.layers.description import check_state, rebuild
 from spikern.layers.network import Network
@@ -31,10 +31,10 @@ def load_network(
 ) -> Network:
     """The trained network of a checkpoint, or of a model and seed in a run's folder.
 
-    It has the weights of the epoch that was best on validation. Neurons and surrogates that are
-    not in `NEURONS` and `SURROGATES` are passed; they are known by name. A checkpoint of version
-    0.1.0 does not say how its network is built; it is loaded where it lies, in the folder of its
-    run, whose data set must be available.
+    It has the weights of the epoch that was best on validation, and the `task` of its data set.
+    Neurons and surrogates that are not in `NEURONS` and `SURROGATES` are passed; they are known by
+    name. A checkpoint of version 0.1.0 does not say how its network is built; it is loaded where it
+    lies, in the folder of its run, whose data set must be available.
 
     Raises DataError where there is no such file or it is corrupt, InputError for an unknown model,
     neuron or surrogate.
@@ -47,7 +47,10 @@ def load_network(
     best = checkpoint.unpack("best", tensors)
     try:
         if "network" in header:
-            return rebuild(header["network"], best, neurons, surrogates).eval()
+            network = rebuild(header["network"], best, neurons, surrogates).eval()
+            if header.get("task") is not None:
+                network.task = Task.from_data(header["task"])
+            return network
         network = _built_by_run(file, best)
         check_state(network, best)
     except DataError as error:
@@ -90,4 +93,6 @@ def _built_by_run(file: Path, tensors: dict[str, Tensor]) -> Network:
     except (KeyError, ValueError) as error:
         raise DataError(f"it has no matrix best.body.{weight}") from error
     hidden = columns if model in BASELINES else rows
-    return fresh_network(model, hidden, dataset, int(seed), answer, layers)
+    network = fresh_network(model, hidden, dataset, int(seed), answer, layers)
+    network.task = dataset.task
+    return network

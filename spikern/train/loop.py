@@ -179,7 +179,8 @@ def fit(
     callbacks   each is called after every epoch; the training ends when one returns True
     bar         whether a bar is shown; by default in a terminal and in a notebook
 
-    A batch without any label is skipped. What a DataLoader draws follows from the seed, unless it
+    The network gets the data set's `task`; beside batches it keeps its own. A batch without any
+    label is skipped. What a DataLoader draws follows from the seed, unless it
     has a generator of its own. Raises DivergedError when loss or gradient is no longer finite,
     DataError when the checkpoint belongs to another run or is damaged, InputError for a training
     split of one class and for batches of another form.
@@ -187,6 +188,8 @@ def fit(
     if device is not None:
         network.to(device)
     source, judged = _what_is_read(network, data, training, validation)
+    if isinstance(data, Dataset):
+        network.task = data.task
     header = {
         "training": asdict(training),
         "seed": seed,
@@ -224,7 +227,8 @@ def fit(
                     | pack("best", best)
                     | pack("optimizer", pack_optimizer(optimizer))
                 )
-                write(file, tensors, header | {"epochs": epochs})
+                task = None if network.task is None else network.task.to_data()
+                write(file, tensors, header | {"epochs": epochs, "task": task})
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
@@ -321,8 +325,9 @@ def _resume(
     state, best = (checkpoint.unpack(part, tensors) for part in ("network", "best"))
     wanted = pack("network", network.state_dict()) | pack("best", network.state_dict())
     try:
-        if not json_file.has_form(found, {"epochs": EPOCHS}) or found.keys() - header != {"epochs"}:
-            raise DataError(f"expected the epochs behind it, got {found.keys() - header.keys()}")
+        more = found.keys() - header - {"task"}  # which earlier versions did not write
+        if not json_file.has_form(found, {"epochs": EPOCHS}) or more != {"epochs"}:
+            raise DataError(f"expected the epochs behind it, got {more}")
         remembered = checkpoint.unpack("optimizer", tensors)
         check_tensors(tensors, wanted | pack("optimizer", checkpoint.layout(optimizer, remembered)))
         check_state(network, state)

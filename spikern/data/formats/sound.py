@@ -1,6 +1,6 @@
-"""Sound as bands of frequency: the log-mel spectrogram.
+"""Sound as bands of frequency: the log-mel spectrogram, and events as of a cochlea.
 
-power    |FFT|^2 of Hann windows, WINDOW ms long, one every HOP ms
+power    |FFT|^2 of Hann windows, one every hop ms
 bands    triangles, evenly spaced on the mel scale  m(f) = 2595 log10(1 + f / 700)
 output   log(band + FLOOR)
 """
@@ -25,6 +25,14 @@ FLOOR = 1e-6
 
 def read_wav(path: Path, sample_rate: int) -> Sound:
     """Read a mono recording of 16 bits as samples in -1..1. Raises DataError on any other."""
+    rate, sound = read_sound(path)
+    if rate != sample_rate:
+        raise DataError(f"{path}: expected {sample_rate} samples a second, got {rate}; resample")
+    return sound
+
+
+def read_sound(path: Path) -> tuple[int, Sound]:
+    """Read the sample rate and the samples of a mono recording of 16 bits; DataError on others."""
     from scipy.io import wavfile  # SciPy takes a second to import
 
     with foreign.parsed(path, "a wav file"):
@@ -33,18 +41,18 @@ def read_wav(path: Path, sample_rate: int) -> Sound:
         if not content.startswith(b"RIFF") or len(content) < announced:
             raise ValueError(f"got {len(content)} bytes that begin with {content[:4]!r}")
         rate, samples = wavfile.read(io.BytesIO(content))
-    if rate != sample_rate:
-        raise DataError(f"{path}: expected {sample_rate} samples a second, got {rate}; resample")
     if samples.ndim != 1 or samples.dtype != np.int16 or len(samples) == 0:
         raise DataError(
             f"{path}: expected one channel of 16 bits, got {samples.shape} {samples.dtype}"
         )
     sound: Sound = samples.astype(np.float32) / 32768
-    return sound
+    return rate, sound
 
 
-def log_mel(sound: Sound, sample_rate: int, hop: float, bands: int) -> Sound:
-    """Return the spectrogram (T, bands), one step every `hop` ms, at least one step.
+def log_mel(
+    sound: Sound, sample_rate: int, hop: float, bands: int, window: float = WINDOW
+) -> Sound:
+    """Return the spectrogram (T, bands) of `window` ms every `hop` ms, at least one step.
 
     >>> tone = np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000).astype(np.float32)
     >>> spectrum = log_mel(tone, 8000, hop=10.0, bands=40)
@@ -53,7 +61,7 @@ def log_mel(sound: Sound, sample_rate: int, hop: float, bands: int) -> Sound:
     """
     from scipy.signal import get_window
 
-    length, step = round(WINDOW * sample_rate / 1000), round(hop * sample_rate / 1000)
+    length, step = round(window * sample_rate / 1000), round(hop * sample_rate / 1000)
     size = 1 << (length - 1).bit_length()
     padded = np.pad(sound, (0, max(0, length - len(sound))))
     windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
@@ -61,6 +69,27 @@ def log_mel(sound: Sound, sample_rate: int, hop: float, bands: int) -> Sound:
     power = np.abs(np.fft.rfft(windows * hann, size)) ** 2 / hann.sum() ** 2
     spectrum: Sound = np.log(power @ mel_bands(sample_rate, size, bands) + FLOOR)
     return spectrum.astype(np.float32)
+
+
+def cochlea(
+    sound: Sound, sample_rate: int, hop: float, bands: int, highest_rate: float,
+    window: float = WINDOW,
+) -> Sound:  # fmt: skip
+    """Return events (T, bands) in {0, 1}, from the log power of each band above silence.
+
+    `highest_rate` is that of a band at full scale, in events per step.
+
+    >>> bool(cochlea(np.zeros(800, dtype=np.float32), 8000, 4.0, 40, 0.5).any())
+    False
+    """
+    import torch
+
+    from spikern.events.encoders import integrate
+
+    loudness = 1 - log_mel(sound, sample_rate, hop, bands, window) / np.log(FLOOR)
+    drive = torch.from_numpy(np.clip(highest_rate * loudness, 0, 1)).unsqueeze(1)
+    events: Sound = integrate(drive).squeeze(1).numpy()
+    return events
 
 
 def mel_bands(sample_rate: int, size: int, bands: int) -> npt.NDArray[np.float64]:

@@ -19,26 +19,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from spikern._utils import foreign
 from spikern._utils.errors import DataError
+from spikern.data.dataset import UNLABELLED
 
-Series = npt.NDArray[np.float64]
-"""(T, F), in double precision until it is standardised."""
+Series = npt.NDArray[Any]
+"""(T, F), in double precision until it is standardised, as far as the file has it."""
 Label = TypeVar("Label")
 LARGEST = float(np.finfo(np.float32).max)
 
 
 class TimeSeries(NamedTuple):
-    """The content of a file: class names; per series an array (T, F) and a class index."""
+    """The content of a file: class names; per series an array (T, F) and a class index.
+
+    The index is an array (T,) where every step has one, and UNLABELLED where there is none.
+    """
 
     class_names: tuple[str, ...]
     series: list[Series]
-    labels: list[int]
+    labels: list[Any]
 
 
 def read_ts(path: Path) -> TimeSeries:
@@ -117,19 +121,37 @@ def parse_values(words: Sequence[str]) -> list[float]:
 
 def read_tsv(path: Path) -> TimeSeries:
     """Read a file; classes by number, then by name. Raises DataError with the line number."""
-    series, labels = parse_lines(path, read_lines(path), parse_tsv)
+    return of_rows(path, read_lines(path), lambda line: parse_row(line.split("\t")))
+
+
+def of_rows(
+    path: Path, lines: Sequence[tuple[int, str]], parse: Callable[[str], tuple[Series, str]]
+) -> TimeSeries:
+    """Return the series of numbered lines, each parsed to a series and the name of its class."""
+    series, names = parse_lines(path, lines, parse)
     if not series:
         raise DataError(f"{path}: no series; the file is empty or cut off")
-    classes = sorted(set(labels), key=by_number)
-    return TimeSeries(tuple(classes), series, [classes.index(label) for label in labels])
+    return with_classes(series, names)
+
+
+def with_classes(series: list[Series], names: Sequence[str]) -> TimeSeries:
+    """Return series with the names of their classes, "" for none, in order of number and name.
+
+    >>> with_classes([], ["10", "", "9"])[::2]
+    (('9', '10'), [1, -100, 0])
+    """
+    classes = sorted({*names} - {""}, key=by_number)
+    place = {"": UNLABELLED} | {name: k for k, name in enumerate(classes)}
+    return TimeSeries(tuple(classes), series, [place[name] for name in names])
 
 
 def class_name(label: str) -> str:
     """Return the name of a class from its label; a number has one name, however it is written.
 
-    >>> class_name("1.0"), class_name("20230101"), class_name("left")
+    >>> class_name("1.0"), class_name("20230101"), class_name(" left")
     ('1', '20230101', 'left')
     """
+    label = label.strip()
     try:
         number = float(label)
     except ValueError:
@@ -149,17 +171,17 @@ def by_number(name: str) -> tuple[float, str]:
         return np.inf, name
 
 
-def parse_tsv(line: str) -> tuple[Series, str]:
-    """Return the series (T, 1) and the class name of a line. Raises ValueError.
+def parse_row(words: Sequence[str]) -> tuple[Series, str]:
+    """Return the series (T, 1) and the class name of the cells of a line. Raises ValueError.
 
-    >>> parse_tsv("2\\t0.5\\t1.5\\tNaN")[0].tolist()
+    >>> parse_row(["2", "0.5", "1.5", "NaN"])[0].tolist()
     [[0.5], [1.5]]
     """
-    label, *words = line.split("\t")
-    while words and words[-1].strip().lower() == "nan":
+    label, *words = words
+    while words and words[-1].strip().lower() in ("nan", ""):
         words.pop()
-    if not words or not label:
-        raise ValueError("expected a label and at least one finite value, separated by tabs")
+    if not words:
+        raise ValueError("expected a label and at least one finite value, each in a cell")
     return np.array(parse_values(words))[:, None], class_name(label)
 
 

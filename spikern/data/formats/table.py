@@ -1,0 +1,69 @@
+"""Sequences as CSV, in one of two forms. An empty label is none.
+
+One sequence per row, of one feature; shorter ones end in empty cells or NaN. The first line may be
+a header, whose first cell is then `label`.
+
+    label,t0,t1,t2
+    up,0.5,0.25,0.75
+    down,0.5,0.25,
+
+One step per row, of any number of features, under a header that begins with `sample,label`; the
+rows of a sample are in the order of time.
+
+    sample,label,left,right
+    a,up,0.5,1.0
+    a,up,0.25,2.0
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from spikern._utils.errors import DataError
+from spikern.data.formats import ucr
+from spikern.data.formats.ucr import TimeSeries
+
+
+def read_csv(path: Path) -> TimeSeries:
+    """Read a file of either form. Raises DataError with the line number."""
+    lines = ucr.read_lines(path)
+    header = [word.strip().lower() for word in cells(lines[0][1])] if lines else []
+    if header[:1] == ["label"]:
+        lines = lines[1:]
+    if header[:1] == ["sample"]:
+        return of_steps(path, header, lines[1:])
+    return ucr.of_rows(path, lines, lambda line: ucr.parse_row(cells(line)))
+
+
+def cells(line: str) -> list[str]:
+    """Return the cells of a line.
+
+    >>> cells('a,"b, c"')
+    ['a', 'b, c']
+    """
+    return next(csv.reader([line]))
+
+
+def of_steps(path: Path, header: list[str], lines: list[tuple[int, str]]) -> TimeSeries:
+    """Return the samples of rows of one step."""
+    if header[1:2] != ["label"] or len(header) < 3:
+        raise DataError(f"{path}: expected a header sample,label,FEATURE,..., got {header}")
+    samples: dict[str, list[list[float]]] = {}
+    label_of: dict[str, str] = {}
+    for number, line in lines:
+        try:
+            sample, label, *words = row = cells(line)
+            if len(row) != len(header):
+                raise ValueError(f"expected {len(header)} cells, got {len(row)}")
+            if label_of.setdefault(sample, label) != label:
+                raise ValueError(f"sample {sample} has the labels {label_of[sample]} and {label}")
+            samples.setdefault(sample, []).append(ucr.parse_values(words))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+    if not samples:
+        raise DataError(f"{path}: no rows after the header; the file is cut off")
+    series = [np.array(rows) for rows in samples.values()]
+    return ucr.with_classes(series, [ucr.class_name(label) for label in label_of.values()])

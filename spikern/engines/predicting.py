@@ -1,0 +1,67 @@
+"""Raw readings in, names out: what all streams have in common."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikern.data.task import Prediction, Task, known
+
+Floats = NDArray[np.float32]
+
+ANSWERS = {
+    "every_step": lambda out, mean: out,
+    "mean": lambda out, mean: mean,
+    "last": lambda out, mean: out[-1],
+}
+"""From the readout at these steps (T, C) and its mean over all so far (C,) to the answer."""
+
+
+class Heard(NamedTuple):
+    """What is carried from one piece of a sequence to the next.
+
+    transforms  the state of each transform
+    state       that of the stream, (1, S)
+    total       the sum of the readout over all steps (C,)
+    steps       how many
+    """
+
+    transforms: list[Any]
+    state: Floats
+    total: Floats
+    steps: int
+
+
+class Runs(Protocol):
+    """What has `run`."""
+
+    task: Task | None
+    answer: str
+
+    def run(self, x: Floats, state: Floats | None = None) -> Any:
+        """Advance x (T, B, F) from a state."""
+
+
+class Predicting:
+    """A stream with a task, or None, and how its readout becomes the answer, as in a `Network`."""
+
+    task: Task | None = None
+    answer: str = "last"
+
+    def predict(self: Runs, readings: Any, before: Heard | None = None) -> tuple[Prediction, Heard]:
+        """Answer raw readings (T, F) of one sequence, all or the next ones: answer, what was heard.
+
+        The answer is to all readings so far, or, at every step, to each of these. A sequence of one
+        feature may be (T,), a text is a str. Raises InputError as `Network.predict` does, and for
+        a second piece where a transform needs the whole sequence at once.
+        """
+        task = known(self.task)
+        transforms, state, total, steps = before or (None, None, 0, 0)
+        x, transforms = task.prepare(readings, transforms)
+        result = self.run(x[:, None], state)
+        out = result.out[:, 0]
+        total, steps = total + out.sum(0), steps + len(out)
+        logits = ANSWERS[self.answer](out, total / steps)
+        return task.prediction(logits), Heard(transforms, result.state, total, steps)

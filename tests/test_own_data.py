@@ -1,0 +1,102 @@
+"""Your own data: CSV, npz and folders of wav files, as data sets and as samples."""
+
+import numpy as np
+import pytest
+import torch
+from data_files import write_wav
+
+from spikern import DataError, load
+from spikern.data import samples
+from spikern.data.dataset import UNLABELLED
+
+ROWS = "".join(f"{'up' if n % 2 else 'down'},{n},{n + 1},\n" for n in range(20))
+STEPS = "sample,label,a,b\n" + "".join(f"s{n},{n % 2},{n},{t}\n" for n in range(20) for t in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "features", "names"),
+    [
+        (ROWS, 1, ("down", "up")),
+        ("label,t0,t1,t2\n" + ROWS, 1, ("down", "up")),
+        (STEPS, 2, ("0", "1")),
+    ],
+    ids=["rows", "header", "steps"],
+)
+def test_csv_is_cut_the_same_way_each_time(tmp_path, text, features, names):
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    data = load(str(path))
+    assert (data.name, data.input_size, data.class_names) == ("mine", features, names)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [14, 2, 4]
+    assert data.train.lengths.tolist() == [2] * 14
+    assert data.digest == load(f"ts:{path}").digest
+    found = samples(path, data.task)
+    assert [len(x) for x in found.readings] == [2] * 20
+    assert set(found.labels) == set(names)
+
+
+def arrays(**changes):
+    x = np.random.default_rng(0).normal(size=(20, 5, 3))
+    return {"x": x, "y": np.arange(20) % 2} | changes
+
+
+def test_npz_has_what_it_says(tmp_path):
+    path = tmp_path / "mine.npz"
+    x = np.random.default_rng(0).integers(-1, 2, (20, 5, 3))
+    about = {"class_names": ["up", "down"], "dt": 2.0, "events": True, "lengths": [4] * 20}
+    np.savez(path, **arrays(x=x, **about))
+    data = load(str(path))
+    assert (data.dt, data.events, data.class_names) == (2.0, True, ("up", "down"))
+    assert data.train.lengths.tolist() == [4] * 14
+    assert set(data.train.x.unique().tolist()) == {-1.0, 0.0, 1.0}
+    y = np.where(np.arange(5) < 2, UNLABELLED, np.arange(20)[:, None] % 2)
+    np.savez(path, **arrays(y=y))
+    data = load(str(path))
+    assert data.every_step
+    assert (data.test.y[:2] == UNLABELLED).all()
+    parts = {f"{name}_{part}": a for part in ("train", "test") for name, a in arrays().items()}
+    np.savez(path, **parts)
+    assert [len(p) for p in (load(str(path)).train, load(str(path)).test)] == [16, 20]
+
+
+def test_a_folder_of_sounds_is_a_data_set(tmp_path):
+    for label in ("left", "right"):
+        (tmp_path / label).mkdir()
+        for n in range(10):
+            write_wav(tmp_path / label / f"{n}.wav", samples=np.arange(900 + n) % (20 + n) * 90)
+    data = load(str(tmp_path))
+    assert (data.input_size, data.dt, data.class_names) == (40, 10.0, ("left", "right"))
+    found = samples(tmp_path, data.task)
+    assert found.labels == ["left"] * 10 + ["right"] * 10
+    x = data.task.prepare(found.readings[0])[0]
+    every = torch.cat([p.x for p in (data.train, data.validation, data.test)], 1)
+    assert any(torch.equal(torch.tensor(x), own) for own in every.unbind(1))
+    write_wav(tmp_path / "left" / "fast.wav", rate=16000)
+    with pytest.raises(DataError, match=r"expected one sample rate, got 8000 in .*16000 in"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "a,1,2\n" * 9, "all sequences are of the class a"),
+        ("a.csv", "a,1\nb,2\n" * 2, "are too few for a train, validation and test part"),
+        ("a.csv", ",1,2\n" + ROWS, "sequence 0 has no label"),
+        ("a.csv", "a,1,x\n", "line 1: could not convert"),
+        ("a.csv", "sample,label,v\ns,a,1\ns,b,1\n", "line 3: sample s has the labels a and b"),
+        ("a.csv", "sample,label,v\ns,a\n", "line 2: expected 3 cells, got 2"),
+        ("a.npz", b"no arrays", r"a\.npz: expected arrays of numpy"),
+        ("a.npz", arrays(y=np.zeros(3)), r"expected y \(20,\) or \(20, 5\)"),
+        ("a.npz", arrays(x=np.full((20, 5), np.nan)), "sequence 0 holds NaN"),
+        ("a.npz", {"x_train": arrays()["x"], "y_train": arrays()["y"]}, "a train and a test part"),
+        ("a.npz", arrays(z=np.zeros(3)), "expected x and y, .* got z"),
+    ],
+)
+def test_files_that_are_no_data_say_why(tmp_path, name, content, message):
+    path = tmp_path / name
+    if isinstance(content, dict):
+        np.savez(path, **content)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=message):
+        load(str(path))
