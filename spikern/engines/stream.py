@@ -484,7 +484,7 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
         else:
             names = entries["neurons"]
         task = Task.from_data(entries["task"]) if "task" in entries else None
-        answer = entries.get("answer", Stream.answer)
+        answer = entries["answer"] if head["format"] == str(FORMAT) else Stream.answer
         if answer not in ANSWERS or (task and len(task.class_names) != outputs):
             raise ValueError(f"{outputs} outputs do not fit {task} and the answer {answer}")
     except (ValueError, KeyError) as error:
