@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import Any
 
 import neuron_pages
+import notebooks
 import page_examples
 import torch
 
@@ -163,6 +164,7 @@ def main() -> None:
     for name in PAGES:
         atomic.write(DOCS / f"{name}.md", page(name))
     neuron_pages.write(DOCS / "neurons")
+    notebooks.write()
     FIGURES.mkdir(exist_ok=True)
     for path in sorted(DOCS.glob("*.md")):
         if page_examples.shows_figures(path):

@@ -207,11 +207,11 @@ def step_figure(model: NeuronModel) -> Figure:
     ratios = [1] + [2] * len(names) + ([0.6] if model.spikes else [])
     figure = Figure(figsize=(7.0, 1.1 * sum(ratios) + 0.4), layout="constrained")
     axes = figure.subplots(len(ratios), sharex=True, height_ratios=ratios)
-    plot.traces(axes[0], current, ["i"])
+    plot.traces(current, ["i"], axis=axes[0])
     for axis, name in zip(axes[1:], names):
-        plot.traces(axis, states[name], [name])
+        plot.traces(states[name], [name], axis=axis)
     if model.spikes:
-        plot.raster(axes[-1], states["z"], plot.SPIKING[0])
+        plot.raster(states["z"], plot.SPIKING[0], axis=axes[-1])
         axes[-1].set(yticks=[])
         axes[-1].set_ylabel("z", rotation=0)
     for axis in axes[:-1]:
@@ -233,7 +233,7 @@ def second_figure(model: NeuronModel) -> Figure:
     elif model.spikes:
         rates(axis, model)
     else:
-        plot.traces(axis, run(model, np.eye(STEPS, 1))["v"], ["v"])
+        plot.traces(run(model, np.eye(STEPS, 1))["v"], ["v"], axis=axis)
     plot.tidy(axis)
     return figure
 

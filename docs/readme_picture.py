@@ -56,15 +56,19 @@ def draw(network: Network, dataset: Dataset, models: list[dict[str, Any]]) -> Fi
         answer = dataset.class_names[int(network(pixels)[0].argmax())]
         hertz = network.body.params(0).omega / dataset.dt * 1e3 / (2 * torch.pi)
     title(top, f"A {MODEL} network reads a {answer}, pixel by pixel")
-    plot.traces(top, pixels[:, 0], [""], dt=dataset.dt).set(xlabel="", ylabel="pixel", yticks=[])
+    plot.traces(pixels[:, 0], [""], dt=dataset.dt, axis=top).set(
+        xlabel="", ylabel="pixel", yticks=[]
+    )
     order = hertz.argsort()
     z, v = trace.state.z[:, order], trace.state.v[:, order]
-    plot.raster(middle, z, dt=dataset.dt).set(xlabel="", ylabel="neuron, by frequency")
+    plot.raster(z, dt=dataset.dt, axis=middle).set(xlabel="", ylabel="neuron, by frequency")
     examples = [int(z[:, part].sum(0).argmax()) + part.start for part in thirds(len(order))]
     names = [f"{hertz[order][n]:.0f} Hz" for n in examples]
-    plot.traces(bottom, v[:, examples], names, dt=dataset.dt).set_ylabel("membrane\npotential v")
+    plot.traces(v[:, examples], names, dt=dataset.dt, axis=bottom).set_ylabel(
+        "membrane\npotential v"
+    )
     left.align_ylabels()
-    frontier = plot.accuracy_against_energy(right.subplots(), models, TABLE)
+    frontier = plot.accuracy_against_energy(models, TABLE, axis=right.subplots())
     title(frontier, f"Accuracy and energy on {len(dataset.test)} test digits")
     return figure
 

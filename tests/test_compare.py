@@ -95,7 +95,7 @@ def test_layers_of_widths(tmp_path, capsys):
     assert "<td>8, 5</td>" in (tmp_path / "run" / "report.html").read_text()
     main(["compare", "digits", *settings, *out, "--resume"])
     capsys.readouterr()
-    main(["count", str(tmp_path / "run")])
+    main(["count", str(tmp_path / "run"), "--full"])
     assert "LIF: spiking, 8, 5 hidden units" in capsys.readouterr().out
 
 

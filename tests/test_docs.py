@@ -184,7 +184,7 @@ def generated(monkeypatch):
     """The module that writes what the pages have from the code."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     yield importlib.import_module("generated")
-    for name in ("generated", "neuron_pages"):
+    for name in ("generated", "neuron_pages", "notebooks"):
         del sys.modules[name]
 
 
@@ -193,6 +193,26 @@ def test_pages_have_what_the_code_says(generated):
     """`python docs/generated.py` writes them again."""
     for name in generated.PAGES:
         assert generated.page(name) == (ROOT / "docs" / f"{name}.md").read_text(), name
+    notebooks = generated.notebooks
+    for name in notebooks.TUTORIALS:
+        written = (notebooks.FOLDER / f"{name}.ipynb").read_text()
+        assert notebooks.notebook(name) == written, name
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the kernel's own packages
+@pytest.mark.parametrize("name", ["first_network", "training"])
+def test_a_notebook_runs_and_shows_its_figures(name, generated, tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    found = nbformat.reads(generated.notebooks.notebook(name), 4)
+    NotebookClient(found, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    kinds = [
+        kind for cell in found.cells for o in cell.get("outputs", ()) for kind in o.get("data", ())
+    ]
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    assert kinds.count("image/png") >= page.count(".savefig(")
     assert not [page.name for page in PAGES if re.search(r"@@|literalinclude", page.read_text())]
 
 

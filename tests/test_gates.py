@@ -403,7 +403,9 @@ COUNT_FAULTS = {
         lambda right: lambda x, to, kind, w, n: right(x, to, kind, w, torch.ones_like(n)),
     ),
     "counted at the wrong step": (counts, spiking, "connect", a_step_too_late),
-    "last spikes arrive": (counts, spiking, "delayed", lambda right: lambda z: z),
+    "last spikes arrive": (
+        counts, spiking, "one_step_later", lambda right: lambda signal, *rest: signal
+    ),
     "neuron updates dropped": (counts, spiking, "update_ops", lambda right: lambda model: {}),
     "projection forgotten": (standard_counts, standard, "connect", without("projection")),
     "LSTM recurrence forgotten": (standard_counts, standard, "connect", without("recurrent")),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -42,19 +43,19 @@ def axis() -> Axes:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda a: plot.raster(a, SPIKES),
-        lambda a: plot.raster(a, 0 * SPIKES),
-        lambda a: plot.raster(a, torch.from_numpy(SPIKES).requires_grad_()),
-        lambda a: plot.rates(a, SPIKES),
-        lambda a: plot.traces(a, SPIKES, list("abcdefgh")),
-        lambda a: plot.phase(a, V, A, ("v", "a"), U),
-        lambda a: plot.surrogate(a, [*SURROGATES]),
-        lambda a: plot.connectivity(a, WEIGHT),
-        lambda a: plot.weights(a, WEIGHT),
-        lambda a: plot.accuracy_against_energy(a, MODELS, "45nm_fp32"),
-        lambda a: plot.learning_curves(a, MODELS),
-        lambda a: plot.operations(a, MODELS),
-        lambda a: plot.rates_by_layer(a, MODELS),
+        lambda a: plot.raster(SPIKES, axis=a),
+        lambda a: plot.raster(0 * SPIKES, axis=a),
+        lambda a: plot.raster(torch.from_numpy(SPIKES).requires_grad_(), axis=a),
+        lambda a: plot.rates(SPIKES, axis=a),
+        lambda a: plot.traces(SPIKES, list("abcdefgh"), axis=a),
+        lambda a: plot.phase(V, A, ("v", "a"), U, axis=a),
+        lambda a: plot.surrogate([*SURROGATES], axis=a),
+        lambda a: plot.connectivity(WEIGHT, axis=a),
+        lambda a: plot.weights(WEIGHT, axis=a),
+        lambda a: plot.accuracy_against_energy(MODELS, "45nm_fp32", axis=a),
+        lambda a: plot.learning_curves(MODELS, axis=a),
+        lambda a: plot.operations(MODELS, axis=a),
+        lambda a: plot.rates_by_layer(MODELS, axis=a),
     ],
 )
 def test_every_function_returns_its_axis(axis: Axes, draw: Callable[[Axes], Axes]) -> None:
@@ -63,23 +64,23 @@ def test_every_function_returns_its_axis(axis: Axes, draw: Callable[[Axes], Axes
 
 
 def test_a_raster_has_a_tick_a_spike(axis: Axes) -> None:
-    (patch,) = plot.raster(axis, SPIKES).patches
+    (patch,) = plot.raster(SPIKES, axis=axis).patches
     starts = patch.get_path().vertices[0::2]
     np.testing.assert_allclose(starts, np.argwhere(SPIKES) - np.array([0, 0.45]))
 
 
 def test_time_is_in_ms_where_a_step_has_a_length(axis: Axes) -> None:
-    (patch,) = plot.raster(axis, SPIKES, dt=4.0).patches
+    (patch,) = plot.raster(SPIKES, dt=4.0, axis=axis).patches
     np.testing.assert_allclose(patch.get_path().vertices[0::2, 0], 4.0 * np.nonzero(SPIKES)[0])
     assert axis.get_xlabel() == "time (ms)"
     assert axis.get_xlim() == (-2.0, 118.0)
-    plot.traces(axis, SPIKES, [*"abcdefgh"], dt=4.0)
+    plot.traces(SPIKES, [*"abcdefgh"], dt=4.0, axis=axis)
     assert axis.lines[0].get_xdata()[-1] == 4.0 * 29
 
 
 def test_every_trace_is_drawn_and_named_in_its_colour(axis: Axes) -> None:
     values = np.random.default_rng(2).normal(size=(30, 3))
-    plot.traces(axis, torch.from_numpy(values), ["v", "a", "i"], highlight=[2, 0])
+    plot.traces(torch.from_numpy(values), ["v", "a", "i"], highlight=[2, 0], axis=axis)
     grey, first, second = axis.lines
     for line, k in ((grey, 1), (first, 2), (second, 0)):
         np.testing.assert_array_equal(line.get_ydata(), values[:, k])
@@ -88,7 +89,7 @@ def test_every_trace_is_drawn_and_named_in_its_colour(axis: Axes) -> None:
 
 
 def test_a_rate_is_the_share_of_neurons_that_fire(axis: Axes) -> None:
-    plot.rates(axis, SPIKES)
+    plot.rates(SPIKES, axis=axis)
     (steps,) = axis.patches
     values, edges, _ = steps.get_data()  # type: ignore[attr-defined]
     np.testing.assert_array_equal(values, SPIKES.mean(1))
@@ -98,14 +99,14 @@ def test_a_rate_is_the_share_of_neurons_that_fire(axis: Axes) -> None:
 @pytest.mark.parametrize("draw", [plot.raster, plot.rates])
 def test_steps_past_a_sample_s_length_are_shaded(axis: Axes, draw: Callable[..., Axes]) -> None:
     cut = SPIKES * (np.arange(30) < 20)[:, None]
-    draw(axis, cut, dt=2.0, length=20)
+    draw(cut, dt=2.0, length=20, axis=axis)
     shade = next(p for p in axis.patches if p.get_facecolor()[:3] == to_rgb(plot.GRID))
     assert shade.get_extents().transformed(axis.transData.inverted()).x0 == pytest.approx(39.0)
     assert axis.get_xlim() == (-1.0, 59.0)
 
 
 def test_traces_end_with_the_sample(axis: Axes) -> None:
-    plot.traces(axis, SPIKES[:, :2], ["a", "b"], length=20)
+    plot.traces(SPIKES[:, :2], ["a", "b"], length=20, axis=axis)
     assert [len(np.asarray(line.get_xdata())) for line in axis.lines] == [20, 20]
     assert axis.get_xlim() == (-0.5, 29.5)
 
@@ -114,14 +115,14 @@ def test_a_spike_among_many_is_not_too_small_to_see() -> None:
     axis = Figure((3.4, 2.6)).add_subplot()
     z = np.zeros((1000, 5000))
     z[500, 2500] = 1
-    (patch,) = plot.raster(axis, z).patches
+    (patch,) = plot.raster(z, axis=axis).patches
     low, high = axis.transData.transform(patch.get_path().vertices)[:, 1]
     assert (high - low) * 72 / axis.figure.dpi == pytest.approx(0.7)
     assert patch.get_linewidth() == 0.7
 
 
 def test_a_phase_marks_the_steps_that_fired_and_the_threshold(axis: Axes) -> None:
-    plot.phase(axis, V, A, ("v", "a"), U)
+    plot.phase(V, A, ("v", "a"), U, axis=axis)
     drawn = {line.get_label(): np.stack(line.get_data(), 1) for line in axis.lines}
     np.testing.assert_array_equal(drawn["step"], np.stack([V, A], 1))
     np.testing.assert_array_equal(drawn["spike"], np.stack([V, A], 1)[U > 0])
@@ -132,13 +133,13 @@ def test_a_phase_marks_the_steps_that_fired_and_the_threshold(axis: Axes) -> Non
 
 
 def test_a_phase_without_u_claims_no_threshold(axis: Axes) -> None:
-    plot.phase(axis, V, A, ("v", "a"))
+    plot.phase(V, A, ("v", "a"), axis=axis)
     assert {line.get_label() for line in axis.lines}.isdisjoint({"spike", "threshold"})
 
 
 @pytest.mark.parametrize("name", SURROGATES)
 def test_a_surrogate_is_drawn_as_it_is(axis: Axes, name: str) -> None:
-    plot.surrogate(axis, name)
+    plot.surrogate(name, axis=axis)
     derivative, primitive, spike = axis.lines
     expected = SURROGATES[name]()
     u = torch.as_tensor(np.asarray(derivative.get_xdata()))
@@ -153,7 +154,7 @@ def test_a_surrogate_is_drawn_as_it_is(axis: Axes, name: str) -> None:
 
 
 def test_several_surrogates_share_no_marker_and_the_widest_support(axis: Axes) -> None:
-    plot.surrogate(axis, [SURROGATES["triangular"](width=0.25), "boxcar"])
+    plot.surrogate([SURROGATES["triangular"](width=0.25), "boxcar"], axis=axis)
     triangular, _, boxcar, _, _ = axis.lines
     assert triangular.get_marker() != boxcar.get_marker()
     assert axis.get_xlim() == (-0.75, 0.75)
@@ -162,7 +163,7 @@ def test_several_surrogates_share_no_marker_and_the_widest_support(axis: Axes) -
 
 
 def test_no_synapse_is_told_from_a_small_one(axis: Axes) -> None:
-    plot.connectivity(axis, WEIGHT)
+    plot.connectivity(WEIGHT, axis=axis)
     (image,) = axis.images
     shown: Any = image.get_array()
     np.testing.assert_array_equal(shown.mask, WEIGHT == 0)
@@ -177,7 +178,7 @@ def test_no_synapse_is_told_from_a_small_one(axis: Axes) -> None:
 def test_one_strong_synapse_does_not_bleach_the_others(axis: Axes) -> None:
     w = np.linspace(-1, 1, 400).reshape(20, 20)
     w[3, 4] = 50.0
-    plot.connectivity(axis, w)
+    plot.connectivity(w, axis=axis)
     low, high = axis.images[0].get_clim()
     assert -low == high == np.sort(np.abs(w).ravel())[-4]
     assert axis.images[0].colorbar.extend == "both"
@@ -185,7 +186,7 @@ def test_one_strong_synapse_does_not_bleach_the_others(axis: Axes) -> None:
 
 def test_a_mask_decides_what_is_a_synapse(axis: Axes) -> None:
     mask = np.array([[1, 1, 0], [1, 1, 1]])
-    plot.connectivity(axis, WEIGHT, mask, sources={"in": 1, "out": 2})
+    plot.connectivity(WEIGHT, mask, sources={"in": 1, "out": 2}, axis=axis)
     shown: Any = axis.images[0].get_array()
     np.testing.assert_array_equal(shown.mask, mask == 0)
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["in", "out"]
@@ -194,7 +195,7 @@ def test_a_mask_decides_what_is_a_synapse(axis: Axes) -> None:
 
 
 def test_every_synapse_is_in_one_bin_of_its_sign(axis: Axes) -> None:
-    plot.weights(axis, WEIGHT, bins=7)
+    plot.weights(WEIGHT, bins=7, axis=axis)
     inhibitory, excitatory = axis.containers
     assert [sum(bar.get_height() for bar in bars) for bars in (inhibitory, excitatory)] == [1, 3]
     assert max(bar.get_x() + bar.get_width() for bar in inhibitory) == pytest.approx(0.0)
@@ -204,27 +205,36 @@ def test_every_synapse_is_in_one_bin_of_its_sign(axis: Axes) -> None:
     ("draw", "message"),
     [
         (
-            lambda a: plot.raster(a, SPIKES[:, None]),
+            lambda a: plot.raster(SPIKES[:, None], axis=a),
             r"\(T, H\), got shape \(30, 1, 8\); choose one",
         ),
-        (lambda a: plot.rates(a, SPIKES[0]), r"spikes as \(T, H\), got shape \(8,\)"),
-        (lambda a: plot.raster(a, SPIKES[:0]), "nothing to draw"),
-        (lambda a: plot.raster(a, SPIKES, length=31), "length must lie in 1..30, got 31"),
-        (lambda a: plot.raster(a, SPIKES, length=3), "spikes after the sample's 3 steps"),
-        (lambda a: plot.raster(a, SPIKES, dt=0.0), "dt is the length of a step in ms"),
-        (lambda a: plot.traces(a, SPIKES * np.nan, [*"abcdefgh"]), r"NaN .* first at \(0, 0\)"),
-        (lambda a: plot.traces(a, SPIKES, ["a"]), "a name for each of 8 traces, got 1"),
-        (lambda a: plot.traces(a, SPIKES, [*"abcdefgh"], [8]), r"numbers of traces, 0..7"),
-        (lambda a: plot.traces(a, [["x"]], ["a"]), "expected numbers for values"),
-        (lambda a: plot.phase(a, SPIKES, A, ("v", "a")), "choose one neuron first"),
-        (lambda a: plot.phase(a, V, A[:9], ("v", "a")), r"as many steps in each, got \[9, 30\]"),
-        (lambda a: plot.phase(a, V, A, "va"), "expected two names"),
-        (lambda a: plot.surrogate(a, "triangel"), "did you mean 'triangular'"),
-        (lambda a: plot.surrogate(a, []), "name at least one surrogate"),
-        (lambda a: plot.connectivity(a, WEIGHT, WEIGHT.T), r"mask of shape \(2, 3\) like weight"),
-        (lambda a: plot.connectivity(a, WEIGHT, sources={"x": 2}), "add up to 3"),
-        (lambda a: plot.weights(a, 0 * WEIGHT), "no weight belongs to a synapse"),
-        (lambda a: plot.weights(a, WEIGHT, bins=1), "at least 2 bins"),
+        (lambda a: plot.rates(SPIKES[0], axis=a), r"spikes as \(T, H\), got shape \(8,\)"),
+        (lambda a: plot.raster(SPIKES[:0], axis=a), "nothing to draw"),
+        (lambda a: plot.raster(SPIKES, length=31, axis=a), "length must lie in 1..30, got 31"),
+        (lambda a: plot.raster(SPIKES, length=3, axis=a), "spikes after the sample's 3 steps"),
+        (lambda a: plot.raster(SPIKES, dt=0.0, axis=a), "dt is the length of a step in ms"),
+        (
+            lambda a: plot.traces(SPIKES * np.nan, [*"abcdefgh"], axis=a),
+            r"NaN .* first at \(0, 0\)",
+        ),
+        (lambda a: plot.traces(SPIKES, ["a"], axis=a), "a name for each of 8 traces, got 1"),
+        (lambda a: plot.traces(SPIKES, [*"abcdefgh"], [8], axis=a), r"numbers of traces, 0..7"),
+        (lambda a: plot.traces([["x"]], ["a"], axis=a), "expected numbers for values"),
+        (lambda a: plot.phase(SPIKES, A, ("v", "a"), axis=a), "choose one neuron first"),
+        (
+            lambda a: plot.phase(V, A[:9], ("v", "a"), axis=a),
+            r"as many steps in each, got \[9, 30\]",
+        ),
+        (lambda a: plot.phase(V, A, "va", axis=a), "expected two names"),
+        (lambda a: plot.surrogate("triangel", axis=a), "did you mean 'triangular'"),
+        (lambda a: plot.surrogate([], axis=a), "name at least one surrogate"),
+        (
+            lambda a: plot.connectivity(WEIGHT, WEIGHT.T, axis=a),
+            r"mask of shape \(2, 3\) like weight",
+        ),
+        (lambda a: plot.connectivity(WEIGHT, sources={"x": 2}, axis=a), "add up to 3"),
+        (lambda a: plot.weights(0 * WEIGHT, axis=a), "no weight belongs to a synapse"),
+        (lambda a: plot.weights(WEIGHT, bins=1, axis=a), "at least 2 bins"),
     ],
 )
 def test_bad_input_says_what_to_do(axis: Axes, draw: Callable[[Axes], Axes], message: str) -> None:
@@ -233,7 +243,7 @@ def test_bad_input_says_what_to_do(axis: Axes, draw: Callable[[Axes], Axes], mes
 
 
 def test_a_kind_of_operation_that_never_happened_has_no_dot(axis: Axes) -> None:
-    plot.operations(axis, MODELS)
+    plot.operations(MODELS, axis=axis)
     ac = next(line for line in axis.lines if line.get_label() == "accumulates (AC)")
     assert np.isnan(np.asarray(ac.get_xdata())).tolist() == [False, True]
 
@@ -398,3 +408,12 @@ def test_a_table_never_shares_its_look(axis: Axes) -> None:
     looks = estimates.table_looks([COMPARISONS[0] | {"lines": lines}])
     assert len(set(looks.values())) == 6
     assert len({marker for _, marker, _ in looks.values()}) == 6
+
+
+def test_a_figure_is_made_where_no_axis_is_given(axis: Axes) -> None:
+    own = plot.raster(SPIKES)
+    assert own.figure.number in pyplot.get_fignums()  # which is what a notebook shows
+    pyplot.close(own.figure)
+    assert plot.raster(SPIKES, axis=axis) is axis
+    with pytest.raises(InputError, match="expected spikes first, got an axis; pass it as axis="):
+        plot.raster(axis)  # type: ignore[arg-type]

@@ -299,7 +299,7 @@ def test_numbers_of_one_seed_are_told_from_means() -> None:
 
 
 def test_a_confusion_matrix_shows_every_count() -> None:
-    axis = plot.confusion(Figure().add_subplot(), [[3, 1], [0, 7]], ["no", "yes"])
+    axis = plot.confusion([[3, 1], [0, 7]], ["no", "yes"], axis=Figure().add_subplot())
     assert [text.get_text() for text in axis.texts] == ["3", "1", "7"]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["no", "yes"]
     assert np.asarray(axis.images[0].get_array()).tolist() == [[0.75, 0.25], [0.0, 1.0]]

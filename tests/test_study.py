@@ -604,7 +604,7 @@ def test_a_search_may_vary_more_than_the_rate_with_as_many_trials():
 
 
 def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
-    def diverges(*_):
+    def diverges(*_, **settings):
         raise DivergedError("on purpose")
 
     monkeypatch.setattr(trainings, "fit", diverges)

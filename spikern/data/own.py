@@ -236,12 +236,13 @@ class Samples(NamedTuple):
         return float((names == labels)[labelled].mean()) if labelled.any() else None
 
 
-def samples(path: Path, task: Task) -> Samples:
+def samples(path: str | Path, task: Task) -> Samples:
     """Read the samples of a file or a folder of wav files, as a network with this task takes them.
 
     Of parts in one file, those of test. Raises DataError on files that do not suit the task, and on
     labels that it does not know.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
     if path.is_dir() or suffix == ".wav":
         sound = task.first(SOUND)

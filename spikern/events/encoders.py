@@ -86,8 +86,6 @@ def delta(x: Tensor, threshold: float) -> Tensor:
     tensor([ 0.,  1.,  1.,  0., -1.])
     """
     _check_signal(x, 3, "(T, B, F)")
-    if not (threshold > 0 and math.isfinite(threshold)):
-        raise InputError(f"threshold must be above 0 and finite, got {threshold}")
     events: Tensor = crossings(x, threshold, x.new_zeros(x.shape[1:]))[0]
     return events
 

@@ -1,10 +1,10 @@
-"""Figures: every function draws on a given axis and returns it.
+"""Figures: every function draws on `axis`, or on one of a figure of its own, and returns it.
 
 Arrays are numpy's or torch's, of one sample: choose it with `z[:, b]`. Whatever differs in colour
 also differs in line, marker or name, so that figures work for any colour vision and in print.
 
 >>> from matplotlib.figure import Figure
->>> raster(Figure().add_subplot(), [[1, 0], [0, 1]], dt=1.0).get_xlabel()
+>>> raster([[1, 0], [0, 1]], dt=1.0, axis=Figure().add_subplot()).get_xlabel()
 'time (ms)'
 """
 

@@ -22,13 +22,14 @@ THINNEST, WIDEST = 0.7, 2.0
 
 
 def raster(
-    axis: Axes,
     spikes: style.Values,
     colour: str = style.INK,
     dt: float | None = None,
     length: int | None = None,
+    axis: Axes | None = None,
 ) -> Axes:
     """A tick for every nonzero entry of spikes (T, H), all in one path to keep the SVG small."""
+    axis = style.given(axis)
     z = style.array("spikes", spikes, "(T, H)")
     own, ms = style.valid_steps(len(z), length), style.step_length(dt)
     if z[own:].any():
@@ -48,13 +49,14 @@ def raster(
 
 
 def rates(
-    axis: Axes,
     spikes: style.Values,
     colour: str = style.SPIKING[0],
     dt: float | None = None,
     length: int | None = None,
+    axis: Axes | None = None,
 ) -> Axes:
     """The fraction of neurons that fire at every step of spikes (T, H)."""
+    axis = style.given(axis)
     z = style.array("spikes", spikes, "(T, H)")
     own, ms = style.valid_steps(len(z), length), style.step_length(dt)
     # Edges half a step before and after, so that the first and last steps are as wide as others.
@@ -68,14 +70,15 @@ def rates(
 
 
 def traces(
-    axis: Axes,
     values: style.Values,
     names: Sequence[str],
     highlight: Sequence[int] = (),
     dt: float | None = None,
     length: int | None = None,
+    axis: Axes | None = None,
 ) -> Axes:
     """Lines over the steps of values (T, N), named at their ends; all in colour, or `highlight`."""
+    axis = style.given(axis)
     v = style.array("values", values, "(T, N)")
     own, ms = style.valid_steps(len(v), length), style.step_length(dt)
     if len(names) != v.shape[1]:

@@ -55,12 +55,17 @@ def looks(models: Sequence[dict[str, Any]]) -> dict[str, Look]:
     return by_name
 
 
-def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table: str) -> Axes:
+def accuracy_against_energy(
+    models: Sequence[dict[str, Any]],
+    table: str,
+    axis: Axes | None = None,
+) -> Axes:
     """Test accuracy with its interval against the energy estimate by `table` (marker).
 
     The horizontal bar goes from the lowest to the highest estimate, with a tick per table that
     prices the model.
     """
+    axis = style.given(axis)
     look, labels = looks(models), []
     for model in models:
         estimates = [1e-12 * pj for pj in model["energy_pj"].values() if pj]
@@ -81,8 +86,12 @@ def accuracy_against_energy(axis: Axes, models: Sequence[dict[str, Any]], table:
     return style.tidy(style.name_at_right(_log_x(axis, "J"), labels))
 
 
-def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
+def learning_curves(
+    models: Sequence[dict[str, Any]],
+    axis: Axes | None = None,
+) -> Axes:
     """Validation accuracy after every epoch: the mean over seeds, and every seed as a thin line."""
+    axis = style.given(axis)
     look, labels = looks(models), []
     for model in models:
         runs = [[e["validation_accuracy"] for e in run["epochs"]] for run in model["history"]]
@@ -104,12 +113,17 @@ def learning_curves(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     return style.tidy(style.name_at_right(axis, labels))
 
 
-def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -> Axes:
+def operations(
+    models: Sequence[dict[str, Any]],
+    columns: int = 3,
+    axis: Axes | None = None,
+) -> Axes:
     """Operations of one inference by kind, a row per model, beside those of a dense simulation.
 
     Dots, not bars: on a log axis the length of a bar has no meaning, and the kinds do not add up.
     A kind that did not occur has no dot.
     """
+    axis = style.given(axis)
     rows = range(len(models))
     ops = [model["ops_per_inference"] for model in models]
     counts = [(o["ac"], o["mac"], sum(o["neuron_updates"].values())) for o in ops]
@@ -135,8 +149,12 @@ def operations(axis: Axes, models: Sequence[dict[str, Any]], columns: int = 3) -
     return style.tidy(_log_x(axis))
 
 
-def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
+def rates_by_layer(
+    models: Sequence[dict[str, Any]],
+    axis: Axes | None = None,
+) -> Axes:
     """Mean firing rate of every hidden layer in spikes per neuron and step, as bars from zero."""
+    axis = style.given(axis)
     look = looks(models)
     bars = [
         (f"{m['name']}, layer {k}" if len(m["rates_by_layer"]) > 1 else m["name"], rate, m["name"])
@@ -161,11 +179,16 @@ def rates_by_layer(axis: Axes, models: Sequence[dict[str, Any]]) -> Axes:
     return style.tidy(axis)
 
 
-def confusion(axis: Axes, counts: Sequence[Sequence[int]], names: Sequence[str]) -> Axes:
+def confusion(
+    counts: Sequence[Sequence[int]],
+    names: Sequence[str],
+    axis: Axes | None = None,
+) -> Axes:
     """How often each class (row) was answered as each class (column), shaded by share of the row.
 
     Up to twelve classes have their counts and names written.
     """
+    axis = style.given(axis)
     table = np.asarray(counts)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     axis.imshow(share, cmap=SHADES, vmin=0.0, vmax=1.0, interpolation="none", aspect="auto")

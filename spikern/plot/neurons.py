@@ -24,6 +24,7 @@ from spikern.plot.style import (
     MUTED,
     Values,
     array,
+    given,
     legend_above,
     tidy,
 )
@@ -34,7 +35,13 @@ BEYOND = 1.5
 """The end of the axis of a surrogate over the widest support; 2 if no support is finite."""
 
 
-def phase(axis: Axes, x: Values, y: Values, names: Sequence[str], u: Values | None = None) -> Axes:
+def phase(
+    x: Values,
+    y: Values,
+    names: Sequence[str],
+    u: Values | None = None,
+    axis: Axes | None = None,
+) -> Axes:
     """Two states x and y (T,) of one neuron against each other, named on the axes by `names`.
 
     A dot is a step. The thin line between dots only shows their order: the neuron is a map from
@@ -44,6 +51,7 @@ def phase(axis: Axes, x: Values, y: Values, names: Sequence[str], u: Values | No
 
     Raises InputError on a wrong shape, NaN, or lengths that differ.
     """
+    axis = given(axis)
     if isinstance(names, str) or len(names) != 2:
         raise InputError(f"expected two names, such as ('v', 'a'), got {names!r}")
     horizontal, vertical = array(names[0], x, "(T,)"), array(names[1], y, "(T,)")
@@ -71,7 +79,10 @@ def phase(axis: Axes, x: Values, y: Values, names: Sequence[str], u: Values | No
     return tidy(axis)
 
 
-def surrogate(axis: Axes, which: str | Surrogate | Sequence[str | Surrogate]) -> Axes:
+def surrogate(
+    which: str | Surrogate | Sequence[str | Surrogate],
+    axis: Axes | None = None,
+) -> Axes:
     """Derivative (solid) and primitive (dashed) of one or several surrogates over u.
 
     The thin step is the spike itself, [u > 0]. The widest support, where a gradient flows, is
@@ -79,6 +90,7 @@ def surrogate(axis: Axes, which: str | Surrogate | Sequence[str | Surrogate]) ->
 
     Raises InputError on an unknown name.
     """
+    axis = given(axis)
     several = [which] if isinstance(which, str | Surrogate) else list(which)
     if not several:
         raise InputError(f"name at least one surrogate; there are: {', '.join(SURROGATES)}")

@@ -39,11 +39,11 @@ def draw(sample: Sample, rule: str, width: float) -> Figure:
     steps = sample.steps
     draw_input(axes[0], sample.x[:steps])
     for k, z in enumerate(sample.hidden):
-        activity.raster(axes[k + 1], z[:steps])
+        activity.raster(z[:steps], axis=axes[k + 1])
         _title(axes[k + 1], f"hidden spikes, layer {k}" if len(sample.hidden) > 1 else "spikes")
     readout = axes[1 + len(sample.hidden)]
     named = [] if every_step else list(dict.fromkeys([int(sample.label), answer(sample, rule)]))
-    activity.traces(readout, sample.readout[:steps], sample.class_names, named)
+    activity.traces(sample.readout[:steps], sample.class_names, named, axis=readout)
     _title(readout, "readout" if every_step else f"readout: {verdict(sample, rule)}")
     if every_step:
         draw_labels(axes[-1], sample)
@@ -58,10 +58,10 @@ def draw(sample: Sample, rule: str, width: float) -> Figure:
 def draw_input(axis: Axes, x: NDArray[Any]) -> Axes:
     """One feature as a line, events as a raster by sign, several analog features as a heat map."""
     if x.shape[1] == 1:
-        return _title(activity.traces(axis, x, [""]), "input")
+        return _title(activity.traces(x, [""], axis=axis), "input")
     if np.isin(x, (-1.0, 0.0, 1.0)).all():
-        activity.raster(axis, x > 0, style.COLOURS["blue"])
-        activity.raster(axis, x < 0, style.COLOURS["rust"])
+        activity.raster(x > 0, style.COLOURS["blue"], axis=axis)
+        activity.raster(x < 0, style.COLOURS["rust"], axis=axis)
         axis.set_ylabel("channel")
         return _title(axis, "input events" + ", + in blue, − in red" * bool((x < 0).any()))
     largest = float(np.abs(x).max())

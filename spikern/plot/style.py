@@ -55,6 +55,15 @@ MARKERS = "osD^vP"
 PERCENT = FuncFormatter(lambda fraction, _: f"{round(100 * fraction, 3):g}%")
 
 
+def given(axis: Axes | None) -> Axes:
+    """The axis, or one of a new figure, which a notebook shows."""
+    if axis is not None:
+        return axis
+    from matplotlib import pyplot  # a figure of report or page needs no window
+
+    return pyplot.figure(layout="constrained").add_subplot()
+
+
 def tidy(axis: Axes) -> Axes:
     """Two spines, grey ticks, grid behind the data, no background."""
     axis.spines[["top", "right"]].set_visible(False)
@@ -164,6 +173,8 @@ def array(what: str, values: Values, shape: str) -> NDArray[Any]:
     spikern.InputError: expected spikes as (T, H), got shape (3, 1, 2); \
 choose one sample first, as in x[:, 0]
     """
+    if isinstance(values, Axes):
+        raise InputError(f"expected {what} first, got an axis; pass it as axis=")
     data = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     axes = shape.count(",") + 1 - shape.count(",)")
     if data.ndim != axes:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError
-from spikern.plot.style import COLOURS, GRID, INK, MUTED, Values, array, legend_above, tidy
+from spikern.plot.style import COLOURS, GRID, INK, MUTED, Values, array, given, legend_above, tidy
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "weights", [COLOURS["rust"], "#d8d3c8", COLOURS["blue"]]
@@ -24,11 +24,11 @@ SATURATED = 0.01
 
 
 def connectivity(
-    axis: Axes,
     weight: Values,
     mask: Values | None = None,
     sources: Mapping[str, int] | None = None,
     targets: Mapping[str, int] | None = None,
+    axis: Axes | None = None,
 ) -> Axes:
     """The weights (to, from) as an image, with zero in the middle of the colour scale.
 
@@ -39,6 +39,7 @@ def connectivity(
 
     Raises InputError on a wrong shape, NaN, a mask of another shape, or blocks that do not add up.
     """
+    axis = given(axis)
     w, present = _synapses(weight, mask)
     strengths = np.abs(w[present & (w != 0)])
     limit = float(np.quantile(strengths, 1 - SATURATED, method="higher")) if len(strengths) else 1.0
@@ -62,12 +63,18 @@ def connectivity(
     return tidy(axis)
 
 
-def weights(axis: Axes, weight: Values, mask: Values | None = None, bins: int = 40) -> Axes:
+def weights(
+    weight: Values,
+    mask: Values | None = None,
+    bins: int = 40,
+    axis: Axes | None = None,
+) -> Axes:
     """A histogram of the weights, inhibition and excitation in the colours of `connectivity`.
 
     Weight and mask are those of `connectivity`; only synapses are counted. A synapse of weight
     zero, which needs a mask, counts as excitatory.
     """
+    axis = given(axis)
     w, present = _synapses(weight, mask)
     if not present.any():
         raise InputError("there is nothing to draw: no weight belongs to a synapse")

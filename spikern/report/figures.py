@@ -53,14 +53,14 @@ def comparison_drawings(results: dict[str, Any]) -> dict[str, Drawing]:
     drawings: dict[str, Drawing] = {
         "learning": (
             f"Validation accuracy after every epoch of {names(models)}",
-            lambda width: on_axes(width, 4.0, lambda a: plot.learning_curves(a, models)),
+            lambda width: on_axes(width, 4.0, lambda a: plot.learning_curves(models, axis=a)),
         ),
         "operations": (
             f"Operations of one inference by kind for {names(models)}",
             lambda width: on_axes(
                 width,
                 1.1 + 0.5 * len(models) + 0.8 * (width < WIDE),
-                lambda a: plot.operations(a, models, 4 if width == WIDE else 1),
+                lambda a: plot.operations(models, 4 if width == WIDE else 1, axis=a),
             ),
         ),
     }
@@ -69,7 +69,7 @@ def comparison_drawings(results: dict[str, Any]) -> dict[str, Drawing]:
         drawings["energy"] = (
             f"Test accuracy against the energy estimate of {names(priced)}",
             lambda width: on_axes(
-                width, 4.2, lambda a: plot.accuracy_against_energy(a, priced, table)
+                width, 4.2, lambda a: plot.accuracy_against_energy(priced, table, axis=a)
             ),
         )
     spiking = [m for m in models if m["rates_by_layer"]]
@@ -77,7 +77,7 @@ def comparison_drawings(results: dict[str, Any]) -> dict[str, Drawing]:
         height = 0.8 + 0.42 * sum(len(m["rates_by_layer"]) for m in spiking)
         drawings["rates"] = (
             f"Mean firing rate of every hidden layer of {names(spiking)}",
-            lambda width: on_axes(width, height, lambda a: plot.rates_by_layer(a, spiking)),
+            lambda width: on_axes(width, height, lambda a: plot.rates_by_layer(spiking, axis=a)),
         )
     return drawings
 
@@ -97,7 +97,7 @@ def answer_drawings(results: dict[str, Any], samples: Sequence[Sample]) -> dict[
         drawings["confusion"] = (
             f"Confusion matrix of {results['answers']['model']} on the test split",
             lambda width: on_axes(
-                width, min(width, 4.5), lambda a: plot.confusion(a, counts, names)
+                width, min(width, 4.5), lambda a: plot.confusion(counts, names, axis=a)
             ),
         )
     return drawings

@@ -1,0 +1,48 @@
+"""The tutorials as notebooks: the text and the examples of a page, to be run by whoever reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import v4
+
+DOCS = Path(__file__).parent
+FOLDER = DOCS / "notebooks"
+TUTORIALS = ("first_network", "library", "new_neuron", "new_surrogate", "streaming", "training")
+FIRST = "%matplotlib inline"
+BLOCK = re.compile(r"^```pycon\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
+FIGURE = re.compile(r"^!\[.*?\]\(figures/.*?\)\n", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|#)(.*?)\)")
+
+
+def notebook(name: str) -> str:
+    """The notebook of a page, without outputs; a figure that the page saves is shown instead."""
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    cells = [v4.new_code_cell(FIRST)]
+    for k, part in enumerate(BLOCK.split(text)):
+        if k % 2:
+            cells.append(_code(part))
+        elif prose := LINK.sub(r"](../\1)", FIGURE.sub("", part)).strip():
+            cells.append(v4.new_markdown_cell(prose))
+    for k, cell in enumerate(cells):
+        cell["id"] = f"cell-{k}"
+    python = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    return str(nbformat.writes(v4.new_notebook(cells=cells, metadata=python))) + "\n"
+
+
+def _code(block: str) -> nbformat.NotebookNode:
+    """The examples of a block without prompts and outputs, in a cell that may end with an error."""
+    lines = [line[4:] for line in block.splitlines() if re.match(r">>> |\.\.\.( |$)", line)]
+    code = re.sub(r"  # doctest: .*$", "", "\n".join(lines), flags=re.MULTILINE)
+    code = re.sub(r"^(\w+)\.savefig\(.*\)$", r"\1", code, flags=re.MULTILINE)
+    tags = {"tags": ["raises-exception"]} if "Traceback" in block else {}
+    return v4.new_code_cell(code, metadata=tags)
+
+
+def write() -> None:
+    """Write the notebooks of all tutorials."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in TUTORIALS:
+        (FOLDER / f"{name}.ipynb").write_text(notebook(name), encoding="utf-8")
