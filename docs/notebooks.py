@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import page_examples
 from nbformat import v4
 
 DOCS = Path(__file__).parent
@@ -23,7 +24,7 @@ def notebook(name: str) -> str:
     cells = [v4.new_code_cell(FIRST)]
     for k, part in enumerate(BLOCK.split(text)):
         if k % 2:
-            cells.append(_code(part))
+            cells += _cells(part)
         elif prose := LINK.sub(r"](../\1)", FIGURE.sub("", part)).strip():
             cells.append(v4.new_markdown_cell(prose))
     for k, cell in enumerate(cells):
@@ -32,13 +33,20 @@ def notebook(name: str) -> str:
     return str(nbformat.writes(v4.new_notebook(cells=cells, metadata=python))) + "\n"
 
 
-def _code(block: str) -> nbformat.NotebookNode:
-    """The examples of a block without prompts and outputs, in a cell that may end with an error."""
-    lines = [line[4:] for line in block.splitlines() if re.match(r">>> |\.\.\.( |$)", line)]
-    code = re.sub(r"  # doctest: .*$", "", "\n".join(lines), flags=re.MULTILINE)
-    code = re.sub(r"^(\w+)\.savefig\(.*\)$", r"\1", code, flags=re.MULTILINE)
-    tags = {"tags": ["raises-exception"]} if "Traceback" in block else {}
-    return v4.new_code_cell(code, metadata=tags)
+def _cells(block: str) -> list[nbformat.NotebookNode]:
+    """The examples of a block, without prompts and outputs; what shows something ends a cell."""
+    cells = []
+    code = ""
+    examples = page_examples.of_block(block)
+    for example in examples:
+        code += example.source
+        if example.want or example is examples[-1]:
+            code = re.sub(r"  # doctest: .*$", "", code, flags=re.MULTILINE)
+            code = re.sub(r"^(\w+)\.savefig\(.*\)$", r"\1", code, flags=re.MULTILINE)
+            tags = {"tags": ["raises-exception"]} if example.exc_msg else {}
+            cells.append(v4.new_code_cell(code.rstrip(), metadata=tags))
+            code = ""
+    return cells
 
 
 def write() -> None:

@@ -27,6 +27,11 @@ class Checker(doctest.OutputChecker):
         )
 
 
+def of_block(block: str) -> list[doctest.Example]:
+    """The examples of a block of code."""
+    return doctest.DocTestParser().get_examples(block)
+
+
 def run(page: Path, folder: Path) -> str:
     """Run a page's examples in `folder`, where their files go; return what differs."""
     text = re.sub(r"^```.*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)

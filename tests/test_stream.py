@@ -16,6 +16,8 @@ from engine_cases import SPIKING, dyadic_layer, events
 
 from spikern._utils import tensor_file
 from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.data.task import Task
+from spikern.data.transforms import Transform
 from spikern.engines.stream import load_stream
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -393,7 +395,8 @@ for name in names:
     state = stream.zero_state()
     steps = [stream.step(row, state).copy() for row in x[:, 0]]
     result = stream.run(x)
-    np.savez(f"{folder}/{name}.npz", steps=steps, out=result.out, state=result.state)
+    answer = "none" if stream.task is None else stream.predict(4 * x[:, 0])[0].names
+    np.savez(f"{folder}/{name}.npz", steps=steps, out=result.out, state=result.state, answer=answer)
 print({name.partition(".")[0] for name in sys.modules} & {"scipy", "sklearn", "matplotlib", "h5py"})
 """
 
@@ -408,6 +411,9 @@ def test_a_stream_is_loaded_and_stepped_without_torch(tmp_path):
         "plain": compile_stream(network("ALIF")),
         "delayed": compile_stream(SpikingRNN("LIF", 6, 8, delay=3, recurrent_delay=2)),
     }
+    divided = Transform("divide", {"by": 4.0})
+    task = Task("doors", ("open", "shut", "ajar"), 1.0, True, 6, (divided,))
+    streams["plain"].task = task
     x = events(20, 5, 6).numpy()
     np.save(tmp_path / "x.npy", x)
     for name, stream in streams.items():
@@ -421,6 +427,8 @@ def test_a_stream_is_loaded_and_stepped_without_torch(tmp_path):
         assert np.array_equal(there["out"], here.out)
         assert np.array_equal(there["state"], here.state)
         assert np.array_equal(there["steps"], here.out[:, 0])
+        if stream.task is not None:
+            assert np.array_equal(there["answer"], stream.predict(4 * x[:, 0])[0].names)
 
 
 OLD = Path(__file__).parent / "data" / "v0.1.0" / "ALIF.stream"
