@@ -42,7 +42,7 @@ def _cells(block: str) -> list[nbformat.NotebookNode]:
         code += example.source
         if example.want or example is examples[-1]:
             code = re.sub(r"  # doctest: .*$", "", code, flags=re.MULTILINE)
-            code = re.sub(r"^(\w+)\.savefig\(.*\)$", r"\1", code, flags=re.MULTILINE)
+            code = re.sub(r"^plot\.save\((\w+), .*\)$", r"\1", code, flags=re.MULTILINE)
             tags = {"tags": ["raises-exception"]} if example.exc_msg else {}
             cells.append(v4.new_code_cell(code.rstrip(), metadata=tags))
             code = ""

@@ -212,7 +212,7 @@ def test_a_notebook_runs_and_shows_its_figures(name, generated, tmp_path):
         kind for cell in found.cells for o in cell.get("outputs", ()) for kind in o.get("data", ())
     ]
     page = (ROOT / "docs" / f"{name}.md").read_text()
-    assert kinds.count("image/png") >= page.count(".savefig(")
+    assert kinds.count("image/png") >= page.count("plot.save(")
     assert not [page.name for page in PAGES if re.search(r"@@|literalinclude", page.read_text())]
 
 
