@@ -24,8 +24,8 @@ SHORT = ["--epochs", "1", "--seeds", "1", "--hidden", "4", "--workers", "1"]
 """Options that make a training short; everything else of a command stays as the page has it."""
 NOT_HERE = ("make", "pip", "apt", "python3 -m venv", ".venv/bin", "export", "python -c")
 """What changes the machine or is for another one; `make` is what runs these tests."""
-NOT_SHORT = ("article/run.py", "bench/run.py", "microcontroller/run.py")
-"""Measurements of minutes to hours, whose parts have tests of their own."""
+LONG = ("article/run.py", "experiments/run.py", "microcontroller/run.py", "bench")
+"""Trainings and measurements of minutes to hours, which run small in tests of their own."""
 NEEDS_DOWNLOADS = ("BasicMotions", "heidelberg", "peers.sh")
 
 
@@ -90,12 +90,9 @@ def test_a_stale_command_is_not_understood(monkeypatch):
 
 
 def shortened(command):
-    """The command, a training made short and a study made small."""
+    """The command, a training made short."""
     if command.startswith("spikern compare"):
         return shlex.join([*shlex.split(command), *SHORT])
-    if "run.py" in command or command.startswith("spikern bench"):
-        small = command if "--no-" in command or "--smoke" in command else f"{command} --smoke"
-        return small.replace(" --workers 2", "")
     return command
 
 
@@ -105,7 +102,8 @@ def runs_here(page):
         shortened(command)
         for command in commands(page)
         if not command.startswith(NOT_HERE)
-        and not any(n in command for n in NOT_SHORT + NEEDS_DOWNLOADS)
+        and not any(name in command for name in NEEDS_DOWNLOADS)
+        and ("--no-train" in command or not any(name in command for name in LONG))
     ]
 
 
