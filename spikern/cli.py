@@ -124,7 +124,7 @@ class Compare:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            input_noise=self.input_noise,
+            input_noise=0.0 if self.input_noise is None and self.delta else self.input_noise,
             rate_limit=self.rate_limit,
             rate_penalty=self.rate_penalty,
         )
@@ -239,11 +239,13 @@ class Predict:
     run_path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
     """Folder of a `spikern compare`, or a checkpoint jobs/NAME-SEED.safetensors in it."""
     model_and_file: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL] FILE")
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="[MODEL] FILE", help_behavior_hint="(required)"),
     ]
     """Model of the run, which may be left out where there is only one; and the raw samples: a file
     .ts, .tsv, .csv, .npz, .npy or .wav, a folder of wav files, or a text .txt."""
-    seed: int = 0
+    seed: Annotated[int, option("N")] = 0
     """Seed of the network."""
     json: bool = False
     """Print JSON instead of lines."""
@@ -298,7 +300,8 @@ class Datasets:
         if not self.names:
             for name, entry in DATASETS.items():
                 missing = entry.missing()
-                state = f"missing: {', '.join(missing)}" if missing else "available"
+                more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+                state = f"missing: {missing[0]}{more}" if missing else "available"
                 print(f"{name:20} {entry.title} ({state})")
             print(f"{'PATH':20} Your own: .ts, .tsv, .csv, .npz, or a folder CLASS/*.wav")
             return

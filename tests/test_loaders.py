@@ -524,7 +524,7 @@ def test_the_list_loads_nothing(folder, monkeypatch, capsys):
     lines = {line.split()[0]: line for line in output}
     assert lines["digits"].endswith("(available)")
     assert lines["fsdd"].endswith("(available)")
-    assert "missing: shd/shd_train.h5, shd/shd_test.h5" in lines["shd"]
+    assert "missing: shd/shd_train.h5 and 1 more" in lines["shd"]
 
 
 def test_named_data_sets_are_described(capsys):

@@ -726,3 +726,20 @@ def test_layers_are_stacked():
 def test_what_is_no_chain_is_not_stacked(layers, message):
     with pytest.raises(InputError, match=message):
         stack_layers(layers)
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+def test_arrays_that_do_not_fit_are_refused_before_a_kernel_reads_them(engine):
+    x = torch.rand(5, 2, 3)
+    body = SpikingRNN("LIF", 3, 16, engine=engine)
+    for name, shape in (("weight_ih_l0", (16, 2)), ("weight_hh_l0", (8, 8)), ("bias_l0", (4,))):
+        layer = copy.deepcopy(body)
+        setattr(layer, name, torch.nn.Parameter(torch.zeros(shape)))
+        with pytest.raises(InputError, match=f"expected {name[:-3]} as .*, got"):
+            layer(x)
+    with pytest.raises(InputError, match="the body has 16 outputs, and the readout takes 8"):
+        Network(body, Readout(8, 4, engine=engine), "last")
+    network = Network(body, Readout(16, 4, engine=engine), "last")
+    network.readout = Readout(8, 4, engine=engine)
+    with pytest.raises(InputError, match=r"expected weight_ih as \(4, 16\), got \(4, 8\)"):
+        network(x)

@@ -487,3 +487,36 @@ def test_a_parameter_without_a_gradient_does_not_keep_a_training_from_resuming(t
         return fit(build(idle, 2, 12, 2, engine="reference"), data, TRAINING, checkpoint=path)
 
     assert train() == train()
+
+
+def test_labels_and_networks_that_do_not_go_together_are_refused():
+    data = small()
+    x, y = data.train.x, data.train.y
+    steps = [(x, y.expand(len(x), -1))]
+    with pytest.raises(InputError, match="a label for every step, and one answer per sequence"):
+        fit(build("LIF", 2, 8, 2), steps, TRAINING, validation=data.validation)
+    fit(build("LIF", 2, 8, 2, "every_step"), [(x, y)], TRAINING, validation=data.validation)
+    with pytest.raises(InputError, match="small has 2 features and 2 classes, the network 3 inp"):
+        fit(build("LIF", 3, 8, 2), data, TRAINING)
+    with pytest.raises(InputError, match="fit trains a Network, got SpikingRNN"):
+        fit(build("LIF", 2, 8, 2).body, data, TRAINING)
+    with pytest.raises(InputError, match="small is three splits"):
+        evaluate(build("LIF", 2, 8, 2), data)
+
+
+def test_a_run_is_not_resumed_with_another_optimizer_or_loss(tmp_path):
+    path = tmp_path / "run.safetensors"
+
+    def run(rate=0.1, **rest):
+        network = build("GRU", 2, 4, 2)
+        sgd = torch.optim.SGD(network.parameters(), lr=rate)
+        fit(network, small(), TRAINING, checkpoint=path, **{"optimizer": sgd, **rest})
+
+    run()
+    run()
+    with pytest.raises(DataError, match=r"optimizer is .*0\.1.* there and .*0\.2.* here"):
+        run(0.2)
+    with pytest.raises(DataError, match="loss is None there and multi_margin_loss here"):
+        run(loss=torch.nn.functional.multi_margin_loss)
+    with pytest.raises(DataError, match="optimizer"):
+        run(optimizer=None)

@@ -277,7 +277,7 @@ def samples(path: str | Path, task: Task) -> Samples:
     if unknown := sorted(set(part.class_names) - set(task.class_names)):
         raise DataError(
             f"{path}: the labels {', '.join(unknown)} are no classes of the network, which are "
-            f"{', '.join(task.class_names)}; leave labels out where there are none"
+            f"{', '.join(task.class_names)}; leave the cell of a label empty where there is none"
         )
     named = np.array([*part.class_names, ""])
     own = [named[np.where(np.equal(k, UNLABELLED), -1, k)] for k in part.labels]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikern._utils import json_file
 from spikern._utils.errors import DataError, InputError
-from spikern.data.transforms import TEXT, WHOLE, Floats, Transform, transformed
+from spikern.data.transforms import SOUND, TEXT, WHOLE, Floats, Transform, transformed
 
 FORM = {
     "dataset": str,
@@ -68,7 +68,8 @@ class Task:
     def check(self, readings: Any) -> Any:
         """Return raw readings (T, F) as an array, or a text; InputError if they are something else.
 
-        A sequence of one feature may have the shape (T,).
+        A sequence of one feature may have the shape (T,), one step of several the shape (F,). A
+        sound lies within -1 and 1.
         """
         if self.first(TEXT):
             if not isinstance(readings, str) or not readings:
@@ -81,13 +82,18 @@ class Task:
             raise InputError(
                 f"expected numbers (T, {self.features}), got {type(readings).__name__}"
             ) from error
-        if x.ndim == 1 and self.features == 1:
-            x, finite = x[:, None], finite[:, None]
+        if x.ndim == 1 and (self.features == 1 or len(x) == self.features):
+            x, finite = (a.reshape(-1, self.features) for a in (x, finite))
         if x.ndim != 2 or x.shape[1] != self.features or len(x) == 0:
             raise InputError(f"expected readings (T, {self.features}), got {x.shape}")
         if not finite.all():
             at = np.argwhere(~finite)[0]
             raise InputError(f"{x[tuple(at)]} at {at.tolist()}; clean or mask it first")
+        if self.first(SOUND) and np.abs(x).max() > 1:
+            raise InputError(
+                f"expected a sound from -1 to 1, got values up to {np.abs(x).max()}; divide whole "
+                f"numbers of 16 bits by 32,768"
+            )
         return x
 
     def prepare(

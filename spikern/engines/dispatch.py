@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spikern.engines import fused, reference
-from spikern.engines.population import Input, Population, RunResult
+from spikern.engines.population import Input, Population, RunResult, check_shapes
 from spikern.neurons.model import State
 
 ENGINES = {"fused": fused.run_stack, "reference": reference.run_stack}
@@ -24,6 +24,7 @@ def run_stack(
     A population that does not spike ends a stack of the engine; the next one begins another.
     Autocast is off inside: a spike is a comparison, which lower precision would move.
     """
+    check_shapes(populations, states, x)
     first, arriving = 0, x
     finals: list[State] = []
     spikes: list[Tensor] = []

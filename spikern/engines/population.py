@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from spikern._utils.errors import InputError
 from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, Params, State
 from spikern.neurons.surrogate import Surrogate
@@ -70,6 +71,31 @@ Input = Tensor | Events
 def dense(x: Input) -> Tensor:
     """An input as a tensor (T, B, F)."""
     return x.to_dense() if isinstance(x, Events) else x
+
+
+def check_shapes(populations: Sequence[Population], states: Sequence[State], x: Input) -> None:
+    """Raise InputError unless weights, constants and states fit each other; x (T, B, F).
+
+    Kernels read arrays by these shapes. A layer makes them right; who replaces one may err.
+    """
+    _, batch, features = x.shape
+    for k, (p, state) in enumerate(zip(populations, states)):
+        hidden = len(p.w_in)
+        found = {"weight_ih": p.w_in, "weight_hh": p.w_rec, "bias": p.bias}
+        wanted = {
+            "weight_ih": (hidden, features), "weight_hh": (hidden, hidden), "bias": (hidden,)
+        }  # fmt: skip
+        found |= {f"constant {name}": value for name, value in p.params._asdict().items()}
+        wanted |= {f"constant {name}": (hidden,) for name in p.params._fields}
+        found |= {f"state {name}": value for name, value in state._asdict().items()}
+        wanted |= {f"state {name}": (batch, hidden) for name in state._fields}
+        for name, tensor in found.items():
+            if tensor is not None and tuple(tensor.shape) != wanted[name]:
+                raise InputError(
+                    f"population {k} of {hidden} {p.model.name} on {features} inputs: expected "
+                    f"{name} as {wanted[name]}, got {tuple(tensor.shape)}"
+                )
+        features = hidden
 
 
 def is_sparse(population: Population) -> bool:

@@ -83,6 +83,10 @@ class Network(nn.Module):
             )
         if isinstance(body, SpikingRNN) and body.batch_first:
             raise InputError("a network runs over (T, B, F); make its body with batch_first=False")
+        wide = body.output_size if isinstance(body, SpikingRNN) else body.hidden_size
+        taken = readout.input_size if isinstance(readout, Readout) else readout.in_features
+        if wide != taken:
+            raise InputError(f"the body has {wide} outputs, and the readout takes {taken}")
         self.body = body
         self.readout = readout
         self.answer = answer

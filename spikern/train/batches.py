@@ -149,7 +149,15 @@ def in_order(split: Split, batch_size: int, carry_state: bool) -> list[Tensor]:
 
 
 def labels_of(batch: Batch, logits: Tensor) -> Tensor:
-    """The labels of a batch in the form of its logits: a sequence's own at each of its steps."""
+    """The labels of a batch in the form of its logits: a sequence's own at each of its steps.
+
+    Raises InputError for labels per step where there is one answer per sequence.
+    """
+    if batch.y.ndim == 2 and logits.ndim == 2:
+        raise InputError(
+            "there is a label for every step, and one answer per sequence; build the network with "
+            "answer='every_step'"
+        )
     if logits.ndim == 2 or batch.y.ndim == 2:
         return batch.y
     return torch.where(valid_steps(batch.lengths, len(logits)), batch.y, UNLABELLED)

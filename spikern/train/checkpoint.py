@@ -28,7 +28,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         arrays, entries = tensor_file.read(path)
     except DataError as error:
-        raise DataError(f"cannot read the checkpoint: {error}; delete it to start anew") from error
+        raise DataError(f"cannot read the checkpoint: {error}") from error
     return {name: torch.from_numpy(a) for name, a in arrays.items()}, _header(path, entries)
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikern._utils.errors import InputError
-from spikern.data.dataset import UNLABELLED, Split
+from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.layers.network import Network
-from spikern.train.batches import Batches, carried, checked, in_order
+from spikern.train.batches import Batches, carried, checked, in_order, labels_of
 from spikern.train.calibration import firing_rates
 
 
@@ -36,6 +36,8 @@ def evaluate(
     as STREAMS streams of consecutive sequences, and every batch starts with the state that the one
     before it left. Raises InputError without any label.
     """
+    if isinstance(data, Dataset):
+        raise InputError(f"{data.name} is three splits; evaluate one, such as dataset.test")
     network.eval()
     device = next(network.parameters()).device
     order = in_order(data, batch_size, carry_state) if isinstance(data, Split) else []
@@ -52,10 +54,11 @@ def evaluate(
         for batch in batches:
             state = carried(state, len(batch)) if carry_state else None
             activity, state = network.run(batch.x, state, batch.lengths)
-            loss += float(cross_entropy(activity.logits, batch.y, "sum"))
+            labels = labels_of(batch, activity.logits)
+            loss += float(cross_entropy(activity.logits, labels, "sum"))
             answer = activity.logits.argmax(-1)
-            judged = batch.y != UNLABELLED
-            correct += int((answer == batch.y)[judged].sum())
+            judged = labels != UNLABELLED
+            correct += int((answer == labels)[judged].sum())
             labelled += int(judged.sum())
             answers.append(answer.cpu())
             sequences += len(batch)
@@ -72,7 +75,8 @@ def evaluate(
         place = torch.cat(order).argsort()
         predictions = predictions[..., place]
         if predictions.ndim == 2:
-            predictions = functional.pad(predictions, (0, 0, 0, len(data.y) - len(predictions)))
+            steps = data.x.shape[0]
+            predictions = functional.pad(predictions, (0, 0, 0, steps - len(predictions)))
     return Evaluation(correct / labelled, loss / labelled, rates, predictions)
 
 

@@ -61,10 +61,15 @@ def load_network(
 
 def _checkpoint_of(folder: Path, model: str | None, seed: int) -> Path:
     """The checkpoint of a model and seed in a run's folder; without a name, of its only model."""
+    if not folder.is_dir():
+        what = f"is no checkpoint, *{SUFFIX}" if folder.exists() else "is not there"
+        raise DataError(f"{folder} {what}; give a checkpoint, or the folder of a run")
     stems = [p.stem.rpartition("-") for p in sorted((folder / "jobs").glob(f"*-*{SUFFIX}"))]
     names = list(dict.fromkeys(name for name, _, number in stems if number == str(seed)))
     if not names:
-        raise DataError(f"no trained network of seed {seed} in {folder}; give a run's folder")
+        seeds = sorted({number for _, _, number in stems if number.isdigit()}, key=int)
+        there = f"it has those of {', '.join(seeds)}" if seeds else "give a run's folder"
+        raise DataError(f"no trained network of seed {seed} in {folder}; {there}")
     if model is None:
         if len(names) > 1:
             raise InputError(f"{folder} has several models, name one: {', '.join(names)}")

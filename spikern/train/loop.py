@@ -198,7 +198,11 @@ def fit(
         "network": describe(network),
         "version": __version__,
     }
-    optimizer = _adam(network, training) if optimizer is None else _checked(optimizer, network)
+    if optimizer is not None:
+        header["optimizer"] = _settings(_checked(optimizer, network))
+    if loss is not functional.cross_entropy:
+        header["loss"] = getattr(loss, "__qualname__", repr(loss))
+    optimizer = _adam(network, training) if optimizer is None else optimizer
     rates = [group["lr"] for group in optimizer.param_groups]
     updates = _Updates(optimizer, rates, schedule or training.share_at, loss)
     file = None if checkpoint is None else Path(checkpoint)
@@ -241,27 +245,39 @@ def _what_is_read(
     validation: Split | Batches | None,
 ) -> tuple[Source, Split | Batches]:
     """Where an epoch's batches come from, and what the network is judged on after it."""
+    if not isinstance(network, Network):
+        raise InputError(
+            f"fit trains a Network, got {type(network).__name__}; train a layer in a loop of your "
+            f"own, or make a Network of it and a Readout"
+        )
     if isinstance(data, Dataset):
         if validation is not None:
             raise InputError(f"{data.name} has a validation split; leave validation= out")
-        _check_applies(training, data)
+        _check_applies(network, training, data)
         device = next(network.parameters()).device
         source = from_split(data.train, training.batch_size, training.carry_state, device)
         return source, data.validation
     if validation is None:
         raise InputError("batches need validation=, what the best epoch is selected by")
+    if isinstance(validation, Dataset):
+        raise InputError(f"{validation.name} is three splits; pass one, such as dataset.validation")
     if not isinstance(validation, Split):
         validation = repeatable(validation)
     return from_batches(data, network), validation
 
 
-def _check_applies(training: Training, dataset: Dataset) -> None:
+def _check_applies(network: Network, training: Training, dataset: Dataset) -> None:
     """Raise InputError for a setting that the data set cannot have."""
     for name in ("input_noise", "channel_shift", "time_stretch"):
         if getattr(training, name) and dataset.events:
             raise InputError(f"{dataset.name} holds events, which take no {name}; leave it at 0")
     if training.time_stretch and dataset.every_step:
         raise InputError(f"{dataset.name} has labels at every step, which time_stretch would move")
+    if dataset.classes > network.classes or dataset.input_size != network.body.input_size:
+        raise InputError(
+            f"{dataset.name} has {dataset.input_size} features and {dataset.classes} classes, the "
+            f"network {network.body.input_size} inputs and {network.classes} outputs"
+        )
     classes = dataset.train.y[dataset.train.y != UNLABELLED]
     if bool((classes == classes[0]).all()):
         raise InputError(
@@ -280,6 +296,16 @@ def _adam(network: Network, training: Training) -> torch.optim.Optimizer:
         {"params": [p for name, p in named if "weight" not in name], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> list[Any]:
+    """The kind of an optimizer, and the numbers of each of its groups."""
+    plain = (bool, int, float, str, type(None))
+    groups = [
+        {key: value for key, value in group.items() if isinstance(value, plain)}
+        for group in optimizer.param_groups
+    ]
+    return [type(optimizer).__name__, groups]
 
 
 def _checked(optimizer: torch.optim.Optimizer, network: Network) -> torch.optim.Optimizer:
@@ -314,7 +340,10 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
 def _resume(
     path: Path, header: dict[str, Any], network: Network, optimizer: torch.optim.Optimizer
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
-    tensors, found = checkpoint.read(path)
+    try:
+        tensors, found = checkpoint.read(path)
+    except DataError as error:
+        raise DataError(f"{error}; delete it to start anew") from error
     if found.keys() == {*OLD_HEADER, "epochs"}:
         header = {key: header[key] for key in OLD_HEADER}
     if different := _differences(header, found):

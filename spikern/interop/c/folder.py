@@ -91,6 +91,7 @@ def export_c(
         "functions": functions,
         "includes": _includes(constants + functions),
         "answer": _meaning(trained),
+        "task": _task(trained),
     }
     for file in ("network.h", "network.c", "main.c", "Makefile", "README.md"):
         text = (files("spikern.interop.c") / "template" / file).read_text(encoding="utf-8")
@@ -107,6 +108,25 @@ def _by_width(code: Code) -> list[Member]:
 def _meaning(trained: Network | SpikingRNN) -> str:
     form = trained.answer if isinstance(trained, Network) else "last"
     return "the mean over all steps" if form == "mean" else "that of the last step"
+
+
+def _task(trained: Network | SpikingRNN) -> str:
+    """What an input must have gone through, and what the answers stand for."""
+    task = getattr(trained, "task", None)
+    if task is None:
+        return "It takes what it was trained on; the network does not say what that was."
+    steps = "; ".join(
+        f"{t.name}({', '.join(f'{key} = {value}' for key, value in t.parameters.items())})"
+        for t in task.transforms
+    )
+    taken = (
+        f"It does not take raw readings of {task.dataset}: these must go first, in this order, "
+        f"through {steps} (see spikern.data.transforms)."
+        if steps
+        else f"It takes readings of {task.dataset} as they are."
+    )
+    names = ", ".join(f"{k} {name}" for k, name in enumerate(task.class_names))
+    return f"{taken} A step lasts {task.dt:g} ms. The answers mean: {names}."
 
 
 def _functions(code: Code) -> str:
