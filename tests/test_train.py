@@ -520,3 +520,21 @@ def test_a_run_is_not_resumed_with_another_optimizer_or_loss(tmp_path):
         run(loss=torch.nn.functional.multi_margin_loss)
     with pytest.raises(DataError, match="optimizer"):
         run(optimizer=None)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"optimizer": torch.optim.SGD}, "expected an optimizer, made of the network's parameters"),
+        ({"schedule": 0.5}, "schedule is a function, got float"),
+        ({"loss": "mse"}, "loss is a function, got str"),
+        ({"loss": torch.nn.CrossEntropyLoss(reduction="none")}, "a loss is one number"),
+        ({"loss": lambda logits, labels: 1.0}, "a loss is one number"),
+        ({"callbacks": print}, "callbacks are a list of functions"),
+        ({"callbacks": [None]}, "callbacks are a list of functions"),
+        ({"device": "gpu"}, "cannot be moved to gpu"),
+    ],
+)
+def test_parts_of_another_kind_are_refused(part, message):
+    with pytest.raises(InputError, match=message):
+        fit(build("LIF", 2, 8, 2), small(), TRAINING, **part)

@@ -40,6 +40,9 @@ def load_network(
     neuron or surrogate.
     """
     path = Path(path)
+    for name, own in (("neurons", neurons), ("surrogates", surrogates)):
+        if not isinstance(own, list | tuple) or any(isinstance(one, str) for one in own):
+            raise InputError(f"{name} is a list of one's own, got {own!r:.60}")
     file = path if path.suffix == SUFFIX else _checkpoint_of(path, model, seed)
     if not file.is_file():
         raise DataError(f"no checkpoint {file}; give a checkpoint, or the folder of a run")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -185,8 +185,12 @@ def fit(
     DataError when the checkpoint belongs to another run or is damaged, InputError for a training
     split of one class and for batches of another form.
     """
+    _check_parts(optimizer, {"loss": loss, "schedule": schedule}, callbacks)
     if device is not None:
-        network.to(device)
+        try:
+            network.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"the network cannot be moved to {device}: {error}") from None
     source, judged = _what_is_read(network, data, training, validation)
     if isinstance(data, Dataset):
         network.task = data.task
@@ -236,6 +240,19 @@ def fit(
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
+
+
+def _check_parts(optimizer: Any, functions: Mapping[str, Any], callbacks: Any) -> None:
+    """Raise InputError for a part of a training that is of another kind."""
+    if not isinstance(optimizer, torch.optim.Optimizer | None):
+        raise InputError(
+            f"expected an optimizer, made of the network's parameters, got {optimizer}"
+        )
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise InputError(f"{name} is a function, got {type(function).__name__}")
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise InputError(f"callbacks are a list of functions of an epoch, got {callbacks!r}")
 
 
 def _what_is_read(
@@ -413,6 +430,8 @@ def _train_epoch(
             if not bool((labels != UNLABELLED).any()):
                 continue  # nothing to learn from
             loss = updates.loss(activity.logits.flatten(0, -2), labels.flatten())
+            if not isinstance(loss, Tensor) or loss.ndim:
+                raise InputError(f"a loss is one number, a tensor of shape (), got {loss!r:.60}")
             if network.spiking:
                 layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
                 if epoch == 0 and not rates:
