@@ -111,7 +111,7 @@ class Compare:
             from spikern.studies import Comparison, compare
             from spikern.train import recipe
 
-        training = recipe(self.dataset)
+        training = recipe(self.dataset, events=self.delta is not None)
         models, seeds = self.models, self.seeds
         name = Path(own_path(self.dataset) or self.dataset).resolve().stem
         if self.quick:
@@ -124,7 +124,7 @@ class Compare:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            input_noise=0.0 if self.input_noise is None and self.delta else self.input_noise,
+            input_noise=self.input_noise,
             rate_limit=self.rate_limit,
             rate_penalty=self.rate_penalty,
         )
@@ -144,7 +144,9 @@ class Compare:
             answer=self.answer,
         )
         out = self.out or Path("runs") / name
-        compared = compare(comparison, out, self.resume, self.workers, True, self.restart)
+        compared = compare(
+            comparison, out, self.resume, self.workers, bar=True, restart=self.restart
+        )
         with phase("Drawing the report"):
             write_html(compared.results, compared.samples, out / "report.html")
         print((out / "results.json").read_text() if self.json else table(compared.results))

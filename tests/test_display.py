@@ -5,6 +5,7 @@ import torch
 
 from spikern import Events, build, compile_stream, count, load, record, summary
 from spikern.layers.baseline import Baseline
+from spikern.report.numbers import count as number
 
 DIGITS = load("digits").thinned(6)
 X = DIGITS.train.x
@@ -70,5 +71,8 @@ def test_a_summary_has_every_parameter_and_operation_once(model, settings):
     fires = counts["hidden 0"].spiking
     rate = f"{100 * hidden.spikes / hidden.neuron_updates:.1f} %" if fires else "-"
     assert cells[0]["rate"] == rate
+    for row, layer in zip(cells, counts.layers):
+        done = (layer.ops.ac, layer.ops.mac, layer.ops.neuron_updates)
+        assert [row[name] for name in ("AC", "MAC", "updates")] == [number(n / 6) for n in done]
     assert summary(network).head == table.head[:5]
     assert summary(network).rows == tuple(row[:5] for row in table.rows)

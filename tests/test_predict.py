@@ -48,9 +48,9 @@ def test_raw_samples_give_the_answers_of_the_split(encode, answer, tmp_path, pix
     stream = load_stream(tmp_path / "stream")
     assert stream.task == network.task == data.task
     for image, name, logits in zip(pixels[0][:3], prediction.names, prediction.logits):
-        whole, heard = stream.predict(image[:10])
+        whole, state = stream.predict(image[:10])
         for reading in image[10:]:
-            whole, heard = stream.predict([reading], heard)
+            whole, state = stream.predict([reading], state)
         assert whole.names == name
         assert np.allclose(whole.logits, logits, atol=1e-6)  # a mean is summed in another order
 
@@ -90,10 +90,10 @@ def test_what_needs_all_of_a_sequence_names_itself():
     permuted = (Transform("permute", {"order": [2, 0, 1]}),)
     network.task = Task("mine", ("up", "down"), 1.0, False, 1, permuted)
     stream = compile_stream(network)
-    answer, heard = stream.predict([1, 2, 3])
+    answer, state = stream.predict([1, 2, 3])
     assert answer.names == network.predict([np.array([1, 2, 3])]).names[0]
     with pytest.raises(InputError, match="permute needs all of a sequence at once"):
-        stream.predict([1, 2, 3], heard)
+        stream.predict([1, 2, 3], state)
 
 
 def test_a_network_without_a_task_says_how_to_get_one():

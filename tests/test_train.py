@@ -516,8 +516,17 @@ def test_a_run_is_not_resumed_with_another_optimizer_or_loss(tmp_path):
     run()
     with pytest.raises(DataError, match=r"optimizer is .*0\.1.* there and .*0\.2.* here"):
         run(0.2)
-    with pytest.raises(DataError, match="loss is None there and multi_margin_loss here"):
+    with pytest.raises(DataError, match=r"loss is None there and .*multi_margin_loss"):
         run(loss=torch.nn.functional.multi_margin_loss)
+    with pytest.raises(DataError, match="schedule is None there"):
+        run(schedule=lambda progress: 1.0)
+    path.unlink()
+    run(loss=torch.nn.CrossEntropyLoss())
+    run(loss=torch.nn.CrossEntropyLoss())
+    with pytest.raises(DataError, match=r"loss is .*'label_smoothing': 0\.3"):
+        run(loss=torch.nn.CrossEntropyLoss(label_smoothing=0.3))
+    path.unlink()
+    run()
     with pytest.raises(DataError, match="optimizer"):
         run(optimizer=None)
 

@@ -24,7 +24,7 @@ def run_stack(
     A population that does not spike ends a stack of the engine; the next one begins another.
     Autocast is off inside: a spike is a comparison, which lower precision would move.
     """
-    check_shapes(populations, states, x)
+    check_shapes(populations, x)
     first, arriving = 0, x
     finals: list[State] = []
     spikes: list[Tensor] = []

@@ -73,27 +73,26 @@ def dense(x: Input) -> Tensor:
     return x.to_dense() if isinstance(x, Events) else x
 
 
-def check_shapes(populations: Sequence[Population], states: Sequence[State], x: Input) -> None:
-    """Raise InputError unless weights, constants and states fit each other; x (T, B, F).
+def check_shapes(populations: Sequence[Population], x: Input) -> None:
+    """Raise InputError unless the weights and constants of populations fit each other and x.
 
-    Kernels read arrays by these shapes. A layer makes them right; who replaces one may err.
+    Kernels read arrays by these shapes. A layer makes them right, but its parameters, and the
+    layers of a network, can be replaced. States are checked where a layer takes them.
     """
-    _, batch, features = x.shape
-    for k, (p, state) in enumerate(zip(populations, states)):
+    features = x.shape[2]
+    for k, p in enumerate(populations):
         hidden = len(p.w_in)
-        found = {"weight_ih": p.w_in, "weight_hh": p.w_rec, "bias": p.bias}
-        wanted = {
-            "weight_ih": (hidden, features), "weight_hh": (hidden, hidden), "bias": (hidden,)
-        }  # fmt: skip
-        found |= {f"constant {name}": value for name, value in p.params._asdict().items()}
-        wanted |= {f"constant {name}": (hidden,) for name in p.params._fields}
-        found |= {f"state {name}": value for name, value in state._asdict().items()}
-        wanted |= {f"state {name}": (batch, hidden) for name in state._fields}
-        for name, tensor in found.items():
-            if tensor is not None and tuple(tensor.shape) != wanted[name]:
+        arrays = [
+            ("weight_ih", p.w_in, (hidden, features)),
+            ("weight_hh", p.w_rec, (hidden, hidden)),
+            ("bias", p.bias, (hidden,)),
+            *((name, value, (hidden,)) for name, value in zip(p.params._fields, p.params)),
+        ]
+        for name, tensor, shape in arrays:
+            if tensor is not None and tensor.shape != shape:
                 raise InputError(
                     f"population {k} of {hidden} {p.model.name} on {features} inputs: expected "
-                    f"{name} as {wanted[name]}, got {tuple(tensor.shape)}"
+                    f"{name} as {shape}, got {tuple(tensor.shape)}"
                 )
         features = hidden
 

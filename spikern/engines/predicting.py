@@ -19,17 +19,17 @@ ANSWERS = {
 """From the readout at these steps (T, C) and its mean over all so far (C,) to the answer."""
 
 
-class Heard(NamedTuple):
-    """What is carried from one piece of a sequence to the next.
+class SequenceState(NamedTuple):
+    """What is carried from one piece of a sequence of raw readings to the next.
 
     transforms  the state of each transform
-    state       that of the stream, (1, S)
+    stream      the state of the stream, (1, S)
     total       the sum of the readout over all steps (C,)
     steps       how many
     """
 
     transforms: list[Any]
-    state: Floats
+    stream: Floats
     total: Floats
     steps: int
 
@@ -50,18 +50,20 @@ class Predicting:
     task: Task | None = None
     answer: str = "last"
 
-    def predict(self: Runs, readings: Any, before: Heard | None = None) -> tuple[Prediction, Heard]:
-        """Answer raw readings (T, F) of one sequence, all or the next ones: answer, what was heard.
+    def predict(
+        self: Runs, readings: Any, state: SequenceState | None = None
+    ) -> tuple[Prediction, SequenceState]:
+        """Answer raw readings (T, F) of one sequence, all or the next ones; return state too.
 
         The answer is to all readings so far, or, at every step, to each of these. A sequence of one
         feature may be (T,), a text is a str. Raises InputError as `Network.predict` does, and for
         a second piece where a transform needs the whole sequence at once.
         """
         task = known(self.task)
-        transforms, state, total, steps = before or (None, None, 0, 0)
+        transforms, before, total, steps = state or (None, None, 0, 0)
         x, transforms = task.prepare(readings, transforms)
-        result = self.run(x[:, None], state)
+        result = self.run(x[:, None], before)
         out = result.out[:, 0]
         total, steps = total + out.sum(0), steps + len(out)
         logits = ANSWERS[self.answer](out, total / steps)
-        return task.prediction(logits), Heard(transforms, result.state, total, steps)
+        return task.prediction(logits), SequenceState(transforms, result.state, total, steps)

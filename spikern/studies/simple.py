@@ -43,7 +43,8 @@ def logistic_regression(dataset: Dataset) -> dict[str, Any]:
     width = 1 if dataset.every_step else -(-steps * dataset.input_size // FEATURES)
     x, y = answers_of(dataset.train, steps, width)
     chosen = np.arange(min(ANSWERS, len(y))) * len(y) // min(ANSWERS, len(y))
-    scaler = StandardScaler().fit(x[chosen])
+    scaler = StandardScaler()
+    scaled = scaler.fit_transform(x[chosen])
     validation, test = (
         (scaler.transform(a), b)
         for a, b in (answers_of(part, steps, width) for part in (dataset.validation, dataset.test))
@@ -51,7 +52,7 @@ def logistic_regression(dataset: Dataset) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # validation judges it as it is
         fitted = [
-            LogisticRegression(C=penalty, max_iter=200).fit(scaler.transform(x[chosen]), y[chosen])
+            LogisticRegression(C=penalty, max_iter=200).fit(scaled, y[chosen])
             for penalty in PENALTIES
         ]
     model = max(fitted, key=lambda model: model.score(*validation))

@@ -70,21 +70,17 @@ def evaluate(
     if not labelled:
         raise InputError(f"no answer can be judged: {sequences} sequences have no label")
     rates = [sum(layer) / steps for layer in zip(*counts)]
-    predictions = _joined(answers)
-    if isinstance(data, Split):
-        place = torch.cat(order).argsort()
-        predictions = predictions[..., place]
-        if predictions.ndim == 2:
-            steps = data.x.shape[0]
-            predictions = functional.pad(predictions, (0, 0, 0, steps - len(predictions)))
+    predictions = _joined(answers, len(data.x) if isinstance(data, Split) else 0)
+    if order:
+        predictions = predictions[..., torch.cat(order).argsort()]
     return Evaluation(correct / labelled, loss / labelled, rates, predictions)
 
 
-def _joined(answers: list[Tensor]) -> Tensor:
-    """Answers (B,) or (T, B) side by side, padded with zeros."""
+def _joined(answers: list[Tensor], steps: int) -> Tensor:
+    """Answers (B,) or (T, B) side by side, padded with zeros to `steps` or to the longest."""
     if answers[0].ndim == 1:
         return torch.cat(answers)
-    steps = max(map(len, answers))
+    steps = max(steps, *map(len, answers))
     return torch.cat([functional.pad(a, (0, 0, 0, steps - len(a))) for a in answers], 1)
 
 

@@ -180,12 +180,12 @@ def fit(
     bar         whether a bar is shown; by default in a terminal and in a notebook
 
     The network gets the data set's `task`; beside batches it keeps its own. A batch without any
-    label is skipped. What a DataLoader draws follows from the seed, unless it
-    has a generator of its own. Raises DivergedError when loss or gradient is no longer finite,
-    DataError when the checkpoint belongs to another run or is damaged, InputError for a training
-    split of one class and for batches of another form.
+    label is skipped. What a DataLoader draws follows from the seed, unless it has a generator of
+    its own. Raises DivergedError when loss or gradient is no longer finite, DataError when the
+    checkpoint belongs to another run or is damaged, InputError for a training split of one class
+    and for arguments of another form.
     """
-    _check_parts(optimizer, {"loss": loss, "schedule": schedule}, callbacks)
+    _check_parts(network, optimizer, {"loss": loss, "schedule": schedule}, callbacks)
     if device is not None:
         try:
             network.to(device)
@@ -203,9 +203,12 @@ def fit(
         "version": __version__,
     }
     if optimizer is not None:
-        header["optimizer"] = _settings(_checked(optimizer, network))
-    if loss is not functional.cross_entropy:
-        header["loss"] = getattr(loss, "__qualname__", repr(loss))
+        groups = _checked(optimizer, network).param_groups
+        header["optimizer"] = [type(optimizer).__name__, *map(_settings, groups)]
+    for name, own in (("loss", loss), ("schedule", schedule)):
+        if own not in (None, functional.cross_entropy):
+            kind = getattr(own, "__qualname__", type(own).__name__)
+            header[name] = [kind, _settings(getattr(own, "__dict__", {}))]
     optimizer = _adam(network, training) if optimizer is None else optimizer
     rates = [group["lr"] for group in optimizer.param_groups]
     updates = _Updates(optimizer, rates, schedule or training.share_at, loss)
@@ -242,8 +245,15 @@ def fit(
     return History(epochs, _best(epochs).epoch)
 
 
-def _check_parts(optimizer: Any, functions: Mapping[str, Any], callbacks: Any) -> None:
+def _check_parts(
+    network: Any, optimizer: Any, functions: Mapping[str, Any], callbacks: Any
+) -> None:
     """Raise InputError for a part of a training that is of another kind."""
+    if not isinstance(network, Network):
+        raise InputError(
+            f"fit trains a Network, got {type(network).__name__}; train a layer in a loop of your "
+            f"own, or make a Network of it and a Readout"
+        )
     if not isinstance(optimizer, torch.optim.Optimizer | None):
         raise InputError(
             f"expected an optimizer, made of the network's parameters, got {optimizer}"
@@ -262,11 +272,6 @@ def _what_is_read(
     validation: Split | Batches | None,
 ) -> tuple[Source, Split | Batches]:
     """Where an epoch's batches come from, and what the network is judged on after it."""
-    if not isinstance(network, Network):
-        raise InputError(
-            f"fit trains a Network, got {type(network).__name__}; train a layer in a loop of your "
-            f"own, or make a Network of it and a Readout"
-        )
     if isinstance(data, Dataset):
         if validation is not None:
             raise InputError(f"{data.name} has a validation split; leave validation= out")
@@ -315,14 +320,10 @@ def _adam(network: Network, training: Training) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
 
 
-def _settings(optimizer: torch.optim.Optimizer) -> list[Any]:
-    """The kind of an optimizer, and the numbers of each of its groups."""
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can hold of the settings of an optimizer's group, a loss or a schedule."""
     plain = (bool, int, float, str, type(None))
-    groups = [
-        {key: value for key, value in group.items() if isinstance(value, plain)}
-        for group in optimizer.param_groups
-    ]
-    return [type(optimizer).__name__, groups]
+    return {key: value for key, value in values.items() if isinstance(value, plain)}
 
 
 def _checked(optimizer: torch.optim.Optimizer, network: Network) -> torch.optim.Optimizer:
