@@ -11,6 +11,8 @@ from engine_cases import SPIKING, events
 from spikern import cli
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.data import load
+from spikern.data.task import Task
+from spikern.data.transforms import Transform
 from spikern.engines.codegen.runtime import exponential
 from spikern.engines.codegen.trace import rounds_alike
 from spikern.interop import export_c
@@ -313,3 +315,20 @@ def test_the_exponential_is_that_of_the_kernels(tmp_path):
     with np.errstate(over="ignore"):
         expected = np.float32([exponential(value) for value in x])
     assert np.array_equal(np.float32([function(value) for value in x]), expected, equal_nan=True)
+
+
+def test_the_readme_says_what_an_input_must_have_gone_through(tmp_path):
+    network = build("LIF", 1, 8, 2)
+    assert (
+        "does not say what that was"
+        in (export_c(network, tmp_path / "a") / "README.md").read_text()
+    )
+    network.task = Task(
+        "doors", ("open", "shut"), 2.0, False, 1, (Transform("divide", {"by": 16}),)
+    )
+    readme = (export_c(network, tmp_path / "b") / "README.md").read_text()
+    assert (
+        "raw readings of doors: these must go first, in this order, through divide(by = 16)"
+        in readme
+    )
+    assert "A step lasts 2 ms. Of the answers, 0 is 'open', 1 is 'shut'." in readme

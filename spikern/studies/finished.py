@@ -112,12 +112,10 @@ def open_run(path: str | Path, seed: int | None = None) -> FinishedRun:
 
 def read_settings(folder: Path) -> Comparison:
     """The comparison of a folder's settings.json; version 0.1.0 called oscillating "swinging"."""
-    try:
-        found = json_file.read(folder / "settings.json")
-    except DataError as error:
-        raise DataError(
-            f"no finished run in {folder}: {error}; give the folder that spikern compare wrote"
-        ) from error
+    path = folder / "settings.json"
+    if not path.is_file():
+        raise DataError(f"no comparison in {folder}; give the folder that spikern compare wrote")
+    found = json_file.read(path)
     try:
         recipe = dict(found.pop("recipe"))
         budget = recipe.pop("match_parameters")
@@ -131,9 +129,7 @@ def read_settings(folder: Path) -> Comparison:
         models = tuple(found["models"])
         return Comparison(**found | {"models": models, "hidden": hidden, "recipe": made})
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{folder / 'settings.json'} is not that of a comparison: {error}"
-        ) from error
+        raise DataError(f"{path} is not that of a comparison: {error}") from error
 
 
 def trained(run: FinishedRun, name: str) -> Model:

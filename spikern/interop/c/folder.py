@@ -125,8 +125,8 @@ def _task(trained: Network | SpikingRNN) -> str:
         if steps
         else f"It takes readings of {task.dataset} as they are."
     )
-    names = ", ".join(f"{k} {name}" for k, name in enumerate(task.class_names))
-    return f"{taken} A step lasts {task.dt:g} ms. The answers mean: {names}."
+    names = ", ".join(f"{k} is {name!r}" for k, name in enumerate(task.class_names))
+    return f"{taken} A step lasts {task.dt:g} ms. Of the answers, {names}."
 
 
 def _functions(code: Code) -> str:
