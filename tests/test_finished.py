@@ -259,7 +259,7 @@ def refused(capsys, *arguments):
 
 def test_what_is_no_finished_run_is_refused(folder, tmp_path, capsys):
     stray = tmp_path / "LIF-0.safetensors"
-    assert "no finished run" in refused(capsys, "count", tmp_path)
+    assert f"no comparison in {tmp_path}; give" in refused(capsys, "count", tmp_path)
     assert "no checkpoint" in refused(capsys, "count", stray)
     shutil.copy(folder / "jobs" / stray.name, stray)
     assert "is no checkpoint of a comparison" in refused(capsys, "count", stray)
