@@ -25,6 +25,9 @@ NARROW = 16
 EVERY = 16
 """Steps between the states that are kept for the backward pass."""
 
+FEW = 64
+"""A population of no more neurons takes its gradient back row by row, a wider one by dot products."""
+
 _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "float32[:,:,:,::1]"
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
 _COMMON = (
@@ -35,11 +38,11 @@ SIGNATURES = {
     "constants": f"void({_F2}, {_F2})",
     "forward": f"void({_COMMON}, {_F3}, {_F3}, {_L2}, {_F4}, {_F2})",
     "backward": (
-        f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_L2}, {_F2}, {_F4}, "
+        f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_F2}, {_L2}, {_F2}, {_F4}, "
         f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3})"
     ),
-    "count_events": f"void({_F2}, int64, int64, {_L1})",
-    "list_events": f"void({_F2}, int64, int64, {_L1}, {_I1}, {_F1})",
+    "count_events": f"void({_F2}, int64, int64, {_L2}, {_L1})",
+    "list_events": f"void({_F2}, int64, int64, {_L2}, {_L1}, {_I1}, {_F1})",
 }
 
 
@@ -173,16 +176,17 @@ def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     name = cache.name_of(kernels.listing())
     rows = array(x.reshape(-1, x.shape[2]))
     edges = equal_parts(len(rows), BLOCKS)
-    counts = np.empty(len(rows), np.int64)
+    counts = np.zeros(len(rows) + 1, np.int64)
+    bits = np.empty((len(rows), (x.shape[2] + 63) // 64), np.int64)
     count = kernel_entry(name, "count_events")
-    in_threads(lambda k: count(rows, edges[k], edges[k + 1], counts), BLOCKS)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    in_threads(lambda k: count(rows, edges[k], edges[k + 1], bits, counts[1:]), BLOCKS)
+    offsets = np.cumsum(counts)
     if x.shape[2] > NARROW and offsets[-1] > DENSE_INPUT * x.numel():
         return None
     indices = allocate(int(offsets[-1]), dtype=torch.int32)
     values = allocate(int(offsets[-1]))
     fill = kernel_entry(name, "list_events")
-    into = offsets, indices.numpy(), values.numpy()
+    into = bits, offsets, indices.numpy(), values.numpy()
     in_threads(lambda k: fill(rows, edges[k], edges[k + 1], *into), BLOCKS)
     return torch.from_numpy(offsets), indices, values
 

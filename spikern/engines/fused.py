@@ -28,6 +28,7 @@ from spikern._utils.errors import UnsupportedError
 from spikern._utils.fingerprint import fingerprint
 from spikern.engines.arrays import (
     EVERY,
+    FEW,
     PopulationGradients,
     PopulationTensors,
     allocate,
@@ -39,6 +40,7 @@ from spikern.engines.arrays import (
     by_population,
     kernel_arrays,
     kernel_entry,
+    list_events,
     places_of_synapses,
 )
 from spikern.engines.codegen import cache, kernels, trace
@@ -96,12 +98,18 @@ def run_stack(
         lengths = torch.full((batch,), steps, dtype=torch.int64)
     tensors = [t for p, s in zip(populations, states) for t in population_tensors(p, s)]
     none = torch.empty(0, dtype=torch.float32)
+    transformed = not compiling and torch._C._are_functorch_transforms_active()
+    listed: tuple[Tensor, ...] | None = None
     if isinstance(x, Events):
-        inputs = (none.view(0, 0, 0), x.offsets, x.indices, x.values)
-    else:
+        listed = x.offsets, x.indices, x.values
+    elif not (compiling or transformed or x.requires_grad):
+        listed = list_events(x)  # once for both directions
+    if listed is None:
         inputs = (x, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32), none)
+    else:
+        inputs = (none.view(0, 0, 0), *listed)
     arguments = ",".join(names), steps, *inputs, lengths.to(torch.int64)
-    if not compiling and torch._C._are_functorch_transforms_active():
+    if transformed:
         outputs = as_outputs(_Transformed.apply(*arguments, *tensors))  # type: ignore[no-untyped-call]
     else:
         outputs = as_outputs(run(*arguments, tensors))
@@ -247,7 +255,8 @@ def _run_backward(
     populations = by_population(tensors)
     arrays = kernel_arrays(modules, x, tuple(events), populations, bits)
     nothing = np.empty((0, 0, 0), np.float32)
-    d_last, d_above, w_above = array(d_out), nothing, np.empty((0, 0), np.float32)
+    none = np.empty((0, 0), np.float32)
+    d_last, d_above, w_above, w_up = array(d_out), nothing, none, none
     gradients: list[Tensor] = []
     for k in range(len(modules) - 1, -1, -1):
         a, p = arrays[k], populations[k]
@@ -262,7 +271,7 @@ def _run_backward(
         sums = [allocate(blocks, *shape) for shape in shapes]
         arguments = (
             edges, steps, EVERY, array(lengths), *a, d_last, array(d_finals[k]),
-            array(d_totals[k]), d_above, w_above, array(bits[k]), array(z_all),
+            array(d_totals[k]), d_above, w_above, w_up, array(bits[k]), array(z_all),
             array(checkpoints[k]), d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
         )  # fmt: skip
         backward = kernel_entry(modules[k], "backward")
@@ -277,7 +286,8 @@ def _run_backward(
         else:
             d_rec = d_rec.t().contiguous().view_as(p.w_rec)
         gradients = [*PopulationGradients(d_in, d_bias, d_rec, d_params, d_start), *gradients]
-        d_last, d_above, w_above = nothing, d_current.numpy(), array(p.w_in.t())
+        d_last, d_above = nothing, d_current.numpy()
+        w_above, w_up = (none, array(p.w_in)) if hidden <= FEW else (a.w_in, none)
     d_x = d_current @ populations[0].w_in if wants_x else x.new_empty(0)
     return [d_x, *gradients]
 

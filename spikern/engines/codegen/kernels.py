@@ -73,9 +73,11 @@ def forward(
     projected, stacked, wanted = current.shape[0] > 0, below.shape[0] > 0, out.shape[0] > 0
     recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.empty(hidden, np.float32))
+    acc = distinct(np.empty((1, hidden), np.float32))
+    events, amounts = matrix(indices, 0, 1, indices.shape[0]), matrix(values, 0, 1, values.shape[0])
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
     rows = distinct(np.empty((1, hidden), np.int32))
+    initial = distinct(np.empty((1, hidden), np.float32))
     @make_state
     sums[:] = f32(0.0)
     for q in range(size):
@@ -112,16 +114,16 @@ def forward(
 CURRENT = """
 if projected:
     for h in range(hidden):
-        acc[h] = current[t, b, h]
+        acc[0, h] = current[t, b, h]
 else:
     for h in range(hidden):
-        acc[h] = bias[h]
+        acc[0, h] = bias[h]
     if stacked:
         n = list_kept(below, t * batch + b, columns, 0)
-        add_rows(acc, w_in, columns, 0, n)
+        add_rows(acc, 0, w_in, columns, 0, 0, n)
     else:
         first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
-        add_events(acc, w_in, indices, values, first, last)
+        add_rows(acc, 0, w_in, events, 0, first, last, amounts)
 """
 BACKWARD = '''
 
@@ -129,32 +131,43 @@ BACKWARD = '''
 def backward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
     w_in, w_rec, begin, target, synapses, bias, P, C, start,
-    d_out, d_final, d_totals, d_above, w_above, bits, z_all, checkpoints,
+    d_out, d_final, d_totals, d_above, w_above, w_up, bits, z_all, checkpoints,
     d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_start,
 ):
     """The gradients of one block; segments of `every` steps are run again from their state.
 
     d_out (T, B, H) or nothing is the gradient of the output; d_above (T, B, U) or nothing that of
-    the currents of the population above, which reached it through w_above (H, U).
+    the currents of the population above, which reached it through w_above (H, U), or through
+    w_up (U, H) where U is small.
     """
     current, w_in = distinct(current), distinct(w_in)
     w_rec, synapses = distinct(w_rec), distinct(synapses)
     bias, P, C, bits = distinct(bias), distinct(P), distinct(C), distinct(bits)
     d_out, checkpoints, z_all = distinct(d_out), distinct(checkpoints), distinct(z_all)
-    d_above, w_above = distinct(d_above), distinct(w_above)
+    d_above, w_above, w_up = distinct(d_above), distinct(w_above), distinct(w_up)
     d_current, d_start = distinct(d_current), distinct(d_start)
     dw_in, dw_rec = distinct(d_w_in[block]), distinct(d_w_rec[block])
     db, dP, d_synapse = distinct(d_bias[block]), distinct(d_P[block]), distinct(d_synapses[block])
     batch, hidden = lengths.shape[0], bias.shape[0]
     projected, stacked = current.shape[0] > 0, below.shape[0] > 0
     recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
-    passed, is_output, fed = d_current.shape[0] > 0, d_out.shape[0] > 0, d_above.shape[0] > 0
+    passed, is_output = d_current.shape[0] > 0, d_out.shape[0] > 0
+    fed, narrow = w_above.shape[0] > 0, w_up.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.empty(hidden, np.float32))
+    acc = distinct(np.empty((1, hidden), np.float32))
+    events, amounts = matrix(indices, 0, 1, indices.shape[0]), matrix(values, 0, 1, values.shape[0])
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
     rows = distinct(np.empty((1, hidden), np.int32))
-    di = distinct(np.zeros((size, hidden), np.float32))
+    initial = distinct(np.empty((1, hidden), np.float32))
+    di = distinct(np.zeros(((every + 1) * size, hidden), np.float32))
+    later = every * size
+    masks = distinct(np.empty(hidden, np.int64))
+    most = every * size * max(hidden, w_in.shape[0])
+    sources, places = np.empty(most, np.int32), np.empty(most, np.int32)
+    given, to, times = np.empty(most, np.float32), np.empty(most, np.int32), np.empty(most, np.float32)
+    ends = np.empty(w_in.shape[0] + 1, np.int64)
     go = distinct(np.zeros(hidden, np.float32))
+    @make_lists
     @make_state
     @make_tape
     @make_gradients
@@ -183,17 +196,15 @@ def backward(
                     @surrogate
                     @tape
                     @store
+        @clear_lists
         for t in range(last_step - 1, first_step - 1, -1):
+            @pull_spikes
             for q in range(size):
                 b = low + q
                 e = (t - first_step) * size + q
                 if t >= lengths[b]:
-                    continue
-                @pull_spikes
-            for q in range(size):
-                b = low + q
-                e = (t - first_step) * size + q
-                if t >= lengths[b]:
+                    for h in range(hidden):
+                        di[e, h] = f32(0.0)
                     if passed:
                         for h in range(hidden):
                             d_current[t, b, h] = f32(0.0)
@@ -207,18 +218,25 @@ def backward(
                     @store_adjoint
                 if passed:
                     for h in range(hidden):
-                        d_current[t, b, h] = di[q, h]
-            for q in range(size):
-                b = low + q
-                if t >= lengths[b]:
-                    continue
+                        d_current[t, b, h] = di[e, h]
                 if stacked:
                     n = list_kept(below, t * batch + b, columns, 0)
-                    add_to_rows(dw_in, columns, n, di, q)
+                    arrived = note(sources, places, given, arrived, e, columns, 0, 0, n)
                 elif not projected:
                     first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
-                    add_to_events(dw_in, indices, values, first, last, di, q)
-                @push_rows
+                    arrived = note(
+                        sources, places, given, arrived, e, events, 0, first, last, amounts
+                    )
+                @note_spikes
+            later = (t - first_step) * size
+        if not projected:
+            by_source(sources, places, given, arrived, ends, to, times)
+            add_to_rows(dw_in, ends, to, times, di)
+        @push_spikes
+        for q in range(size):
+            for h in range(hidden):
+                di[every * size + q, h] = di[q, h]
+        later = every * size
     @pull_start
     for q in range(size):
         for h in range(hidden):
@@ -229,85 +247,113 @@ def backward(
 RECUR_VALUES = """\
 if recurrent or sparse:
     n = list_nonzero(S_z, q, rows, 0)
+    take(S_z, q, rows, 0, n, initial)
     if sparse:
-        add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)
+        add_synapses(acc, begin, target, synapses, rows, 0, n, initial)
     else:
-        add_rows(acc, w_rec, rows, 0, n, S_z, q)"""
+        add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)"""
 """Add the rows of the last spikes, which need not be 0 or 1."""
 RECUR = """\
 if recurrent or sparse:
     if t == 0:
         n = list_nonzero(S_z, q, rows, 0)
+        take(S_z, q, rows, 0, n, initial)
         if sparse:
-            add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)
+            add_synapses(acc, begin, target, synapses, rows, 0, n, initial)
         else:
-            add_rows(acc, w_rec, rows, 0, n, S_z, q)
+            add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
     else:
         n = list_kept(bits, (t - 1) * batch + b, rows, 0)
         if sparse:
             add_synapses(acc, begin, target, synapses, rows, 0, n)
         else:
-            add_rows(acc, w_rec, rows, 0, n)"""
+            add_rows(acc, 0, w_rec, rows, 0, 0, n)"""
 """Add the rows of the last spikes; only those of the initial state need not be 0 or 1."""
-PUSH_ROWS = """\
+LISTS = """
+z_sources, z_places = np.empty(every * size * hidden, np.int32), np.empty(every * size * hidden, np.int32)
+z_given, z_ends = np.empty(every * size * hidden, np.float32), np.empty(hidden + 1, np.int64)
+"""
+NOTE_SPIKES = """\
 if recurrent or sparse:
     if t == 0:
         for h in range(hidden):
             S_z[q, h] = start[{z}, b, h]
         n = list_nonzero(S_z, q, rows, 0)
-        if sparse:
-            add_to_synapses(d_synapse, begin, target, rows, n, di, q, S_z, q)
-        else:
-            add_to_rows(dw_rec, rows, n, di, q, S_z, q)
+        take(S_z, q, rows, 0, n, initial)
+        fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n, initial)
     else:
-        n = {events}
-        if sparse:
-            add_to_synapses(d_synapse, begin, target, rows, n, di, q{values})
-        else:
-            add_to_rows(dw_rec, rows, n, di, q{values})"""
-"""The gradient of the recurrent weights of the last spikes."""
+        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
+        fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n)"""
+"""Note the last spikes, which arrived in this step."""
+NOTE_VALUES = """\
+if recurrent or sparse:
+    if t == 0:
+        for h in range(hidden):
+            S_z[q, h] = start[{z}, b, h]
+        n = list_nonzero(S_z, q, rows, 0)
+        take(S_z, q, rows, 0, n, initial)
+    else:
+        n = list_nonzero(z_all, (t - 1) * batch + b, rows, 0)
+        take(z_all, (t - 1) * batch + b, rows, 0, n, initial)
+    fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n, initial)"""
+"""The same where spikes need not be 0 or 1."""
+PUSH_SPIKES = """\
+if recurrent or sparse:
+    by_source(z_sources, z_places, z_given, fired, z_ends, to, times)
+    if sparse:
+        add_to_synapses(d_synapse, begin, target, z_ends, to, times, di)
+    else:
+        add_to_rows(dw_rec, z_ends, to, times, di)"""
+"""The gradient of the recurrent weights of a segment."""
 PULL_SPIKES = """\
-more = t + 1 < min(steps, lengths[b])
-if fed or (more and (recurrent or sparse)):
-    n = list_nonzero(T_slope, e, rows, 0)
-    if fed:
-        add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)
-    if more and sparse:
-        add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)
-    elif more and recurrent:
-        add_dots(G_z, q, w_rec, rows, 0, n, di, q)"""
+if narrow:
+    for q in range(size):
+        if t < lengths[low + q]:
+            add_rows(G_z, q, w_up, None, low + q, 0, w_up.shape[0], d_above[t])
+if fed or recurrent or sparse:
+    for q0 in range(0, size, 64):
+        masks[:] = 0
+        for q in range(q0, min(size, q0 + 64)):
+            if t < lengths[low + q]:
+                mark(masks, T_slope, (t - first_step) * size + q, q - q0)
+        if fed:
+            add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)
+        if sparse:
+            add_synapse_dots(G_z, q0, masks, begin, target, synapses, di, later + q0)
+        elif recurrent:
+            add_dots(G_z, q0, masks, w_rec, di, later + q0)"""
 """The gradient of a spike through the currents it caused, where the surrogate's support reaches."""
 PULL_START = """\
 if recurrent or sparse:
-    for j in range(hidden):
-        rows[0, j] = j
-    for q in range(size):
+    for q0 in range(0, size, 64):
+        masks[:] = -1 if size - q0 >= 64 else (1 << (size - q0)) - 1
         if sparse:
-            add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, hidden, di, q)
+            add_synapse_dots(G_z, q0, masks, begin, target, synapses, di, later + q0)
         else:
-            add_dots(G_z, q, w_rec, rows, 0, hidden, di, q)"""
+            add_dots(G_z, q0, masks, w_rec, di, later + q0)"""
 """The gradient of the spikes in the initial state."""
 
 
 _LISTING = '''
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def count_events(x, low, high, counts):
-    """How many entries of each row low..high - 1 of x (R, F) are not zero."""
+def count_events(x, low, high, bits, counts):
+    """Which entries of rows low..high - 1 of x (R, F) are not zero, and how many in each row."""
     for row in range(low, high):
+        keep(x, row, bits, row)
         n = 0
-        for j in range(x.shape[1]):
-            n += x[row, j] != f32(0.0)
+        for c in range(bits.shape[1]):
+            n += ones(bits[row, c])
         counts[row] = n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def list_events(x, low, high, offsets, indices, values):
+def list_events(x, low, high, bits, offsets, indices, values):
     """The entries of rows low..high - 1 of x (R, F) that are not zero, from offsets[row] on."""
     columns = np.empty((1, x.shape[1]), np.int32)
     for row in range(low, high):
         first = offsets[row]
-        for k in range(list_nonzero(x, row, columns, 0)):
+        for k in range(list_kept(bits, row, columns, 0)):
             indices[first + k] = columns[0, k]
             values[first + k] = x[row, columns[0, k]]
 '''
@@ -448,7 +494,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
     stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
     counted = ["sums[h] += z"] if spikes else []
     out = [] if spikes else [f"answer[q, h] = {parts.value(parts.forward, 'out')}"]
-    sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[h]"}
+    sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[0, h]"}
     buffers = [f"S_{f}" for f in state] + ([] if spikes else ["answer"])
     exact = spikes and parts.primitive is None
     return {
@@ -481,7 +527,7 @@ def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict
     wanted = [o for o in adjoint.outputs if o != "d_z"]
     lines += parts.lines(op for op in needed(adjoint, wanted) if op.name not in done)
     stores = [f"G_{f}[q, h] = {parts.value(adjoint, f'd_s_{f}')}" for f in state]
-    stores += [f"y = {parts.value(adjoint, 'd_i')}", "di[q, h] = y", "db[h] += y"]
+    stores += [f"y = {parts.value(adjoint, 'd_i')}", "di[e, h] = y", "db[h] += y"]
     stores += [
         f"dP[{k}, h] += {parts.value(adjoint, f'd_p_{f}')}"
         for k, f in enumerate(parts.params)
@@ -493,6 +539,7 @@ def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict
     if spikes:
         sources["g_n_z"] += " + d_totals[h]"
     loads = load_lines(parts, [*lines, *stores], sources)
+    note = NOTE_SPIKES if parts.primitive is None else NOTE_VALUES
     kept = [n for n in taped if any(load.startswith(f"{n} = T_") for load in loads)]
     return {
         "make_tape": [
@@ -511,15 +558,10 @@ def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict
         "load_adjoint": loads,
         "adjoint": lines,
         "store_adjoint": stores,
-        "push_rows": _push_rows(parts.primitive is not None, state.index("z")) if spikes else [],
+        "make_lists": LISTS.strip("\n").split("\n") if spikes else [],
+        "clear_lists": ["arrived = fired = 0"] if spikes else ["arrived = 0"],
+        "note_spikes": note.format(z=state.index("z")).split("\n") if spikes else [],
+        "push_spikes": PUSH_SPIKES.split("\n") if spikes else [],
         "pull_start": PULL_START.split("\n") if spikes else [],
         "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],
     }
-
-
-def _push_rows(smooth: bool, z_field: int) -> list[str]:
-    before = "(t - 1) * batch + b"
-    events, values = f"list_kept(bits, {before}, rows, 0)", ""
-    if smooth:
-        events, values = f"list_nonzero(z_all, {before}, rows, 0)", f", z_all, {before}"
-    return PUSH_ROWS.format(z=z_field, events=events, values=values).split("\n")

@@ -27,13 +27,16 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import populate_array
 
+from spikern.engines.codegen import vectors
+from spikern.engines.codegen.vectors import REORDERED, load, multiply_add, store, total
+
 Array = Any
 """An array of numpy, which in a compiled kernel is one of numba."""
 f32 = np.float32
-HASH = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:20]
+HASH = hashlib.sha256(
+    b"".join(Path(str(path)).read_bytes() for path in (__file__, vectors.__file__))
+).hexdigest()[:20]
 POWERS = np.array([2.0**k for k in range(-126, 128)], dtype=np.float32)
-REORDERED = {"reassoc", "contract", "nsz"}
-"""Freedoms of the compiler in sums of which no spike depends."""
 
 
 # Numbers
@@ -188,6 +191,11 @@ def without_lowest_bit(word: int) -> int:
     return _signed(unsigned & (unsigned - 1))
 
 
+def ones(word: int) -> int:
+    """How many bits of a word are set."""
+    return (int(word) & 0xFFFFFFFFFFFFFFFF).bit_count()
+
+
 def _signed(word: int) -> int:
     """A word of 64 bits as int64 has it."""
     return word - (word >> 63 << 64)
@@ -219,6 +227,15 @@ def _lowest_bit(typingctx: Any, word: Any) -> Any:
     return types.int64(types.int64), codegen
 
 
+@intrinsic
+def _ones(typingctx: Any, word: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), codegen
+
+
+_compile_as(ones, lambda word: _ones(word))
 _compile_as(lowest_bit, lambda word: _lowest_bit(word))
 _compile_as(without_lowest_bit, lambda word: word & (word - 1))
 
@@ -274,142 +291,246 @@ def list_kept(bits: Array, row: int, rows: Array, q: int) -> int:
 
 
 @register_jitable
-def scale(values: Array | None, v: int, j: int) -> Any:
-    """values[v, j]; 1 without values, which costs nothing: numba compiles each case by itself."""
-    return f32(1.0) if values is None else values[v, j]
+def take(values: Array, v: int, rows: Array, q: int, n: int, amounts: Array) -> None:
+    """Write the numbers of values[v] at the n indices that rows[q] lists to amounts[q]."""
+    for k in range(n):
+        amounts[q, k] = values[v, rows[q, k]]
+
+
+@register_jitable
+def scale(amounts: Array | None, q: int, k: int) -> Any:
+    """amounts[q, k]; 1 without amounts, which costs nothing: numba compiles each case by itself."""
+    return f32(1.0) if amounts is None else amounts[q, k]
+
+
+@register_jitable
+def listed(rows: Array | None, q: int, k: int) -> int:
+    """rows[q, k]; k without a list."""
+    return k if rows is None else rows[q, k]
+
+
+def _rows_of(size: int) -> Callable[..., None]:
+    """`add_rows` for so many columns, whose sums stay in registers while all rows are added."""
+
+    @register_jitable(inline="always")
+    def add(
+        acc: Array, a: int, w: Array, rows: Array | None, q: int, first: int, last: int,
+        amounts: Array | None, column: int,
+    ) -> None:  # fmt: skip
+        y = load(acc, a, column, size)
+        for k in range(first, last):
+            y = y + scale(amounts, q, k) * load(w, listed(rows, q, k), column, size)
+        store(acc, a, column, y)
+
+    return add
+
+
+_rows_128, _rows_64, _rows_32, _rows_16 = map(_rows_of, (128, 64, 32, 16))
 
 
 @register_jitable
 def add_rows(
-    acc: Array, w: Array, rows: Array, q: int, n: int, values: Array | None = None, v: int = 0
-) -> None:
-    """acc += the n rows of w that rows[q] lists, times their values in values[v] if there are."""
-    k = 0
-    while values is None and k + 8 <= n:
-        j0, j1, j2, j3 = rows[q, k], rows[q, k + 1], rows[q, k + 2], rows[q, k + 3]
-        j4, j5, j6, j7 = rows[q, k + 4], rows[q, k + 5], rows[q, k + 6], rows[q, k + 7]
-        for h in range(acc.shape[0]):
-            y = acc[h] + w[j0, h] + w[j1, h] + w[j2, h] + w[j3, h]
-            acc[h] = y + w[j4, h] + w[j5, h] + w[j6, h] + w[j7, h]
-        k += 8
-    while k + 2 <= n:
-        j0, j1 = rows[q, k], rows[q, k + 1]
-        y0, y1 = scale(values, v, j0), scale(values, v, j1)
-        for h in range(acc.shape[0]):
-            acc[h] = acc[h] + y0 * w[j0, h] + y1 * w[j1, h]
-        k += 2
-    if k < n:
-        j0 = rows[q, k]
-        y0 = scale(values, v, j0)
-        for h in range(acc.shape[0]):
-            acc[h] += y0 * w[j0, h]
+    acc: Array, a: int, w: Array, rows: Array | None, q: int, first: int, last: int,
+    amounts: Array | None = None,
+) -> None:  # fmt: skip
+    """acc[a] += the rows of w that rows[q, first:last] lists, times amounts[q] there if given.
 
-
-@register_jitable
-def add_events(acc: Array, w: Array, indices: Array, values: Array, first: int, last: int) -> None:
-    """acc += the rows of w of the events first to last - 1, each times the event's value."""
-    k = first
-    while k + 4 <= last:
-        j0, j1, j2, j3 = indices[k], indices[k + 1], indices[k + 2], indices[k + 3]
-        y0, y1, y2, y3 = values[k], values[k + 1], values[k + 2], values[k + 3]
-        for h in range(acc.shape[0]):
-            acc[h] = acc[h] + y0 * w[j0, h] + y1 * w[j1, h] + y2 * w[j2, h] + y3 * w[j3, h]
-        k += 4
-    while k < last:
-        j0, y0 = indices[k], values[k]
-        for h in range(acc.shape[0]):
-            acc[h] += y0 * w[j0, h]
-        k += 1
+    Without a list, rows first to last - 1.
+    """
+    column, columns = 0, acc.shape[1]
+    while column + 128 <= columns:
+        _rows_128(acc, a, w, rows, q, first, last, amounts, column)
+        column += 128
+    if column + 64 <= columns:
+        _rows_64(acc, a, w, rows, q, first, last, amounts, column)
+        column += 64
+    if column + 32 <= columns:
+        _rows_32(acc, a, w, rows, q, first, last, amounts, column)
+        column += 32
+    if column + 16 <= columns:
+        _rows_16(acc, a, w, rows, q, first, last, amounts, column)
+        column += 16
+    if column < columns:
+        for k in range(first, last):
+            j, y = listed(rows, q, k), scale(amounts, q, k)
+            for h in range(column, columns):
+                acc[a, h] += y * w[j, h]
 
 
 @register_jitable
 def add_synapses(
     acc: Array, begin: Array, target: Array, synapses: Array, rows: Array, q: int, n: int,
-    values: Array | None = None, v: int = 0,
+    amounts: Array | None = None,
 ) -> None:  # fmt: skip
-    """acc += the synapses of the n neurons that rows[q] lists, times values[v] if there are."""
+    """acc[0] += the synapses of the n neurons that rows[q] lists, times amounts if there are."""
     for k in range(n):
-        j = rows[q, k]
-        y = scale(values, v, j)
+        j, y = rows[q, k], scale(amounts, q, k)
         for e in range(begin[j], begin[j + 1]):
-            acc[target[e]] += y * synapses[e]
+            acc[0, target[e]] += y * synapses[e]
 
 
-# Backward: what a gradient g of the currents adds to those of spikes and of weights
+# Backward: the gradient of spikes through the currents g that they caused
 
 
-@register_jitable(fastmath=REORDERED)
-def add_dots(sums: Array, v: int, w: Array, rows: Array, q: int, n: int, g: Array, u: int) -> None:
-    """sums[v, j] += w[j] . g[u] for the n rows j that rows[q] lists."""
-    k = 0
-    while k + 4 <= n:
-        j0, j1, j2, j3 = rows[q, k], rows[q, k + 1], rows[q, k + 2], rows[q, k + 3]
-        y0 = y1 = y2 = y3 = f32(0.0)
-        for h in range(w.shape[1]):
-            y = g[u, h]
-            y0 += w[j0, h] * y
-            y1 += w[j1, h] * y
-            y2 += w[j2, h] * y
-            y3 += w[j3, h] * y
-        sums[v, j0] += y0
-        sums[v, j1] += y1
-        sums[v, j2] += y2
-        sums[v, j3] += y3
-        k += 4
-    while k < n:
-        j0 = rows[q, k]
-        y0 = f32(0.0)
-        for h in range(w.shape[1]):
-            y0 += w[j0, h] * g[u, h]
-        sums[v, j0] += y0
-        k += 1
+@register_jitable
+def mark(masks: Array, slopes: Array, row: int, q: int) -> None:
+    """Set bit q of the masks of those neurons whose slope is not zero in a row."""
+    for h in range(slopes.shape[1]):
+        masks[h] |= np.int64(slopes[row, h] != f32(0.0)) << q
 
 
-@register_jitable(fastmath=REORDERED)
+def _dots_of(part: int) -> Callable[..., None]:
+    """`add_dots` for 4 `part` columns: a row stays in registers for all samples that need it."""
+
+    @register_jitable(inline="always")
+    def add(sums: Array, v: int, masks: Array, w: Array, g: Array, u: int, column: int) -> None:
+        one, two, three = column + part, column + 2 * part, column + 3 * part
+        for j in range(masks.shape[0]):
+            mask = masks[j]
+            if mask == 0:
+                continue
+            w0, w1 = load(w, j, column, part), load(w, j, one, part)
+            w2, w3 = load(w, j, two, part), load(w, j, three, part)
+            while mask != 0:
+                q = lowest_bit(mask)
+                y = w0 * load(g, u + q, column, part)
+                y = multiply_add(y, w1, load(g, u + q, one, part))
+                y = multiply_add(y, w2, load(g, u + q, two, part))
+                y = multiply_add(y, w3, load(g, u + q, three, part))
+                sums[v + q, j] += total(y)
+                mask = without_lowest_bit(mask)
+
+    return add
+
+
+_dots_64, _dots_32, _dots_16 = map(_dots_of, (64, 32, 16))
+
+
+@register_jitable(fastmath=set(REORDERED))
+def add_dots(sums: Array, v: int, masks: Array, w: Array, g: Array, u: int) -> None:
+    """sums[v + q, j] += w[j] . g[u + q] for every sample q whose bit is set in masks[j]."""
+    column, columns = 0, w.shape[1]
+    while column + 256 <= columns:
+        _dots_64(sums, v, masks, w, g, u, column)
+        column += 256
+    if column + 128 <= columns:
+        _dots_32(sums, v, masks, w, g, u, column)
+        column += 128
+    if column + 64 <= columns:
+        _dots_16(sums, v, masks, w, g, u, column)
+        column += 64
+    if column < columns:
+        for j in range(masks.shape[0]):
+            mask = masks[j]
+            while mask != 0:
+                q = lowest_bit(mask)
+                y = f32(0.0)
+                for h in range(column, columns):
+                    y += w[j, h] * g[u + q, h]
+                sums[v + q, j] += y
+                mask = without_lowest_bit(mask)
+
+
+@register_jitable(fastmath=set(REORDERED))
 def add_synapse_dots(
-    sums: Array, v: int, begin: Array, target: Array, synapses: Array, rows: Array, q: int, n: int,
-    g: Array, u: int,
+    sums: Array, v: int, masks: Array, begin: Array, target: Array, synapses: Array, g: Array,
+    u: int,
 ) -> None:  # fmt: skip
-    """sums[v, j] += the synapses of j . g[u] at their targets, for the n that rows[q] lists."""
-    for k in range(n):
-        j = rows[q, k]
-        y = f32(0.0)
-        for e in range(begin[j], begin[j + 1]):
-            y += synapses[e] * g[u, target[e]]
-        sums[v, j] += y
+    """The same for sparse weights: the synapses of j times g[u + q] at their targets."""
+    for j in range(masks.shape[0]):
+        mask = masks[j]
+        while mask != 0:
+            q = lowest_bit(mask)
+            y = f32(0.0)
+            for e in range(begin[j], begin[j + 1]):
+                y += synapses[e] * g[u + q, target[e]]
+            sums[v + q, j] += y
+            mask = without_lowest_bit(mask)
+
+
+# Backward: the gradient of weights, from lists of what arrived in a segment of steps
 
 
 @register_jitable
-def add_to_rows(
-    w: Array, rows: Array, n: int, g: Array, q: int, values: Array | None = None, v: int = 0
-) -> None:
-    """The n rows of w that rows[0] lists += g[q], times their values in values[v] if there are."""
-    for k in range(n):
-        j = rows[0, k]
-        y = scale(values, v, j)
-        for h in range(w.shape[1]):
-            w[j, h] += y * g[q, h]
+def note(
+    sources: Array, places: Array, amounts: Array, n: int, place: int, rows: Array, q: int,
+    first: int, last: int, given: Array | None = None,
+) -> int:  # fmt: skip
+    """Append the events that rows[q, first:last] lists to n noted ones; return how many are noted.
 
-
-@register_jitable
-def add_to_events(
-    w: Array, indices: Array, values: Array, first: int, last: int, g: Array, q: int
-) -> None:
-    """The rows of w of the events first to last - 1 += g[q], each times the event's value."""
+    `place` says where the gradient of the currents is that they caused.
+    """
     for k in range(first, last):
-        j, y = indices[k], values[k]
-        for h in range(w.shape[1]):
-            w[j, h] += y * g[q, h]
+        sources[n], places[n], amounts[n] = rows[q, k], place, scale(given, q, k)
+        n += 1
+    return n
+
+
+@register_jitable
+def by_source(
+    sources: Array, places: Array, amounts: Array, n: int, begin: Array, to: Array, times: Array
+) -> None:
+    """Sort n events by their source: those of j are begin[j] to begin[j + 1] - 1 of to and times."""
+    begin[:] = 0
+    for k in range(n):
+        begin[sources[k]] += 1
+    for j in range(1, begin.shape[0]):
+        begin[j] += begin[j - 1]
+    for k in range(n - 1, -1, -1):
+        j = sources[k]
+        begin[j] -= 1
+        to[begin[j]], times[begin[j]] = places[k], amounts[k]
+
+
+def _gradients_of(size: int) -> Callable[..., None]:
+    """`add_to_rows` for so many columns: a row is read and written once for all its events."""
+
+    @register_jitable(inline="always")
+    def add(w: Array, begin: Array, to: Array, times: Array, g: Array, column: int) -> None:
+        for j in range(w.shape[0]):
+            if begin[j] < begin[j + 1]:
+                y = load(w, j, column, size)
+                for k in range(begin[j], begin[j + 1]):
+                    y = multiply_add(y, times[k], load(g, to[k], column, size))
+                store(w, j, column, y)
+
+    return add
+
+
+_gradients_128, _gradients_64, _gradients_32, _gradients_16 = map(
+    _gradients_of, (128, 64, 32, 16)
+)
+
+
+@register_jitable
+def add_to_rows(w: Array, begin: Array, to: Array, times: Array, g: Array) -> None:
+    """w[j] += the sum over the events of j of g at their place, times their amount."""
+    column, columns = 0, w.shape[1]
+    while column + 128 <= columns:
+        _gradients_128(w, begin, to, times, g, column)
+        column += 128
+    if column + 64 <= columns:
+        _gradients_64(w, begin, to, times, g, column)
+        column += 64
+    if column + 32 <= columns:
+        _gradients_32(w, begin, to, times, g, column)
+        column += 32
+    if column + 16 <= columns:
+        _gradients_16(w, begin, to, times, g, column)
+        column += 16
+    if column < columns:
+        for j in range(w.shape[0]):
+            for k in range(begin[j], begin[j + 1]):
+                for h in range(column, columns):
+                    w[j, h] += times[k] * g[to[k], h]
 
 
 @register_jitable
 def add_to_synapses(
-    synapses: Array, begin: Array, target: Array, rows: Array, n: int, g: Array, q: int,
-    values: Array | None = None, v: int = 0,
-) -> None:  # fmt: skip
-    """The synapses of the n neurons that rows[0] lists += g[q], times values[v] if there are."""
-    for k in range(n):
-        j = rows[0, k]
-        y = scale(values, v, j)
-        for e in range(begin[j], begin[j + 1]):
-            synapses[e] += y * g[q, target[e]]
+    synapses: Array, first: Array, target: Array, begin: Array, to: Array, times: Array, g: Array
+) -> None:
+    """The same for sparse weights, of which those of j are first[j] to first[j + 1] - 1."""
+    for j in range(first.shape[0] - 1):
+        for k in range(begin[j], begin[j + 1]):
+            for e in range(first[j], first[j + 1]):
+                synapses[e] += times[k] * g[to[k], target[e]]
