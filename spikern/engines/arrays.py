@@ -25,6 +25,8 @@ NARROW = 16
 EVERY = 16
 """Steps between the states that are kept for the backward pass."""
 
+LANES = 16
+"""Numbers in a vector; rows of weights are padded to whole ones."""
 FEW = 64
 """A population of no more neurons takes its gradient back row by row, a wider one by dot products."""
 
@@ -38,7 +40,7 @@ SIGNATURES = {
     "constants": f"void({_F2}, {_F2})",
     "forward": f"void({_COMMON}, {_F3}, {_F3}, {_L2}, {_F4}, {_F2})",
     "backward": (
-        f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_F2}, {_L2}, {_F2}, {_F4}, "
+        f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_F2}, {_L2}, {_F4}, "
         f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3})"
     ),
     "count_events": f"void({_F2}, int64, int64, {_L2}, {_L1})",
@@ -153,6 +155,14 @@ def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.empty(shape, dtype=dtype)
 
 
+def rows_by_source(weight: Tensor) -> Tensor:
+    """Weights (to, from) as one row for each source, padded with zeros to whole vectors."""
+    to, sources = weight.shape
+    rows = weight.new_zeros((sources, -(-to // LANES) * LANES))
+    rows[:, :to] = weight.detach().t()
+    return rows
+
+
 def array(x: Tensor) -> Any:
     """The contiguous numpy array of a tensor."""
     return x.detach().contiguous().numpy()
@@ -211,14 +221,14 @@ def kernel_arrays(
     for k, (name, p) in enumerate(zip(names, tensors)):
         hidden = len(p.bias)
         current, below = none.view(0, 0, 0), torch.empty((0, 0), dtype=torch.int64)
-        rows, of_input = p.w_in.t(), no_events
+        rows, of_input = rows_by_source(p.w_in), no_events
         if k > 0:
             below = bits[k - 1]
         elif listed is not None:
             of_input = listed
         else:
             current, rows = torch.nn.functional.linear(x, p.w_in, p.bias), rows[:0]
-        synapses, recurrent = none, p.w_rec.t() if p.w_rec.numel() else p.w_rec
+        synapses, recurrent = none, rows_by_source(p.w_rec) if p.w_rec.numel() else p.w_rec
         if len(p.begin):
             synapses = p.w_rec.reshape(-1)[places_of_synapses(p.begin, p.target, hidden)]
             recurrent = recurrent[:0]

@@ -246,11 +246,10 @@ def _run_backward(
     The list has the gradients of out, finals and totals, then what `_save` kept.
     """
     modules = names.split(",")
-    (d_out,), d_finals, d_totals, inputs, tensors, bits, checkpoints, smooth_out = _split(
+    (d_out,), d_finals, d_totals, inputs, tensors, bits, checkpoints, _ = _split(
         gradients_and_saved, _lengths_of_lists(len(modules))
     )
     x, *events, lengths = inputs
-    z_all = smooth_out[0].flatten(0, 1) if smooth_out else x.new_empty((0, 0))
     batch = len(lengths)
     populations = by_population(tensors)
     arrays = kernel_arrays(modules, x, tuple(events), populations, bits)
@@ -265,30 +264,30 @@ def _run_backward(
         blocks = len(edges) - 1
         projected = a.current.size > 0
         passed = k > 0 or projected or wants_x
-        d_current = allocate(steps, batch, hidden) if passed else allocate(0, 0, 0)
+        d_current = allocate(steps, batch, a.w_in.shape[1]) if passed else allocate(0, 0, 0)
         d_start = allocate(*a.start.shape)
         shapes = (a.w_in.shape, a.w_rec.shape, a.synapses.shape, (hidden,), a.P.shape)
         sums = [allocate(blocks, *shape) for shape in shapes]
         arguments = (
             edges, steps, EVERY, array(lengths), *a, d_last, array(d_finals[k]),
-            array(d_totals[k]), d_above, w_above, w_up, array(bits[k]), array(z_all),
-            array(checkpoints[k]), d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
+            array(d_totals[k]), d_above, w_above, w_up, array(bits[k]), array(checkpoints[k]),
+            d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
         )  # fmt: skip
         backward = kernel_entry(modules[k], "backward")
         in_threads(lambda block, f=backward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
         d_in, d_rec, d_synapses, d_bias, d_params = map(_sum_of_blocks, sums)
-        d_in = d_in.t().contiguous()
+        d_in = d_in[:, :hidden].t().contiguous()
         if projected:
-            d_in = d_current.reshape(-1, hidden).t() @ x.reshape(-1, x.shape[2])
+            d_in = d_current[..., :hidden].flatten(0, 1).t() @ x.flatten(0, 1)
         if len(p.begin):
             d_rec = torch.zeros_like(p.w_rec)
             d_rec.view(-1)[places_of_synapses(p.begin, p.target, hidden)] = d_synapses
         else:
-            d_rec = d_rec.t().contiguous().view_as(p.w_rec)
+            d_rec = d_rec[:, :hidden].t().contiguous().view_as(p.w_rec)
         gradients = [*PopulationGradients(d_in, d_bias, d_rec, d_params, d_start), *gradients]
         d_last, d_above = nothing, d_current.numpy()
         w_above, w_up = (none, array(p.w_in)) if hidden <= FEW else (a.w_in, none)
-    d_x = d_current @ populations[0].w_in if wants_x else x.new_empty(0)
+    d_x = d_current[..., :hidden] @ populations[0].w_in if wants_x else x.new_empty(0)
     return [d_x, *gradients]
 
 
@@ -323,11 +322,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
     ctx.names, ctx.steps, *arguments, tensors = inputs
     outputs = as_outputs(output)
     ctx.shapes = [t.shape for t in (outputs.out, *outputs.finals, *outputs.totals)]
-    smooth = cache.module(ctx.names.split(",")[-1]).SMOOTH
-    ctx.save_for_backward(
-        *arguments, *tensors, *outputs.bits, *outputs.checkpoints,
-        *([outputs.out] if smooth else []),
-    )  # fmt: skip
+    ctx.save_for_backward(*arguments, *tensors, *outputs.bits, *outputs.checkpoints)
 
 
 def _differentiate(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:

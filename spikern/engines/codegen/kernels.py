@@ -69,11 +69,11 @@ def forward(
     w_rec, synapses = distinct(w_rec), distinct(synapses)
     bias, P, C, out, bits = distinct(bias), distinct(P), distinct(C), distinct(out), distinct(bits)
     final, checkpoints, sums = distinct(final), distinct(checkpoints), distinct(totals[block])
-    batch, hidden = lengths.shape[0], bias.shape[0]
+    batch, hidden, width = lengths.shape[0], bias.shape[0], w_in.shape[1]
     projected, stacked, wanted = current.shape[0] > 0, below.shape[0] > 0, out.shape[0] > 0
     recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.empty((1, hidden), np.float32))
+    acc = distinct(np.zeros((1, width), np.float32))
     events, amounts = matrix(indices, 0, 1, indices.shape[0]), matrix(values, 0, 1, values.shape[0])
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
     rows = distinct(np.empty((1, hidden), np.int32))
@@ -121,17 +121,47 @@ else:
     if stacked:
         n = list_kept(below, t * batch + b, columns, 0)
         add_rows(acc, 0, w_in, columns, 0, 0, n)
+        @note_spikes_below
     else:
         first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
         add_rows(acc, 0, w_in, events, 0, first, last, amounts)
+        @note_events
 """
+RECUR = """
+if recurrent or sparse:
+    if @valued:
+        n = list_nonzero(S_z, q, rows, 0)
+        take(S_z, q, rows, 0, n, initial)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n, initial)
+        else:
+            add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
+        @note_values
+    else:
+        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n)
+        else:
+            add_rows(acc, 0, w_rec, rows, 0, 0, n)
+        @note_spikes
+"""
+"""Add the rows of the last spikes; only those of the initial state need not be 0 or 1."""
+NOTES = {
+    "note_spikes_below": "arrived = note(sources, places, given, arrived, e, columns, 0, 0, n)",
+    "note_events": (
+        "arrived = note(sources, places, given, arrived, e, events, 0, first, last, amounts)"
+    ),
+    "note_values": "fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n, initial)",
+    "note_spikes": "fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n)",
+}
+"""What the backward kernel keeps of them for the gradient of the weights."""
 BACKWARD = '''
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def backward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
     w_in, w_rec, begin, target, synapses, bias, P, C, start,
-    d_out, d_final, d_totals, d_above, w_above, w_up, bits, z_all, checkpoints,
+    d_out, d_final, d_totals, d_above, w_above, w_up, bits, checkpoints,
     d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_start,
 ):
     """The gradients of one block; segments of `every` steps are run again from their state.
@@ -143,23 +173,23 @@ def backward(
     current, w_in = distinct(current), distinct(w_in)
     w_rec, synapses = distinct(w_rec), distinct(synapses)
     bias, P, C, bits = distinct(bias), distinct(P), distinct(C), distinct(bits)
-    d_out, checkpoints, z_all = distinct(d_out), distinct(checkpoints), distinct(z_all)
+    d_out, checkpoints = distinct(d_out), distinct(checkpoints)
     d_above, w_above, w_up = distinct(d_above), distinct(w_above), distinct(w_up)
     d_current, d_start = distinct(d_current), distinct(d_start)
     dw_in, dw_rec = distinct(d_w_in[block]), distinct(d_w_rec[block])
     db, dP, d_synapse = distinct(d_bias[block]), distinct(d_P[block]), distinct(d_synapses[block])
-    batch, hidden = lengths.shape[0], bias.shape[0]
+    batch, hidden, width = lengths.shape[0], bias.shape[0], w_in.shape[1]
     projected, stacked = current.shape[0] > 0, below.shape[0] > 0
     recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
     passed, is_output = d_current.shape[0] > 0, d_out.shape[0] > 0
     fed, narrow = w_above.shape[0] > 0, w_up.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.empty((1, hidden), np.float32))
+    acc = distinct(np.zeros((1, width), np.float32))
     events, amounts = matrix(indices, 0, 1, indices.shape[0]), matrix(values, 0, 1, values.shape[0])
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
     rows = distinct(np.empty((1, hidden), np.int32))
     initial = distinct(np.empty((1, hidden), np.float32))
-    di = distinct(np.zeros(((every + 1) * size, hidden), np.float32))
+    di = distinct(np.zeros(((every + 1) * size, width), np.float32))
     later = every * size
     masks = distinct(np.empty(hidden, np.int64))
     most = every * size * max(hidden, w_in.shape[0])
@@ -182,6 +212,7 @@ def backward(
     for segment in range((steps - 1) // every, -1, -1):
         first_step = segment * every
         last_step = min(steps, first_step + every)
+        arrived = fired = 0
         for q in range(size):
             b = low + q
             for h in range(hidden):
@@ -196,7 +227,6 @@ def backward(
                     @surrogate
                     @tape
                     @store
-        @clear_lists
         for t in range(last_step - 1, first_step - 1, -1):
             @pull_spikes
             for q in range(size):
@@ -206,7 +236,7 @@ def backward(
                     for h in range(hidden):
                         di[e, h] = f32(0.0)
                     if passed:
-                        for h in range(hidden):
+                        for h in range(width):
                             d_current[t, b, h] = f32(0.0)
                     continue
                 if is_output:
@@ -217,24 +247,15 @@ def backward(
                     @adjoint
                     @store_adjoint
                 if passed:
-                    for h in range(hidden):
+                    for h in range(width):
                         d_current[t, b, h] = di[e, h]
-                if stacked:
-                    n = list_kept(below, t * batch + b, columns, 0)
-                    arrived = note(sources, places, given, arrived, e, columns, 0, 0, n)
-                elif not projected:
-                    first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
-                    arrived = note(
-                        sources, places, given, arrived, e, events, 0, first, last, amounts
-                    )
-                @note_spikes
             later = (t - first_step) * size
         if not projected:
             by_source(sources, places, given, arrived, ends, to, times)
             add_to_rows(dw_in, ends, to, times, di)
         @push_spikes
         for q in range(size):
-            for h in range(hidden):
+            for h in range(width):
                 di[every * size + q, h] = di[q, h]
         later = every * size
     @pull_start
@@ -244,59 +265,10 @@ def backward(
 '''
 
 
-RECUR_VALUES = """\
-if recurrent or sparse:
-    n = list_nonzero(S_z, q, rows, 0)
-    take(S_z, q, rows, 0, n, initial)
-    if sparse:
-        add_synapses(acc, begin, target, synapses, rows, 0, n, initial)
-    else:
-        add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)"""
-"""Add the rows of the last spikes, which need not be 0 or 1."""
-RECUR = """\
-if recurrent or sparse:
-    if t == 0:
-        n = list_nonzero(S_z, q, rows, 0)
-        take(S_z, q, rows, 0, n, initial)
-        if sparse:
-            add_synapses(acc, begin, target, synapses, rows, 0, n, initial)
-        else:
-            add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
-    else:
-        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
-        if sparse:
-            add_synapses(acc, begin, target, synapses, rows, 0, n)
-        else:
-            add_rows(acc, 0, w_rec, rows, 0, 0, n)"""
-"""Add the rows of the last spikes; only those of the initial state need not be 0 or 1."""
 LISTS = """
 z_sources, z_places = np.empty(every * size * hidden, np.int32), np.empty(every * size * hidden, np.int32)
 z_given, z_ends = np.empty(every * size * hidden, np.float32), np.empty(hidden + 1, np.int64)
 """
-NOTE_SPIKES = """\
-if recurrent or sparse:
-    if t == 0:
-        for h in range(hidden):
-            S_z[q, h] = start[{z}, b, h]
-        n = list_nonzero(S_z, q, rows, 0)
-        take(S_z, q, rows, 0, n, initial)
-        fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n, initial)
-    else:
-        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
-        fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n)"""
-"""Note the last spikes, which arrived in this step."""
-NOTE_VALUES = """\
-if recurrent or sparse:
-    if t == 0:
-        for h in range(hidden):
-            S_z[q, h] = start[{z}, b, h]
-        n = list_nonzero(S_z, q, rows, 0)
-        take(S_z, q, rows, 0, n, initial)
-    else:
-        n = list_nonzero(z_all, (t - 1) * batch + b, rows, 0)
-        take(z_all, (t - 1) * batch + b, rows, 0, n, initial)
-    fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n, initial)"""
-"""The same where spikes need not be 0 or 1."""
 PUSH_SPIKES = """\
 if recurrent or sparse:
     by_source(z_sources, z_places, z_given, fired, z_ends, to, times)
@@ -366,10 +338,12 @@ def source(step: Step, gradient: Gradient) -> str:
     parts.hoist(adjoint)
     filled = _forward_parts(parts) | _backward_parts(parts, adjoint, gradient.derivative)
     filled |= constant_parts(parts)
-    body = emit.fill(emit.fill(CONSTANTS + FORWARD + BACKWARD, filled), filled)
+    silent: dict[str, list[str]] = {name: [] for name in NOTES}
+    noted = {name: [line] for name, line in NOTES.items()}
+    body = emit.fill(emit.fill(CONSTANTS + FORWARD, filled), silent)
+    body += emit.fill(emit.fill(BACKWARD, filled), noted)
     title = f"{step.name} with the {gradient.surrogate} surrogate"
-    smooth = gradient.primitive is not None
-    facts = f"TITLE = {title!r}\nSMOOTH = {smooth}\nCONSTANTS = {len(parts.hoisted)}\n"
+    facts = f"TITLE = {title!r}\nCONSTANTS = {len(parts.hoisted)}\n"
     return module_text(f"Kernels of {title}, derived from its step", f"{body}\n\n{facts}")
 
 
@@ -497,6 +471,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
     sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[0, h]"}
     buffers = [f"S_{f}" for f in state] + ([] if spikes else ["answer"])
     exact = spikes and parts.primitive is None
+    valued = "t == 0" if exact else "True"
     return {
         "current": CURRENT.strip("\n").split("\n"),
         "make_state": [f"{b} = distinct(np.empty((size, hidden), np.float32))" for b in buffers],
@@ -506,7 +481,7 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         ],
         "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
         "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
-        "recur": (RECUR if exact else RECUR_VALUES).split("\n") if spikes else [],
+        "recur": RECUR.replace("@valued", valued).strip("\n").split("\n") if spikes else [],
         "load": load_lines(parts, [*update, *stores, *out], sources),
         "update": update,
         "store": [*stores, *out],
@@ -539,7 +514,6 @@ def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict
     if spikes:
         sources["g_n_z"] += " + d_totals[h]"
     loads = load_lines(parts, [*lines, *stores], sources)
-    note = NOTE_SPIKES if parts.primitive is None else NOTE_VALUES
     kept = [n for n in taped if any(load.startswith(f"{n} = T_") for load in loads)]
     return {
         "make_tape": [
@@ -559,8 +533,6 @@ def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict
         "adjoint": lines,
         "store_adjoint": stores,
         "make_lists": LISTS.strip("\n").split("\n") if spikes else [],
-        "clear_lists": ["arrived = fired = 0"] if spikes else ["arrived = 0"],
-        "note_spikes": note.format(z=state.index("z")).split("\n") if spikes else [],
         "push_spikes": PUSH_SPIKES.split("\n") if spikes else [],
         "pull_start": PULL_START.split("\n") if spikes else [],
         "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],

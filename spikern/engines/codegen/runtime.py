@@ -325,7 +325,7 @@ def _rows_of(size: int) -> Callable[..., None]:
     return add
 
 
-_rows_128, _rows_64, _rows_32, _rows_16 = map(_rows_of, (128, 64, 32, 16))
+_rows_128, _rows_32, _rows_16 = map(_rows_of, (128, 32, 16))
 
 
 @register_jitable
@@ -341,10 +341,7 @@ def add_rows(
     while column + 128 <= columns:
         _rows_128(acc, a, w, rows, q, first, last, amounts, column)
         column += 128
-    if column + 64 <= columns:
-        _rows_64(acc, a, w, rows, q, first, last, amounts, column)
-        column += 64
-    if column + 32 <= columns:
+    while column + 32 <= columns:
         _rows_32(acc, a, w, rows, q, first, last, amounts, column)
         column += 32
     if column + 16 <= columns:
@@ -403,32 +400,27 @@ def _dots_of(part: int) -> Callable[..., None]:
     return add
 
 
-_dots_64, _dots_32, _dots_16 = map(_dots_of, (64, 32, 16))
+_dots_256, _dots_64 = map(_dots_of, (64, 16))
 
 
-@register_jitable(fastmath=set(REORDERED))
+@register_jitable
 def add_dots(sums: Array, v: int, masks: Array, w: Array, g: Array, u: int) -> None:
     """sums[v + q, j] += w[j] . g[u + q] for every sample q whose bit is set in masks[j]."""
     column, columns = 0, w.shape[1]
     while column + 256 <= columns:
-        _dots_64(sums, v, masks, w, g, u, column)
+        _dots_256(sums, v, masks, w, g, u, column)
         column += 256
-    if column + 128 <= columns:
-        _dots_32(sums, v, masks, w, g, u, column)
-        column += 128
-    if column + 64 <= columns:
-        _dots_16(sums, v, masks, w, g, u, column)
+    while column + 64 <= columns:
+        _dots_64(sums, v, masks, w, g, u, column)
         column += 64
-    if column < columns:
+    while column < columns:
         for j in range(masks.shape[0]):
             mask = masks[j]
             while mask != 0:
                 q = lowest_bit(mask)
-                y = f32(0.0)
-                for h in range(column, columns):
-                    y += w[j, h] * g[u + q, h]
-                sums[v + q, j] += y
+                sums[v + q, j] += total(load(w, j, column, 16) * load(g, u + q, column, 16))
                 mask = without_lowest_bit(mask)
+        column += 16
 
 
 @register_jitable(fastmath=set(REORDERED))
@@ -497,9 +489,7 @@ def _gradients_of(size: int) -> Callable[..., None]:
     return add
 
 
-_gradients_128, _gradients_64, _gradients_32, _gradients_16 = map(
-    _gradients_of, (128, 64, 32, 16)
-)
+_gradients_128, _gradients_16 = map(_gradients_of, (128, 16))
 
 
 @register_jitable
@@ -509,20 +499,9 @@ def add_to_rows(w: Array, begin: Array, to: Array, times: Array, g: Array) -> No
     while column + 128 <= columns:
         _gradients_128(w, begin, to, times, g, column)
         column += 128
-    if column + 64 <= columns:
-        _gradients_64(w, begin, to, times, g, column)
-        column += 64
-    if column + 32 <= columns:
-        _gradients_32(w, begin, to, times, g, column)
-        column += 32
-    if column + 16 <= columns:
+    while column < columns:
         _gradients_16(w, begin, to, times, g, column)
         column += 16
-    if column < columns:
-        for j in range(w.shape[0]):
-            for k in range(begin[j], begin[j + 1]):
-                for h in range(column, columns):
-                    w[j, h] += times[k] * g[to[k], h]
 
 
 @register_jitable

@@ -70,13 +70,15 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
     batch = state.shape[0]
     steps = x.shape[0] // batch
     rows = distinct(np.empty((@populations_and_input, plan[0, WIDEST]), np.int32))
-    acc = distinct(np.empty(plan[0, WIDEST], np.float32))
+    amounts = distinct(np.empty(rows.shape, np.float32))
+    acc = np.empty(rows.size, np.float32)
     @carve
     for b in range(low, high):
         @begin
         for t in range(min(steps, lengths[b])):
             at = t * batch + b
             n = list_nonzero(x, at, rows, @input)
+            take(x, at, rows, @input, n, amounts)
             @populations
         for t in range(lengths[b], steps):
             for h in range(out.shape[1]):
@@ -116,12 +118,12 @@ synapses{k} = matrix(memory, plan[{k}, W_REC], 1, plan[{k}, SYNAPSES])[0]
 begin{k} = matrix(indices, plan[{k}, BEGIN], 1, (plan[{k}, SYNAPSES] > 0) * (H{k} + 1))[0]
 target{k} = matrix(indices, plan[{k}, TARGET], 1, plan[{k}, SYNAPSES])[0]
 bias{k} = matrix(memory, plan[{k}, BIAS], 1, H{k})[0]
-acc{k} = acc[:H{k}]
+acc{k} = matrix(acc, {k} * plan[0, WIDEST], 1, H{k})
 n{k} = a{k} = r{k} = 0
 """
 POPULATION = """
 for h in range(H{k}):
-    acc{k}[h] = bias{k}[h]
+    acc{k}[0, h] = bias{k}[h]
 @gather
 a{k} += {count}
 @recur
@@ -136,15 +138,17 @@ if plan[{k}, SYNAPSES] > 0:
     for e in range(n{k}):
         r{k} += np.int64(begin{k}[rows[{k}, e] + 1]) - np.int64(begin{k}[rows[{k}, e]])
     if t == 0:
-        add_synapses(acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k}, S{k}, {z})
+        take(S{k}, {z}, rows, {k}, n{k}, amounts)
+        add_synapses(acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k}, amounts)
     else:
         add_synapses(acc{k}, begin{k}, target{k}, synapses{k}, rows, {k}, n{k})
 elif plan[{k}, RECURRENT] > 0:
     r{k} += n{k} * H{k}
     if t == 0:
-        add_rows(acc{k}, w_rec{k}, rows, {k}, n{k}, S{k}, {z})
+        take(S{k}, {z}, rows, {k}, n{k}, amounts)
+        add_rows(acc{k}, 0, w_rec{k}, rows, {k}, 0, n{k}, amounts)
     else:
-        add_rows(acc{k}, w_rec{k}, rows, {k}, n{k})
+        add_rows(acc{k}, 0, w_rec{k}, rows, {k}, 0, n{k})
 """
 
 
@@ -190,7 +194,7 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
     ]
     if last:
         stores.append(f"out[at, h] = {parts.value(parts.forward, 'out')}")
-    sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {"i": f"acc{k}[h]"}
+    sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {"i": f"acc{k}[0, h]"}
     loads = kernels.load_lines(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
     recur: list[str] = []
     spikes: list[str] = []
@@ -204,8 +208,8 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
 def _gather(k: int, populations: int) -> str:
     """The line that adds what arrives from outside or from the population below."""
     if k == 0:
-        return f"add_rows(acc0, w_in0, rows, {populations}, n, x, at)"
-    return f"add_rows(acc{k}, w_in{k}, rows, {k - 1}, n{k - 1})"
+        return f"add_rows(acc0, 0, w_in0, rows, {populations}, 0, n, amounts)"
+    return f"add_rows(acc{k}, 0, w_in{k}, rows, {k - 1}, 0, n{k - 1})"
 
 
 def _lines(text: str) -> list[str]:
