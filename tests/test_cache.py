@@ -10,7 +10,7 @@ import pytest
 
 from spikern._utils.errors import DataError
 from spikern.data import files
-from spikern.engines.codegen import cache, runtime
+from spikern.engines.codegen import cache, runtime, vectors
 from spikern.engines.fused import show_kernel
 from spikern.neurons.alif import ALIF
 
@@ -127,7 +127,8 @@ def test_a_disk_that_fills_up_while_numba_saves(twice, monkeypatch):
 def test_another_runtime_is_another_file(monkeypatch):
     """numba's cache looks at the generated file alone, so the runtime's hash must be in it."""
     text = show_kernel(ALIF)
-    assert hashlib.sha256(Path(runtime.__file__).read_bytes()).hexdigest()[:20] in text
+    files = Path(runtime.__file__).read_bytes() + Path(vectors.__file__).read_bytes()
+    assert hashlib.sha256(files).hexdigest()[:20] in text
     monkeypatch.setattr(runtime, "HASH", "another")
     assert cache.name_of(show_kernel(ALIF)) != cache.name_of(text)
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from spikern._utils.errors import InputError
 from spikern.cost import memory, spiking, standard
+from spikern.engines import fused
 from spikern.engines.codegen import kernels, stream_kernels
 from spikern.layers import streaming
 from spikern.layers.rnn import SpikingRNN
@@ -42,6 +43,20 @@ def agree(layer=None):
     if "v" in start._fields:
         start = start._replace(v=torch.linspace(-1, 1, start.v.numel()).reshape(start.v.shape))
     assert_as_reference(layer, x, lengths, start)
+
+
+def long_agrees():
+    """The same over three segments of the backward pass."""
+    layer = dyadic_layer("ALIF", 4, 5)
+    x = events(40, 3, 4, rate=0.5)
+    assert_as_reference(layer, x, torch.tensor([40, 33, 16]), alternating(layer, 3))
+
+
+def wide_stack_is_its_layers():
+    """The stack, its populations wide enough for dot products with the rows above."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "FEW", 0)
+        stack_is_its_layers()
 
 
 def silent_at_threshold(name="ALIF"):
@@ -65,10 +80,8 @@ FAULTS = {
     "reset gradient dropped": (agree, "G_z[q, h] = bx_add_8", "G_z[q, h] = f32(0.0)"),
     "recurrence off by one": (
         agree,
-        "n = list_kept(bits, (t - 1) * batch + b, rows, 0)\n                        if sparse:\n"
-        "                            add_to_synapses",
-        "n = list_kept(bits, t * batch + b, rows, 0)\n                        if sparse:\n"
-        "                            add_to_synapses",
+        "fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n)",
+        "fired = note(z_sources, z_places, z_given, fired, e - size, rows, 0, 0, n)",
     ),
     "fires at threshold": (
         silent_at_threshold, "z = truth(u > f32(0.0))", "z = truth(u >= f32(0.0))"
@@ -76,37 +89,57 @@ FAULTS = {
     "state leaks between samples": (
         agree, "S_v[q, h] = start[0, low + q, h]", "S_v[q, h] = S_v[0, h]"
     ),
-    "recurrence forgotten": (agree, "add_rows(acc, w_rec, rows, 0, n)", "pass"),
-    "recurrent gradient forgotten": (agree, "add_dots(G_z, q, w_rec, rows, 0, n, di, q)", "pass"),
+    "recurrence forgotten": (agree, "add_rows(acc, 0, w_rec, rows, 0, 0, n)", "pass"),
+    "recurrent gradient forgotten": (
+        agree, "add_dots(G_z, q0, masks, w_rec, di, later + q0)", "pass"
+    ),
+    "gradient of recurrent weights forgotten": (
+        agree, "add_to_rows(dw_rec, z_ends, to, times, di)", "pass"
+    ),
+    "gradient of weights forgotten": (
+        agree, "add_to_rows(dw_in, ends, to, times, di)", "pass"
+    ),
+    "gradient of the step after the next": (
+        agree, "later = (t - first_step) * size", "later = (t + 1 - first_step) * size"
+    ),
+    "a segment does not hand on its gradient": (
+        long_agrees, "di[every * size + q, h] = di[q, h]", "pass"
+    ),
     "padding runs on": (agree, "if t >= lengths[b]:", "if t > lengths[b]:"),
     "bias gradient twice": (agree, "db[h] += y", "db[h] += f32(2.0) * y"),
     "initial spikes forgotten": (
-        agree, "add_rows(acc, w_rec, rows, 0, n, S_z, q)", "pass"
+        agree, "add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)", "pass"
     ),
     "gradient from above forgotten": (
-        stack_is_its_layers, "add_dots(G_z, q, w_above, rows, 0, n, d_above[t], b)", "pass"
+        stack_is_its_layers,
+        "add_rows(G_z, q, w_up, None, low + q, 0, w_up.shape[0], d_above[t])", "pass",
+    ),
+    "gradient from a wide population above forgotten": (
+        wide_stack_is_its_layers,
+        "add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)", "pass",
     ),
     "spikes counted twice": (stack_is_its_layers, "sums[h] += z", "sums[h] += f32(2.0) * z"),
     "gradient of the counts forgotten": (stack_is_its_layers, "+ d_totals[h]", ""),
     "spikes from below forgotten": (
-        stack_is_its_layers, "add_rows(acc, w_in, columns, 0, n)", "pass"
+        stack_is_its_layers, "add_rows(acc, 0, w_in, columns, 0, 0, n)", "pass"
     ),
     "gradient of weights from below forgotten": (
-        stack_is_its_layers, "add_to_rows(dw_in, columns, n, di, q)", "pass"
+        stack_is_its_layers,
+        "arrived = note(sources, places, given, arrived, e, columns, 0, 0, n)", "pass",
     ),
     "sparse synapses forgotten": (
         sparse_agrees, "add_synapses(acc, begin, target, synapses, rows, 0, n)", "pass"
     ),
     "first sparse synapses forgotten": (
         sparse_agrees,
-        "add_synapses(acc, begin, target, synapses, rows, 0, n, S_z, q)", "pass",
+        "add_synapses(acc, begin, target, synapses, rows, 0, n, initial)", "pass",
     ),
     "gradient through sparse synapses forgotten": (
         sparse_agrees,
-        "add_synapse_dots(G_z, q, begin, target, synapses, rows, 0, n, di, q)", "pass",
+        "min(64, size - q0), turned", "0, turned",
     ),
     "gradient of sparse synapses forgotten": (
-        sparse_agrees, "add_to_synapses(d_synapse, begin, target, rows, n, di, q)", "pass"
+        sparse_agrees, "add_to_synapses(d_synapse, begin, target, z_ends, to, times, di)", "pass"
     ),
 }  # fmt: skip
 
@@ -117,6 +150,11 @@ def test_a_planted_fault_is_rejected(fault, plain_python):
     plain_python(kernels, right, wrong, "ALIF")  # the kernel of a readout lacks most of these
     with pytest.raises(AssertionError):
         gate()
+
+
+def test_gates_that_are_not_in_other_files_pass():
+    long_agrees()
+    wide_stack_is_its_layers()
 
 
 @pytest.mark.parametrize("name", SPIKING)

@@ -192,6 +192,7 @@ def backward(
     di = distinct(np.zeros(((every + 1) * size, width), np.float32))
     later = every * size
     masks = distinct(np.empty(hidden, np.int64))
+    turned = distinct(np.zeros((hidden * sparse + 1, 16), np.float32))
     most = every * size * max(hidden, w_in.shape[0])
     sources, places = np.empty(most, np.int32), np.empty(most, np.int32)
     given, to, times = np.empty(most, np.float32), np.empty(most, np.int32), np.empty(most, np.float32)
@@ -291,7 +292,9 @@ if fed or recurrent or sparse:
         if fed:
             add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)
         if sparse:
-            add_synapse_dots(G_z, q0, masks, begin, target, synapses, di, later + q0)
+            add_synapse_dots(
+                G_z, q0, masks, begin, target, synapses, di, later + q0, min(64, size - q0), turned
+            )
         elif recurrent:
             add_dots(G_z, q0, masks, w_rec, di, later + q0)"""
 """The gradient of a spike through the currents it caused, where the surrogate's support reaches."""
@@ -300,7 +303,9 @@ if recurrent or sparse:
     for q0 in range(0, size, 64):
         masks[:] = -1 if size - q0 >= 64 else (1 << (size - q0)) - 1
         if sparse:
-            add_synapse_dots(G_z, q0, masks, begin, target, synapses, di, later + q0)
+            add_synapse_dots(
+                G_z, q0, masks, begin, target, synapses, di, later + q0, min(64, size - q0), turned
+            )
         else:
             add_dots(G_z, q0, masks, w_rec, di, later + q0)"""
 """The gradient of the spikes in the initial state."""
