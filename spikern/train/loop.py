@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikern import __version__
-from spikern._utils import json_file
+from spikern._utils import json_file, phases
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
@@ -43,7 +43,7 @@ from spikern.train.batches import (
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
 from spikern.train.evaluation import evaluate
-from spikern.train.progress import Epoch, epoch_bar, is_watched
+from spikern.train.progress import Epoch, advance
 
 OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
@@ -221,8 +221,8 @@ def fit(
         first = source.first(_generator(seed, 0))
         network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
-    with epoch_bar(training.epochs, is_watched() if bar is None else bar) as show:
-        callbacks = (show, *callbacks)
+    visible = phases.is_watched() if bar is None else bar
+    with phases.bar(training.epochs, "epoch", len(epochs), visible) as shown:
         asked = [call(epoch) for epoch in epochs for call in callbacks]
         while not (any(asked) or _ended(epochs, training)):
             started = time.perf_counter()
@@ -240,6 +240,7 @@ def fit(
                 )
                 task = None if network.task is None else network.task.to_data()
                 write(file, tensors, header | {"epochs": epochs, "task": task})
+            advance(shown, len(epochs), epochs[-1])
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
