@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import InputError
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.layers.network import Network
@@ -15,6 +16,7 @@ from spikern.train.batches import Batches, carried, checked, in_order, labels_of
 from spikern.train.calibration import firing_rates
 
 
+@table_of_fields
 class Evaluation(NamedTuple):
     """Accuracy and mean cross-entropy (nats) over labelled answers, what was answered, and rates.
 

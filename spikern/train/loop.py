@@ -23,6 +23,7 @@ from torch.nn import functional
 from spikern import __version__
 from spikern._utils import json_file, phases
 from spikern._utils.choices import check_choice
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.numbers import check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
@@ -58,6 +59,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 Place = Literal["answer", "every_step"]
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class Training:
     """How a network is trained."""
@@ -138,6 +140,7 @@ class Training:
         return self.final_rate + (1 - self.final_rate) * left
 
 
+@table_of_fields
 class History(NamedTuple):
     """The epochs of a run, and the number of the one whose weights were kept."""
 
