@@ -288,8 +288,7 @@ def _what_is_read(
         if validation is not None:
             raise InputError(f"{data.name} has a validation split; leave validation= out")
         _check_applies(network, training, data)
-        device = next(network.parameters()).device
-        source = from_split(data.train, training.batch_size, training.carry_state, device)
+        source = from_split(data.train, training.batch_size, training.carry_state, network)
         return source, data.validation
     if validation is None:
         raise InputError("batches need validation=, what the best epoch is selected by")
