@@ -25,7 +25,7 @@ from spikern.studies.simple import logistic_regression
 from spikern.studies.statistics import interval
 from spikern.studies.trainings import prepare
 
-QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8")
+QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8", "--workers", "1")
 SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())
 
 
