@@ -306,7 +306,7 @@ def _check_applies(network: Network, training: Training, dataset: Dataset) -> No
             raise InputError(f"{dataset.name} holds events, which take no {name}; leave it at 0")
     if training.time_stretch and dataset.every_step:
         raise InputError(f"{dataset.name} has labels at every step, which time_stretch would move")
-    if dataset.classes > network.classes or dataset.input_size != network.body.input_size:
+    if dataset.classes != network.classes or dataset.input_size != network.body.input_size:
         raise InputError(
             f"{dataset.name} has {dataset.input_size} features and {dataset.classes} classes, the "
             f"network {network.body.input_size} inputs and {network.classes} outputs"
