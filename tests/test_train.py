@@ -138,7 +138,7 @@ def test_divergence_stops_with_advice():
     torch.manual_seed(0)
     network = build("RNN", 2, 12, 2)
     with torch.no_grad():
-        network.readout.weight.fill_(float("inf"))
+        network.readout.weight[0] = 1e38  # the gradient overflows
     with pytest.raises(DivergedError, match="lower the learning rate"):
         fit(network, small(), TRAINING)
 
@@ -348,12 +348,27 @@ def test_what_an_iterable_cannot_be_is_said():
     refused([x], "expected a Batch, .* got Tensor; give the DataLoader a collate_fn")
     refused([(x.transpose(0, 1), y)], "batch 1: expected x .T, B, F. with y")
     refused([(x, y + 1)], "batch 1: labels must lie in 0..1 or be -100, got 1..2")
-    refused([(x.double(), y)], "expected x as non-empty .T, N, F. float32")
-    refused([], "there is no batch to train on")
+    refused([(x.double(), y)], r"expected x as non-empty .T, N, F. torch.float32, got .*float64")
+    refused([(x.numpy(), y.numpy())], "of tensors, got tuple of ndarray, ndarray; .*from_numpy")
+    refused((x, y), r"got one batch: give \[\(x, y\)\]")
+    refused([(x, y)], r"got one batch: give \[\(x, y\)\]", validation=(x, y))
+    refused([(x, y)], "expected batches, got none", validation=[])
+    refused([(x, y)], "expected an iterable of batches, got int", validation=3)
+    refused([], "expected batches, got none")
     refused([(x, torch.full_like(y, UNLABELLED), lengths)], "no batch of epoch 1 has a label")
     refused(data, "small has a validation split; leave validation= out")
     other = torch.optim.SGD(build("LIF", 2, 8, 2).parameters(), lr=0.1)
     refused([(x, y)], "the optimizer has parameters that are none", optimizer=other)
+
+
+def test_a_network_of_doubles_trains_on_doubles():
+    data, network = small(), build("LIF", 2, 8, 2).double()
+    batch = data.train.x.double(), data.train.y
+    history = fit(network, [batch], TRAINING, validation=[batch])
+    again = build("LIF", 2, 8, 2).double()
+    fit(again, data, TRAINING)
+    assert evaluate(again, data.validation).predictions.shape == (len(data.validation),)
+    assert len(history.epochs) == TRAINING.epochs
 
 
 def test_a_bar_is_shown_to_whoever_watches(capsys, monkeypatch):
@@ -385,13 +400,18 @@ def test_patience_ends_a_training_and_a_resumed_one_stays_ended(tmp_path):
         ({"loss": "all"}, None, "no loss 'all'"),
         ({"final_rate": 1.0}, None, "final_rate must be at least 0 and below 1"),
         ({"patience": 0}, None, "patience must be at least 1"),
+        ({"learning_rate": "1e-3"}, None, "learning_rate must be a number, got '1e-3'"),
+        ({"epochs": 2.5}, None, "epochs must be a whole number, got 2.5"),
+        ({"epochs": True}, None, "epochs must be a whole number, got True"),
+        ({"patience": 1.5}, None, "patience must be a whole number, got 1.5"),
+        ({"rate": "5 %"}, None, "rate must be a number, got '5 %'"),
         ({"carry_state": True}, "digits", "carry_state needs a label at every step"),
         ({"time_stretch": 0.1}, "copy_5", "holds events, which take no time_stretch"),
     ],
 )
 def test_settings_that_a_training_cannot_have_are_refused(settings, name, message):
     def train():
-        training = Training(epochs=1, **settings)
+        training = Training(**{"epochs": 1} | settings)
         data = load(name).thinned(8)
         fit(fresh_network("LIF", 4, data, seed=0), data, training)
 
@@ -542,6 +562,9 @@ def test_a_run_is_not_resumed_with_another_optimizer_or_loss(tmp_path):
         ({"callbacks": print}, "callbacks are a list of functions"),
         ({"callbacks": [None]}, "callbacks are a list of functions"),
         ({"device": "gpu"}, "cannot be moved to gpu"),
+        ({"schedule": lambda progress: None}, "a schedule returns a share .* got None at"),
+        ({"schedule": lambda progress: -0.5}, "a schedule returns a share .* got -0.5 at"),
+        ({"schedule": lambda progress: float("nan")}, "a schedule returns a share .* got nan"),
     ],
 )
 def test_parts_of_another_kind_are_refused(part, message):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikern._utils import json_file
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, InputError
 from spikern.data.transforms import SOUND, TEXT, WHOLE, Floats, Transform, transformed
 
@@ -23,6 +24,7 @@ FORM = {
 }
 
 
+@table_of_fields
 class Prediction(NamedTuple):
     """Answers: of (N,) sequences, or of (T, N) steps; past a sequence's length they are empty.
 
@@ -36,6 +38,7 @@ class Prediction(NamedTuple):
     logits: NDArray[Any]
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class Task:
     """The data set of a network, and what raw readings go through before it.
@@ -77,6 +80,8 @@ class Task:
             return readings
         try:
             x = np.asarray(readings)
+            if np.iscomplexobj(x):
+                raise TypeError("complex numbers")
             finite = np.isfinite(x)
         except (TypeError, ValueError) as error:
             raise InputError(
@@ -132,6 +137,20 @@ class Task:
         except (InputError, TypeError) as error:
             raise DataError(f"it does not describe a task: {error}") from error
         return cls(**{**data, "class_names": tuple(data["class_names"]), "transforms": transforms})
+
+
+def fitting(task: Any, classes: int) -> Task | None:
+    """Return a task that a network or a stream of so many classes can have, or None for none."""
+    if not isinstance(task, Task | None):
+        raise InputError(
+            f"a task is that of a data set, or a spikern.data.Task(...), got {type(task).__name__}"
+        )
+    if task is not None and len(task.class_names) != classes:
+        raise InputError(
+            f"expected a task of {classes} classes, as many as there are outputs, got "
+            f"{len(task.class_names)}"
+        )
+    return task
 
 
 def known(task: Task | None) -> Task:

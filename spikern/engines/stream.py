@@ -168,7 +168,7 @@ class Stream(Predicting):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is constructed anew, since the plan holds addresses; its additions are zero."""
-        kept = {"task": self.task, "answer": self.answer}
+        kept = {"_task": self.task, "answer": self.answer}
         return type(self), (self.populations, self.output_size), kept
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
@@ -511,7 +511,7 @@ def _traced(path: str | Path, names: Sequence[str], own: Sequence[NeuronModel]) 
         raise UnsupportedError(
             f"{path} is a file of spikern 0.1, which needs {error.name} to be read; load it where "
             "that is installed and save it again"
-        ) from error
+        ) from None
 
     known = NEURONS | {model.name: model for model in own}
     missing = [name for name in names if name not in known]

@@ -7,12 +7,12 @@ the input. What is checked here is trusted by all code below.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from spikern._utils.errors import InputError
@@ -38,6 +38,25 @@ def values_are_known() -> bool:
     return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
+def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
+    """Raise InputError for a tensor, known by its name, that holds NaN or infinite values.
+
+    A NaN is above no threshold, so a network that has one would be silent.
+    """
+    if not values_are_known():
+        return
+    for name, value in tensors.items():
+        known = value.detach()
+        if not math.isfinite(float(known.sum())) and not bool(torch.isfinite(known).all()):
+            raise InputError(f"{name} holds NaN or infinite values; {hint}")
+
+
+def check_weights(module: nn.Module) -> None:
+    """Raise InputError for a parameter or a buffer of a module that is not finite."""
+    hint = "it diverged in training, or was set so"
+    check_finite(dict(module.named_parameters()) | dict(module.named_buffers()), hint)
+
+
 def check_input(x: Input, features: int, dtype: torch.dtype) -> None:
     """Require a finite tensor (T, B, F) with at least one step and one sample, or events."""
     if not isinstance(x, (Tensor, Events)):
@@ -56,10 +75,7 @@ def check_input(x: Input, features: int, dtype: torch.dtype) -> None:
         )
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise InputError(f"empty input: {x.shape[0]} steps and {x.shape[1]} samples")
-    if not values_are_known() or math.isfinite(float(x.detach().sum())):
-        return
-    if not bool(torch.isfinite(x).all()):
-        raise InputError("the input holds NaN or infinite values; clean or mask it first")
+    check_finite({"the input": x}, "clean or mask it first")
 
 
 def as_lengths(lengths: Any) -> Tensor:
@@ -122,6 +138,8 @@ def check_state(
             )
         if value.dtype != dtype:
             raise InputError(f"state field '{name}' must have dtype {dtype}, got {value.dtype}")
+    fields = {f"state field '{name}'": getattr(state, name) for name in names}
+    check_finite(fields, "start from None or a finite state")
     return state
 
 

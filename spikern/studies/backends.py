@@ -7,6 +7,7 @@ which they end. Where a process dies, it yields `Lost` if it knows the job, else
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import joblib
 
 from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.phases import say_warning
 from spikern._utils.processes import deaf_to_interrupts, end_with
 
 Work = Callable[[Any], Any]
@@ -43,7 +45,7 @@ def local(workers: int) -> Backend:
 
 def _local(workers: int, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
     with joblib.parallel_config(
-        "loky", inner_max_num_threads=1, initializer=end_with, initargs=(os.getpid(),)
+        "loky", inner_max_num_threads=1, initializer=begin, initargs=(os.getpid(),)
     ):
         parallel = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1)
         try:
@@ -57,6 +59,12 @@ def _local(workers: int, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
             ) from error
 
 
+def begin(parent: int) -> None:
+    """Make a process a worker: it ends with its parent, and a warning is a line."""
+    warnings.showwarning = say_warning
+    end_with(parent)
+
+
 def cluster(address: str) -> Backend:
     """A Ray cluster by its address, or "auto" for one that this machine belongs to.
 
@@ -64,8 +72,8 @@ def cluster(address: str) -> Backend:
     """
     try:
         import ray  # noqa: F401
-    except ImportError as error:
-        raise InputError("a study on a cluster needs Ray: pip install 'spikern[ray]'") from error
+    except ImportError:
+        raise InputError("a study on a cluster needs Ray: pip install 'spikern[ray]'") from None
     return partial(_cluster, address)
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -20,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikern import __version__
-from spikern._utils import json_file
+from spikern._utils import json_file, phases
 from spikern._utils.choices import check_choice
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
+from spikern._utils.numbers import check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.events import valid_steps
 from spikern.layers.delays import narrow
@@ -43,7 +46,7 @@ from spikern.train.batches import (
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
 from spikern.train.evaluation import evaluate
-from spikern.train.progress import Epoch, epoch_bar, is_watched
+from spikern.train.progress import Epoch, advance
 
 OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
@@ -51,10 +54,12 @@ EPOCHS = [(int, float, float, float | None, float)]
 """The form of epochs in a checkpoint."""
 
 
+CHECKS = {"int": check_whole, "float": check_numbers}
 Schedule = Literal["cosine", "linear", "constant"]
 Place = Literal["answer", "every_step"]
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class Training:
     """How a network is trained."""
@@ -97,6 +102,11 @@ class Training:
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, get_args(Schedule))
         check_choice("loss", self.loss, get_args(Place))
+        for field in fields(self):
+            kind, *optional = str(field.type).split(" | ")
+            value = getattr(self, field.name)
+            if kind in CHECKS and not (optional and value is None):
+                CHECKS[kind](**{field.name: value})
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -130,6 +140,7 @@ class Training:
         return self.final_rate + (1 - self.final_rate) * left
 
 
+@table_of_fields
 class History(NamedTuple):
     """The epochs of a run, and the number of the one whose weights were kept."""
 
@@ -221,8 +232,8 @@ def fit(
         first = source.first(_generator(seed, 0))
         network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
-    with epoch_bar(training.epochs, is_watched() if bar is None else bar) as show:
-        callbacks = (show, *callbacks)
+    visible = phases.is_watched() if bar is None else bar
+    with phases.bar(training.epochs, "epoch", len(epochs), visible) as shown:
         asked = [call(epoch) for epoch in epochs for call in callbacks]
         while not (any(asked) or _ended(epochs, training)):
             started = time.perf_counter()
@@ -240,6 +251,7 @@ def fit(
                 )
                 task = None if network.task is None else network.task.to_data()
                 write(file, tensors, header | {"epochs": epochs, "task": task})
+            advance(shown, len(epochs), epochs[-1])
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
@@ -276,8 +288,7 @@ def _what_is_read(
         if validation is not None:
             raise InputError(f"{data.name} has a validation split; leave validation= out")
         _check_applies(network, training, data)
-        device = next(network.parameters()).device
-        source = from_split(data.train, training.batch_size, training.carry_state, device)
+        source = from_split(data.train, training.batch_size, training.carry_state, network)
         return source, data.validation
     if validation is None:
         raise InputError("batches need validation=, what the best epoch is selected by")
@@ -295,7 +306,7 @@ def _check_applies(network: Network, training: Training, dataset: Dataset) -> No
             raise InputError(f"{dataset.name} holds events, which take no {name}; leave it at 0")
     if training.time_stretch and dataset.every_step:
         raise InputError(f"{dataset.name} has labels at every step, which time_stretch would move")
-    if dataset.classes > network.classes or dataset.input_size != network.body.input_size:
+    if dataset.classes != network.classes or dataset.input_size != network.body.input_size:
         raise InputError(
             f"{dataset.name} has {dataset.input_size} features and {dataset.classes} classes, the "
             f"network {network.body.input_size} inputs and {network.classes} outputs"
@@ -420,8 +431,14 @@ def _train_epoch(
         torch.manual_seed(generator.initial_seed())  # for dropout, and what a DataLoader draws
         for k, batch in enumerate(source.batches(generator)):
             progress = _progress(epoch, k, source.number, training.epochs)
+            share: Any = updates.share(progress)
+            if not isinstance(share, Real) or not 0 <= float(share) < math.inf:
+                raise InputError(
+                    f"a schedule returns a share of the learning rates, 0 or more, got {share!r} "
+                    f"at a progress of {progress:g}"
+                )
             for group, rate in zip(updates.optimizer.param_groups, updates.rates):
-                group["lr"] = rate * updates.share(progress)
+                group["lr"] = rate * share
             narrow(network, progress)
             batch = _augmented(batch, training, generator)
             state = carried(state, len(batch)) if training.carry_state else None
