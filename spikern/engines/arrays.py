@@ -28,7 +28,7 @@ EVERY = 16
 LANES = 16
 """Numbers in a vector; rows of weights are padded to whole ones."""
 FEW = 64
-"""A population of no more neurons takes its gradient back row by row, a wider one by dot products."""
+"""A population above of no more neurons hands its gradient down by rows, a wider by products."""
 
 _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "float32[:,:,:,::1]"
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"

@@ -99,16 +99,12 @@ def run_stack(
     tensors = [t for p, s in zip(populations, states) for t in population_tensors(p, s)]
     none = torch.empty(0, dtype=torch.float32)
     transformed = not compiling and torch._C._are_functorch_transforms_active()
-    listed: tuple[Tensor, ...] | None = None
+    values, events = x, (none.long(), none.int(), none)
     if isinstance(x, Events):
-        listed = x.offsets, x.indices, x.values
-    elif not (compiling or transformed or x.requires_grad):
-        listed = list_events(x)  # once for both directions
-    if listed is None:
-        inputs = (x, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32), none)
-    else:
-        inputs = (none.view(0, 0, 0), *listed)
-    arguments = ",".join(names), steps, *inputs, lengths.to(torch.int64)
+        values, events = none.view(0, 0, 0), (x.offsets, x.indices, x.values)
+    elif not (compiling or transformed or x.requires_grad) and (listed := list_events(x)):
+        values, events = none.view(0, 0, 0), listed  # once for both directions
+    arguments = ",".join(names), steps, values, *events, lengths.to(torch.int64)
     if transformed:
         outputs = as_outputs(_Transformed.apply(*arguments, *tensors))  # type: ignore[no-untyped-call]
     else:

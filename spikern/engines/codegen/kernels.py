@@ -195,7 +195,8 @@ def backward(
     turned = distinct(np.zeros((hidden * sparse + 1, 16), np.float32))
     most = every * size * max(hidden, w_in.shape[0])
     sources, places = np.empty(most, np.int32), np.empty(most, np.int32)
-    given, to, times = np.empty(most, np.float32), np.empty(most, np.int32), np.empty(most, np.float32)
+    given, times = np.empty(most, np.float32), np.empty(most, np.float32)
+    to = np.empty(most, np.int32)
     ends = np.empty(w_in.shape[0] + 1, np.int64)
     go = distinct(np.zeros(hidden, np.float32))
     @make_lists
@@ -267,8 +268,8 @@ def backward(
 
 
 LISTS = """
-z_sources, z_places = np.empty(every * size * hidden, np.int32), np.empty(every * size * hidden, np.int32)
-z_given, z_ends = np.empty(every * size * hidden, np.float32), np.empty(hidden + 1, np.int64)
+z_sources, z_places = np.empty(most, np.int32), np.empty(most, np.int32)
+z_given, z_ends = np.empty(most, np.float32), np.empty(hidden + 1, np.int64)
 """
 PUSH_SPIKES = """\
 if recurrent or sparse:

@@ -28,7 +28,7 @@ from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import populate_array
 
 from spikern.engines.codegen import vectors
-from spikern.engines.codegen.vectors import REORDERED, load, multiply_add, store, total
+from spikern.engines.codegen.vectors import load, multiply_add, store, total
 
 Array = Any
 """An array of numpy, which in a compiled kernel is one of numba."""
@@ -309,7 +309,7 @@ def listed(rows: Array | None, q: int, k: int) -> int:
     return k if rows is None else rows[q, k]
 
 
-def _rows_of(size: int) -> Callable[..., None]:
+def _rows_of(size: int) -> Any:
     """`add_rows` for so many columns, whose sums stay in registers while all rows are added."""
 
     @register_jitable(inline="always")
@@ -376,7 +376,7 @@ def mark(masks: Array, slopes: Array, row: int, q: int) -> None:
         masks[h] |= np.int64(slopes[row, h] != f32(0.0)) << q
 
 
-def _dots_of(part: int) -> Callable[..., None]:
+def _dots_of(part: int) -> Any:
     """`add_dots` for 4 `part` columns: a row stays in registers for all samples that need it."""
 
     @register_jitable(inline="always")
@@ -488,7 +488,7 @@ def note(
 def by_source(
     sources: Array, places: Array, amounts: Array, n: int, begin: Array, to: Array, times: Array
 ) -> None:
-    """Sort n events by their source: those of j are begin[j] to begin[j + 1] - 1 of to and times."""
+    """Sort n events by their source j: they are begin[j] to begin[j + 1] - 1 of to and times."""
     begin[:] = 0
     for k in range(n):
         begin[sources[k]] += 1
@@ -500,7 +500,7 @@ def by_source(
         to[begin[j]], times[begin[j]] = places[k], amounts[k]
 
 
-def _gradients_of(size: int) -> Callable[..., None]:
+def _gradients_of(size: int) -> Any:
     """`add_to_rows` for so many columns: a row is read and written once for all its events."""
 
     @register_jitable(inline="always")

@@ -11,7 +11,6 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -72,7 +71,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any, size: i
     return builder.bitcast(builder.gep(view.data, [place]), lanes.as_pointer())
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def _load(typingctx: Any, a: Any, row: Any, column: Any, size: Any) -> Any:
     if not isinstance(size, types.IntegerLiteral):
         return None
@@ -85,7 +84,7 @@ def _load(typingctx: Any, a: Any, row: Any, column: Any, size: Any) -> Any:
     return kind(a, types.int64, types.int64, size), codegen
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _store(typingctx: Any, a: Any, row: Any, column: Any, y: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         at = _pointer(context, builder, sig.args[0], args[0], args[1:3], y.size)
@@ -106,7 +105,7 @@ def _splat(builder: Any, kind: Any, value: Any, size: int) -> Any:
     return builder.shuffle_vector(one, ir.Constant(lanes, ir.Undefined), places)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _multiply_add(typingctx: Any, y: Any, a: Any, b: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         factor = _splat(builder, sig.args[1], args[1], y.size)
@@ -116,7 +115,7 @@ def _multiply_add(typingctx: Any, y: Any, a: Any, b: Any) -> Any:
     return y(y, a if isinstance(a, Vector) else types.float32, b), codegen
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _total(typingctx: Any, y: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         number = ir.FloatType()
