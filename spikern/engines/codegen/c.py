@@ -1,50 +1,17 @@
-"""Programs printed as scalar C99: one line per operation, the same float32 as in the kernels.
+"""A neuron's update as C99 statements, the same float32 as in the kernels.
 
-It needs a compiler that does not contract products and sums (`-ffp-contract=off`); then every
-result is that of the numba kernels bit for bit, up to the last place of tanh and the like, which
-are those of the C library.
+Every result is that of the numba kernels bit for bit, up to the last place of tanh and the like,
+which are those of the C library.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import numpy as np
-
-from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen import kernels
-from spikern.engines.codegen.program import LOGIC, Op, Step, Value, needed
-
-FORMS = {
-    **{"mul": "{0} * {1}", "add": "{0} + {1}", "sub": "{0} - {1}", "div": "{0} / {1}"},
-    **{"neg": "-{0}", "abs": "fabsf({0})", "reciprocal": "1.0f / {0}"},
-    **{k: f"{k}f({{0}})" for k in ("log", "sqrt", "tanh", "sin", "cos", "atan", "erf", "log1p")},
-    **{k: f"{k}f({{0}})" for k in ("expm1", "floor", "ceil", "trunc")},
-    **{"round": "rintf({0})", "fmod": "fmodf({0}, {1})", "rsqrt": "1.0f / sqrtf({0})"},
-    **{"exp": "exponential({0})", "sigmoid": "1.0f / (1.0f + exponential(-{0}))"},
-    **{"gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}"},
-    **{"eq": "{0} == {1}", "ne": "{0} != {1}", "where": "{0} ? {1} : {2}"},
-    **{"and": "{0} && {1}", "or": "{0} || {1}", "xor": "{0} != {1}", "not": "!{0}"},
-    "maximum": "{0} < {1} || {1} != {1} ? {1} : {0}",
-    "minimum": "{0} > {1} || {1} != {1} ? {1} : {0}",
-    "sign": "(float)(({0} > 0.0f) - ({0} < 0.0f))",
-}
-"""Every operation of a step but a power."""
-
-
-def literal(value: float) -> str:
-    """A float32 constant.
-
-    >>> literal(0.1), literal(2)
-    ('0.100000001f', '2.0f')
-    """
-    if not math.isfinite(value):
-        return "NAN" if math.isnan(value) else ("INFINITY" if value > 0 else "-INFINITY")
-    text = f"{np.float32(value):.9g}"
-    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
+from spikern.engines.codegen import emit, kernels
+from spikern.engines.codegen.program import Step
 
 
 @dataclass(frozen=True)
@@ -76,73 +43,11 @@ def update(step: Step) -> Update:
     const float x_mul_1 = c_0 * i;
     const float x_add = x_mul + x_mul_1;
     """
-    parts = kernels.Parts(step)
-    program = parts.forward
-    text = _Printer(parts.names)
-    ops = needed(program, program.outputs)
-    lines: list[str] = []
-    if step.spikes:
-        first = needed(program, ["u"])
-        names = {op.name for op in first}
-        lines += text.statements(first)
-        lines.append(f"const float z = {text.value(program.outputs['u'])} > 0.0f ? 1.0f : 0.0f;")
-        ops = [op for op in ops if op.name not in names]
-    lines += text.statements(ops)
-    stores = {f: text.value(program.outputs[f"n_{f}"]) for f in step.state}
-    out = text.value(program.outputs["out"])
+    parts = kernels.Parts(step, dialect=emit.C)
+    lines = parts.update()
+    stores = {f: parts.value(parts.forward, f"n_{f}") for f in step.state}
+    out = parts.value(parts.forward, "out")
     words = set(re.findall(r"\w+", " ".join([*lines, *stores.values(), out])))
-    sources = [*program.inputs, *parts.hoisted.values()]
+    sources = [*step.program.inputs, *parts.hoisted.values()]
     reads = tuple(name for name in sources if name in words and name[:2] in ("p_", "s_", "c_"))
     return Update(reads, tuple(lines), stores, out)
-
-
-@dataclass
-class _Printer:
-    names: Mapping[str, str]
-    truths: set[str] = field(default_factory=set)
-
-    def statements(self, ops: Iterable[Op]) -> list[str]:
-        """One declaration per operation that is not hoisted."""
-        lines = []
-        for op in ops:
-            if op.name in self.names:
-                continue
-            kind = "int" if op.truth else "float"
-            lines.append(f"const {kind} {op.name} = {self.expression(op)};")
-            if op.truth:
-                self.truths.add(op.name)
-        return lines
-
-    def expression(self, op: Op) -> str:
-        """The right-hand side of one operation."""
-        if op.kind == "pow":
-            return self._power(op)
-        if op.kind not in FORMS:
-            raise UnsupportedError(f"the operation '{op.kind}' cannot be written as C")
-        wanted = [
-            op.kind in LOGIC or (op.kind == "where" and (k == 0 or op.truth))
-            for k in range(len(op.args))
-        ]
-        args = (self.truth(a) if w else self.value(a) for a, w in zip(op.args, wanted))
-        return FORMS[op.kind].format(*args)
-
-    def value(self, value: Value) -> str:
-        """A number, or a result as a number."""
-        if not isinstance(value, str):
-            return literal(value) if not value < 0 else f"({literal(value)})"
-        name = self.names.get(value, value)
-        return f"({name} ? 1.0f : 0.0f)" if value in self.truths else name
-
-    def truth(self, value: Value) -> str:
-        """A value as true or false."""
-        if not isinstance(value, str):
-            return str(int(bool(value)))
-        return value if value in self.truths else f"({self.value(value)} != 0.0f)"
-
-    def _power(self, op: Op) -> str:
-        base, exponent = self.value(op.args[0]), op.args[1]
-        if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
-            return " * ".join([base] * int(exponent))
-        if exponent == 0.5:
-            return f"sqrtf({base})"
-        return f"powf({base}, {self.value(exponent)})"

@@ -356,6 +356,7 @@ class Parts:
 
     step: Step
     primitive: Program | None = None
+    dialect: emit.Dialect = emit.NUMBA
     names: dict[str, str] = field(default_factory=dict)
     truths: set[str] = field(default_factory=set)
     hoisted: dict[str, str] = field(default_factory=dict)
@@ -378,11 +379,11 @@ class Parts:
         """Statements of the operations that are not hoisted."""
         kept = [op for op in ops if not self.names.get(op.name, "").startswith("c_")]
         self.truths |= {op.name for op in kept if op.truth}
-        return emit.statements(kept, self.names, self.truths)
+        return emit.statements(kept, self.names, self.truths, self.dialect)
 
     def value(self, program: Program, output: str) -> str:
         """The text of an output."""
-        return emit.value(program.outputs[output], self.names, self.truths)
+        return emit.value(program.outputs[output], self.names, self.truths, self.dialect)
 
     def update(self) -> list[str]:
         """The step: up to u, the spike, the rest."""
@@ -391,17 +392,19 @@ class Parts:
         first = needed(self.forward, ["u"])
         names = {op.name for op in first}
         rest = [op for op in needed(self.forward, self.forward.outputs) if op.name not in names]
-        lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
+        u = self.dialect.assign.format("u", self.value(self.forward, "u"))
+        lines = [*self.lines(first), u]
         if self.primitive is None:
-            return [*lines, "z = truth(u > f32(0.0))", *self.lines(rest)]
+            return [*lines, self.dialect.spike, *self.lines(rest)]
         return [*lines, *self.of_u(self.primitive, "z"), *self.lines(rest)]
 
     def of_u(self, program: Program, output: str) -> list[str]:
         """A function of u alone; its results get names that the step does not use."""
         names = {op.name: f"u{op.name}" for op in program.ops}
         truths = {op.name for op in program.ops if op.truth}
-        lines = emit.statements(needed(program, [output]), names, truths)
-        return [*lines, f"{output} = {emit.value(program.outputs[output], names, truths)}"]
+        lines = emit.statements(needed(program, [output]), names, truths, self.dialect)
+        result = emit.value(program.outputs[output], names, truths, self.dialect)
+        return [*lines, self.dialect.assign.format(output, result)]
 
 
 def load_lines(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikern.engines.codegen.c import literal
+from spikern.engines.codegen.emit import c_literal
 
 Array = NDArray[Any]
 LEVELS = 127
@@ -158,7 +158,7 @@ def _kind(array: Array) -> str:
 
 def _text(array: Array) -> list[str]:
     if array.dtype == np.float32:
-        return [literal(float(value)) for value in array.reshape(-1)]
+        return [c_literal(float(value)) for value in array.reshape(-1)]
     return [str(value) for value in array.reshape(-1)]
 
 
