@@ -15,7 +15,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
-from spikern.engines import fused
+from spikern.engines import fused, triton
 from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.population import (
     Bundle,
@@ -502,10 +502,11 @@ class SpikingRNN(nn.Module):
         if self.engine_asked != "auto":
             return self.engine_asked
         weight = self.weight_ih_l0
-        fits = weight.device.type == "cpu" and weight.dtype == torch.float32
-        fits = fits and self.recurrent_delay == 1
-        fits = fits and all(map(fused.supports, self.neurons, self.surrogates))
-        return "fused" if fits else "reference"
+        name = {"cpu": "fused", "cuda": "triton"}.get(weight.device.type, "reference")
+        if name == "reference" or weight.dtype != torch.float32 or self.recurrent_delay > 1:
+            return "reference"
+        supports = fused.supports if name == "fused" else triton.supports
+        return name if all(map(supports, self.neurons, self.surrogates)) else "reference"
 
     @property
     def drops_out(self) -> bool:

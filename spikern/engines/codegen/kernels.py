@@ -316,7 +316,7 @@ def list_events(x, low, high, offsets, indices, values):
 def source(step: Step, gradient: Gradient) -> str:
     """The text of a module with the training kernels of a neuron."""
     parts = Parts(step, gradient.primitive)
-    adjoint = _prefixed(gradient.adjoint)
+    adjoint = prefixed(gradient.adjoint)
     parts.hoist(adjoint)
     filled = _forward_parts(parts) | _backward_parts(parts, adjoint, gradient.derivative)
     filled |= constant_parts(parts)
@@ -420,7 +420,7 @@ def load_lines(
     return loads + [f"{name} = {source}" for name, source in sources.items() if name in used]
 
 
-def _prefixed(program: Program) -> Program:
+def prefixed(program: Program) -> Program:
     """The adjoint's results under names that the step's do not use."""
     names = {op.name: f"b{op.name}" for op in program.ops}
 
