@@ -55,7 +55,6 @@ def run_stack(
             f"engine='triton' runs float32 on CUDA, not {weight.dtype} on {weight.device.type}; "
             "use engine='auto'"
         )
-    require("triton", "gpu")
     compiling = torch.compiler.is_compiling()
     if not compiling and (
         forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
@@ -101,6 +100,7 @@ def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
 @fused.constant
 def _kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
+    require("triton", "gpu")
     return fused.kernel_name(model, surrogate, smooth, triton_kernels.source)
 
 

@@ -110,6 +110,19 @@ def nearest(x):
 
 
 @triton.jit
+def power(x, y):
+    """x^y by its logarithm; a negative x has powers of whole numbers alone."""
+    y = tl.where(x == x, y, y)
+    found = exponential(y * tl.log(tl.abs(x)))
+    odd = tl.floor(y * 0.5) != y * 0.5
+    negative = (x < 0.0) | (tl.div_rn(1.0, x) < 0.0)
+    finite = (x < 0.0) & (x > float("-inf"))
+    found = tl.where(negative & odd & (tl.floor(y) == y), -found, found)
+    found = tl.where(finite & (tl.floor(y) != y), float("nan"), found)
+    return tl.where((y == 0.0) | (x == 1.0), 1.0, found)
+
+
+@triton.jit
 def list_nonzero(z, h, on, listed, values, counts, slot, HP: tl.constexpr):
     """The neurons whose z is not zero, ascending, with their z."""
     fired = on & (z != 0.0)
