@@ -32,6 +32,12 @@ def test_in_the_interpreter(kinds):
     run("triton_cases.py", kinds, TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
 
 
+@NEEDS_TRITON
+@pytest.mark.parametrize("kinds", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_compiled_for_an_h100(kinds):
+    run("triton_compiled.py", kinds)
+
+
 @NEEDS_GPU
 @pytest.mark.gpu
 def test_on_a_gpu():

@@ -181,9 +181,7 @@ def test_operations_at_zero_at_infinity_and_at_what_is_no_number():
     results = []
     for engine in (reference, triton):
         before = [v.clone().requires_grad_() for v in count * [x[None]] + count * [y[None]]]
-        own = Population(
-            model, SURROGATES["triangular"](), params(none), none[:, None], none, None
-        )
+        own = Population(model, SURROGATES["triangular"](), params(none), none[:, None], none, None)
         after = engine.run_stack([own], [state(*before)], x.new_zeros(1, 1, 1)).states[0]
         found = torch.autograd.grad(
             sum(v.sum() for v in after), before, allow_unused=True, materialize_grads=True

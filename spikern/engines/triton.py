@@ -174,7 +174,7 @@ class _Forward:
                 *self.read, before, after, *self.lists, out, tape,
                 begin, end, first, self.every, self.batch, self.hidden,
                 HP=self.width, RECURRENT=self.recurrent, TAPE=tape.numel() > 0,
-                num_warps=_warps(self.width), enable_fp_fusion=False,
+                num_warps=row_warps(self.width), enable_fp_fusion=False,
             )  # fmt: skip
             before = after
 
@@ -216,13 +216,13 @@ def _run_backward(
             module.backward[grid](
                 w_rec, params, lengths, tape, d_out, before, d_start, d_current, pulled,
                 begin, end, first, every, steps, batch, hidden,
-                HP=width, RECURRENT=recurrent, num_warps=_warps(2 * width),
+                HP=width, RECURRENT=recurrent, num_warps=tile_warps(width),
             )  # fmt: skip
             before = d_start
         if module.TRAINED:
             module.sums[grid[0], -(-hidden // narrow)](
                 params, lengths, tape, d_out, pulled, d_params,
-                first, last, first, every, batch, hidden, HP=narrow, num_warps=_warps(2 * narrow),
+                first, last, first, every, batch, hidden, HP=narrow, num_warps=tile_warps(narrow),
             )  # fmt: skip
     d_rec = torch.empty_like(w_rec)
     if recurrent:
@@ -261,6 +261,11 @@ def _width(hidden: int, widest: int) -> int:
     return min(widest, max(16, 1 << (hidden - 1).bit_length()))
 
 
-def _warps(width: int) -> int:
-    """Warps of a program."""
+def row_warps(width: int) -> int:
+    """Warps of a program of one sample: two neurons a thread."""
     return max(1, width // 64)
+
+
+def tile_warps(width: int) -> int:
+    """Warps of a program of 16 samples: up to 16 entries a thread, which its registers hold."""
+    return max(4, width // 32)
