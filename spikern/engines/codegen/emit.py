@@ -127,7 +127,8 @@ OPERATIONS = {
         "f32(math.erf({0}))", "erff({0})", "tl.erf({0})", "Erf({0})", ("erf",), False
     ),
     "pow": Operation(
-        "np.power({0}, {1})", "powf({0}, {1})", "power({0}, {1})", "Pow({0}, {1})", ("log", "mul", "exp"), False
+        "np.power({0}, {1})", "powf({0}, {1})", "power({0}, {1})", "Pow({0}, {1})",
+        ("log", "mul", "exp"), False,
     ),
     "tanh_backward": _backward("{0} * (1.0 - {1} * {1})"),
     "sigmoid_backward": _backward("{0} * (1.0 - {1}) * {1}"),
