@@ -19,7 +19,7 @@ from spikern import __version__
 from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, SpikernError
-from spikern._utils.phases import phase
+from spikern._utils.phases import phase, say, say_warning
 from spikern._utils.processes import cpus
 from spikern.data.catalogue import DATASETS, check_dataset, own_path
 
@@ -150,7 +150,7 @@ class Compare:
         with phase("Drawing the report"):
             write_html(compared.results, compared.samples, out / "report.html")
         print((out / "results.json").read_text() if self.json else table(compared.results))
-        print(f"Report: {(out / 'report.html').resolve()}", file=sys.stderr)
+        say(f"Report: {(out / 'report.html').resolve()}")
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Count:
         elif not self.full:
             text = count_summary(counted)
         print(text, end="")
-        print(f"Written: {(run.folder / stem).resolve()}.txt, .json", file=sys.stderr)
+        say(f"Written: {(run.folder / stem).resolve()}.txt, .json")
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ class Predict:
         for row in rows:
             print(*row.values(), sep="\t")
         if accuracy is not None:
-            print(f"Accuracy on the labels of {file}: {accuracy:.4f}", file=sys.stderr)
+            say(f"Accuracy on the labels of {file}: {accuracy:.4f}")
 
 
 @dataclass(frozen=True)
@@ -394,12 +394,7 @@ class Bench:
 
         settings = timing.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
 
-        def progress(line: str) -> None:
-            print(line, file=sys.stderr, flush=True)
-
-        results = timing.run_benchmark(
-            settings, progress, lambda rows: progress(benchmark_table(rows))
-        )
+        results = timing.run_benchmark(settings, say, lambda rows: say(benchmark_table(rows)))
         if self.out:
             json_file.write(self.out / "results.json", results)
         print(
@@ -409,7 +404,7 @@ class Bench:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a SpikernError is printed as one line, with exit status 2."""
-    warnings.showwarning = _one_line_warning
+    warnings.showwarning = say_warning
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
         print(f"spikern {__version__}")
@@ -435,9 +430,5 @@ def main(arguments: list[str] | None = None) -> None:
         )
         command.run()
     except SpikernError as error:
-        print(f"spikern: {error}", file=sys.stderr)
+        say(f"spikern: {error}")
         raise SystemExit(2) from None
-
-
-def _one_line_warning(message: Warning | str, *rest: Any, **more: Any) -> None:
-    print(f"spikern: warning: {message}", file=sys.stderr)

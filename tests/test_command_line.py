@@ -1,20 +1,26 @@
 """What the commands say of themselves, and while they work."""
 
+import io
+import itertools
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+from tqdm import std
 
 from spikern import cli
-from spikern._utils.phases import phase
+from spikern._utils import phases
+from spikern._utils.phases import CLEAR, bar, phase, say_warning
 from spikern.data.catalogue import DATASETS
+from spikern.engines.codegen import cache
 from spikern.studies.jobs import files
 from spikern.studies.lock import claim
 from spikern.train import recipe
+from spikern.train.progress import Epoch, advance
 from spikern.train.recipes import KINDS
 
 SMALL = ["--models", "LIF", "--seeds", "1", "--epochs", "1", "--hidden", "4", "--workers", "1"]
@@ -107,15 +113,73 @@ def test_a_list_that_is_cut_off_ends_without_a_word():
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
-def test_a_phase_is_named_on_a_terminal_alone(monkeypatch, capsys):
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def on_a_terminal(monkeypatch):
+    """What shows there; no fixture, since pytest sets its own streams between setup and call."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    return sys.stderr
+
+
+def test_a_phase_is_named_on_a_terminal_alone(capsys, monkeypatch):
     with phase("Counting"):
         pass
     assert capsys.readouterr().err == ""
-    master, terminal = pty.openpty()
-    with os.fdopen(terminal, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
-        with pytest.raises(ValueError, match="broken"), phase("Counting"):
-            raise ValueError("broken")
-    shown = os.read(master, 100).decode()
-    assert "Counting ..." in shown
-    assert shown.endswith("\r\x1b[K")
+    terminal = on_a_terminal(monkeypatch)
+    with pytest.raises(ValueError, match="broken"), phase("Counting"):
+        raise ValueError("broken")
+    assert "Counting ..." in terminal.getvalue()
+    assert terminal.getvalue().endswith(CLEAR)
+
+
+def test_what_is_said_beside_a_bar_is_a_line(monkeypatch, tmp_path):
+    """Of the kernel cache too, and of warnings."""
+    terminal = on_a_terminal(monkeypatch)
+    with bar(3, "job"):
+        cache._warn(f"cannot write {tmp_path}")
+        say_warning(UserWarning("slow"))
+    said = terminal.getvalue()
+    assert "\r  0%|" in said
+    for line in (f"cannot be used: cannot write {tmp_path}; kernels", "spikern: warning: slow"):
+        assert re.search(rf"\r\x1b\[K[^\r]*{line}[^\r]*\n", said)
+
+
+def test_only_one_function_writes_to_stderr():
+    """Which is how all lines begin one."""
+    root = Path(cli.__file__).parent
+    writers = {
+        path.name
+        for path in root.rglob("*.py")
+        if re.search(r"file=sys\.stderr|stderr\.write", path.read_text())
+    }
+    assert writers == {"phases.py"}
+
+
+def test_a_bar_in_a_file_is_lines_now_and_then(capsys, monkeypatch):
+    now = itertools.count(step=phases.LINE_SECONDS / 4)
+    monkeypatch.setattr(phases.time, "monotonic", lambda: next(now))
+    with bar(9, "epoch") as progress:
+        for epoch in range(9):
+            advance(progress, epoch + 1, Epoch(epoch + 1, 0.5, 0.9, None, 1.0))
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    assert [line.split("|")[2].split()[0] for line in said.splitlines()] == [
+        "0/9",
+        "4/9",
+        "8/9",
+        "9/9",
+    ]
+
+
+def test_the_clock_of_a_bar_starts_when_an_epoch_has_ended(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
+    now = [0.0]
+    for place in (std, time):
+        monkeypatch.setattr(place, "time", lambda: now[0])
+    with bar(11, "epoch") as progress:
+        for epoch, now[0] in enumerate((600.0, 602.0, 604.0)):
+            advance(progress, epoch + 1, Epoch(epoch + 1, 0.5, 0.9, None, 2.0))
+    assert "3/11 [00:04<00:16, " in terminal.getvalue()

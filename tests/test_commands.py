@@ -26,7 +26,7 @@ NOT_HERE = ("make", "pip", "apt", "python3 -m venv", ".venv/bin", "export", "pyt
 """What changes the machine or is for another one; `make` is what runs these tests."""
 LONG = ("article/run.py", "experiments/run.py", "microcontroller/run.py", "bench")
 """Trainings and measurements of minutes to hours, which run small in tests of their own."""
-NEEDS_DOWNLOADS = ("BasicMotions", "heidelberg", "peers.sh")
+NEEDS_FILES = ("BasicMotions", "heidelberg", "peers.sh", "readings.csv")
 
 
 def commands(page):
@@ -102,7 +102,7 @@ def runs_here(page):
         shortened(command)
         for command in commands(page)
         if not command.startswith(NOT_HERE)
-        and not any(name in command for name in NEEDS_DOWNLOADS)
+        and not any(name in command for name in NEEDS_FILES)
         and ("--no-train" in command or not any(name in command for name in LONG))
     ]
 

@@ -3,7 +3,18 @@
 import pytest
 import torch
 
-from spikern import Events, build, compile_stream, count, load, record, summary
+from spikern import (
+    Events,
+    InputError,
+    Readout,
+    SpikingRNN,
+    build,
+    compile_stream,
+    count,
+    load,
+    record,
+    summary,
+)
 from spikern.layers.baseline import Baseline
 from spikern.report.numbers import count as number
 
@@ -76,3 +87,16 @@ def test_a_summary_has_every_parameter_and_operation_once(model, settings):
         assert [row[name] for name in ("AC", "MAC", "updates")] == [number(n / 6) for n in done]
     assert summary(network).head == table.head[:5]
     assert summary(network).rows == tuple(row[:5] for row in table.rows)
+    alone = summary(network.body, X).rows
+    assert alone == table.rows[: len(alone)]
+
+
+def test_a_summary_is_of_any_layer():
+    readout = SpikingRNN("ALIF", 3, 8, dtype=torch.float64), Readout(4, [3, 2])
+    assert [repr(summary(layer)).splitlines()[0] for layer in readout] == [
+        "SpikingRNN of 112 parameters",
+        "Readout of 28 parameters",
+    ]
+    assert [row[3] for row in summary(readout[1]).rows] == ["18", "10"]
+    with pytest.raises(InputError, match=r"expected a Network, .* got Linear"):
+        summary(torch.nn.Linear(2, 2))

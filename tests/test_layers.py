@@ -2,19 +2,25 @@
 
 import copy
 import pickle
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from spikern import compile_stream, evaluate, fit
 from spikern._utils.errors import InputError
+from spikern.data import Task
 from spikern.engines import fused
+from spikern.interop import export_c, onnx_step
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import MODELS, build, hidden_for_budget, last_step, mean_step
 from spikern.layers.rnn import Readout, SpikingRNN
-from spikern.neurons import NEURONS
+from spikern.neurons import LIF, NEURONS, SURROGATES
 from spikern.neurons.resonator import RF
+from spikern.neurons.surrogate import triangular
+from spikern.train import Training
 from spikern.train.calibration import calibrate, firing_rates
 
 
@@ -235,6 +241,9 @@ def test_smooth_readout_is_linear_in_spikes():
 
 LAYER = SpikingRNN("LIF", 3, 8)
 X = torch.randn(5, 2, 3)
+NETWORK = build("LIF", 3, 8, 2)
+STREAM = compile_stream(NETWORK)
+THREE = Task("own", ("a", "b", "c"), 1.0, False, 3)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +268,22 @@ X = torch.randn(5, 2, 3)
         (lambda: LAYER(pack_padded_sequence(X[..., :2], [5, 2])), r"\(T, B, 3\), got \(5, 2, 2\)"),
         (lambda: SpikingRNN("LIFF", 3, 8), "did you mean 'LIF'"),
         (lambda: SpikingRNN("LIF", 3, 0), "hidden_size must be at least 1"),
+        (lambda: SpikingRNN("LIF", 3, 8.0), "hidden_size must be a whole number, got 8.0"),
+        (lambda: SpikingRNN("LIF", True, 8), "input_size must be a whole number, got True"),
+        (lambda: SpikingRNN("LIF", 3, 8, dt="1"), "dt must be a number, got '1'"),
+        (lambda: SpikingRNN(LIF.step, 3, 8), "expected a NeuronModel, or a name"),
+        (lambda: build(None, 3, 8, 2), "expected a NeuronModel, or a name"),
+        (lambda: Baseline("GRU", 3, 8.0), "hidden_size must be a whole number, got 8.0"),
+        (lambda: SpikingRNN("LIF", 3, 8, surrogate=SURROGATES["arctan"]), "call it, as in"),
+        (lambda: SpikingRNN("LIF", 3, 8, surrogate=1.0), "expected a Surrogate, or a name"),
+        (lambda: replace(triangular(), support=0), "the support of a surrogate must be above 0"),
+        (lambda: replace(triangular(), support="a"), "support must be a number, got 'a'"),
+        (lambda: replace(triangular(), derivative=1.0), "derivative must be a function, got 1.0"),
+        (lambda: LAYER.set_constants(tau_mem="a"), "tau_mem must be one number, or one per neuron"),
+        (lambda: LAYER.set_constants(tau_mem=None), "tau_mem must be one number, or one per neur"),
+        (lambda: setattr(NETWORK, "task", {"classes": 2}), "a task is that of a data set"),
+        (lambda: setattr(NETWORK, "task", THREE), "expected a task of 2 classes, .* got 3"),
+        (lambda: setattr(STREAM, "task", THREE), "expected a task of 2 classes, .* got 3"),
         (lambda: SpikingRNN("LIF", 3, 8, dt=0), "dt must be above 0"),
         (lambda: SpikingRNN("LI", 3, 8), "cannot be recurrent"),
         (lambda: SpikingRNN(RF.with_constants(omega=2.0), 3, 8), "RF is unstable"),
@@ -273,6 +298,47 @@ X = torch.randn(5, 2, 3)
 def test_bad_input_says_what_to_do(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+NOT_FINITE = [
+    ("LIF", "body.weight_ih_l0"),
+    ("ALIF", "body.raw_tau_adapt_l1"),
+    ("LIF", "body.raw_v_th_l0"),
+    ("LIF", "readout.bias_l0"),
+    ("GRU", "body.rnn.weight_hh_l1"),
+    ("GRU", "readout.bias"),
+]
+Y = torch.tensor([0, 1])
+USES = {
+    "run": lambda n: n(X),
+    "reference": lambda n: setattr(n.body, "engine_asked", "reference") or n(X),
+    "predict": lambda n: n.predict([[[1.0, 2.0, 3.0]]]),
+    "evaluate": lambda n: evaluate(n, [(X, Y)]),
+    "fit": lambda n: fit(n, [(X, Y)], Training(epochs=1), validation=[(X, Y)]),
+    "stream": lambda n: n if isinstance(n.body, Baseline) and n(X) else compile_stream(n),
+    "ONNX": onnx_step,
+    "C": lambda n: export_c(n, "never/written"),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(("model", "name"), NOT_FINITE)
+def test_what_is_not_finite_in_a_network_is_named(model, name, use):
+    """A neuron with a NaN never fires, and nothing else would say so."""
+    network = build(model, 3, 8, 2, num_layers=2)
+    network.task = Task("own", ("no", "yes"), 1.0, False, 3)
+    network.state_dict()[name].view(-1)[-1] = float("nan")
+    with pytest.raises(InputError, match=f"{name.split('.')[-1]} holds NaN or infinite values"):
+        USES[use](network)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_state_that_is_not_finite_is_refused(model):
+    network = build(model, 3, 8, 2)
+    state = network.body(X)[1]
+    (state[0] if isinstance(state, tuple) else state)[0, 0, 0] = float("inf")
+    with pytest.raises(InputError, match=r"state.* holds NaN or infinite"):
+        network.body(X, state)
 
 
 def test_a_network_is_built_of_a_neuron_or_its_name():
@@ -313,7 +379,12 @@ def test_constants_are_checked():
     layer = SpikingRNN(["ALIF", "LIF"], 3, [4, 2])
     before = copy.deepcopy(layer.state_dict())
     for index, values, message in [
-        (None, dict(tau_mem=5.0, tau_adapt=100.0), "LIF has no constant 'tau_adapt'; it has"),
+        (
+            None,
+            dict(tau_mem=5.0, tau_adapt=100.0),
+            "LIF, population 1, has no constant 'tau_adapt'; .*population: 0 have it",
+        ),
+        (None, dict(layer=1), "ALIF, population 0, has no constant 'layer'; .* index= chooses a"),
         (0, dict(tau_mem=5.0, tau_adapt=-1.0), "tau_adapt must be above 0, got -1.0"),
         (1, dict(tau_mem=[1.0, 2.0, 3.0]), "tau_mem has 3 values for 2 neurons"),
         (0, dict(tau_mem=torch.ones(2, 2)), r"must be one value, or one per neuron, got \(2, 2\)"),
@@ -325,3 +396,5 @@ def test_constants_are_checked():
     assert all(torch.equal(a, b) for a, b in zip(before.values(), layer.state_dict().values()))
     with pytest.raises(InputError, match=r"index must lie in 0\.\.1, got -1"):
         layer.constants(-1)
+    with pytest.raises(InputError, match=r"give the index of a population, 0\.\.1"):
+        layer.constants()

@@ -6,7 +6,7 @@ import torch
 from data_files import write_wav
 
 from spikern import DataError, load
-from spikern.data import samples
+from spikern.data import Task, samples
 from spikern.data.dataset import UNLABELLED
 
 ROWS = "".join(f"{'up' if n % 2 else 'down'},{n},{n + 1},\n" for n in range(20))
@@ -33,6 +33,18 @@ def test_csv_is_cut_the_same_way_each_time(tmp_path, text, features, names):
     found = samples(path, data.task)
     assert [len(x) for x in found.readings] == [2] * 20
     assert set(found.labels) == set(names)
+
+
+@pytest.mark.parametrize("classes", [("0", "1"), ("down", "up")])
+def test_a_reading_is_not_taken_for_a_label(tmp_path, classes):
+    path = tmp_path / "mine.csv"
+    task = Task("mine", classes, 1.0, False, 1)
+    path.write_text("1,0,0.5\n0,1,0.5\n")
+    with pytest.raises(DataError, match=r"may be a label or a reading; put a line|are no classes"):
+        samples(path, task)
+    path.write_text("label,t0,t1,t2\n,1,0,0.5\n")
+    found = samples(path, task)
+    assert (found.labels, found.readings[0].ravel().tolist()) == ([""], [1.0, 0.0, 0.5])
 
 
 def arrays(**changes):
@@ -90,6 +102,8 @@ def test_a_folder_of_sounds_is_a_data_set(tmp_path):
         ("a.npz", arrays(x=np.full((20, 5), np.nan)), "sequence 0 holds NaN"),
         ("a.npz", {"x_train": arrays()["x"], "y_train": arrays()["y"]}, "a train and a test part"),
         ("a.npz", arrays(z=np.zeros(3)), "expected x and y, .* got z"),
+        ("a.npz", arrays(x=1j * np.ones((20, 5))), "expected numbers x .* got complex128"),
+        ("a.npz", arrays(dt="4 ms"), r"a\.npz: expected arrays of numpy, whole: could not convert"),
     ],
 )
 def test_files_that_are_no_data_say_why(tmp_path, name, content, message):

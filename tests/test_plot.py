@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from spikern.cost.prices import tables
 from spikern.layers.network import build
 from spikern.neurons.surrogate import SURROGATES
 from spikern.plot import estimates
+from spikern.train import Epoch, History
 from spikern.train.calibration import calibrate
 
 MODELS = example_results(("LIF", "GRU"))["models"]
@@ -61,6 +63,21 @@ def axis() -> Axes:
 def test_every_function_returns_its_axis(axis: Axes, draw: Callable[[Axes], Axes]) -> None:
     assert draw(axis) is axis
     axis.get_figure().canvas.draw()  # type: ignore[union-attr]
+
+
+def test_the_history_of_a_training_has_a_curve(axis: Axes) -> None:
+    epochs = [Epoch(k + 1, 0.5, accuracy, None, 1.0) for k, accuracy in enumerate((0.5, 0.8, 0.7))]
+    (_, curve) = plot.learning_curves(History(epochs, best_epoch=2), axis=axis).lines
+    assert np.array_equal(curve.get_xydata(), [[1, 0.5], [2, 0.8], [3, 0.7]])
+
+
+def test_an_axis_is_saved_as_its_figure(axis: Axes, tmp_path: Path) -> None:
+    plot.save(axis, tmp_path / "same.svg")
+    of_axis = (tmp_path / "same.svg").read_bytes()
+    plot.save(axis.figure, tmp_path / "same.svg")
+    assert (tmp_path / "same.svg").read_bytes() == of_axis
+    with pytest.raises(InputError, match="expected a figure or an axis of one, got ndarray"):
+        plot.save(np.array([axis]), tmp_path / "same.svg")
 
 
 def test_a_raster_has_a_tick_a_spike(axis: Axes) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 from spikern import (
+    DataError,
     InputError,
     Training,
     build,
@@ -20,6 +22,7 @@ from spikern import (
 )
 from spikern.cli import main
 from spikern.data import Task, Transform, encoded, splits
+from spikern.data.own import samples
 
 OLD = Path(__file__).parent / "data" / "v0.1.0"
 
@@ -71,18 +74,30 @@ def test_answers_at_every_step_end_with_the_sequence():
 
 
 @pytest.mark.parametrize(
-    ("samples", "message"),
+    ("given", "message"),
     [
         ([], "at least one sample"),
         ([np.zeros((3, 2)), np.zeros((3, 1))], r"sample 1: expected readings \(T, 2\), got \(3, 1"),
         (np.zeros((0, 2)), r"got \(0, 2\)"),
         (np.array([[0.0, np.nan]]), r"nan at \[0, 1\]"),
         ("text", "expected numbers"),
+        (None, "expected one sample .* got NoneType"),
+        (7, "expected one sample .* got int"),
+        (np.zeros((2, 3, 2)), r"got an array \(2, 3, 2\); give list\(x\) where its first axis"),
+        (torch.zeros(2, 3, 2), r"got an array \(2, 3, 2\); give list\(x\) where its first axis"),
+        (1j * np.zeros((3, 2)), "expected numbers"),
     ],
 )
-def test_wrong_samples_are_errors(samples, message):
+def test_wrong_samples_are_errors(given, message):
     with pytest.raises(InputError, match=message):
-        every_step().predict(samples)
+        every_step().predict(given)
+
+
+@pytest.mark.parametrize("made", [1j * np.ones((3, 2)), np.array([["a", "b"]])])
+def test_a_file_of_something_else_than_numbers_is_refused(made, tmp_path):
+    np.save(tmp_path / "odd.npy", made)
+    with pytest.raises(DataError, match=r"odd\.npy: expected numbers .* got (complex128|<U1)"):
+        samples(tmp_path / "odd.npy", every_step().task)
 
 
 def test_what_needs_all_of_a_sequence_names_itself():

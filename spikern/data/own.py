@@ -269,6 +269,13 @@ def samples(path: str | Path, task: Task) -> Samples:
         part = parts.get("test", next(iter(parts.values())))
     elif suffix in READERS:
         part = READERS[suffix](path)
+        numbers = all(ucr.by_number(name)[0] < np.inf for name in task.class_names)
+        if suffix == ".csv" and numbers and not table.header_of(ucr.read_lines(path)):
+            raise DataError(
+                f"{path}: the classes of the network are numbers, so the first cell of a row may "
+                f"be a label or a reading; put a line label,t0,t1,... first, and leave the cell of "
+                f"a label empty where there is none"
+            )
     else:
         raise DataError(
             f"{path}: expected a file {', '.join(SUFFIXES)}, .npy, .wav, .txt, or a folder of wav "

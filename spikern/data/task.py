@@ -77,6 +77,8 @@ class Task:
             return readings
         try:
             x = np.asarray(readings)
+            if np.iscomplexobj(x):
+                raise TypeError("complex numbers")
             finite = np.isfinite(x)
         except (TypeError, ValueError) as error:
             raise InputError(
@@ -132,6 +134,20 @@ class Task:
         except (InputError, TypeError) as error:
             raise DataError(f"it does not describe a task: {error}") from error
         return cls(**{**data, "class_names": tuple(data["class_names"]), "transforms": transforms})
+
+
+def fitting(task: Any, classes: int) -> Task | None:
+    """Return a task that a network or a stream of so many classes can have, or None for none."""
+    if not isinstance(task, Task | None):
+        raise InputError(
+            f"a task is that of a data set, or a spikern.data.Task(...), got {type(task).__name__}"
+        )
+    if task is not None and len(task.class_names) != classes:
+        raise InputError(
+            f"expected a task of {classes} classes, as many as there are outputs, got "
+            f"{len(task.class_names)}"
+        )
+    return task
 
 
 def known(task: Task | None) -> Task:

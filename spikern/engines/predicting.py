@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spikern.data.task import Prediction, Task, known
+from spikern.data.task import Prediction, Task, fitting, known
 
 Floats = NDArray[np.float32]
 
@@ -47,8 +47,18 @@ class Runs(Protocol):
 class Predicting:
     """A stream with a task, or None, and how its readout becomes the answer, as in a `Network`."""
 
-    task: Task | None = None
+    output_size: int
     answer: str = "last"
+    _task: Task | None = None
+
+    @property
+    def task(self) -> Task | None:
+        """What the network was trained for; set, it must have a class for each output."""
+        return self._task
+
+    @task.setter
+    def task(self, task: Task | None) -> None:
+        self._task = fitting(task, self.output_size)
 
     def predict(
         self: Runs, readings: Any, state: SequenceState | None = None

@@ -168,7 +168,7 @@ class Stream(Predicting):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is constructed anew, since the plan holds addresses; its additions are zero."""
-        kept = {"task": self.task, "answer": self.answer}
+        kept = {"_task": self.task, "answer": self.answer}
         return type(self), (self.populations, self.output_size), kept
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:

@@ -25,6 +25,7 @@ from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.packages import require
 from spikern.interop.nir_graph import Stage, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
+from spikern.layers.arguments import check_weights
 from spikern.layers.network import ANSWERS, Answer, Network
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.stacking import stack_layers
@@ -48,6 +49,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
 ('lif_0', 'output')]
     """
     nir = require("nir", "nir")
+    check_weights(model)
     body = model.body if isinstance(model, Network) else model
     if not isinstance(body, SpikingRNN):
         raise UnsupportedError(f"NIR has no node for {type(body).__name__}")

@@ -23,6 +23,7 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.packages import require
 from spikern.interop.snntorch_neurons import RECURRENT, RESETS, Cell, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
+from spikern.layers.arguments import check_weights
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.lif import LIF
 from spikern.neurons.model import NeuronModel
@@ -160,6 +161,7 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     Linear(in_features=8, out_features=8, bias=True)
     """
     library = require("snntorch", "snntorch")
+    check_weights(layer)
     for what, has in [
         ("feedback", layer.feedback),
         ("bidirectional layers", layer.bidirectional),

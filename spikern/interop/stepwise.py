@@ -16,6 +16,7 @@ from spikern.engines.codegen.emit import form_of
 from spikern.engines.codegen.program import LOGIC, Op, Value
 from spikern.engines.stream import Stream, StreamPopulation
 from spikern.interop.onnx import ATTRIBUTES, IR_VERSION, OPSET, array, layer_weights
+from spikern.layers.arguments import check_weights
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 from spikern.layers.streaming import compile_stream
@@ -75,6 +76,7 @@ def onnx_step(network: Network) -> Any:
     >>> [value.name for value in onnx_step(build("LIF", 3, 8, 2)).graph.output]
     ['out', 'next_v_0', 'next_z_0', 'next_v_1']
     """
+    check_weights(network)
     graph = Graph(require("onnx", "bench"))
     if isinstance(network.body, Baseline):
         return _gated(graph, network.body, network.readout)

@@ -7,12 +7,12 @@ the input. What is checked here is trusted by all code below.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from spikern._utils.errors import InputError
@@ -38,6 +38,48 @@ def values_are_known() -> bool:
     return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
+def runs_ahead(x: Tensor) -> bool:
+    """Whether the program is ahead of the device: to ask it for a value would make both wait.
+
+    There what is wrong with a value is an assertion on the device. On the meta device there are no
+    values.
+    """
+    return x.is_cuda or x.is_meta
+
+
+def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
+    """Raise InputError for a tensor, known by its name, that holds NaN or infinite values.
+
+    A NaN is above no threshold, so a network that has one would be silent.
+    """
+    if not values_are_known():
+        return
+    for name, value in tensors.items():
+        known = value.detach()
+        message = f"{name} holds NaN or infinite values; {hint}"
+        if runs_ahead(known):
+            torch._assert_async(torch.isfinite(known).all(), message)
+        elif not math.isfinite(float(known.sum())) and not bool(torch.isfinite(known).all()):
+            raise InputError(message)
+
+
+def check_device(device: torch.device, values: Mapping[str, Input]) -> None:
+    """Raise InputError for a value, known by its name, that is not where the weights are."""
+    for name, value in values.items():
+        found = (value.values if isinstance(value, Events) else value).device
+        if found != device:
+            raise InputError(
+                f"expected {name} on {device} like the weights, got {found}; move it or the layer "
+                "(to)"
+            )
+
+
+def check_weights(module: nn.Module) -> None:
+    """Raise InputError for a parameter or a buffer of a module that is not finite."""
+    hint = "it diverged in training, or was set so"
+    check_finite(dict(module.named_parameters()) | dict(module.named_buffers()), hint)
+
+
 def check_input(x: Input, features: int, dtype: torch.dtype) -> None:
     """Require a finite tensor (T, B, F) with at least one step and one sample, or events."""
     if not isinstance(x, (Tensor, Events)):
@@ -56,10 +98,7 @@ def check_input(x: Input, features: int, dtype: torch.dtype) -> None:
         )
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise InputError(f"empty input: {x.shape[0]} steps and {x.shape[1]} samples")
-    if not values_are_known() or math.isfinite(float(x.detach().sum())):
-        return
-    if not bool(torch.isfinite(x).all()):
-        raise InputError("the input holds NaN or infinite values; clean or mask it first")
+    check_finite({"the input": x}, "clean or mask it first")
 
 
 def as_lengths(lengths: Any) -> Tensor:
@@ -85,6 +124,10 @@ def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
             f"{tuple(lengths.shape)}"
         )
     if not values_are_known():
+        return
+    if runs_ahead(lengths):
+        inside = ((lengths >= 1) & (lengths <= steps)).all()
+        torch._assert_async(inside, f"lengths must lie in 1..{steps}")
         return
     low, high = int(lengths.min()), int(lengths.max())
     if low < 1 or high > steps:
@@ -122,7 +165,13 @@ def check_state(
             )
         if value.dtype != dtype:
             raise InputError(f"state field '{name}' must have dtype {dtype}, got {value.dtype}")
+    check_finite(state_fields(state), "start from None or a finite state")
     return state
+
+
+def state_fields(state: Any) -> dict[str, Tensor]:
+    """The fields of a state by the names that errors have for them."""
+    return {f"state field '{name}'": getattr(state, name) for name in state._fields}
 
 
 def is_single(x: LayerInput) -> bool:

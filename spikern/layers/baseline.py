@@ -9,11 +9,15 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_whole
 from spikern.layers.arguments import (
     Lengths,
     as_lengths,
+    check_device,
+    check_finite,
     check_input,
     check_lengths,
+    check_weights,
     in_dtype,
 )
 
@@ -38,6 +42,7 @@ class Baseline(nn.Module):
     def __init__(self, kind: str, input_size: int, hidden_size: int, num_layers: int = 1) -> None:
         super().__init__()
         check_choice("standard model", kind, BASELINES)
+        check_whole(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         self.kind = kind
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -91,15 +96,20 @@ class Baseline(nn.Module):
         dtype = next(self.parameters()).dtype
         x = in_dtype(x, dtype)
         check_input(x, self.input_size, dtype)
+        check_weights(self)
+        parts = state if isinstance(state, tuple) else (state,)
+        given = {f"part {k} of the state": p for k, p in enumerate(parts) if p is not None}
+        check_device(next(self.parameters()).device, {"the input": x} | given)
+        check_finite(given, "start from None or a finite state")
         if lengths is not None:
-            lengths = as_lengths(lengths)
+            lengths = as_lengths(lengths).cpu()  # as torch wants them
             check_lengths(lengths, x.shape[0], x.shape[1])
         # Sequences are packed only if one is short: the backward pass of torch's RNN and GRU on
         # packed sequences takes time that grows with the square of the steps.
         if lengths is None or bool((lengths == x.shape[0]).all()):
             out, after = self.rnn(x, state)
             return out, after
-        packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+        packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
         out, after = self.rnn(packed, state)
         padded, _ = pad_packed_sequence(out, total_length=x.shape[0])
         return padded, after

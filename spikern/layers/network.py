@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,13 +14,13 @@ from torch.nn.utils.rnn import pad_sequence
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
-from spikern.data.task import Prediction, Task, known
+from spikern.data.task import Prediction, Task, fitting, known
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import Input, dense
 from spikern.events.trains import valid_steps
-from spikern.layers.arguments import Lengths, as_lengths
+from spikern.layers.arguments import Lengths, as_lengths, check_weights
 from spikern.layers.baseline import BASELINES, Baseline
-from spikern.layers.rnn import PerLayer, Readout, SpikingRNN, per_layer
+from spikern.layers.rnn import PerLayer, Readout, SpikingRNN, neuron_by_name, per_layer
 from spikern.neurons import LI, NEURONS, NeuronModel
 
 Answer = Literal["every_step", "mean", "last"]
@@ -66,8 +66,6 @@ class Network(nn.Module):
     torch.Size([4, 2])
     """
 
-    task: Task | None = None
-
     def __init__(
         self, body: SpikingRNN | Baseline, readout: Readout | nn.Linear, answer: Answer
     ) -> None:
@@ -90,6 +88,16 @@ class Network(nn.Module):
         self.body = body
         self.readout = readout
         self.answer = answer
+        self._task: Task | None = None
+
+    @property
+    def task(self) -> Task | None:
+        """What it was trained for; set, it must have as many classes as the network."""
+        return self._task
+
+    @task.setter
+    def task(self, task: Task | None) -> None:
+        self._task = fitting(task, self.classes)
 
     @property
     def spiking(self) -> bool:
@@ -139,6 +147,7 @@ class Network(nn.Module):
         if isinstance(readout, Readout):
             steps, readout_state = readout(out, readout_state, lengths)
             return Activity(form(steps, lengths), spikes), (body_state, readout_state)
+        check_weights(readout)
         return Activity(readout(form(out, lengths)), spikes), (body_state, readout_state)
 
     def _run_as_one_stack(
@@ -177,11 +186,23 @@ class Network(nn.Module):
         """Return the answers to raw samples: one (T, F), or a list of them of any lengths.
 
         They go through the transforms of `task`. A sequence of one feature may be (T,), a text is
-        a str. Raises InputError if the network has no task, and for a sample that is empty, holds
-        NaN or has another number of features.
+        a str. An array of three axes is refused: its first could be the samples or the time. Raises
+        InputError if the network has no task, and for a sample that is empty, holds NaN or has
+        another number of features.
         """
         task = known(self.task)
-        one = isinstance(samples, str) or (hasattr(samples, "ndim") and samples.ndim < 3)
+        axes = getattr(samples, "ndim", 0)
+        if axes > 2:
+            raise InputError(
+                f"expected one sample (T, F) or a list of samples, got an array "
+                f"{tuple(samples.shape)}; give list(x) where its first axis counts the samples, "
+                f"list(x.swapaxes(0, 1)) where it is time"
+            )
+        if not isinstance(samples, Iterable):
+            raise InputError(
+                f"expected one sample (T, F) or a list of samples, got {type(samples).__name__}"
+            )
+        one = isinstance(samples, str) or axes > 0
         prepared = []
         for n, sample in enumerate([samples] if one else samples):
             try:
@@ -263,7 +284,9 @@ def build(
     named = [each for each in models if isinstance(each, str)]
     for each in named:
         check_choice("model", each, MODELS)
-    name = ", ".join(each if isinstance(each, str) else each.name for each in models)
+    name = ", ".join(
+        each if isinstance(each, str) else neuron_by_name(each).name for each in models
+    )
     standard = not BASELINES.keys().isdisjoint(named)
     allowed = () if standard else SETTINGS
     unknown = [name for name in settings if name not in allowed]

@@ -15,6 +15,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_numbers, check_whole
 from spikern.engines import fused, triton
 from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.population import (
@@ -92,7 +93,9 @@ def shared(values: tuple[T, ...]) -> T | tuple[T, ...]:
 
 
 def check_sizes(dt: float, input_power: float, **sizes: int) -> None:
-    """Raise InputError if a size is not at least 1, or if dt or input_power is not above 0."""
+    """Raise InputError for a size that is not whole and 1 or more; dt, input_power not above 0."""
+    check_whole(**sizes)
+    check_numbers(dt=dt, input_power=input_power)
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"{name} must be at least 1, got {size}")
@@ -121,17 +124,22 @@ def check_one_kind(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogat
 
 def neuron_by_name(neuron: str | NeuronModel) -> NeuronModel:
     """Return the neuron of a name in NEURONS, or the neuron itself."""
-    if not isinstance(neuron, str):
+    if isinstance(neuron, NeuronModel):
         return neuron
-    check_choice("neuron", neuron, NEURONS)
+    if not isinstance(neuron, str):
+        raise InputError(f"expected a NeuronModel, or a name in NEURONS, got {neuron!r:.60}")
     return NEURONS[neuron]
 
 
 def surrogate_by_name(surrogate: str | Surrogate) -> Surrogate:
     """Return the surrogate of a name in SURROGATES, or the surrogate itself."""
-    if not isinstance(surrogate, str):
+    if isinstance(surrogate, Surrogate):
         return surrogate
-    check_choice("surrogate", surrogate, SURROGATES)
+    if not isinstance(surrogate, str):
+        hint = "; call it, as in SURROGATES['arctan']()" if callable(surrogate) else ""
+        raise InputError(
+            f"expected a Surrogate, or a name in SURROGATES, got {surrogate!r:.60}{hint}"
+        )
     return SURROGATES[surrogate]()
 
 
@@ -427,11 +435,15 @@ class SpikingRNN(nn.Module):
             }
         )
 
-    def constants(self, index: int = 0) -> dict[str, Tensor]:
+    def constants(self, index: int | None = None) -> dict[str, Tensor]:
         """Return the constants of population `index` by symbol, each (H,), with gradients.
 
-        They are in the units in which they are set, time constants in ms.
+        They are in the units in which they are set, time constants in ms. The index may be left out
+        where there is one population.
         """
+        if index is None and len(self.names) > 1:
+            raise InputError(f"give the index of a population, 0..{len(self.names) - 1}")
+        index = index or 0
         neuron, name = self.neuron_of(index), self.names[index]
         return {
             c.symbol: c.value(getattr(self, f"raw_{c.symbol}_{name}"))
@@ -453,6 +465,7 @@ class SpikingRNN(nn.Module):
         found = []
         for k in range(len(self.names)) if index is None else [index]:
             neuron = self.neuron_of(k)
+            self._check_symbols(k, values)
             for symbol, value in values.items():
                 neuron = neuron.with_constant(symbol, mean=value)
             for constant in neuron.constants.values():
@@ -463,11 +476,25 @@ class SpikingRNN(nn.Module):
             for raw, value in found:
                 raw.copy_(value)
 
+    def _check_symbols(self, index: int, symbols: Iterable[str]) -> None:
+        """Raise InputError for a constant that population `index` has not; it says which have."""
+        models = [self.neuron_of(k) for k in range(len(self.names))]
+        own = [[c.symbol for c in model.constants.values()] for model in models]
+        for symbol in symbols:
+            if symbol not in own[index]:
+                having = [str(k) for k, known in enumerate(own) if symbol in known]
+                where = f": {', '.join(having)} have it" if having else ""
+                raise InputError(
+                    f"{models[index].name}, population {index}, has no constant '{symbol}'; it has "
+                    f"{', '.join(own[index])}; index= chooses a population{where}"
+                )
+
     def populations(self) -> list[Population]:
         """Return what the engines run: a population per layer and direction; one with feedback."""
         for hook in self._forward_pre_hooks.values():
             if isinstance(hook, BasePruningMethod):
                 hook(self, ())  # masks the weights of now; torch calls it in forward alone
+        arguments.check_weights(self)
         populations = [self._population(index, name) for index, name in enumerate(self.names)]
         if not self.feedback:
             return populations
@@ -562,6 +589,7 @@ class SpikingRNN(nn.Module):
         """Return x (T, B, F) and lengths (B,) as the engines take them, or raise InputError."""
         x = arguments.in_dtype(x, self.weight_ih_l0.dtype)
         arguments.check_input(x, self.input_size, self.weight_ih_l0.dtype)
+        arguments.check_device(self.weight_ih_l0.device, {"the input": x})
         if lengths is None:
             return x, None
         lengths = arguments.as_lengths(lengths)
@@ -681,8 +709,9 @@ class SpikingRNN(nn.Module):
         checked = []
         for part, group in zip(parts, groups):
             kind, shape, buffer = self._state_layout(group, *batch)
-            dtype = self.weight_ih_l0.dtype
-            checked.append(arguments.check_state(part, kind, shape, dtype, **buffer))
+            weight = self.weight_ih_l0
+            checked.append(arguments.check_state(part, kind, shape, weight.dtype, **buffer))
+            arguments.check_device(weight.device, arguments.state_fields(checked[-1]))
         return checked
 
     def zero_state(self, batch: int) -> State:

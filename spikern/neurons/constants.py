@@ -52,7 +52,12 @@ class Constant:
 
     def __post_init__(self) -> None:
         if not isinstance(self.mean, int | float):
-            values = torch.as_tensor(self.mean, dtype=torch.float64)
+            try:
+                values = torch.as_tensor(self.mean, dtype=torch.float64)
+            except (TypeError, ValueError, RuntimeError):
+                raise InputError(
+                    f"{self.symbol} must be one number, or one per neuron, got {self.mean!r:.60}"
+                ) from None
             if values.ndim > 1:
                 raise InputError(
                     f"{self.symbol} must be one value, or one per neuron, got {tuple(values.shape)}"

@@ -19,6 +19,7 @@ from torch import Tensor
 from spikern._utils.choices import Choices
 from spikern._utils.errors import InputError
 from spikern._utils.fingerprint import fingerprint
+from spikern._utils.numbers import check_numbers
 from spikern.neurons.model import Fire
 
 
@@ -33,6 +34,12 @@ class Surrogate:
     source: str = field(repr=False)
     scale: float = 1.0
     settings: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("primitive", "derivative"):
+            if not callable(getattr(self, name)):
+                raise InputError(f"{name} must be a function, got {getattr(self, name)!r:.60}")
+        _check_positive(support=self.support)
 
     @property
     def key(self) -> Hashable:
@@ -276,9 +283,10 @@ def _normal_cdf(u: Tensor, mean: float, sigma: float) -> Tensor:
 
 
 def _check_positive(**settings: float) -> None:
+    check_numbers(**settings)
     for name, value in settings.items():
         if not value > 0:
-            raise InputError(f"surrogate setting {name} must be above 0, got {value}")
+            raise InputError(f"the {name} of a surrogate must be above 0, got {value}")
 
 
 SURROGATES: Choices[Callable[..., Surrogate]] = Choices(

@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from spikern.plot import style
+from spikern.train import History
 
 OPERATIONS = {
     "accumulates (AC)": ("o", style.COLOURS["blue"]),
@@ -87,21 +88,27 @@ def accuracy_against_energy(
 
 
 def learning_curves(
-    models: Sequence[dict[str, Any]],
+    models: Sequence[dict[str, Any]] | History,
     axis: Axes | None = None,
 ) -> Axes:
-    """Validation accuracy after every epoch: the mean over seeds, and every seed as a thin line."""
+    """Validation accuracy after every epoch: the mean over seeds, and every seed as a thin line.
+
+    Of the models of results.json, or of the history that `fit` returns.
+    """
     axis = style.given(axis)
+    if isinstance(models, History):
+        epochs = [epoch._asdict() for epoch in models.epochs]
+        models = [{"name": "", "kind": "spiking", "history": [{"epochs": epochs}]}]
     look, labels = looks(models), []
     for model in models:
         runs = [[e["validation_accuracy"] for e in run["epochs"]] for run in model["history"]]
-        epochs = range(1, len(runs[0]) + 1)
+        at = range(1, len(runs[0]) + 1)
         colour, marker, line = look[model["name"]]
         for run in runs:
-            axis.plot(epochs, run, color=colour, lw=0.6, alpha=0.35)
+            axis.plot(at, run, color=colour, lw=0.6, alpha=0.35)
         middle = np.mean(runs, axis=0)
         axis.plot(
-            epochs, middle, line, color=colour, lw=1.8, marker=marker, ms=6, mec="none",
+            at, middle, line, color=colour, lw=1.8, marker=marker, ms=6, mec="none",
             markevery=[-1],
         )  # fmt: skip
         labels.append((model["name"], float(middle[-1]), colour))

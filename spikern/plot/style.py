@@ -138,12 +138,16 @@ def as_svg(figure: Figure, salt: str) -> str:
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure as SVG, without a background, in the colours of a light or a dark page.
+def save(figure: Figure | Axes, path: str | Path) -> None:
+    """Write a figure, or that of an axis, as SVG without a background, in light or dark colours.
 
     The page, or the browser, says which it is. Raises DataError if it cannot be written; no part
     of it remains.
     """
+    if isinstance(figure, Axes):
+        figure = figure.figure  # type: ignore[assignment]
+    if not isinstance(figure, Figure):
+        raise InputError(f"expected a figure or an axis of one, got {type(figure).__name__}")
     path = Path(path)
     atomic.write(path, with_dark_colours(as_svg(figure, path.stem)))
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from spikern._utils.display import columns, html_table
+from spikern._utils.errors import InputError
 from spikern.cost.counting import count
 from spikern.cost.counts import Counts, Layer
 from spikern.layers.arguments import Lengths
+from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
+from spikern.layers.rnn import SpikingRNN
 from spikern.report.numbers import count as number
 from spikern.report.numbers import percent
 
@@ -35,13 +37,17 @@ class Summary:
 
 
 def summary(
-    network: Network, x: Tensor | None = None, lengths: Lengths | None = None, events: bool = False
+    network: Network | SpikingRNN | Baseline,
+    x: Tensor | None = None,
+    lengths: Lengths | None = None,
+    events: bool = False,
 ) -> Summary:
     """The layers of a network: shape of the output, parameters, synapses; on x, what they did.
 
-    x (T, B, F), lengths and events are those of `spikern.count`; with them the table has the rate,
-    accumulates (AC), multiply-accumulates (MAC) and neuron updates of one inference, means over
-    the samples. Raises what `count` raises.
+    A SpikingRNN, a Readout or a Baseline alone has a table too. x (T, B, F), lengths and events are
+    those of `spikern.count`; with them the table has the rate, accumulates (AC),
+    multiply-accumulates (MAC) and neuron updates of one inference, means over the samples. Raises
+    what `count` raises.
 
     >>> from spikern import build
     >>> summary(build("LIF", 3, 16, 2, recurrent=False))
@@ -51,8 +57,13 @@ def summary(
     readout     LI   (T, B, 2)          36        32
     """
     ran = x is not None
-    device = next(network.parameters()).device
-    x = torch.zeros(1, 1, network.body.input_size, device=device) if x is None else x
+    if not isinstance(network, Network | SpikingRNN | Baseline):
+        raise InputError(
+            f"expected a Network, a SpikingRNN, a Readout or a Baseline, got "
+            f"{type(network).__name__}"
+        )
+    first = network.body if isinstance(network, Network) else network
+    x = next(network.parameters()).new_zeros(1, 1, first.input_size) if x is None else x
     training = network.training
     try:
         counts = count(network.eval(), x, lengths, events)
@@ -63,11 +74,14 @@ def summary(
         (*_structure(layer, network), *(_activity(layer, counts) if ran else ()))
         for layer in counts.layers
     ]
-    title = f"Network of {network.parameter_count:,} parameters, answer {network.answer}"
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    title = f"{type(network).__name__} of {parameters:,} parameters"
+    if isinstance(network, Network):
+        title += f", answer {network.answer}"
     return Summary(title, head, tuple(rows))
 
 
-def _structure(layer: Layer, network: Network) -> tuple[str, ...]:
+def _structure(layer: Layer, network: nn.Module) -> tuple[str, ...]:
     synapses = sum(c.synapses for c in layer.connections)
     size = f"(T, B, {layer.units})" if layer.units else "-"
     return layer.name, layer.unit, size, f"{_parameters(layer, network):,}", f"{synapses:,}"
@@ -79,13 +93,12 @@ def _activity(layer: Layer, counts: Counts) -> tuple[str, ...]:
     return rate, *(number(n / each) for n in (ops.ac, ops.mac, ops.neuron_updates))
 
 
-def _parameters(layer: Layer, network: Network) -> int:
-    """Trainable numbers of a layer; in the names of the body's, l<k> is layer k, as in torch."""
-    if layer.name == "readout":
-        part: nn.Module = network.readout
-        own = ".*"
-    else:
-        part = network.body
-        own = rf".*_l{layer.name.removeprefix('hidden ').replace(' ', '_')}(\..*)?"
+def _parameters(layer: Layer, network: nn.Module) -> int:
+    """Trainable numbers of a layer; in the names of a stack's, l<k> is layer k, as in torch."""
+    kind, *index = layer.name.split()
+    part = network
+    if isinstance(network, Network):
+        part = network.readout if kind == "readout" else network.body
+    own = ".*" if layer.name == "readout" else rf".*_l{'_'.join(index) or kind}(\..*)?"
     named = part.named_parameters()
     return sum(p.numel() for name, p in named if p.requires_grad and re.fullmatch(own, name))

@@ -7,6 +7,7 @@ which they end. Where a process dies, it yields `Lost` if it knows the job, else
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import joblib
 
 from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.phases import say_warning
 from spikern._utils.processes import deaf_to_interrupts, end_with
 
 Work = Callable[[Any], Any]
@@ -43,7 +45,7 @@ def local(workers: int) -> Backend:
 
 def _local(workers: int, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
     with joblib.parallel_config(
-        "loky", inner_max_num_threads=1, initializer=end_with, initargs=(os.getpid(),)
+        "loky", inner_max_num_threads=1, initializer=begin, initargs=(os.getpid(),)
     ):
         parallel = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1)
         try:
@@ -55,6 +57,12 @@ def _local(workers: int, work: Work, configs: Sequence[Any]) -> Iterator[Any]:
             raise Died(
                 "a process was killed, perhaps for lack of memory; start again or --resume"
             ) from error
+
+
+def begin(parent: int) -> None:
+    """Make a process a worker: it ends with its parent, and a warning is a line."""
+    warnings.showwarning = say_warning
+    end_with(parent)
 
 
 def cluster(address: str) -> Backend:

@@ -11,7 +11,6 @@ The folder of a comparison:
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from spikern import cost
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
-from spikern._utils.phases import phase
+from spikern._utils.phases import phase, say
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
 from spikern.data.dataset import UNLABELLED, Dataset, Split
@@ -197,7 +196,7 @@ def move_away(out: Path) -> None:
                 raise DataError(f"a process works in {out}; end it first, or choose another --out")
     moved = next(p for n in count(1) if not (p := out.with_name(f"{out.name}-{n}")).exists())
     out.rename(moved)
-    print(f"What was in {out} is now in {moved}", file=sys.stderr)
+    say(f"What was in {out} is now in {moved}")
 
 
 class Sample(NamedTuple):

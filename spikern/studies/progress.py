@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
-
+from spikern._utils import phases
 from spikern._utils.errors import DataError
 from spikern.studies.jobs import Name, files
 from spikern.studies.trainings import TrainingJob
 from spikern.train.checkpoint import read_header
-from spikern.train.progress import Epoch, figures
+from spikern.train.progress import Epoch, advance
 
 DELAY = 1.0
 """Seconds before a progress bar shows: an error in the request is reported by then."""
@@ -30,7 +29,7 @@ def epochs(jobs: Sequence[TrainingJob], out: Path, name: Name, visible: bool) ->
         return
     ended = threading.Event()
     total = sum(job.training.epochs for job in jobs)
-    with tqdm(total=total, unit="epoch", file=sys.stderr, delay=DELAY) as bar:
+    with phases.bar(total, "epoch", delay=DELAY) as bar:
 
         def watch() -> None:
             while not ended.wait(POLL_SECONDS):
@@ -46,21 +45,19 @@ def epochs(jobs: Sequence[TrainingJob], out: Path, name: Name, visible: bool) ->
             show(bar, jobs, out, name)
 
 
-def show(bar: tqdm[None], jobs: Sequence[TrainingJob], out: Path, name: Name) -> None:
+def show(bar: Any, jobs: Sequence[TrainingJob], out: Path, name: Name) -> None:
     """Bring the bar to the epochs that all checkpoints together have."""
     by_job = {job: epochs_of(files(out, name(job)).checkpoint) for job in jobs}
     started = [job for job, done in by_job.items() if done]
     if started:
         latest = max(started, key=lambda job: files(out, name(job)).checkpoint.stat().st_mtime_ns)
-        epoch = by_job[latest][-1]
         bar.set_description(f"{latest.model} seed {latest.seed}", refresh=False)
-        bar.set_postfix_str(figures(epoch), refresh=False)
+        advance(bar, sum(map(len, by_job.values())), by_job[latest][-1])
     elif bar.desc or time.time() < bar.start_t + DELAY:
         return
     else:
         bar.set_description("Starting processes, compiling kernels", refresh=False)
-    bar.n = sum(map(len, by_job.values()))
-    bar.refresh(nolock=True)  # a stream that breaks would leave the lock held for ever
+        bar.refresh(nolock=True)
     bar.delay = 0  # what has been shown ends with its line
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from collections import Counter
@@ -12,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tqdm import tqdm
-
 from spikern._utils import atomic, json_file, processes, tensor_file
 from spikern._utils.errors import DataError
+from spikern._utils.phases import bar, say
 from spikern.studies import backends, table
 from spikern.studies.jobs import FORM, Files, Name, canonical, files, key, named, read_results
 from spikern.studies.lock import claim, died
@@ -83,9 +81,9 @@ def run(
 
     for stem, config in todo.items():
         for line in set_aside(files(out, stem), config):
-            print(line, file=sys.stderr)
+            say(line)
     before = len(todo) - len(left())
-    with tqdm(total=len(todo), initial=before, unit="job", disable=not progress) as bar:
+    with bar(len(todo), "job", before, visible=progress) as shown:
         while remaining := left():
             idle = True
             for ended in tried(backend, work, remaining, out, name):
@@ -93,8 +91,8 @@ def run(
                 deaths[ended.key] += ended.how == "died"
                 if ended.how == "failed" or deaths[ended.key] == DEATHS:
                     failed[ended.key] = ended.message
-                    bar.write(f"job {ended.key} failed: {ended.message}", file=sys.stderr)
-                bar.update(len(todo) - len(left()) - bar.n)
+                    say(f"job {ended.key} failed: {ended.message}")
+                shown.update(len(todo) - len(left()) - shown.n)
             if idle:
                 time.sleep(POLL_SECONDS)
     table.write(out)

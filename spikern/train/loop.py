@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikern import __version__
-from spikern._utils import json_file
+from spikern._utils import json_file, phases
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, DivergedError, InputError
+from spikern._utils.numbers import check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.events import valid_steps
 from spikern.layers.delays import narrow
@@ -43,7 +45,7 @@ from spikern.train.batches import (
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
 from spikern.train.evaluation import evaluate
-from spikern.train.progress import Epoch, epoch_bar, is_watched
+from spikern.train.progress import Epoch, advance
 
 OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
@@ -51,6 +53,7 @@ EPOCHS = [(int, float, float, float | None, float)]
 """The form of epochs in a checkpoint."""
 
 
+CHECKS = {"int": check_whole, "float": check_numbers}
 Schedule = Literal["cosine", "linear", "constant"]
 Place = Literal["answer", "every_step"]
 
@@ -97,6 +100,11 @@ class Training:
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, get_args(Schedule))
         check_choice("loss", self.loss, get_args(Place))
+        for field in fields(self):
+            kind, *optional = str(field.type).split(" | ")
+            value = getattr(self, field.name)
+            if kind in CHECKS and not (optional and value is None):
+                CHECKS[kind](**{field.name: value})
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -221,8 +229,8 @@ def fit(
         first = source.first(_generator(seed, 0))
         network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
-    with epoch_bar(training.epochs, is_watched() if bar is None else bar) as show:
-        callbacks = (show, *callbacks)
+    visible = phases.is_watched() if bar is None else bar
+    with phases.bar(training.epochs, "epoch", len(epochs), visible) as shown:
         asked = [call(epoch) for epoch in epochs for call in callbacks]
         while not (any(asked) or _ended(epochs, training)):
             started = time.perf_counter()
@@ -240,6 +248,7 @@ def fit(
                 )
                 task = None if network.task is None else network.task.to_data()
                 write(file, tensors, header | {"epochs": epochs, "task": task})
+            advance(shown, len(epochs), epochs[-1])
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
@@ -420,8 +429,14 @@ def _train_epoch(
         torch.manual_seed(generator.initial_seed())  # for dropout, and what a DataLoader draws
         for k, batch in enumerate(source.batches(generator)):
             progress = _progress(epoch, k, source.number, training.epochs)
+            share: Any = updates.share(progress)
+            if not isinstance(share, Real) or not 0 <= float(share) < math.inf:
+                raise InputError(
+                    f"a schedule returns a share of the learning rates, 0 or more, got {share!r} "
+                    f"at a progress of {progress:g}"
+                )
             for group, rate in zip(updates.optimizer.param_groups, updates.rates):
-                group["lr"] = rate * updates.share(progress)
+                group["lr"] = rate * share
             narrow(network, progress)
             batch = _augmented(batch, training, generator)
             state = carried(state, len(batch)) if training.carry_state else None

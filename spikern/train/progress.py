@@ -1,13 +1,9 @@
-"""The epochs of a training, and the bar that shows them to whoever watches."""
+"""The epochs of a training, and how they are shown to whoever watches."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
-
-from tqdm import tqdm
+import time
+from typing import Any, NamedTuple
 
 
 class Epoch(NamedTuple):
@@ -20,11 +16,6 @@ class Epoch(NamedTuple):
     seconds: float
 
 
-def is_watched() -> bool:
-    """Whether stderr is a terminal, or the cell of a notebook."""
-    return "ipykernel" in sys.modules or sys.stderr.isatty()
-
-
 def figures(epoch: Epoch) -> str:
     """What an epoch came to, behind a bar.
 
@@ -35,13 +26,16 @@ def figures(epoch: Epoch) -> str:
     return f"loss {epoch.loss:.3f}, validation {epoch.validation_accuracy:.1%}{rate}"
 
 
-@contextmanager
-def epoch_bar(epochs: int, visible: bool) -> Iterator[Callable[[Epoch], None]]:
-    """A bar on stderr of so many epochs, and the function that shows it one more."""
-    with tqdm(total=epochs, unit="epoch", file=sys.stderr, disable=not visible) as bar:
+def advance(bar: Any, done: int, latest: Epoch) -> None:
+    """Bring a bar to so many epochs, and show the latest.
 
-        def show(epoch: Epoch) -> None:
-            bar.set_postfix_str(figures(epoch), refresh=False)
-            bar.update()
-
-        yield show
+    Its clock starts at the first epochs that have ended: before come imports and kernels.
+    """
+    if bar.disable:
+        return
+    if bar.postfix is None:
+        bar.initial, bar.start_t = done, time.time()
+        bar.last_print_t = bar.start_t  # a bar that ends before it began is not ended
+    bar.n = done
+    bar.set_postfix_str(figures(latest), refresh=False)
+    bar.refresh(nolock=True)  # a stream that breaks would leave the lock held for ever

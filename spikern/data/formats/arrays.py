@@ -27,6 +27,8 @@ from spikern.data.formats import ucr
 from spikern.data.formats.ucr import TimeSeries
 
 PARTS = ("train", "validation", "test")
+NUMBERS = "biuf"
+"""The kinds of types that are real numbers: truth values, whole numbers, floats."""
 WHOLE = "all"
 """The part of sequences that come without parts."""
 
@@ -45,8 +47,8 @@ def read_npz(path: Path) -> Found:
     """Read a file. Raises DataError on one that is damaged or has other arrays."""
     with foreign.parsed(path, "arrays of numpy"), np.load(path, allow_pickle=False) as file:
         content = {name: file[name] for name in file.files}
+        dt, events = float(content.pop("dt", 1.0)), bool(content.pop("events", False))
     names = content.pop("class_names", None)
-    dt, events = float(content.pop("dt", 1.0)), bool(content.pop("events", False))
     keys = {part: f"_{part}" for part in PARTS if f"x_{part}" in content} or {WHOLE: ""}
     parts = {}
     for part, key in keys.items():
@@ -64,12 +66,14 @@ def read_npy(path: Path) -> list[NDArray[Any]]:
     """Read samples without labels. Raises DataError on a damaged file."""
     with foreign.parsed(path, "an array of numpy"):
         x = np.load(path, allow_pickle=False)
-        return list(x) if x.ndim == 3 else [x]
+    if x.dtype.kind not in NUMBERS:
+        raise DataError(f"{path}: expected numbers (N, T, F) or (T, F), got {x.dtype} {x.shape}")
+    return list(x) if x.ndim == 3 else [x]
 
 
 def sequences(x: Any, y: Any, lengths: Any, names: Any) -> TimeSeries:
     """Return the sequences of arrays. Raises ValueError if they do not fit."""
-    if x is None or x.ndim not in (2, 3) or not x.size or x.dtype.kind not in "biuf":
+    if x is None or x.ndim not in (2, 3) or not x.size or x.dtype.kind not in NUMBERS:
         raise ValueError(
             f"expected numbers x (N, T, F) or (N, T), got "
             f"{'nothing' if x is None else f'{x.dtype} {x.shape}'}"

@@ -30,12 +30,22 @@ from spikern.data.formats.ucr import TimeSeries
 def read_csv(path: Path) -> TimeSeries:
     """Read a file of either form. Raises DataError with the line number."""
     lines = ucr.read_lines(path)
-    header = [word.strip().lower() for word in cells(lines[0][1])] if lines else []
+    header = header_of(lines)
     if header[:1] == ["label"]:
         lines = lines[1:]
     if header[:1] == ["sample"]:
         return of_steps(path, header, lines[1:])
     return ucr.of_rows(path, lines, lambda line: ucr.parse_row(cells(line)))
+
+
+def header_of(lines: list[tuple[int, str]]) -> list[str]:
+    """Return the names of the columns in lower case; nothing where the first line has none.
+
+    >>> header_of([(1, "Label,t0,t1")]), header_of([(1, "up,0.5,0.25")])
+    (['label', 't0', 't1'], [])
+    """
+    first = [word.strip().lower() for word in cells(lines[0][1])] if lines else []
+    return first if first[:1] in (["label"], ["sample"]) else []
 
 
 def cells(line: str) -> list[str]:

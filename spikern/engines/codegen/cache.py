@@ -16,13 +16,13 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from spikern._utils import atomic
 from spikern._utils.folders import user_cache
+from spikern._utils.phases import say
 
 PREFIX = "spikern_kernel_"
 _LOCK = threading.RLock()
@@ -78,9 +78,8 @@ def function(name: str, entry: str, signature: str, title: str) -> Any:
 def _compile(name: str, entry: str, signature: str, title: str) -> None:
     cached = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
     loud = bool(title) and not any(cached.glob(f"{name}.{entry}-*.nbi"))
-    began = time.perf_counter()
     if loud:
-        print(f"spikern: compiling {title}, first use ...", end="", file=sys.stderr, flush=True)
+        say(f"spikern: compiling {title}, first use")
     try:
         getattr(_modules[name], entry).compile(signature)
     except Exception:
@@ -92,8 +91,6 @@ def _compile(name: str, entry: str, signature: str, title: str) -> None:
         except Exception as error:
             _modules[name] = _from_memory(name, _texts[name], error)
             getattr(_modules[name], entry).compile(signature)
-    if loud:
-        print(f" {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
 
 
 def _forget(name: str, cached: Path) -> None:
@@ -148,8 +145,7 @@ def _from_memory(name: str, text: str, reason: BaseException) -> ModuleType:
 @functools.cache
 def _warn(reason: str) -> None:
     """Say once per process why the cache is not used."""
-    print(
+    say(
         f"spikern: the kernel cache cannot be used: {reason}; kernels are compiled anew in this "
-        "process; set SPIKERN_CACHE to a folder you can write",
-        file=sys.stderr,
+        "process; set SPIKERN_CACHE to a folder you can write"
     )

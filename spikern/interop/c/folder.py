@@ -13,6 +13,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.interop.c import gated, spiking
 from spikern.interop.c.arrays import Code, Member, declaration, is_identifier
+from spikern.layers.arguments import check_weights
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
@@ -59,9 +60,7 @@ def export_c(
         raise InputError(f"{name!r} is no name in C; give one with ASCII letters and digits: name=")
     if folder.exists():
         raise DataError(f"{folder} exists; choose a new folder")
-    for key, tensor in trained.state_dict().items():
-        if not bool(tensor.isfinite().all()):
-            raise InputError(f"{key} holds NaN or infinite values; there is nothing to export")
+    check_weights(trained)
     int8 = numbers == "int8"
     if isinstance(trained, Network) and isinstance(trained.body, Baseline):
         body = trained.body
