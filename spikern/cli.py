@@ -100,6 +100,8 @@ class Compare:
     workers: Annotated[int, option("N")] = field(default_factory=cpus)
     """Number of processes that train side by side, one thread each; by default one for every
     processor that spikern may use."""
+    device: Annotated[str, option("DEVICE")] = "cpu"
+    """Where networks train, such as cuda; they are tested, counted and timed on the CPU."""
     json: bool = False
     """Print results.json instead of the table."""
 
@@ -145,7 +147,7 @@ class Compare:
         )
         out = self.out or Path("runs") / name
         compared = compare(
-            comparison, out, self.resume, self.workers, bar=True, restart=self.restart
+            comparison, out, self.resume, self.workers, True, self.restart, self.device
         )
         with phase("Drawing the report"):
             write_html(compared.results, compared.samples, out / "report.html")

@@ -41,10 +41,9 @@ def values_are_known() -> bool:
 def runs_ahead(x: Tensor) -> bool:
     """Whether the program is ahead of the device: to ask it for a value would make both wait.
 
-    There what is wrong with a value is an assertion on the device. On the meta device there are no
-    values.
+    There what is wrong with a value is an assertion on the device.
     """
-    return x.is_cuda or x.is_meta
+    return x.is_cuda
 
 
 def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
@@ -66,7 +65,7 @@ def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
 def check_device(device: torch.device, values: Mapping[str, Input]) -> None:
     """Raise InputError for a value, known by its name, that is not where the weights are."""
     for name, value in values.items():
-        found = (value.values if isinstance(value, Events) else value).device
+        found = getattr(value.values if isinstance(value, Events) else value, "device", device)
         if found != device:
             raise InputError(
                 f"expected {name} on {device} like the weights, got {found}; move it or the layer "
@@ -138,13 +137,13 @@ def check_state(
     state: Any,
     kind: type[Any],
     shape: tuple[int, ...],
-    dtype: torch.dtype,
+    like: Tensor,
     **other: tuple[int, ...],
 ) -> Any:
-    """Return the state as `kind`; every field must have the expected shape and dtype.
+    """Return the state as `kind`; every field must have the expected shape.
 
-    `other` holds the shapes of fields that differ from the common `shape`. A plain tuple of as
-    many tensors is read in the order of the fields.
+    Its dtype and device must be those of `like`. `other` holds the shapes of fields that differ
+    from the common `shape`. A plain tuple of as many tensors is read in the order of the fields.
     """
     names = kind._fields
     if type(state) is tuple and len(state) == len(names):
@@ -163,15 +162,14 @@ def check_state(
             raise InputError(
                 f"state field '{name}' must have shape {expected}, got {tuple(value.shape)}"
             )
-        if value.dtype != dtype:
-            raise InputError(f"state field '{name}' must have dtype {dtype}, got {value.dtype}")
-    check_finite(state_fields(state), "start from None or a finite state")
+        if value.dtype != like.dtype:
+            raise InputError(
+                f"state field '{name}' must have dtype {like.dtype}, got {value.dtype}"
+            )
+    fields = {f"state field '{name}'": getattr(state, name) for name in names}
+    check_device(like.device, fields)
+    check_finite(fields, "start from None or a finite state")
     return state
-
-
-def state_fields(state: Any) -> dict[str, Tensor]:
-    """The fields of a state by the names that errors have for them."""
-    return {f"state field '{name}'": getattr(state, name) for name in state._fields}
 
 
 def is_single(x: LayerInput) -> bool:

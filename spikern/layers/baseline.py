@@ -93,13 +93,15 @@ class Baseline(nn.Module):
         lengths: Lengths | None = None,
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
         """Return the last layer's output (T, B, H), zero past each length, and the final state."""
-        dtype = next(self.parameters()).dtype
+        weight = next(self.parameters())
+        dtype = weight.dtype
+        check_device(weight.device, {"the input": x})
         x = in_dtype(x, dtype)
         check_input(x, self.input_size, dtype)
         check_weights(self)
         parts = state if isinstance(state, tuple) else (state,)
         given = {f"part {k} of the state": p for k, p in enumerate(parts) if p is not None}
-        check_device(next(self.parameters()).device, {"the input": x} | given)
+        check_device(weight.device, given)
         check_finite(given, "start from None or a finite state")
         if lengths is not None:
             lengths = as_lengths(lengths).cpu()  # as torch wants them

@@ -587,9 +587,9 @@ class SpikingRNN(nn.Module):
         self, x: Input, lengths: arguments.Lengths | None
     ) -> tuple[Input, Tensor | None]:
         """Return x (T, B, F) and lengths (B,) as the engines take them, or raise InputError."""
+        arguments.check_device(self.weight_ih_l0.device, {"the input": x})
         x = arguments.in_dtype(x, self.weight_ih_l0.dtype)
         arguments.check_input(x, self.input_size, self.weight_ih_l0.dtype)
-        arguments.check_device(self.weight_ih_l0.device, {"the input": x})
         if lengths is None:
             return x, None
         lengths = arguments.as_lengths(lengths)
@@ -709,9 +709,8 @@ class SpikingRNN(nn.Module):
         checked = []
         for part, group in zip(parts, groups):
             kind, shape, buffer = self._state_layout(group, *batch)
-            weight = self.weight_ih_l0
-            checked.append(arguments.check_state(part, kind, shape, weight.dtype, **buffer))
-            arguments.check_device(weight.device, arguments.state_fields(checked[-1]))
+            like = self.weight_ih_l0
+            checked.append(arguments.check_state(part, kind, shape, like, **buffer))
         return checked
 
     def zero_state(self, batch: int) -> State:

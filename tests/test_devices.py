@@ -1,0 +1,121 @@
+"""Other devices than the CPU, without one: what is asked of them, and what is refused.
+
+A program runs ahead of a GPU, until it asks for a value.
+"""
+
+import importlib.util
+
+import pytest
+import torch
+from engine_cases import events
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spikern import cli
+from spikern._utils.errors import InputError
+from spikern.events.trains import Events
+from spikern.layers import arguments
+from spikern.layers.baseline import Baseline
+from spikern.layers.rnn import SpikingRNN
+from spikern.train.augmentation import add_noise, shift_channels, stretch_time
+
+ATEN = torch.ops.aten
+TOPOLOGIES = {
+    "a stack": {"num_layers": 2},
+    "sparse feedback": {"num_layers": 2, "feedback": 0.01, "recurrent": 0.01},
+    "both directions and skip": {"num_layers": 2, "bidirectional": True, "dropout": 0.5},
+    "skip": {"num_layers": 3, "skip": True},
+    "delays": {"delay": 3},
+    "learned delays": {"delay": 3, "learn_delays": True},
+}
+
+
+def on_gpu(layer):
+    """The layer with fake tensors of a GPU in place of its own."""
+    return layer._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device="cuda"))
+
+
+class Waiting(TorchDispatchMode):
+    """Refuses the operations whose result, or its size, the program must wait for."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        kind = func.overloadpacket
+        assert kind not in (ATEN._local_scalar_dense, ATEN.nonzero, ATEN.equal), func
+        if kind is ATEN.repeat_interleave:
+            assert kwargs["output_size"] is not None
+        if kind in (ATEN.index, ATEN.index_put, ATEN.index_put_):
+            assert not any(i is not None and i.dtype == torch.bool for i in args[1])
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
+def test_nothing_in_a_step_or_its_gradient_waits_for_a_gpu(settings, listed, monkeypatch):
+    """On the CPU, where what a GPU would be spared is spared."""
+    monkeypatch.setattr(arguments, "runs_ahead", lambda x: True)
+    layer = SpikingRNN("ALIF", 3, 20, engine="reference", **settings)
+    x = Events.from_dense(events(4, 2, 3)) if listed else events(4, 2, 3)
+    with Waiting():
+        out, state = layer(x, layer.zero_state(2), torch.tensor([4, 2]))
+        out, _ = layer(x, state)
+        out.sum().backward()
+        layer.eval()(x)
+    assert layer.weight_ih_l0.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "there", "expected"),
+    [
+        ({}, True, "triton"),
+        ({}, False, "reference"),
+        ({"recurrent_delay": 3}, True, "reference"),
+        ({"dtype": torch.float64}, True, "reference"),
+    ],
+)
+def test_auto_is_triton_on_a_gpu_where_it_can_be(settings, there, expected, monkeypatch):
+    layer = SpikingRNN("ALIF", 3, 20, device="meta", **settings)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if there else None)
+    with FakeTensorMode(), torch.no_grad():
+        assert on_gpu(layer).engine == expected
+
+
+def of(kind):
+    return SpikingRNN("LIF", 3, 4) if kind == "spiking" else Baseline("LSTM", 3, 4)
+
+
+@pytest.mark.parametrize("kind", ["spiking", "standard"])
+def test_values_on_two_devices_are_refused(kind):
+    layer, x = of(kind), events(5, 2, 3)
+    _, state = layer(x)
+    elsewhere = type(state)(*(f.to("meta") for f in state)) if kind == "spiking" else state
+    with pytest.raises(InputError, match="expected the input on cpu like the weights, got meta"):
+        layer(x.to("meta"))
+    with pytest.raises(InputError, match="expected the input on meta like the weights, got cpu"):
+        of(kind).to("meta")(x)
+    if kind == "standard":
+        elsewhere = tuple(f.to("meta") for f in state)
+    with pytest.raises(InputError, match=r"expected .*state.* on cpu like the weights, got meta"):
+        layer(x, elsewhere)
+
+
+def test_augmentation_happens_where_the_batch_is():
+    generator = torch.Generator().manual_seed(0)
+    x, lengths = events(5, 2, 3).to("meta"), torch.tensor([5, 2], device="meta")
+    changed = [
+        add_noise(x, torch.ones(5, 2, dtype=torch.bool, device="meta"), 0.1, generator),
+        shift_channels(x, 1, generator),
+        *stretch_time(x, lengths, 0.5, generator),
+    ]
+    assert {value.device.type for value in changed} == {"meta"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for a computer without a GPU")
+def test_a_comparison_on_a_gpu_that_is_not_there_ends_with_one_line(capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", "digits", "--device", "cuda", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "cuda" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("spikern: the network cannot be moved to cuda: ")
+    assert not (tmp_path / "out").exists()
