@@ -4,6 +4,8 @@ A program runs ahead of a GPU, until it asks for a value.
 """
 
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from spikern._utils.errors import InputError
 from spikern.events.trains import Events
 from spikern.layers import arguments
 from spikern.layers.baseline import Baseline
+from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.train.augmentation import add_noise, shift_channels, stretch_time
 
@@ -119,3 +122,42 @@ def test_a_comparison_on_a_gpu_that_is_not_there_ends_with_one_line(capsys, tmp_
     assert len(lines) == 1
     assert lines[0].startswith("spikern: the network cannot be moved to cuda: ")
     assert not (tmp_path / "out").exists()
+
+
+HALF = """
+import sys, torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from spikern import build
+
+rank, place, engine = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.set_num_threads(1)
+distributed.init_process_group("gloo", init_method=f"file://{place}/meet", rank=rank, world_size=2)
+torch.manual_seed(rank)  # the weights of the first process are those of both
+network = build("ALIF", 3, 16, 2, num_layers=2, engine=engine)
+parallel = DistributedDataParallel(network)
+x, y = torch.load(f"{place}/batch.pt")
+for _ in range(2):
+    logits, _ = parallel(x[:, rank::2])
+    parallel.zero_grad()
+    torch.nn.functional.cross_entropy(logits, y[rank::2]).backward()
+torch.save([network.state_dict(), [p.grad for p in network.parameters()]], f"{place}/{rank}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradient_of_the_whole_batch(tmp_path):
+    x, y = events(30, 6, 3), torch.tensor([0, 1, 1, 0, 1, 0])
+    torch.save((x, y), tmp_path / "batch.pt")
+    arguments = [[sys.executable, "-c", HALF, str(k), str(tmp_path), "fused"] for k in range(2)]
+    processes = [subprocess.Popen(a, stderr=subprocess.PIPE, text=True) for a in arguments]
+    ended = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    (weights, first), (_, second) = (torch.load(tmp_path / f"{k}.pt") for k in range(2))
+    network = build("ALIF", 3, 16, 2, num_layers=2, engine="fused")
+    network.load_state_dict(weights)
+    torch.nn.functional.cross_entropy(network(x)[0], y).backward()
+    for one, other, parameter in zip(first, second, network.parameters()):
+        assert torch.equal(one, other)
+        # three samples a process are summed in another order than six in one
+        assert torch.allclose(one, parameter.grad, rtol=1e-4, atol=1e-6)
