@@ -21,18 +21,22 @@ from engine_cases import (
 )
 from fuzz import SPECIAL
 from test_fuzz import FILLED, OPERATIONS
+from test_train import small
 
 from spikern._utils.errors import UnsupportedError
 from spikern.engines import reference, triton
 from spikern.engines.codegen import triton_kernels
 from spikern.engines.population import Population
-from spikern.layers.network import Network
+from spikern.layers.network import Network, build
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons import NEURONS
 from spikern.neurons.constants import real
 from spikern.neurons.lif import LIF
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import SURROGATES
+from spikern.train.evaluation import evaluate
+from spikern.train.loading import load_network
+from spikern.train.loop import Training, fit
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # numpy, which interprets, warns of what a GPU computes without a word
@@ -217,6 +221,29 @@ def test_the_operator_keeps_torchs_contract_and_compile_takes_the_layer_whole():
     actual, again, _ = gradients(compiled, x, None, layer.zero_state(3))
     assert torch.equal(again, out)
     assert_close_by_name({k.removeprefix("_orig_mod."): v for k, v in actual.items()}, expected)
+
+
+@pytest.mark.slow
+def test_a_training_is_resumed_where_the_network_is(tmp_path):
+    data = small(16, steps=3).thinned(4)
+    training = Training(epochs=2, batch_size=4)
+    states = []
+    for ends in ((2,), (1, 2)):  # at once, and in two runs
+        path = tmp_path / f"{ends}.safetensors"
+        for end in ends:
+            torch.manual_seed(0)
+            network = build("ALIF", data.input_size, 5, data.classes, engine="triton")
+            callback = lambda epoch, end=end: epoch.epoch == end  # noqa: E731
+            fit(network, data, training, 0, path, device=DEVICE, callbacks=[callback])
+        assert {p.device.type for p in network.parameters()} == {DEVICE}
+        states.append(network.state_dict())
+    assert all(map(torch.equal, *(state.values() for state in states)))
+    on_cpu = load_network(path)
+    assert on_cpu.body.engine_asked == "triton"
+    for part in (on_cpu.body, on_cpu.readout):
+        part.engine_asked = "fused"
+    accuracies = [evaluate(n, data.test).accuracy for n in (network, on_cpu)]
+    assert accuracies[0] == accuracies[1]
 
 
 FAULTS = {
