@@ -81,8 +81,8 @@ def wide(monkeypatch):
 
 def test_a_population_wider_than_a_program_runs_step_by_step(monkeypatch):
     wide(monkeypatch)
-    monkeypatch.setattr(triton, "EVERY", 3)
-    layer, x, lengths = case(hidden=40)
+    monkeypatch.setattr(triton, "EVERY", 2)
+    layer, x, lengths = case(hidden=40, steps=3)
     assert assert_as_reference(layer, x, lengths, start(layer))[1:].any()
 
 
@@ -97,12 +97,18 @@ TOPOLOGIES = {
 @pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_topologies_are_the_references(settings):
     layer = layer_with(**{"layers": 1} | settings, engine="triton")
-    layer, x, lengths = on_device(layer, events(6, 3, 5), torch.tensor([6, 1, 4]))
+    layer, x, lengths = on_device(layer, events(4, 3, 5), torch.tensor([4, 1, 3]))
     assert assert_as_reference(layer, x, lengths).any()
 
 
-@pytest.mark.parametrize("name", ["LIF", "ALIF", "CubaLIF"])
-@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [("ALIF", 1)]
+    + [
+        pytest.param(name, blocks, marks=pytest.mark.slow)
+        for name, blocks in [("ALIF", 3), ("LIF", 1), ("LIF", 3), ("CubaLIF", 1), ("CubaLIF", 3)]
+    ],
+)
 def test_given_one_current_any_weights_give_the_bits_of_the_cpus_kernels(name, blocks, monkeypatch):
     if blocks > 1:
         wide(monkeypatch)
@@ -121,6 +127,7 @@ def test_given_one_current_any_weights_give_the_bits_of_the_cpus_kernels(name, b
     assert all(torch.equal(a.cpu(), b) for a, b in zip(after, before))
 
 
+@pytest.mark.slow
 def test_smooth_neurons_have_the_references_gradients():
     surrogate, model = SURROGATES["triangular"](), NEURONS["ALIF"]
     layer, x, lengths = case()
@@ -149,6 +156,7 @@ def test_smooth_neurons_have_the_references_gradients():
     assert_close_by_name(actual, expected, 1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_as_one_stack_with_a_loss_of_its_rates():
     body, x, lengths = case(layers=2, steps=6)
     readout = dyadic_layer("LI", 9, 3, engine="triton").to(DEVICE)
