@@ -15,11 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikern import cli
 from spikern._utils.errors import InputError
+from spikern.engines import triton
 from spikern.events.trains import Events
 from spikern.layers import arguments
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
+from spikern.neurons.lif import LIF
+from spikern.neurons.surrogate import triangular
 from spikern.train.augmentation import add_noise, shift_channels, stretch_time
 
 ATEN = torch.ops.aten
@@ -78,9 +81,17 @@ def test_nothing_in_a_step_or_its_gradient_waits_for_a_gpu(settings, listed, mon
 )
 def test_auto_is_triton_on_a_gpu_where_it_can_be(settings, there, expected, monkeypatch):
     layer = SpikingRNN("ALIF", 3, 20, device="meta", **settings)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if there else None)
+    monkeypatch.setattr(triton, "installed", lambda: there)
     with FakeTensorMode(), torch.no_grad():
         assert on_gpu(layer).engine == expected
+
+
+def test_auto_without_triton_says_what_to_install(monkeypatch):
+    triton.installed.cache_clear()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.warns(UserWarning, match=r"is the reference: triton is not .*spikern\[gpu\]"):
+        assert not triton.supports(LIF, triangular())
+    triton.installed.cache_clear()
 
 
 def of(kind):

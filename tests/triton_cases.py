@@ -25,7 +25,7 @@ from test_train import small
 
 from spikern._utils.errors import UnsupportedError
 from spikern.engines import reference, triton
-from spikern.engines.codegen import triton_kernels
+from spikern.engines.codegen import cache, triton_kernels
 from spikern.engines.population import Population
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import SpikingRNN
@@ -203,6 +203,16 @@ def test_operations_at_zero_at_infinity_and_at_what_is_no_number():
         for k, right, found in zip(chosen, *both):
             near = torch.isclose(found, right, rtol=1e-5, atol=1e-6, equal_nan=True)[0]
             assert near.all(), (what, FILLED[k], x[~near], y[~near], found[0, ~near])
+
+
+@pytest.mark.slow
+def test_kernels_run_without_a_folder(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path / "file" / "kernels"))
+    monkeypatch.setattr(cache, "_modules", {})
+    layer, x, _ = case("LI", steps=2)
+    assert_as_reference(layer, x)
+    assert "the kernel cache cannot be used" in capsys.readouterr().err
 
 
 def test_an_operation_that_triton_lacks_is_named():

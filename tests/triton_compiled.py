@@ -19,13 +19,14 @@ INTEGERS = {"first", "last", "origin", "every", "steps", "B", "H"}
 POINTERS = {"lengths": "*i64", "listed": "*i32", "counts": "*i32"}
 
 
-def compiled(name, kernel, width, warps, tmp_path, **options):
+def compiled(name, kernel, width, warps, tmp_path, ones=(), **options):
     """Registers, accesses to spilled registers and fused multiply-adds of a kernel."""
     model = NEURONS[name]
     gradient = trace.gradient(model, triangular())
     module = cache.load(triton_kernels.source(trace.step(model), gradient))
     function = getattr(module, kernel)
     constants = {"HP": width, "RECURRENT": model.spikes, "TAPE": True}
+    constants |= dict.fromkeys(ones, 1)  # Triton takes a 1 for a part of the program
     constants = {k: v for k, v in constants.items() if k in function.arg_names}
     signature = {
         argument: "constexpr" if argument in constants
@@ -82,3 +83,9 @@ def test_the_backward_kernel_spills_little(name, tmp_path):
     assert spills <= (32 if name in EXACT else 128)
     if NEURONS[name].spikes:
         assert multiplied >= 256  # 16 samples by 16 rows, for each of a thread's neurons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", ["forward", "backward", "sums"])
+def test_one_sample_and_one_neuron_compile(kernel, tmp_path):
+    assert compiled("ALIF", kernel, 16, 4, tmp_path, ones=("B", "H"))[0]

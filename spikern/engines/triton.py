@@ -11,8 +11,10 @@ neuron, and 4 H bytes for each field of the state every EVERY steps.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -68,6 +70,7 @@ def run_stack(
     every = EVERY if torch.is_grad_enabled() else steps
     if lengths is None:
         lengths = torch.full((batch,), steps, device=out.device)
+    lengths = lengths.to(torch.int64).contiguous()
     finals, spikes = [], []
     for p, state in zip(populations, states):
         current = functional.linear(out, p.w_in, p.bias)
@@ -93,8 +96,17 @@ def _takes(weight: Tensor) -> bool:
 @fused.constant
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     """Whether Triton is installed and can express the neuron's step; a warning says why not."""
-    installed = importlib.util.find_spec("triton") is not None
-    return installed and fused.supports(model, surrogate, triton_kernels.source)
+    return installed() and fused.supports(model, surrogate, triton_kernels.source)
+
+
+@functools.cache
+def installed() -> bool:
+    """Whether Triton is; a warning says if not."""
+    found = importlib.util.find_spec("triton") is not None
+    if not found:
+        hint = "triton is not installed; pip install 'spikern[gpu]'"
+        warnings.warn(f"engine='auto' is the reference: {hint}", stacklevel=2)
+    return found
 
 
 @fused.constant
@@ -122,9 +134,10 @@ def run(
     kept = start.new_empty(-(-len(current) // every), *start.shape)
     kept[0] = start
     forward = _Forward(name, every, current, w_rec, params, lengths)
-    nothing = current.new_empty(0)
-    for k, (first, last) in enumerate(_segments(len(current), every)):
-        forward.run(first, last, kept[k], kept[k + 1] if k + 1 < len(kept) else final, out, nothing)
+    nothing, states = current.new_empty(0), [*kept, final]
+    with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]  # where Triton launches
+        for k, (first, last) in enumerate(_segments(len(current), every)):
+            forward.run(first, last, states[k], states[k + 1], out, nothing)
     return [out, final, kept]
 
 
@@ -207,23 +220,25 @@ def _run_backward(
     d_params = params.new_zeros(len(params), grid[0], hidden)
     d_out, before, d_start = d_out.contiguous(), d_final.contiguous(), torch.empty_like(d_final)
     params, w_rec = params.contiguous(), w_rec.contiguous()
-    for k, (first, last) in reversed([*enumerate(_segments(steps, every))]):
-        forward.run(first, last, kept[k], scratch, out, tape)
-        launches = (
-            [(first, last)] if alone else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
-        )
-        for begin, end in launches:
-            module.backward[grid](
-                w_rec, params, lengths, tape, d_out, before, d_start, d_current, pulled,
-                begin, end, first, every, steps, batch, hidden,
-                HP=width, RECURRENT=recurrent, num_warps=tile_warps(width),
-            )  # fmt: skip
-            before = d_start
-        if module.TRAINED:
-            module.sums[grid[0], -(-hidden // narrow)](
-                params, lengths, tape, d_out, pulled, d_params,
-                first, last, first, every, batch, hidden, HP=narrow, num_warps=tile_warps(narrow),
-            )  # fmt: skip
+    with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
+        for k, (first, last) in reversed([*enumerate(_segments(steps, every))]):
+            forward.run(first, last, kept[k], scratch, out, tape)
+            launches = (
+                [(first, last)] if alone else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
+            )
+            for begin, end in launches:
+                module.backward[grid](
+                    w_rec, params, lengths, tape, d_out, before, d_start, d_current, pulled,
+                    begin, end, first, every, steps, batch, hidden,
+                    HP=width, RECURRENT=recurrent, num_warps=tile_warps(width),
+                )  # fmt: skip
+                before = d_start
+            if module.TRAINED:
+                module.sums[grid[0], -(-hidden // narrow)](
+                    params, lengths, tape, d_out, pulled, d_params,
+                    first, last, first, every, batch, hidden,
+                    HP=narrow, num_warps=tile_warps(narrow),
+                )  # fmt: skip
     d_rec = torch.empty_like(w_rec)
     if recurrent:
         d_start[module.Z] += d_current[0] @ w_rec

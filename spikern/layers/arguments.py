@@ -65,11 +65,11 @@ def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
 def check_device(device: torch.device, values: Mapping[str, Input]) -> None:
     """Raise InputError for a value, known by its name, that is not where the weights are."""
     for name, value in values.items():
-        found = getattr(value.values if isinstance(value, Events) else value, "device", device)
-        if found != device:
+        tensor = value.values if isinstance(value, Events) else value
+        if isinstance(tensor, Tensor) and tensor.device != device:
             raise InputError(
-                f"expected {name} on {device} like the weights, got {found}; move it or the layer "
-                "(to)"
+                f"expected {name} on {device} like the weights, got {tensor.device}; move it or "
+                "the layer (to)"
             )
 
 
