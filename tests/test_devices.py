@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikern import cli
-from spikern._utils.errors import InputError
+from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines import triton
 from spikern.events.trains import Events
 from spikern.layers import arguments
@@ -84,6 +84,11 @@ def test_auto_is_triton_on_a_gpu_where_it_can_be(settings, there, expected, monk
     monkeypatch.setattr(triton, "installed", lambda: there)
     with FakeTensorMode(), torch.no_grad():
         assert on_gpu(layer).engine == expected
+
+
+def test_triton_on_the_cpu_is_refused():
+    with pytest.raises(UnsupportedError, match=r"runs float32 on CUDA, not torch\.float32 on cpu"):
+        SpikingRNN("LIF", 3, 4, engine="triton")(events(5, 2, 3))
 
 
 def test_auto_without_triton_says_what_to_install(monkeypatch):

@@ -224,6 +224,12 @@ def test_an_operation_that_triton_lacks_is_named():
         layer(torch.ones(2, 1, 3, device=DEVICE))
 
 
+def test_transforms_are_refused():
+    layer, x, _ = case("LI", steps=2)
+    with pytest.raises(UnsupportedError, match="has no transforms"):
+        torch.func.grad(lambda x: layer(x)[0].sum())(x)
+
+
 @pytest.mark.slow
 def test_the_operator_keeps_torchs_contract_and_compile_takes_the_layer_whole():
     layer, x, lengths = case("LIF", steps=3)
