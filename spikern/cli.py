@@ -216,7 +216,7 @@ class Export:
     """Seed of the network."""
     to: Literal["c"] = "c"
     """Language of the code."""
-    numbers: Literal["float32", "int8"] = "float32"
+    numbers: Literal["float32", "int8", "fixed"] = "float32"
     """float32, with the spikes of the stream, or int8 with a scale for each row of weights."""
 
     def run(self) -> None:

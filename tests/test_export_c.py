@@ -137,6 +137,76 @@ def test_int8_answers_like_the_stream_of_rounded_weights(settings, tmp_path):
     assert np.array_equal(library.run(x[:, 0], events=True), actual)
 
 
+WITHOUT_DIVISION = [n for n in SPIKING if n != "EIF"]
+
+
+@pytest.mark.parametrize("name", WITHOUT_DIVISION)
+def test_fixed_point_follows_the_equation(name, tmp_path):
+    net, x = network(name, "mean"), analog()
+    int8 = Library(net, tmp_path, "int8").run(x[:, 0])
+    fixed = Library(net, tmp_path, "fixed").run(x[:, 0])
+    # 2^-20 per product, and 2^-9 per input, which int8 has as float32
+    assert np.abs(fixed - int8).max() < 2e-3 * np.abs(int8).max()
+    assert np.abs(fixed - int8).max() > 0
+
+
+def lif_in_fixed_point(layer, x):
+    """The outputs of each step of a layer of LIF or LI on inputs x (T, F), worked out in int64."""
+    one, half = 2**20, 2**19
+
+    def whole(numbers):
+        return np.rint(np.float64(numbers) * one).astype(np.int64)
+
+    weights = [layer.weight_ih_l0, *([layer.weight_hh_l0] if layer.recurrent else [])]
+    rows, scale = whole_numbers(torch.cat(weights, 1).detach())
+    rows, inputs = rows.long().numpy(), layer.input_size
+    bits = 8 if layer.neuron.spikes else 0  # the readout gets spikes
+    steps = scale.double().numpy() * 2.0 ** (20 - bits)
+    shift = 30 - int(np.ceil(np.log2(steps.max())))
+    multiplier, bias = np.rint(steps * 2.0**shift).astype(np.int64), whole(layer.bias_l0.detach())
+    alpha = layer.params(0).alpha_mem.detach().numpy()
+    v_th = whole(layer.params(0).v_th.detach()) if layer.neuron.spikes else 0
+    v = z = np.zeros(len(bias), np.int64)
+    outs = []
+    for row in np.rint(np.clip(x, -64, 64) * 2**bits).astype(np.int64):
+        total = rows[:, :inputs] @ row
+        if layer.recurrent:
+            total += 2**bits * (rows[:, inputs:] @ z)
+        i = bias + ((total * multiplier + (1 << shift - 1)) >> shift)
+        i = np.clip(i, 1 - 2**31, 2**31 - 1)
+        v = (whole(alpha) * v + half >> 20) + (whole(np.float32(1) - alpha) * i + half >> 20)
+        v = v - z * v_th
+        z = (v > v_th).astype(np.int64)
+        outs.append(z if layer.neuron.spikes else v)
+        v = np.clip(v, -512 * one, 512 * one - 1)
+    return np.stack(outs)
+
+
+@pytest.mark.parametrize("size", [1.0, 200.0])
+def test_fixed_point_is_the_same_whole_numbers_everywhere(size, tmp_path):
+    """The larger weights bring the current and the state to the ends of their ranges."""
+    net, x = network("LIF"), analog(60)[:, 0].numpy()
+    with torch.no_grad():
+        net.body.weight_ih_l0 *= size
+        net.readout.weight_ih_l0 *= size
+    spikes = lif_in_fixed_point(net.body, x)
+    expected = lif_in_fixed_point(net.readout, spikes)
+    assert spikes.any()
+    assert (np.abs(expected).max() > 500 * 2**20) == (size > 1)
+    actual = Library(net, tmp_path, "fixed").run(x)
+    assert np.array_equal(actual, expected.astype(np.float32) / 2**20)
+
+
+@pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
+def test_every_topology_is_written_in_fixed_point(settings, tmp_path):
+    net, x = network(**{"model": "LIF"} | settings), analog()
+    int8 = Library(net, tmp_path, "int8").run(x[:, 0])
+    library = Library(net, tmp_path, "fixed")
+    fixed = library.run(x[:, 0])
+    assert np.corrcoef(fixed.ravel(), int8.ravel())[0, 1] > 0.95  # as above
+    assert np.array_equal(library.run(x[:, 0], events=True), fixed)
+
+
 @pytest.mark.parametrize("answer", ["last", "mean"])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("kind", BASELINES)
@@ -155,8 +225,8 @@ def test_gated_networks_answer_like_torch(kind, layers, answer, tmp_path):
 
 
 def test_a_file_states_its_sizes(tmp_path):
-    for numbers in ("float32", "int8"):
-        library = Library(network("ALIF", num_layers=2), tmp_path, numbers)
+    for numbers in ("float32", "int8", "fixed"):
+        library = Library(network("ALIF", "mean", num_layers=2), tmp_path, numbers)
         assert f"a state takes {library.ram:,} bytes" in (library.path / "net.h").read_text()
 
 
@@ -224,19 +294,30 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("numbers", ["float32", "int8"])
+FUZZED = [
+    ("ALIF", {"num_layers": 2, "delay": 3, "recurrent_delay": 4}),
+    ("EIF", {"num_layers": 2, "feedback": 0.1}),
+    ("RNN", {}),
+    ("GRU", {"num_layers": 2}),
+    ("LSTM", {}),
+]
+
+
 @pytest.mark.parametrize(
-    ("model", "settings"),
+    ("model", "settings", "numbers"),
     [
-        ("ALIF", {"num_layers": 2, "delay": 3, "recurrent_delay": 4}),
-        ("EIF", {"num_layers": 2, "feedback": 0.1}),
-        ("RNN", {}),
-        ("GRU", {"num_layers": 2}),
-        ("LSTM", {}),
+        *((*case, numbers) for case in FUZZED for numbers in ("float32", "int8")),
+        *((name, {"num_layers": 2, "feedback": 0.1}, "fixed") for name in WITHOUT_DIVISION),
+        ("ALIF", {"num_layers": 2, "delay": 3, "recurrent_delay": 4}, "fixed"),
     ],
 )
 def test_any_input_stays_within_the_arrays(model, settings, numbers, tmp_path):
-    path = export_c(network(model, "mean", **settings), tmp_path / "net", numbers)
+    net = network(model, "mean", **settings)
+    with torch.no_grad():  # so that fixed point meets its limits
+        for name, weight in net.named_parameters():
+            if numbers == "fixed" and "weight" in name:
+                weight *= 100
+    path = export_c(net, tmp_path / "net", numbers)
     (path / "fuzz.c").write_text(FUZZ)
     sanitizers = "-fsanitize=address,undefined,float-cast-overflow"
     flags = ["-g", "-O1", *STRICT, sanitizers, "-fno-sanitize-recover=all"]
@@ -275,7 +356,7 @@ def test_from_a_trained_network_to_its_answer(tmp_path, monkeypatch, capsys):
     [
         (InputError, "no name in C", {"name": "two words"}),
         (InputError, "no name in C", {"name": "int"}),
-        (InputError, "float32, int8", {"numbers": "int4"}),
+        (InputError, "float32, int8, fixed", {"numbers": "int4"}),
         (DataError, "choose a new folder", {"folder": "."}),
     ],
 )
@@ -298,6 +379,17 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         large.body.rnn.bias_ih_l0[0] = 1e6
     with pytest.raises(UnsupportedError, match="export float32"):
         export_c(large, tmp_path / "net", "int8")
+    with pytest.raises(UnsupportedError, match="'div' cannot be written with numbers 'fixed'"):
+        export_c(network("EIF"), tmp_path / "net", "fixed")
+    with pytest.raises(UnsupportedError, match="fixed point with numbers 'int8'"):
+        export_c(network("GRU"), tmp_path / "net", "fixed")
+    large = network("LIF")
+    with torch.no_grad():
+        large.body.bias_l0[0] = 3000.0
+    with pytest.raises(UnsupportedError, match="a constant is 3000, too large"):
+        export_c(large, tmp_path / "net", "fixed")
+    with pytest.raises(UnsupportedError, match="too many or too large synapses"):
+        export_c(network("LIF", inputs=2000), tmp_path / "net", "fixed")
     assert not (tmp_path / "net").exists()
 
 

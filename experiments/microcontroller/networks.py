@@ -70,7 +70,9 @@ def job(task: Task, model: str, seed: int) -> TrainingJob:
     results = json.loads((STUDIES / task.study / "results.json").read_text())
     (part,) = (p for p in results["parts"] if p["plan"]["dataset"] == task.dataset)
     plan = part["plan"]
-    structure = {name: tuple(v) if isinstance(v, list) else v for name, v in plan["architecture"].items()}
+    structure = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in plan["architecture"].items()
+    }
     for name in ("constants", "readout_constants"):
         structure[name] = tuple(ConstantDraw(**draw) for draw in structure[name])
     return TrainingJob(

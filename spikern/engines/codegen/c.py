@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -63,8 +64,8 @@ class Update:
     out: str
 
 
-def update(step: Step) -> Update:
-    """The step of a neuron: up to u, the spike, the rest.
+def update(step: Step, text: Printer | None = None) -> Update:
+    """The step of a neuron, as a printer prints it: up to u, the spike, the rest.
 
     What depends on constants alone is read as c_*, in the order of the kernels.
 
@@ -78,14 +79,15 @@ def update(step: Step) -> Update:
     """
     parts = kernels.Parts(step)
     program = parts.forward
-    text = _Printer(parts.names)
+    text = Printer() if text is None else text
+    text.names |= parts.names
     ops = needed(program, program.outputs)
     lines: list[str] = []
     if step.spikes:
         first = needed(program, ["u"])
         names = {op.name for op in first}
         lines += text.statements(first)
-        lines.append(f"const float z = {text.value(program.outputs['u'])} > 0.0f ? 1.0f : 0.0f;")
+        lines.append(text.spike(text.value(program.outputs["u"])))
         ops = [op for op in ops if op.name not in names]
     lines += text.statements(ops)
     stores = {f: text.value(program.outputs[f"n_{f}"]) for f in step.state}
@@ -97,9 +99,13 @@ def update(step: Step) -> Update:
 
 
 @dataclass
-class _Printer:
-    names: Mapping[str, str]
+class Printer:
+    """Prints operations in float32."""
+
+    names: dict[str, str] = field(default_factory=dict)
     truths: set[str] = field(default_factory=set)
+    number: ClassVar[str] = "float"
+    one: ClassVar[str] = "1.0f"
 
     def statements(self, ops: Iterable[Op]) -> list[str]:
         """One declaration per operation that is not hoisted."""
@@ -107,7 +113,7 @@ class _Printer:
         for op in ops:
             if op.name in self.names:
                 continue
-            kind = "int" if op.truth else "float"
+            kind = "int" if op.truth else self.number
             lines.append(f"const {kind} {op.name} = {self.expression(op)};")
             if op.truth:
                 self.truths.add(op.name)
@@ -126,18 +132,27 @@ class _Printer:
         args = (self.truth(a) if w else self.value(a) for a, w in zip(op.args, wanted))
         return FORMS[op.kind].format(*args)
 
+    def spike(self, u: str) -> str:
+        """The statement that a neuron fires above 0."""
+        return f"const float z = {u} > 0.0f ? 1.0f : 0.0f;"
+
+    def literal(self, value: float) -> str:
+        """A number."""
+        return literal(value)
+
     def value(self, value: Value) -> str:
         """A number, or a result as a number."""
         if not isinstance(value, str):
-            return literal(value) if not value < 0 else f"({literal(value)})"
+            return self.literal(value) if not value < 0 else f"({self.literal(value)})"
         name = self.names.get(value, value)
-        return f"({name} ? 1.0f : 0.0f)" if value in self.truths else name
+        zero = self.literal(0)
+        return f"({name} ? {self.one} : {zero})" if value in self.truths else name
 
     def truth(self, value: Value) -> str:
         """A value as true or false."""
         if not isinstance(value, str):
             return str(int(bool(value)))
-        return value if value in self.truths else f"({self.value(value)} != 0.0f)"
+        return value if value in self.truths else f"({self.value(value)} != {self.literal(0)})"
 
     def _power(self, op: Op) -> str:
         base, exponent = self.value(op.args[0]), op.args[1]

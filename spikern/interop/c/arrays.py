@@ -132,7 +132,8 @@ class Code(NamedTuple):
     @property
     def ram(self) -> int:
         """Bytes of the state."""
-        return -(-sum(m.width * m.size for m in self.state) // 4) * 4
+        widest = max(m.width for m in self.state)
+        return -(-sum(m.width * m.size for m in self.state) // widest) * widest
 
 
 def function(head: str, lines: Sequence[str]) -> str:

@@ -6,11 +6,11 @@ import re
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from spikern._utils import atomic
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import DataError, InputError
+from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.interop.c import gated, spiking
 from spikern.interop.c.arrays import Code, Member, declaration, is_identifier
 from spikern.layers.baseline import Baseline
@@ -18,7 +18,7 @@ from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 
-Numbers = Literal["float32", "int8"]
+Numbers = Literal["float32", "int8", "fixed"]
 DSP = """\
 #if defined(__ARM_FEATURE_DSP)
 #include <arm_acle.h>
@@ -38,9 +38,14 @@ def export_c(
     call it. The code allocates nothing and has no globals; the caller keeps the state. NAME is
     that of the folder by default.
 
-    `numbers` is float32, for which spikes and outputs are those of `compile_stream`, or int8: each
-    row of weights (the synapses onto one neuron) is whole numbers and a scale. Spikes then add
-    whole numbers, and each neuron scales the sum once. Gated networks are fixed point throughout.
+    numbers  float32: spikes and outputs are those of `compile_stream`.
+             int8: each row of weights (the synapses onto one neuron) is whole numbers and a scale.
+             Spikes then add whole numbers, and each neuron scales the sum once. Gated networks
+             are fixed point throughout.
+             fixed: the weights of int8, and the neurons' own equations in int32 with 20 bits of
+             fraction, for processors without floating point. States are held to -512..512,
+             inputs to -64..64. For neurons whose equations have sums, products, comparisons and
+             choices alone.
 
     Raises InputError for a name that C does not allow, weights that are not finite, or an unknown
     `numbers`; DataError if the folder exists; UnsupportedError for what cannot be written.
@@ -54,7 +59,7 @@ def export_c(
     """
     folder = Path(folder)
     name = folder.name if name is None else name
-    check_choice("numbers", numbers, ("float32", "int8"))
+    check_choice("numbers", numbers, get_args(Numbers))
     if not is_identifier(name):
         raise InputError(f"{name!r} is no name in C; give one with ASCII letters and digits: name=")
     if folder.exists():
@@ -62,16 +67,17 @@ def export_c(
     for key, tensor in trained.state_dict().items():
         if not bool(tensor.isfinite().all()):
             raise InputError(f"{key} holds NaN or infinite values; there is nothing to export")
-    int8 = numbers == "int8"
     if isinstance(trained, Network) and isinstance(trained.body, Baseline):
         body = trained.body
-        code = gated.code(trained, int8, name)
+        if numbers == "fixed":
+            raise UnsupportedError(f"a {body.kind} is in fixed point with numbers 'int8'; use that")
+        code = gated.code(trained, numbers == "int8", name)
         inputs, outputs = body.input_size, trained.readout.out_features
         title = f"{body.kind} network of {body.num_layers} x {body.hidden_size} units"
     else:
         stream = compile_stream(trained)
         mean = isinstance(trained, Network) and trained.answer == "mean"
-        code = spiking.code(stream, int8, mean, name)
+        code = spiking.code(stream, numbers, mean, name)
         inputs, outputs = stream.input_size, stream.output_size
         sizes = ", ".join(f"{len(p.bias)} {p.step.name}" for p in stream.populations)
         title = f"spiking network of {sizes} neurons"

@@ -296,14 +296,47 @@ static void read_out_mean(float *logits, const int8_t *w, const float *scale, co
     }
 }
 
-/* sum += a row for an input with 8 bits of fraction, held to -64..64 */
+/* An input with 8 bits of fraction, held to -64..64. */
+static int32_t fixed_input(float value)
+{
+    const float within = value > 64.0f ? 64.0f : (value > -64.0f ? value : -64.0f);
+    return (int32_t)(within * 256.0f + (within < 0.0f ? -0.5f : 0.5f));
+}
+
+/* sum += a row for an input with 8 bits of fraction */
 static void add_row_fixed(int32_t *sum, const int8_t *w, int row, int targets, float value)
 {
     const int8_t *from = w + (size_t)row * (size_t)targets;
-    const float held = value > 64.0f ? 64.0f : (value > -64.0f ? value : -64.0f);
-    const int32_t fixed = (int32_t)(held * 256.0f + (held < 0.0f ? -0.5f : 0.5f));
+    const int32_t whole = fixed_input(value);
     for (int h = 0; h < targets; h++)
-        sum[h] += fixed * from[h];
+        sum[h] += whole * from[h];
+}
+
+/* The same for a row of listed synapses. */
+static void add_row_listed_fixed(int32_t *sum, const uint32_t *begin, const uint16_t *target,
+                                 const int8_t *w, int row, float value)
+{
+    const int32_t whole = fixed_input(value);
+    for (uint32_t e = begin[row]; e < begin[row + 1]; e++)
+        sum[target[e]] += whole * w[e];
+}
+
+/* A product of numbers with 20 bits of fraction. */
+static int32_t multiplied(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b + (1 << 19)) >> 20);
+}
+
+/* A number of 64 bits, held to those that an int32 has with either sign. */
+static int32_t held(int64_t x)
+{
+    return x > 2147483647 ? 2147483647 : (x < -2147483647 ? -2147483647 : (int32_t)x);
+}
+
+/* A number with 20 bits of fraction, held to -512..512. */
+static int32_t limited(int32_t x)
+{
+    return x > 536870911 ? 536870911 : (x < -536870912 ? -536870912 : x);
 }
 
 /* sum * multiplier / 2^24, rounded */
