@@ -34,12 +34,16 @@ TOPOLOGIES = {
 }
 
 
-def network(model, answer="last", inputs=3, hidden=20, **settings):
+INPUTS = 7
+"""Four rows of inputs are added in one pass, and the others alone."""
+
+
+def network(model, answer="last", inputs=INPUTS, hidden=20, **settings):
     torch.manual_seed(3)
     return build(model, inputs, hidden, 4, answer=answer, **settings).eval()
 
 
-def analog(steps=25, inputs=3):
+def analog(steps=25, inputs=INPUTS):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(steps, 1, inputs, generator=generator)
     return x * (torch.rand(x.shape, generator=generator) < 0.7)
@@ -65,7 +69,7 @@ def test_every_topology_has_the_bits_of_its_stream(settings, compiler, tmp_path)
 
 def test_a_layer_without_readout_has_the_spikes_of_its_stream(tmp_path):
     torch.manual_seed(0)
-    layer, x = SpikingRNN("LIF", 3, 20), analog()
+    layer, x = SpikingRNN("LIF", INPUTS, 20), analog()
     expected = compile_stream(layer).run(x.numpy()).out[:, 0]
     assert expected.any()
     assert np.array_equal(Library(layer, tmp_path).run(x[:, 0]), expected)
@@ -113,7 +117,9 @@ def int8_steps(layer, x):
 @pytest.mark.parametrize("name", [n for n in SPIKING if rounds_alike(NEURONS[n])])
 def test_int8_adds_whole_numbers_and_scales_once(name, tmp_path):
     net = network(name)
-    x = (events(25, 1, 3, rate=0.6) * torch.tensor([1.0, -1.0, 2.0]))[:, 0]
+    x = (events(25, 1, INPUTS, rate=0.6) * torch.tensor([1.0, -1.0, 2.0, 1.0, 3.0, -2.0, 1.0]))[
+        :, 0
+    ]
     with torch.no_grad():
         spikes = int8_steps(net.body, x)
         expected = int8_steps(net.readout, spikes)
@@ -335,7 +341,7 @@ def test_the_example_reads_a_text_file(tmp_path):
     assert words[:5] == ["answer", str(logits.argmax()), "after", "25", "steps:"]
     assert np.allclose([float(w) for w in words[5:]], logits, rtol=1e-5)  # printed with six digits
     for broken in (b"", b"1 2", b"1 2 x"):
-        with pytest.raises(AssertionError, match="3 per step"):
+        with pytest.raises(AssertionError, match="7 per step"):
             run(path / "net", input=broken)
 
 

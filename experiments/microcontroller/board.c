@@ -1,4 +1,5 @@
-/* Runs an exported network over stored sequences and prints, for each, its instructions and answers.
+/* Runs an exported network over stored sequences and prints, for each, its instructions, those of
+   its longest step, and its answers.
 
    With `-icount shift=0` every instruction takes one nanosecond of the emulated clock, and SysTick
    counts that clock in units of 40 ns, so a count is exact to 40 instructions. QEMU has no wait
@@ -101,7 +102,7 @@ int main(void)
 {
     start_clock();
     for (int k = 0; k < SEQUENCES; k++) {
-        uint64_t ticks = 0;
+        uint64_t ticks = 0, longest = 0;
         uint32_t last = clock_now();
         int n = 0;
         net_init(&state);
@@ -116,10 +117,14 @@ int main(void)
                 keep(logits);
             }
             const uint32_t now = clock_now();
-            ticks += (now - last) & 0xFFFFFF;
+            const uint32_t step = (now - last) & 0xFFFFFF;
+            ticks += step;
+            if (step > longest)
+                longest = step;
             last = now;
         }
         print(ticks * TICK, ' ');
+        print(longest * TICK, ' ');
         for (int j = 0; j < n; j++)
             print(answers[j], j + 1 < n ? ' ' : '\n');
     }

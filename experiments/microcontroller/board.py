@@ -51,9 +51,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Run:
-    """The instructions of each sequence, and the answers to it: one, or one per step."""
+    """The instructions of each sequence and of its longest step, and the answers to it."""
 
     instructions: list[int]
+    longest: list[int]
     answers: list[list[int]]
 
 
@@ -154,7 +155,9 @@ def _program(folder: Path, target: Target, level: str) -> Path:
 
 def _parsed(text: str) -> Run:
     lines = [[int(word) for word in line.split()] for line in text.strip().split("\n")]
-    return Run([line[0] for line in lines], [line[1:] for line in lines])
+    return Run(
+        [line[0] for line in lines], [line[1] for line in lines], [line[2:] for line in lines]
+    )
 
 
 def _output(*command: object) -> str:

@@ -20,6 +20,8 @@ from spikern.studies.trainings import TrainingJob, trained_network
 from spikern.train import evaluate
 from spikern.train.batches import STREAMS
 
+NUMBERS = {True: ("float32", "int8", "fixed"), False: ("float32", "int8")}
+"""What networks are exported in: spiking ones, and gated ones, whose int8 is in fixed point."""
 TABLES = ("45nm_fp32", "45nm_int8")
 """Their prices weigh the predicted operations."""
 
@@ -60,6 +62,7 @@ def measure(config: Measurement, checkpoint: Path) -> dict[str, Any]:
         answers = [answer for each in run.answers for answer in each]
         result[name] = board.sizes(folder, target) | {
             "instructions": sum(run.instructions) / result["steps"],
+            "longest": max(run.longest),
             "same_answers": fmean(a == b for a, b in zip(answers, expected, strict=True)),
         }
     shutil.rmtree(folder)

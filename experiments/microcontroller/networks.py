@@ -17,10 +17,13 @@ from spikern.train import Training, evaluate, fit, recipe
 STUDIES = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)
 SIZES = (2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
-"""Hidden sizes among which the smallest is sought that is as good as a spiking network."""
+"""Hidden sizes, in steps of the root of 2, among which one is sought that is as good as a spiking
+network."""
 GATED = ("GRU", "LSTM")
 """The models of which it is sought."""
 Measure = Literal["accuracy", "bits"]
+MARGINS = {"accuracy": 0.005, "bits": 0.02}
+"""A network counts as good as another if it is not worse by more, which is within the seeds' noise."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,11 @@ def of_equal_size(task: Task, seeds: Sequence[int]) -> list[Trained]:
 
 
 def of_equal_quality(task: Task, seeds: Sequence[int], out: Path) -> Iterator[Trained]:
-    """For every spiking model the smallest gated ones that are as good on validation.
+    """The smallest gated networks that are as good on validation as the best spiking model.
 
-    The size is sought by bisection with the first seed, which takes quality to grow with size, and
-    then grown until the mean over all seeds is as good as that of the spiking model. None is
-    yielded where the largest size is not.
+    From the budget's size the hidden size is walked down while the network of the first seed is as
+    good as the spiking model is in the mean, or up until it is; then up until the mean over all
+    seeds is as good. None is yielded where the largest size is not.
     """
 
     def quality(jobs: Sequence[TrainingJob]) -> float:
@@ -109,20 +112,25 @@ def of_equal_quality(task: Task, seeds: Sequence[int], out: Path) -> Iterator[Tr
         results = run_all(train, jobs, out, progress=False)
         return sign * fmean(result[task.measure] for result in results)
 
-    def sized(model: str, size: int) -> list[TrainingJob]:
-        return [replace(job(task, model, s), budget=None, hidden_size=size) for s in seeds]
-
-    for spiking in task.spiking:
-        target = quality([job(task, spiking, seed) for seed in seeds])
-        for model in GATED:
-            low, high = 0, len(SIZES) - 1
-            while low < high:
-                middle = (low + high) // 2
-                if quality(sized(model, SIZES[middle])[:1]) >= target:
-                    high = middle
-                else:
-                    low = middle + 1
-            for size in SIZES[low:]:
-                if quality(jobs := sized(model, size)) >= target:
-                    yield from (Trained(each, spiking) for each in jobs)
-                    break
+    best, spiking = max(
+        (quality([job(task, model, seed) for seed in seeds]), model) for model in task.spiking
+    )
+    target = best - MARGINS[task.measure]
+    for model in GATED:
+        of_budget = [job(task, model, seed) for seed in seeds]
+        own = prepare(of_budget[0])[0].body.hidden_size
+        choices = [
+            of_budget if n == own else [replace(j, budget=None, hidden_size=n) for j in of_budget]
+            for n in sorted({*SIZES, own})
+        ]
+        at = choices.index(of_budget)
+        if quality(choices[at][:1]) >= target:
+            while at and quality(choices[at - 1][:1]) >= target:
+                at -= 1
+        else:
+            while at + 1 < len(choices) and quality(choices[at][:1]) < target:
+                at += 1
+        for jobs in choices[at:]:
+            if quality(jobs) >= target:
+                yield from (Trained(each, spiking) for each in jobs)
+                break

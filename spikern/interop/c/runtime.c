@@ -10,6 +10,29 @@ static void add_row(float *current, const float *w, int row, int targets, float 
         current[h] += value * from[h];
 }
 
+/* current += the rows of the inputs that are not zero, in their order, four in one pass */
+static void add_inputs(float *current, const float *w, const float *x, int channels, int targets)
+{
+    int used[4] = {0}, n = 0;
+    for (int j = 0; j < channels; j++) {
+        if (x[j] == 0.0f)
+            continue;
+        used[n++] = j;
+        if (n < 4)
+            continue;
+        const float *w0 = w + (size_t)used[0] * (size_t)targets;
+        const float *w1 = w + (size_t)used[1] * (size_t)targets;
+        const float *w2 = w + (size_t)used[2] * (size_t)targets;
+        const float *w3 = w + (size_t)used[3] * (size_t)targets;
+        const float x0 = x[used[0]], x1 = x[used[1]], x2 = x[used[2]], x3 = x[used[3]];
+        for (int h = 0; h < targets; h++)
+            current[h] = current[h] + x0 * w0[h] + x1 * w1[h] + x2 * w2[h] + x3 * w3[h];
+        n = 0;
+    }
+    for (int k = 0; k < n; k++)
+        add_row(current, w, used[k], targets, x[used[k]]);
+}
+
 /* The same for a row of listed synapses. */
 static void add_row_listed(float *current, const uint32_t *begin, const uint16_t *target,
                            const float *w, int row, float value)
@@ -310,6 +333,31 @@ static void add_row_fixed(int32_t *sum, const int8_t *w, int row, int targets, f
     const int32_t whole = fixed_input(value);
     for (int h = 0; h < targets; h++)
         sum[h] += whole * from[h];
+}
+
+/* sum += the rows of the inputs that are not zero, four in one pass */
+static void add_inputs_fixed(int32_t *sum, const int8_t *w, const float *x, int channels,
+                             int targets)
+{
+    int used[4] = {0}, n = 0;
+    for (int j = 0; j < channels; j++) {
+        if (x[j] == 0.0f)
+            continue;
+        used[n++] = j;
+        if (n < 4)
+            continue;
+        const int8_t *w0 = w + (size_t)used[0] * (size_t)targets;
+        const int8_t *w1 = w + (size_t)used[1] * (size_t)targets;
+        const int8_t *w2 = w + (size_t)used[2] * (size_t)targets;
+        const int8_t *w3 = w + (size_t)used[3] * (size_t)targets;
+        const int32_t x0 = fixed_input(x[used[0]]), x1 = fixed_input(x[used[1]]);
+        const int32_t x2 = fixed_input(x[used[2]]), x3 = fixed_input(x[used[3]]);
+        for (int h = 0; h < targets; h++)
+            sum[h] += x0 * w0[h] + x1 * w1[h] + x2 * w2[h] + x3 * w3[h];
+        n = 0;
+    }
+    for (int k = 0; k < n; k++)
+        add_row_fixed(sum, w, used[k], targets, x[used[k]]);
 }
 
 /* The same for a row of listed synapses. */

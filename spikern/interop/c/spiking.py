@@ -409,10 +409,14 @@ def _receive(part: Part, plan: Plan, depth: int) -> Iterator[str]:
         inside = f"channel - {first}" if first else "channel"
         condition = [f"channel >= {first}"] if first else []
         condition += [f"channel < {first + count}"] if first + count < part.channels else []
+        dense = None
+        if not (condition or lists) and (plan.fixed is not None or not int8):
+            end = "_fixed" if int8 else ""
+            dense = f"add_inputs{end}({sums}, {synapses}, in.dense, {part.channels}{size});"
         action = f"{add_row}({sums}, {synapses}, {inside}{size}, value);"
         if condition:
             action = f"if ({' && '.join(condition)}) {action}"
-        yield from over_input(action, part.channels)
+        yield from over_input(action, part.channels, dense)
     else:
         k = part.source - 1
         fired = f"s->fired_{k}, s->fired_count_{k}, {part.offset + first}, {count}"
