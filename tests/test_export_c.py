@@ -1,6 +1,8 @@
 """Exported C against the stream, against whole numbers worked out here, and under sanitizers."""
 
 import ctypes
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons import NEURONS
+from spikern.train import load_network
 
 pytestmark = needs_gcc
 TOPOLOGIES = {
@@ -352,9 +355,13 @@ def test_from_a_trained_network_to_its_answer(tmp_path, monkeypatch, capsys):
     cli.main(words.split())
     cli.main(["export", "runs/digits", "tiny", "--to", "c", "--numbers", "int8"])
     assert "tiny/README.md" in capsys.readouterr().out
-    run("make", "-C", "tiny")
-    pixels = " ".join(str(v) for v in load("digits").test.x[:, 0, 0].tolist())
-    assert b"after 64 steps" in run("tiny/tiny", input=pixels.encode())
+    blocks = re.findall(r"```sh\n(.*?)```", (tmp_path / "tiny/README.md").read_text(), re.DOTALL)
+    commands = "".join(blocks).replace("python", sys.executable)
+    printed = run("sh", "-ec", commands, cwd="tiny").decode()
+    network = load_network(tmp_path / "runs/digits")
+    library = Library(network, tmp_path, "int8")
+    logits = library.run(load("digits").test.x[:, 0])[-1]
+    assert f"answer {logits.argmax()} after 64 steps: {logits[0]:g} " in printed
 
 
 @pytest.mark.parametrize(

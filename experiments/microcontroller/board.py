@@ -121,10 +121,10 @@ def on_host(folder: Path) -> NDArray[np.float32]:
     return logits.reshape(sum(map(len, answers)), -1)
 
 
-def emulated(folder: Path, target: Target) -> Run:
+def emulated(folder: Path, target: Target, levels: Sequence[str] = OPTIMISED) -> Run:
     """Run an exported network on an emulated processor, compiled as it is fastest."""
     runs = []
-    for level in OPTIMISED:
+    for level in levels:
         emulator = ["qemu-system-arm", "-M", target.board, "-nographic", "-monitor", "none"]
         emulator += ["-serial", "none", "-icount", "shift=0"]
         emulator += ["-kernel", _program(folder, target, level)]

@@ -23,7 +23,7 @@ GATED = ("GRU", "LSTM")
 """The models of which it is sought."""
 Measure = Literal["accuracy", "bits"]
 MARGINS = {"accuracy": 0.005, "bits": 0.02}
-"""A network counts as good as another if it is not worse by more, which is within the seeds' noise."""
+"""A network counts as good as another if it is not worse by more: the noise between seeds."""
 
 
 @dataclass(frozen=True)

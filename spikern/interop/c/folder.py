@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from spikern._utils import atomic
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.data.catalogue import DATASETS
 from spikern.interop.c import gated, spiking
 from spikern.interop.c.arrays import Code, Member, declaration, is_identifier
 from spikern.layers.baseline import Baseline
@@ -88,6 +89,7 @@ def export_c(
         "NAME": name.upper(),
         "title": f"{title}, {inputs} inputs, {outputs} outputs, {numbers}",
         "inputs": str(inputs),
+        "taken": "one number" if inputs == 1 else f"{inputs} numbers",
         "outputs": str(outputs),
         "flash": f"{code.flash:,}",
         "ram": f"{code.ram:,}",
@@ -98,6 +100,7 @@ def export_c(
         "includes": _includes(constants + functions),
         "answer": _meaning(trained),
         "task": _task(trained),
+        "sequence": _sequence(trained),
     }
     for file in ("network.h", "network.c", "main.c", "Makefile", "README.md"):
         text = (files("spikern.interop.c") / "template" / file).read_text(encoding="utf-8")
@@ -133,6 +136,18 @@ def _task(trained: Network | SpikingRNN) -> str:
     )
     names = ", ".join(f"{k} is {name!r}" for k, name in enumerate(task.class_names))
     return f"{taken} A step lasts {task.dt:g} ms. Of the answers, {names}."
+
+
+def _sequence(trained: Network | SpikingRNN) -> str:
+    """How to get a sequence for the example, if the data set is one of the package."""
+    task = getattr(trained, "task", None)
+    if task is None or task.dataset not in DATASETS:
+        return ""
+    code = f"np.savetxt('sequence.txt', load('{task.dataset}').test[0][0])"
+    return (
+        "The first of the test sequences, as it goes in:\n\n```sh\n"
+        f'python -c "import numpy as np; from spikern.data import load; {code}"\n```\n\n'
+    )
 
 
 def _functions(code: Code) -> str:
