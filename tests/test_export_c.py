@@ -149,9 +149,15 @@ def test_int8_answers_like_the_stream_of_rounded_weights(settings, tmp_path):
 WITHOUT_DIVISION = [n for n in SPIKING if n != "EIF"]
 
 
+@pytest.mark.parametrize("given", [True, False])
 @pytest.mark.parametrize("name", WITHOUT_DIVISION)
-def test_fixed_point_follows_the_equation(name, tmp_path):
+def test_fixed_point_follows_the_equation(name, given, tmp_path):
+    """With an input, and with none but a bias."""
     net, x = network(name, "mean"), analog()
+    if not given:
+        with torch.no_grad():
+            net.body.weight_ih_l0.zero_()
+            net.body.bias_l0 += torch.linspace(0.5, 3.0, 20)
     int8 = Library(net, tmp_path, "int8").run(x[:, 0])
     fixed = Library(net, tmp_path, "fixed").run(x[:, 0])
     # 2^-20 per product, and 2^-9 per input, which int8 has as float32

@@ -38,8 +38,9 @@ class Config:
     """Seeds of the trainings."""
     tasks: tuple[str, ...] = tuple(task.dataset for task in TASKS)
     """Data sets."""
-    search: bool = True
-    """Seek the smallest GRU and LSTM that are as good as the best spiking network."""
+    search: tuple[str, ...] = tasks
+    """Those on which the smallest GRU and LSTM are sought that are as good as the best spiking
+    network."""
     train: bool = True
     """Train and measure; without, make the pages from results.json."""
 
@@ -49,7 +50,7 @@ def networks_of(config: Config) -> list[Trained]:
     found: list[Trained] = []
     for task in (t for t in TASKS if t.dataset in config.tasks):
         found += of_equal_size(task, config.seeds)
-        if config.search:
+        if task.dataset in config.search:
             found += of_equal_quality(task, config.seeds, config.out)
     return found
 

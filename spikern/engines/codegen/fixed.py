@@ -79,10 +79,9 @@ class FixedPrinter(c.Printer):
 
     def literal(self, value: float) -> str:
         """A number; raises UnsupportedError if it is too large."""
-        whole = round(value * ONE)
-        if abs(whole) > LARGEST:
+        if not abs(value) * ONE <= LARGEST:
             raise UnsupportedError(f"{value:g} is too large for the numbers 'fixed'; export int8")
-        return str(whole)
+        return str(round(value * ONE))
 
     def expression(self, op: Op) -> str:
         """The right-hand side of one operation; keeps its range."""

@@ -146,6 +146,7 @@ def _plan(
     plan = Plan(k, p, constants, parts, scale, None)
     if numbers != "fixed" or scale is None:
         return plan
+    inputs &= plan.takes_input  # rows of zeros are no part
     return plan._replace(fixed=_current(p.bias, weights, scale, inputs))
 
 
@@ -198,6 +199,8 @@ def code(stream: Stream | DelayedStream, numbers: str, mean: bool, name: str) ->
         last = plan.k == len(populations) - 1
         body.append(_update(plan, name, stream.output_size if last else 0))
         advance += _advance(plan, depth)
+    if not any(plan.takes_input for plan in populations):
+        advance.append("(void)in; /* no input has a weight */")
     widest, outputs = max(plan.neurons for plan in populations), stream.output_size
     number = "int32_t" if fixed_point else "float"
     state.append(Member(number, "current", widest, "the input of the population in work"))
