@@ -3,6 +3,7 @@
 import ctypes
 import re
 import sys
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons import NEURONS
+from spikern.neurons.constants import real
+from spikern.neurons.model import NeuronModel
 from spikern.train import load_network
 
 pytestmark = needs_gcc
@@ -58,6 +61,31 @@ def test_every_neuron_has_the_bits_of_its_stream(name, tmp_path):
     net, x = network(name), analog()
     expected = compile_stream(net).run(x.numpy()).out[:, 0]
     assert np.array_equal(Library(net, tmp_path).run(x[:, 0]), expected)
+
+
+class OwnParams(NamedTuple):
+    a: torch.Tensor
+
+
+class OwnState(NamedTuple):
+    v: torch.Tensor
+    z: torch.Tensor
+
+
+def own_step(p, s, i, fire):
+    v = torch.where(i.abs() > 0.5, p.a * s.v + i, torch.maximum(s.v, i)) * (1 - s.z)
+    z = fire(v - s.v**2 * 0.25 - 1)
+    return OwnState(v.clamp(-4, 4), z), z
+
+
+@pytest.mark.usefixtures("plain_python")
+def test_a_neuron_of_ones_own_is_written(tmp_path):
+    own = NeuronModel("Own", own_step, OwnParams, OwnState, {"a": real("a", 0.7)}, "here")
+    net, x = network(own), analog()
+    expected = compile_stream(net).run(x.numpy()).out[:, 0]
+    assert np.array_equal(Library(net, tmp_path).run(x[:, 0]), expected)
+    int8, fixed = (Library(net, tmp_path, numbers).run(x[:, 0]) for numbers in ("int8", "fixed"))
+    assert np.abs(fixed - int8).max() < 2e-3 * np.abs(int8).max()  # as of the built-in ones
 
 
 @compilers
@@ -398,16 +426,18 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         large.body.rnn.bias_ih_l0[0] = 1e6
     with pytest.raises(UnsupportedError, match="export float32"):
         export_c(large, tmp_path / "net", "int8")
-    with pytest.raises(UnsupportedError, match="'div' cannot be written with numbers 'fixed'"):
+    with pytest.raises(UnsupportedError, match="population 0 of EIF: the operation 'div' cannot"):
         export_c(network("EIF"), tmp_path / "net", "fixed")
     with pytest.raises(UnsupportedError, match="fixed point with numbers 'int8'"):
         export_c(network("GRU"), tmp_path / "net", "fixed")
     large = network("LIF")
     with torch.no_grad():
         large.body.bias_l0[0] = 3000.0
-    with pytest.raises(UnsupportedError, match="a constant is 3000, too large"):
+    with pytest.raises(
+        UnsupportedError, match="population 0 of LIF: a constant is 3000, too large"
+    ):
         export_c(large, tmp_path / "net", "fixed")
-    with pytest.raises(UnsupportedError, match="too many or too large synapses"):
+    with pytest.raises(UnsupportedError, match="population 0 has too many or too large synapses"):
         export_c(network("LIF", inputs=2000), tmp_path / "net", "fixed")
     assert not (tmp_path / "net").exists()
 

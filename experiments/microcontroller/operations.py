@@ -50,7 +50,7 @@ def price(config: Priced, checkpoint: Path) -> dict[str, float]:
 
 
 Counter = Callable[..., float]
-"""(network, the two inputs of every step) -> instructions per step."""
+"""(network, the inputs of every step) -> instructions per step."""
 
 
 def spiking(count: Counter) -> dict[str, float]:
@@ -58,7 +58,7 @@ def spiking(count: Counter) -> dict[str, float]:
 
     def slope(neuron: str, fired: int, *x_t: float) -> float:
         """Instructions per neuron."""
-        counts = [count(_driven(neuron, n, fired), *x_t) for n in SIZES[:2]]
+        counts = [count(_driven(neuron, n, fired, inputs=len(x_t)), *x_t) for n in SIZES[:2]]
         return (counts[1] - counts[0]) / (SIZES[1] - SIZES[0])
 
     one = slope("LIF", 0, 1.0, 0.0)
@@ -73,6 +73,10 @@ def spiking(count: Counter) -> dict[str, float]:
         "accumulate, a row alone": five - four,
         "accumulate of an event": event,
         "multiply-accumulate of an input": slope("LIF", 0, 0.3, 0.3) - slope("LIF", 0, 0.3, 0.0),
+        "multiply-accumulate of inputs, rows in fours": (
+            slope("LIF", 0, *[0.3] * 8) - slope("LIF", 0, *[0.3] * 4, *[0.0] * 4)
+        )
+        / 4,
     }
 
 
@@ -90,10 +94,10 @@ def gated(count: Counter) -> dict[str, float]:
     return result
 
 
-def _driven(neuron: str, n: int, fired: int, classes: int = CLASSES) -> Network:
+def _driven(neuron: str, n: int, fired: int, classes: int = CLASSES, inputs: int = 2) -> Network:
     """An untrained network of which so many neurons fire at every step, and the others never."""
     torch.manual_seed(0)
-    network = build(neuron, 2, n, classes).eval()
+    network = build(neuron, inputs, n, classes).eval()
     with torch.no_grad():
         network.body.weight_ih_l0 *= 0.1
         network.body.weight_hh_l0 *= 0.1

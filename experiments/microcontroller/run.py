@@ -13,7 +13,7 @@ from typing import Any
 import board
 import tables
 import tyro
-from measurement import NUMBERS, Measurement, measure
+from measurement import NUMBERS, Counting, Measurement, count, measure
 from networks import SEEDS, TASKS, Trained, of_equal_quality, of_equal_size, train
 from operations import Priced, price
 
@@ -69,6 +69,7 @@ def measured(found: Sequence[Trained], out: Path) -> list[dict[str, Any]]:
         for each in found
         for numbers in NUMBERS[each.job.model not in BASELINES]
     ]
+    counted = done(count, (Counting(each.job) for each in found), out)
     results = done(measure, (job for _, job in wanted), out)
     return [
         {
@@ -79,6 +80,7 @@ def measured(found: Sequence[Trained], out: Path) -> list[dict[str, Any]]:
             "numbers": job.numbers,
             "validation": validation[each.job],
             **results[job],
+            **counted[Counting(each.job)],
         }
         for each, job in wanted
     ]

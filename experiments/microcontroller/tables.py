@@ -233,11 +233,18 @@ def predicted(n: Row, price: Mapping[str, float]) -> float:
     """The instructions of a step: what the counter counts, times what an operation costs."""
     if not n["spiking"]:
         unit = price[f"unit of {n['model']}"] * n["units"][n["model"]]
-        return unit + price[f"multiply-accumulate of {n['model']}"] * n["mac"]
+        products = price[f"multiply-accumulate of {n['model']}"] * n["mac"]
+        return unit + products + price["accumulate of an event"] * n["ac"]
     # Of the rows that are added in a step, one and a half are left over from fours in the mean.
     alone = min(1.0, 1.5 / n["spikes"]) if n["spikes"] else 1.0
     accumulate = (
         alone * price["accumulate, a row alone"] + (1 - alone) * price["accumulate, rows in fours"]
     )
     updates = sum(price[f"update of {unit}"] * times for unit, times in n["units"].items())
-    return updates + accumulate * n["ac"] + price["multiply-accumulate of an input"] * n["mac"]
+    several = n["mac"] >= 4 * n["hidden"]
+    product = price[
+        "multiply-accumulate of inputs, rows in fours"
+        if several
+        else "multiply-accumulate of an input"
+    ]
+    return updates + accumulate * n["ac"] + product * n["mac"]

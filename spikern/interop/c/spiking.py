@@ -147,11 +147,11 @@ def _plan(
     if numbers != "fixed" or scale is None:
         return plan
     inputs &= plan.takes_input  # rows of zeros are no part
-    return plan._replace(fixed=_current(p.bias, weights, scale, inputs))
+    return plan._replace(fixed=_current(k, p.bias, weights, scale, inputs))
 
 
-def _current(bias: Array, weights: Array, scale: Array, inputs: Array) -> Current:
-    """How a population's sums become its current; `inputs` are the weights of the input."""
+def _current(k: int, bias: Array, weights: Array, scale: Array, inputs: Array) -> Current:
+    """How the sums of population k become its current; `inputs` are the weights of the input."""
     bits = INPUT if inputs.any() else 0
     size = np.abs(weights.astype(np.float64))
     # A list of events may name one channel as often as there are inputs.
@@ -161,7 +161,8 @@ def _current(bias: Array, weights: Array, scale: Array, inputs: Array) -> Curren
     shift = min(30, 30 - int(np.ceil(np.log2(steps.max(initial=0.0) or 1.0))))
     if (most * 2.0**bits).max(initial=0.0) > LARGEST or shift < 1:
         raise UnsupportedError(
-            "a neuron has too many or too large synapses for the numbers 'fixed'; export int8"
+            f"population {k} has too many or too large synapses for the numbers 'fixed'; "
+            f"export int8"
         )
     high = int(np.ceil((most * scale + np.abs(bias)).max(initial=0.0) * ONE)) + 1
     return Current(np.rint(steps * 2.0**shift).astype(np.int32), shift, Range(-high, high))
@@ -194,10 +195,14 @@ def code(stream: Stream | DelayedStream, numbers: str, mean: bool, name: str) ->
     body: list[str] = []
     advance: list[str] = []
     for plan in populations:
-        state += _state(plan, depth)
-        arrays |= _arrays(plan)
         last = plan.k == len(populations) - 1
-        body.append(_update(plan, name, stream.output_size if last else 0))
+        try:
+            state += _state(plan, depth)
+            arrays |= _arrays(plan)
+            body.append(_update(plan, name, stream.output_size if last else 0))
+        except UnsupportedError as error:
+            neuron = plan.population.step.name
+            raise UnsupportedError(f"population {plan.k} of {neuron}: {error}") from None
         advance += _advance(plan, depth)
     if not any(plan.takes_input for plan in populations):
         advance.append("(void)in; /* no input has a weight */")
