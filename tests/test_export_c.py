@@ -81,8 +81,9 @@ def own_step(p, s, i, fire):
 @pytest.mark.usefixtures("plain_python")
 def test_a_neuron_of_ones_own_is_written(tmp_path):
     own = NeuronModel("Own", own_step, OwnParams, OwnState, {"a": real("a", 0.7)}, "here")
-    net, x = network(own), analog()
+    net, x = network(own), 3 * analog()
     expected = compile_stream(net).run(x.numpy()).out[:, 0]
+    assert expected.any()
     assert np.array_equal(Library(net, tmp_path).run(x[:, 0]), expected)
     int8, fixed = (Library(net, tmp_path, numbers).run(x[:, 0]) for numbers in ("int8", "fixed"))
     assert np.abs(fixed - int8).max() < 2e-3 * np.abs(int8).max()  # as of the built-in ones
