@@ -218,8 +218,9 @@ class Export:
     """Seed of the network."""
     to: Literal["c"] = "c"
     """Language of the code."""
-    numbers: Literal["float32", "int8"] = "float32"
-    """float32, with the spikes of the stream, or int8 with a scale for each row of weights."""
+    numbers: Literal["float32", "int8", "fixed"] = "float32"
+    """float32, with the spikes of the stream; int8 with a scale for each row of weights; or fixed,
+    whole numbers throughout."""
 
     def run(self) -> None:
         """Write the folder and say how to go on."""

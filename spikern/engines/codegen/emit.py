@@ -1,4 +1,4 @@
-"""One table of the scalar operations, a dialect for each target, and programs printed in a dialect.
+"""One table of the scalar operations, and programs printed as Python for numba and for Triton.
 
 A target is numba (the kernels of the CPU), C99, Triton (the kernels of a GPU) or ONNX. Every
 product and sum is a statement of its own rounding, in the author's order, so a kernel's spikes are
@@ -149,20 +149,14 @@ class Dialect(NamedTuple):
     column          its forms in OPERATIONS
     literal         a float32 constant
     number, truth   a truth value {0} as a number, and the reverse
-    false, true     the truth values
     spike           the statement that fires: z from u
-    assign, decide  the statement that gives {0} the number, or the truth value, {1}
     """
 
     column: str
     literal: Callable[[float], str]
     number: str
     truth: str
-    false: str
-    true: str
     spike: str
-    assign: str = "{0} = {1}"
-    decide: str = "{0} = {1}"
 
 
 def literal(value: float) -> str:
@@ -176,35 +170,18 @@ def literal(value: float) -> str:
     return f"f32({'-' if value < 0 else ''}np.{abs(value)})"
 
 
-def c_literal(value: float) -> str:
-    """A float32 constant of C.
-
-    >>> c_literal(0.1), c_literal(2)
-    ('0.100000001f', '2.0f')
-    """
-    if not math.isfinite(value):
-        return "NAN" if math.isnan(value) else ("INFINITY" if value > 0 else "-INFINITY")
-    text = f"{np.float32(value):.9g}"
-    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
-
-
 def _triton_literal(value: float) -> str:
     return repr(float(value)) if math.isfinite(value) else f'float("{value}")'
 
 
-NUMBA = Dialect(
-    "numba", literal, "truth({0})", "({0} != f32(0.0))", "False", "True",
-    "z = truth(u > f32(0.0))",
-)  # fmt: skip
-C = Dialect(
-    "c", lambda x: f"({c_literal(x)})" if x < 0 else c_literal(x), "({0} ? 1.0f : 0.0f)",
-    "({0} != 0.0f)", "0", "1", "const float z = u > 0.0f ? 1.0f : 0.0f;",
-    "const float {0} = {1};", "const int {0} = {1};",
-)  # fmt: skip
+NUMBA = Dialect("numba", literal, "truth({0})", "({0} != f32(0.0))", "z = truth(u > f32(0.0))")
 TRITON = Dialect(
-    "triton", _triton_literal, "{0}.to(tl.float32)", "({0} != 0.0)", "False", "True",
+    "triton",
+    _triton_literal,
+    "{0}.to(tl.float32)",
+    "({0} != 0.0)",
     "z = tl.where(on & (u > 0.0), 1.0, 0.0)",
-)  # fmt: skip
+)
 """A spike of Triton is in a neuron that exists, which `on` says."""
 
 
@@ -220,16 +197,14 @@ def expression(op: Op, names: Mapping[str, str], truths: set[str], dialect: Dial
     """The right-hand side of one operation.
 
     >>> op = Op("y", "div", ("x", 2.0))
-    >>> [expression(op, {}, set(), dialect) for dialect in (NUMBA, C, TRITON)]
-    ['x / f32(2.0)', 'x / 2.0f', 'tl.div_rn(x, 2.0)']
+    >>> [expression(op, {}, set(), dialect) for dialect in (NUMBA, TRITON)]
+    ['x / f32(2.0)', 'tl.div_rn(x, 2.0)']
     """
 
     def text(position: int, value: Value) -> str:
         wants_truth = op.kind in LOGIC or (op.kind == "where" and (position == 0 or op.truth))
         if not isinstance(value, str):
-            if wants_truth:
-                return dialect.true if value else dialect.false
-            return dialect.literal(value)
+            return str(bool(value)) if wants_truth else dialect.literal(value)
         name = names.get(value, value)
         if value in truths:
             return name if wants_truth else dialect.number.format(name)
@@ -273,10 +248,7 @@ def statements(
 ) -> list[str]:
     """One assignment per operation; `names` renames, `truths` are the boolean results."""
     return [
-        (dialect.decide if op.truth else dialect.assign).format(
-            names.get(op.name, op.name), expression(op, names, truths, dialect)
-        )
-        for op in ops
+        f"{names.get(op.name, op.name)} = {expression(op, names, truths, dialect)}" for op in ops
     ]
 
 

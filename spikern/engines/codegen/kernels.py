@@ -392,8 +392,7 @@ class Parts:
         first = needed(self.forward, ["u"])
         names = {op.name for op in first}
         rest = [op for op in needed(self.forward, self.forward.outputs) if op.name not in names]
-        u = self.dialect.assign.format("u", self.value(self.forward, "u"))
-        lines = [*self.lines(first), u]
+        lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
         if self.primitive is None:
             return [*lines, self.dialect.spike, *self.lines(rest)]
         return [*lines, *self.of_u(self.primitive, "z"), *self.lines(rest)]
@@ -404,7 +403,7 @@ class Parts:
         truths = {op.name for op in program.ops if op.truth}
         lines = emit.statements(needed(program, [output]), names, truths, self.dialect)
         result = emit.value(program.outputs[output], names, truths, self.dialect)
-        return [*lines, self.dialect.assign.format(output, result)]
+        return [*lines, f"{output} = {result}"]
 
 
 def load_lines(
