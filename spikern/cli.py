@@ -49,8 +49,7 @@ class Compare:
     """
 
     dataset: Annotated[tyro.conf.Positional[str], option("DATASET")]
-    """Name of a data set (see `spikern datasets`), or the path of your own: a file .ts, .tsv, .csv
-    or .npz, or a folder CLASS/*.wav."""
+    """Name (see `spikern datasets`), or your own .ts, .tsv, .csv, .npz, or folder CLASS/*.wav."""
     models: Annotated[tuple[str, ...], option("MODEL ...")] = (
         "LIF",
         "ALIF",
@@ -63,8 +62,7 @@ class Compare:
     match_parameters: Annotated[int | None, option("N", "10,000; 20,000 for digits")] = None
     """Parameter budget of every model, met within 5 %."""
     hidden: Annotated[tuple[int, ...] | None, option("N ...", "as the budget allows")] = None
-    """Number of hidden units of every model, instead of a budget; several are those of the layers,
-    for spiking models alone."""
+    """Hidden units of every model, instead of a budget; of each layer, for spiking models alone."""
     layers: Annotated[int | None, option("N", "1, or as many as --hidden has numbers")] = None
     """Number of recurrent layers."""
     seeds: Annotated[int, option("N")] = 3
@@ -74,8 +72,7 @@ class Compare:
     answer: Literal["last", "mean"] = "last"
     """What classifies a sequence: the readout's last step, or its mean over all steps."""
     epochs: Annotated[int | None, option("N", "40 to 60 by recipe")] = None
-    """Number of passes over the training split. A recipe has a value for each data set and kind of
-    model; results.json has those that were used."""
+    """Passes over the training split; results.json has those that the recipe chose."""
     batch_size: Annotated[int | None, option("N", "16 to 32 by recipe")] = None
     """Number of sequences per training step."""
     learning_rate: Annotated[float | None, option("RATE", "0.001 to 0.02 by recipe")] = None
@@ -89,8 +86,7 @@ class Compare:
     rate_penalty: Annotated[float | None, option("X", "0")] = None
     """Weight of the firing-rate regulariser in the loss; 0 turns it off."""
     quick: bool = False
-    """Take a first look in runs/DATASET-quick: ALIF, BRF and LSTM, one seed, a sixth of the epochs.
-    Digits take a minute; other options change it."""
+    """A first look, in runs/DATASET-quick: ALIF, BRF, LSTM, one seed, a sixth of the epochs."""
     out: Annotated[Path | None, option("OUT", "runs/DATASET")] = None
     """Folder of all output files."""
     resume: bool = False
@@ -98,8 +94,7 @@ class Compare:
     restart: bool = False
     """Begin again in OUT with any settings; the comparison that is there is moved to OUT-1."""
     workers: Annotated[int, option("N")] = field(default_factory=cpus)
-    """Number of processes that train side by side, one thread each; by default one for every
-    processor that spikern may use."""
+    """Processes that train side by side, one thread each; by default one for every processor."""
     device: Annotated[str, option("DEVICE")] = "cpu"
     """Where networks train, such as cuda; they are tested, counted and timed on the CPU."""
     json: bool = False
@@ -248,8 +243,7 @@ class Predict:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="[MODEL] FILE", help_behavior_hint="(required)"),
     ]
-    """Model of the run, which may be left out where there is only one; and the raw samples: a file
-    .ts, .tsv, .csv, .npz, .npy or .wav, a folder of wav files, or a text .txt."""
+    """Model, unless there is one; raw samples: .ts .tsv .csv .npz .npy .wav .txt, or a folder."""
     seed: Annotated[int, option("N")] = 0
     """Seed of the network."""
     json: bool = False
@@ -405,6 +399,24 @@ class Bench:
         )
 
 
+COMMANDS: dict[str, Any] = {
+    "bench": Bench,
+    "compare": Compare,
+    "count": Count,
+    "datasets": Datasets,
+    "export": Export,
+    "neurons": Neurons,
+    "predict": Predict,
+    "show-kernel": ShowKernel,
+    "tables": Tables,
+}
+
+
+def in_one_line(kind: Any) -> Any:
+    """The command with the first line of its description, for the list of all commands."""
+    return type(kind.__name__, (kind,), {"__doc__": kind.__doc__.partition("\n")[0]})
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a SpikernError is printed as one line, with exit status 2."""
     warnings.showwarning = say_warning
@@ -413,18 +425,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"spikern {__version__}")
         return
     try:
+        named = COMMANDS.keys() & arguments
         command: Any = tyro.extras.subcommand_cli_from_dict(
-            {
-                "bench": Bench,
-                "compare": Compare,
-                "count": Count,
-                "datasets": Datasets,
-                "export": Export,
-                "neurons": Neurons,
-                "predict": Predict,
-                "show-kernel": ShowKernel,
-                "tables": Tables,
-            },
+            COMMANDS if named else {name: in_one_line(kind) for name, kind in COMMANDS.items()},
             args=arguments,
             prog="spikern",
             config=(tyro.conf.FlagCreatePairsOff,),

@@ -1,5 +1,6 @@
 """What surrounds a call: torch's modes, transforms, hooks, parametrizations, processes, dtypes."""
 
+import copy
 import io
 import math
 
@@ -111,7 +112,8 @@ def test_the_default_dtype_float64_makes_networks_that_train_count_and_stream(do
     assert network(Events.from_dense(x))[0].dtype == torch.float64
     training = Training(epochs=40, learning_rate=3e-2)
     with pytest.raises(InputError, match=r"dtype torch.float64 like the weights.*layer\.to"):
-        fit(network, data, training)
+        network(x)
+    fit(copy.deepcopy(network), data, Training(epochs=1))
     network.float()
     assert network.body.engine == "fused"
     fit(network, data, training)

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import functools
 import importlib
 import inspect
 import json
@@ -48,11 +49,13 @@ def text_of(path):
     return (stub if stub.exists() else path).read_text()
 
 
-def imported(text, module, modules):
-    """Every module of the package that a module's text names in an import, wherever it stands.
+@functools.cache
+def named(text, module):
+    """Every name that a module's text imports, wherever it stands.
 
     Those under TYPE_CHECKING, those inside functions and those imported by a string count too.
     """
+    found = []
     for node in ast.walk(ast.parse(text)):
         names = []
         if isinstance(node, ast.ImportFrom):
@@ -68,11 +71,17 @@ def imported(text, module, modules):
                 for a in node.args
                 if isinstance(a, ast.Constant) and isinstance(a.value, str)
             ]
-        for name in names:
-            while name and name not in modules:
-                name = name.rpartition(".")[0]
-            if name.startswith("spikern.") and name != module:
-                yield name
+        found += names
+    return found
+
+
+def imported(text, module, modules):
+    """Every module of the package that a module's text imports."""
+    for name in named(text, module):
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        if name.startswith("spikern.") and name != module:
+            yield name
 
 
 def room(module):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import docstring_parser
 import pytest
 from tqdm import std
 
@@ -40,6 +41,24 @@ def help_of(command, capsys, monkeypatch):
 def test_help_names_what_a_value_is_and_its_default(command, capsys, monkeypatch):
     text = help_of(command, capsys, monkeypatch)
     assert not re.search(r"[ {](STR|INT|FLOAT|PATH|None)\b|--no-", text)
+
+
+def test_help_breaks_lines_where_the_terminal_ends_alone():
+    """Argparse keeps the line breaks of an option's text."""
+    described = [docstring_parser.parse_from_object(kind).params for kind in cli.COMMANDS.values()]
+    texts = [parameter.description for command in described for parameter in command]
+    assert len(texts) > 40
+    assert not [text for text in texts if "\n" in text]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
+def test_the_list_of_commands_has_a_line_for_each(arguments, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    lines = capsys.readouterr().out.splitlines()
+    at = next(n for n, line in enumerate(lines) if "bench" in line and "•" in line)
+    assert len([line for line in lines[at:-1] if "•" in line]) == len(lines[at:-1])
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from spikern.studies.simple import logistic_regression
 from spikern.studies.statistics import interval
 from spikern.studies.trainings import prepare
 
-QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8")
+QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8", "--workers", "1")
 SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())
 
 
@@ -86,7 +86,7 @@ def test_finished_jobs_are_not_done_again(finished, capsys):
 
 def test_layers_of_widths(tmp_path, capsys):
     """Trained, counted, reported and counted once more from its files."""
-    out = ["--out", str(tmp_path / "run")]
+    out = ["--out", str(tmp_path / "run"), "--workers", "1"]
     settings = ["--models", "LIF", "--hidden", "8", "5", "--seeds", "1", "--epochs", "1"]
     main(["compare", "digits", *settings, *out])
     results = json.loads((tmp_path / "run" / "results.json").read_text())

@@ -16,7 +16,9 @@ from spikern._utils.errors import DataError, SpikernError
 from spikern._utils.hdf5_trial import UNPACKED
 from spikern.data import qtdb
 from spikern.data.formats import idx, spike_hdf5
+from spikern.data.formats.arrays import read_npz
 from spikern.data.formats.sound import read_wav
+from spikern.data.formats.table import read_csv
 from spikern.data.formats.ucr import read_ts, read_tsv
 from spikern.interop.nir import from_nir, read_nir, to_nir, write_nir
 from spikern.layers.rnn import SpikingRNN
@@ -30,6 +32,14 @@ def write_mat(path):
     y = np.eye(6, dtype=np.uint8)[np.arange(21).reshape(3, 7) % 6]
     x = np.arange(84, dtype=np.int16).reshape(3, 7, 4)
     scipy.io.savemat(path, {"x": x, "y": y}, do_compression=True)
+
+
+def write_csv(path):
+    path.write_text("sample,label,left,right\na,up,0.5,1.0\na,up,0.25,2.0\nb,down,-1.5,2e-1\n")
+
+
+def write_npz(path):
+    np.savez(path, x=np.arange(24.0).reshape(4, 3, 2), y=np.arange(4) % 2, lengths=[3, 3, 2, 1])
 
 
 def write_packed(path):
@@ -49,6 +59,8 @@ def read_h5(path):
 FORMATS = {
     ".wav": (write_wav, lambda path: [read_wav(path, 8000)]),
     ".ts": (lambda path: path.write_bytes(TS), lambda path: read_ts(path).series),
+    ".csv": (write_csv, lambda path: read_csv(path).series),
+    ".npz": (write_npz, lambda path: read_npz(path).parts["all"].series),
     ".tsv": (write_tsv, lambda path: read_tsv(path).series),
     ".idx": (lambda path: path.write_bytes(IMAGES), lambda path: [idx.read(path, 3)]),
     ".gz": (write_packed, lambda path: [idx.read(path, 3)]),

@@ -1,22 +1,30 @@
 """What objects say of themselves: short, in a terminal and in a notebook."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 
 from spikern import (
+    NEURONS,
+    SURROGATES,
     Events,
     InputError,
     Readout,
     SpikingRNN,
+    Training,
     build,
     compile_stream,
     count,
     load,
     record,
     summary,
+    tables,
 )
 from spikern.layers.baseline import Baseline
 from spikern.report.numbers import count as number
+from spikern.train import Epoch, Evaluation, History
 
 DIGITS = load("digits").thinned(6)
 X = DIGITS.train.x
@@ -40,6 +48,35 @@ def test_an_object_is_a_line_of_facts(name):
     assert "\n" not in text
     assert len(text) < 200
     assert OBJECTS[name]._repr_html_().startswith(f"<table><caption>{name}</caption><tr>")
+
+
+EPOCHS = [Epoch(k, 0.5, 0.25 * k, None, 1.0) for k in (1, 2)]
+RECORDS = [
+    EPOCHS[0],
+    History(EPOCHS, 2),
+    Evaluation(0.5, 1.0, [0.05], torch.zeros(3)),
+    DIGITS.task,
+    DIGITS.task.prediction(np.zeros((3, 10))),
+    Training(),
+    tables()["45nm_fp32"],
+    SURROGATES["triangular"](),
+    NEURONS["ALIF"],
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_record_is_a_table_in_a_notebook(record):
+    html = record._repr_html_()
+    assert html.startswith(f"<table><caption>{type(record).__name__}</caption>")
+    assert len(html) < 1500
+    assert not re.search(r" at 0x|<function|tensor\(|array\(|nan", html)
+
+
+def test_a_history_has_a_row_for_each_epoch():
+    html = RECORDS[1]._repr_html_()
+    assert "<tr><th>best_epoch</th><td>2</td></tr>" in html
+    assert html.count("<tr>") == 2 + 1 + len(EPOCHS)
+    assert "<tr><th>1</th><td>0.5</td><td>0.25</td><td>None</td><td>1</td></tr>" in html
 
 
 def test_the_facts_are_right():

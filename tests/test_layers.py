@@ -233,6 +233,15 @@ def test_budget_is_met_within_five_per_cent(model, budget):
     assert build(model, 12, hidden, 9).parameter_count == pytest.approx(budget, rel=0.05)
 
 
+@pytest.mark.parametrize("settings", [{}, {"recurrent": [True, False, True]}])
+def test_a_budget_of_layers_that_differ_is_met(settings):
+    model = ["ALIF", "LIF", "BRF"]
+    hidden = hidden_for_budget(model, 12, 9, 30_000, **settings)
+    count = [build(model, 12, h, 9, **settings).parameter_count for h in (hidden - 1, hidden)]
+    assert count[1] == pytest.approx(30_000, rel=0.05)
+    assert abs(count[1] - 30_000) <= abs(count[0] - 30_000)
+
+
 def test_smooth_readout_is_linear_in_spikes():
     readout, z = Readout(4, 3, bias=False), (torch.rand(12, 2, 4) < 0.3) + 0.0
     # two float32 sums of the same terms

@@ -49,7 +49,7 @@ def make(kind, mechanism, delay, one_to_one=False, size=H, **settings):
     }  # fmt: skip
     if kind in ("Synaptic", "RSynaptic"):
         defaults["alpha"] = ALPHA
-    if kind in ONE_WAY:
+    if kind in ("Lapicque", "Alpha"):
         del defaults["reset_delay"]
     if kind == "Alpha":
         defaults |= {"alpha": BETA, "beta": ALPHA}
@@ -272,7 +272,7 @@ def test_layers_pickle_and_copy():
 def test_there_and_back(case):
     torch.manual_seed(6)
     one_way = case[0] in ONE_WAY
-    settings = {} if one_way else {"beta": torch.rand(H), "learn_beta": True}
+    settings = {} if one_way else decays(case[0], learn=True)
     linear, cell = pair(case, torch.randn, **settings)
     layer = from_snntorch(linear, cell)
     if one_way:

@@ -348,12 +348,27 @@ def test_what_an_iterable_cannot_be_is_said():
     refused([x], "expected a Batch, .* got Tensor; give the DataLoader a collate_fn")
     refused([(x.transpose(0, 1), y)], "batch 1: expected x .T, B, F. with y")
     refused([(x, y + 1)], "batch 1: labels must lie in 0..1 or be -100, got 1..2")
-    refused([(x.double(), y)], "expected x as non-empty .T, N, F. float32")
-    refused([], "there is no batch to train on")
+    refused([(x.double(), y)], r"expected x as non-empty .T, N, F. torch.float32, got .*float64")
+    refused([(x.numpy(), y.numpy())], "of tensors, got tuple of ndarray, ndarray; .*from_numpy")
+    refused((x, y), r"got one batch: give \[\(x, y\)\]")
+    refused([(x, y)], r"got one batch: give \[\(x, y\)\]", validation=(x, y))
+    refused([(x, y)], "expected batches, got none", validation=[])
+    refused([(x, y)], "expected an iterable of batches, got int", validation=3)
+    refused([], "expected batches, got none")
     refused([(x, torch.full_like(y, UNLABELLED), lengths)], "no batch of epoch 1 has a label")
     refused(data, "small has a validation split; leave validation= out")
     other = torch.optim.SGD(build("LIF", 2, 8, 2).parameters(), lr=0.1)
     refused([(x, y)], "the optimizer has parameters that are none", optimizer=other)
+
+
+def test_a_network_of_doubles_trains_on_doubles():
+    data, network = small(), build("LIF", 2, 8, 2).double()
+    batch = data.train.x.double(), data.train.y
+    history = fit(network, [batch], TRAINING, validation=[batch])
+    again = build("LIF", 2, 8, 2).double()
+    fit(again, data, TRAINING)
+    assert evaluate(again, data.validation).predictions.shape == (len(data.validation),)
+    assert len(history.epochs) == TRAINING.epochs
 
 
 def test_a_bar_is_shown_to_whoever_watches(capsys, monkeypatch):

@@ -22,4 +22,4 @@ def require(package: str, extra: str) -> Any:
             raise
         raise UnsupportedError(
             f"{package} is not installed; pip install 'spikern[{extra}]'"
-        ) from error
+        ) from None

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spikern._utils.choices import Choices
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError
 from spikern.engines.codegen.emit import OPERATIONS
 
@@ -83,6 +84,7 @@ class Dram(NamedTuple):
     pj: float
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class EnergyTable:
     """Prices in pJ, their source, and what they leave out."""

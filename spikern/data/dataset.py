@@ -111,9 +111,10 @@ class Batch(Split):
 
     x: Tensor
 
-    def to(self, device: str | torch.device) -> Batch:
-        """Return the batch on a device."""
-        return Batch(self.x.to(device), self.y.to(device), self.lengths.to(device))
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Batch:
+        """Return the batch on a device, with x in a type if one is given."""
+        x = self.x.to(device=device, dtype=dtype)
+        return Batch(x, self.y.to(device), self.lengths.to(device))
 
 
 def collate(sequences: Sequence[tuple[Tensor, Tensor]]) -> Batch:
@@ -265,12 +266,14 @@ class Dataset:
         return float((test == answer).double().mean())
 
 
-def check_shapes(where: str, split: Split, every_step: bool) -> None:
-    """Require x (T, N, F) float32, y int64 per sequence or step, lengths (N,) in 1..T."""
+def check_shapes(
+    where: str, split: Split, every_step: bool, dtype: torch.dtype = torch.float32
+) -> None:
+    """Require x (T, N, F) of a type, y int64 per sequence or step, lengths (N,) in 1..T."""
     x, y, lengths = split.x, split.y, split.lengths
-    if isinstance(x, Tensor) and (x.ndim != 3 or x.dtype != torch.float32 or x.numel() == 0):
+    if isinstance(x, Tensor) and (x.ndim != 3 or x.dtype != dtype or x.numel() == 0):
         raise InputError(
-            f"{where}: expected x as non-empty (T, N, F) float32, got {tuple(x.shape)} {x.dtype}"
+            f"{where}: expected x as non-empty (T, N, F) {dtype}, got {tuple(x.shape)} {x.dtype}"
         )
     steps, count, _ = x.shape
     shape = (steps, count) if every_step else (count,)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikern._utils import json_file
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, InputError
 from spikern.data.transforms import SOUND, TEXT, WHOLE, Floats, Transform, transformed
 
@@ -23,6 +24,7 @@ FORM = {
 }
 
 
+@table_of_fields
 class Prediction(NamedTuple):
     """Answers: of (N,) sequences, or of (T, N) steps; past a sequence's length they are empty.
 
@@ -36,6 +38,7 @@ class Prediction(NamedTuple):
     logits: NDArray[Any]
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class Task:
     """The data set of a network, and what raw readings go through before it.

@@ -511,7 +511,7 @@ def _traced(path: str | Path, names: Sequence[str], own: Sequence[NeuronModel]) 
         raise UnsupportedError(
             f"{path} is a file of spikern 0.1, which needs {error.name} to be read; load it where "
             "that is installed and save it again"
-        ) from error
+        ) from None
 
     known = NEURONS | {model.name: model for model in own}
     missing = [name for name in names if name not in known]

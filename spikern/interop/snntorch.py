@@ -29,8 +29,8 @@ from spikern.neurons.lif import LIF
 from spikern.neurons.model import NeuronModel
 
 CELLS: tuple[Cell, ...] = ("Leaky", "Lapicque", "Synaptic", "Alpha", "RLeaky", "RSynaptic")
-ONE_WAY: tuple[Cell, ...] = ("Lapicque", "Alpha")
-"""The cells that `to_snntorch` does not make."""
+ONE_WAY: tuple[Cell, ...] = ("Lapicque",)
+"""The cells that `to_snntorch` does not make: R and C would give another decay by a rounding."""
 NAMES = {
     **{"alpha_mem": "beta", "alpha_syn": "alpha", "v_th": "threshold", "w_self": "V"},
     **{"alpha_exc": "alpha", "alpha_inh": "beta"},
@@ -186,8 +186,9 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     settings: dict[str, Any] = {
         "spike_grad": surrogate_to_snntorch(layer.surrogates[index]),
         "reset_mechanism": mechanism,
-        "reset_delay": reset_delay,
     }
+    if kind != "Alpha":  # which has no other
+        settings["reset_delay"] = reset_delay
     for field, value in values.items():
         settings[NAMES[field]] = value.detach().clone()
         if field != "w_self":

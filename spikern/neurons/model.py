@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import InputError
 from spikern.neurons.constants import Constant
 
@@ -25,6 +26,7 @@ Step = Callable[[Params, State, Tensor, Fire], tuple[State, Tensor]]
 """One time step: (params, state, input current, fire) -> (next state, output)."""
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class NeuronModel:
     """A neuron: one pure step function and the constants that it needs.

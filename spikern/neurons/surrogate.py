@@ -17,12 +17,14 @@ import torch
 from torch import Tensor
 
 from spikern._utils.choices import Choices
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import InputError
 from spikern._utils.fingerprint import fingerprint
 from spikern._utils.numbers import check_numbers
 from spikern.neurons.model import Fire
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class Surrogate:
     """A named surrogate: primitive, derivative, half width of its support, source."""

@@ -72,8 +72,8 @@ def cluster(address: str) -> Backend:
     """
     try:
         import ray  # noqa: F401
-    except ImportError as error:
-        raise InputError("a study on a cluster needs Ray: pip install 'spikern[ray]'") from error
+    except ImportError:
+        raise InputError("a study on a cluster needs Ray: pip install 'spikern[ray]'") from None
     return partial(_cluster, address)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,18 +35,19 @@ class Source(NamedTuple):
     number: int | None
 
 
-def from_split(split: Split, size: int, carry_state: bool, device: torch.device) -> Source:
+def from_split(split: Split, size: int, carry_state: bool, network: Network) -> Source:
     """Batches of `size` sequences of a split, in an order that the generator draws."""
+    place = place_of(network)
 
     def order(generator: torch.Generator) -> Tensor:
         return torch.randperm(len(split), generator=generator)
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         chosen = streams(len(split), size) if carry_state else torch.split(order(generator), size)
-        return (split.batch(indices).to(device) for indices in chosen)
+        return (split.batch(indices).to(*place) for indices in chosen)
 
     def first(generator: torch.Generator) -> Batch:
-        return split.batch(order(generator)[:CALIBRATION_BATCH]).to(device)
+        return split.batch(order(generator)[:CALIBRATION_BATCH]).to(*place)
 
     number = -(-len(split) // min(size, len(split)))
     return Source(batches, first, number)
@@ -53,11 +55,10 @@ def from_split(split: Split, size: int, carry_state: bool, device: torch.device)
 
 def from_batches(given: Batches, network: Network) -> Source:
     """The batches of an iterable, checked, where the network is."""
-    device = next(network.parameters()).device
     repeatable(given)
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
-        return checked(given, network.classes, device)
+        return checked(given, network)
 
     def first(generator: torch.Generator) -> Batch:
         with torch.random.fork_rng(devices=[]):
@@ -73,12 +74,20 @@ def from_batches(given: Batches, network: Network) -> Source:
     return Source(batches, first, number)
 
 
-def checked(batches: Batches, classes: int, device: torch.device) -> Iterator[Batch]:
-    """The batches on a device. Raises InputError for one that is not of the form `Given`."""
+def place_of(network: Network) -> tuple[torch.device, torch.dtype]:
+    """The device and the type of the weights, which an input shares."""
+    weight = next(network.parameters())
+    return weight.device, weight.dtype
+
+
+def checked(batches: Batches, network: Network) -> Iterator[Batch]:
+    """The batches, where the network is. Raises InputError for one that is not `Given`."""
+    device, dtype = place_of(network)
+    classes = network.classes
     for k, given in enumerate(batches):
         where = f"batch {k + 1}"
         batch = _batch(where, given)
-        check_shapes(where, batch, every_step=batch.y.ndim == 2)
+        check_shapes(where, batch, batch.y.ndim == 2, dtype)
         labels = batch.y[batch.y != UNLABELLED]
         if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
             raise InputError(
@@ -93,9 +102,11 @@ def _batch(where: str, given: Given) -> Batch:
         return given
     parts = tuple(given) if isinstance(given, (tuple, list)) else ()
     if len(parts) not in (2, 3) or not all(isinstance(part, Tensor) for part in parts):
+        kinds = ", ".join(type(part).__name__ for part in parts)
         raise InputError(
-            f"{where}: expected a Batch, (x, y) or (x, y, lengths), got {type(given).__name__}"
-            f"{f' of {len(parts)}' if parts else ''}; give the DataLoader a collate_fn"
+            f"{where}: expected a Batch, (x, y) or (x, y, lengths) of tensors, got "
+            f"{type(given).__name__}{f' of {kinds}' if parts else ''}; give the DataLoader a "
+            f"collate_fn, or make tensors of arrays by torch.from_numpy"
         )
     x, y = parts[:2]
     if x.ndim != 3 or y.ndim not in (1, 2) or x.shape[1] != y.shape[-1]:
@@ -108,12 +119,24 @@ def _batch(where: str, given: Given) -> Batch:
 
 
 def repeatable(batches: Batches) -> Batches:
-    """The batches; InputError for a generator, of which nothing is left after one epoch."""
+    """The batches; InputError for none, and for a generator, of which an epoch leaves nothing."""
+    several(batches)
     if isinstance(batches, Iterator):
         raise InputError(
             f"a {type(batches).__name__} ends after one epoch; pass a DataLoader or a list"
         )
     return batches
+
+
+def several(batches: Batches) -> None:
+    """Raise InputError for what holds no batches, or is itself one."""
+    arrays = (Tensor, np.ndarray)
+    if isinstance(batches, tuple) and batches and all(isinstance(b, arrays) for b in batches):
+        raise InputError("expected an iterable of batches, got one batch: give [(x, y)]")
+    if not isinstance(batches, Iterable) or isinstance(batches, arrays):
+        raise InputError(f"expected an iterable of batches, got {type(batches).__name__}")
+    if isinstance(batches, Sequence) and not batches:
+        raise InputError("expected batches, got none")
 
 
 def streams(number: int, count: int) -> list[Tensor]:

@@ -8,13 +8,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import InputError
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.layers.network import Network
-from spikern.train.batches import Batches, carried, checked, in_order, labels_of
+from spikern.train.batches import (
+    Batches,
+    carried,
+    checked,
+    in_order,
+    labels_of,
+    place_of,
+    several,
+)
 from spikern.train.calibration import firing_rates
 
 
+@table_of_fields
 class Evaluation(NamedTuple):
     """Accuracy and mean cross-entropy (nats) over labelled answers, what was answered, and rates.
 
@@ -39,12 +49,14 @@ def evaluate(
     if isinstance(data, Dataset):
         raise InputError(f"{data.name} is three splits; evaluate one, such as dataset.test")
     network.eval()
-    device = next(network.parameters()).device
+    if not isinstance(data, Split):
+        several(data)
+    place = place_of(network)
     order = in_order(data, batch_size, carry_state) if isinstance(data, Split) else []
     batches = (
-        (data.batch(indices).to(device) for indices in order)
+        (data.batch(indices).to(*place) for indices in order)
         if isinstance(data, Split)
-        else checked(data, network.classes, device)
+        else checked(data, network)
     )
     answers: list[Tensor] = []
     counts: list[list[float]] = []

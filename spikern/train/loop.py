@@ -23,6 +23,7 @@ from torch.nn import functional
 from spikern import __version__
 from spikern._utils import json_file, phases
 from spikern._utils.choices import check_choice
+from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.numbers import check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
@@ -58,6 +59,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 Place = Literal["answer", "every_step"]
 
 
+@table_of_fields
 @dataclass(frozen=True)
 class Training:
     """How a network is trained."""
@@ -138,6 +140,7 @@ class Training:
         return self.final_rate + (1 - self.final_rate) * left
 
 
+@table_of_fields
 class History(NamedTuple):
     """The epochs of a run, and the number of the one whose weights were kept."""
 
@@ -292,8 +295,7 @@ def _what_is_read(
         if validation is not None:
             raise InputError(f"{data.name} has a validation split; leave validation= out")
         _check_applies(network, training, data)
-        device = next(network.parameters()).device
-        source = from_split(data.train, training.batch_size, training.carry_state, device)
+        source = from_split(data.train, training.batch_size, training.carry_state, network)
         return source, data.validation
     if validation is None:
         raise InputError("batches need validation=, what the best epoch is selected by")
@@ -311,7 +313,7 @@ def _check_applies(network: Network, training: Training, dataset: Dataset) -> No
             raise InputError(f"{dataset.name} holds events, which take no {name}; leave it at 0")
     if training.time_stretch and dataset.every_step:
         raise InputError(f"{dataset.name} has labels at every step, which time_stretch would move")
-    if dataset.classes > network.classes or dataset.input_size != network.body.input_size:
+    if dataset.classes != network.classes or dataset.input_size != network.body.input_size:
         raise InputError(
             f"{dataset.name} has {dataset.input_size} features and {dataset.classes} classes, the "
             f"network {network.body.input_size} inputs and {network.classes} outputs"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+from spikern._utils.display import table_of_fields
 
+
+@table_of_fields
 class Epoch(NamedTuple):
     """What one pass over the training split came to."""
 

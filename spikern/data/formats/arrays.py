@@ -45,8 +45,9 @@ class Found(NamedTuple):
 
 def read_npz(path: Path) -> Found:
     """Read a file. Raises DataError on one that is damaged or has other arrays."""
-    with foreign.parsed(path, "arrays of numpy"), np.load(path, allow_pickle=False) as file:
-        content = {name: file[name] for name in file.files}
+    with foreign.parsed(path, "arrays of numpy"), open(path, "rb") as opened:
+        with np.load(opened, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
         dt, events = float(content.pop("dt", 1.0)), bool(content.pop("events", False))
     names = content.pop("class_names", None)
     keys = {part: f"_{part}" for part in PARTS if f"x_{part}" in content} or {WHOLE: ""}

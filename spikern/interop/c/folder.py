@@ -63,7 +63,10 @@ def export_c(
     name = folder.name if name is None else name
     check_choice("numbers", numbers, get_args(Numbers))
     if not is_identifier(name):
-        raise InputError(f"{name!r} is no name in C; give one with ASCII letters and digits: name=")
+        raise InputError(
+            f"{name!r} is no name in C; choose one of ASCII letters and digits, which is that of "
+            f"the folder by default"
+        )
     if folder.exists():
         raise DataError(f"{folder} exists; choose a new folder")
     check_weights(trained)
