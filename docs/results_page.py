@@ -104,9 +104,20 @@ def verdicts() -> str:
     return markdown.table(["data set", "claim", "ahead by", "interval", "verdict"], lines)
 
 
+def microcontroller() -> str:
+    """The table of the microcontroller study's verdict, from its page."""
+    page = (ROOT / "experiments" / "microcontroller" / "README.md").read_text()
+    return page.split("<!-- verdict -->\n")[1].split("\n<!-- end -->")[0]
+
+
 def tables() -> dict[str, str]:
     """All tables of the page, by the name of their place."""
-    return {"overall": overall(), "ratios": ratios(), "claims": verdicts()}
+    return {
+        "overall": overall(),
+        "ratios": ratios(),
+        "microcontroller": microcontroller(),
+        "claims": verdicts(),
+    }
 
 
 def frontiers() -> Figure:

@@ -95,6 +95,8 @@ class Compare:
     """Begin again in OUT with any settings; the comparison that is there is moved to OUT-1."""
     workers: Annotated[int, option("N")] = field(default_factory=cpus)
     """Processes that train side by side, one thread each; by default one for every processor."""
+    device: Annotated[str, option("DEVICE")] = "cpu"
+    """Where networks train, such as cuda; they are tested, counted and timed on the CPU."""
     json: bool = False
     """Print results.json instead of the table."""
 
@@ -140,7 +142,7 @@ class Compare:
         )
         out = self.out or Path("runs") / name
         compared = compare(
-            comparison, out, self.resume, self.workers, bar=True, restart=self.restart
+            comparison, out, self.resume, self.workers, True, self.restart, self.device
         )
         with phase("Drawing the report"):
             write_html(compared.results, compared.samples, out / "report.html")
@@ -211,8 +213,9 @@ class Export:
     """Seed of the network."""
     to: Literal["c"] = "c"
     """Language of the code."""
-    numbers: Literal["float32", "int8"] = "float32"
-    """float32, with the spikes of the stream, or int8 with a scale for each row of weights."""
+    numbers: Literal["float32", "int8", "fixed"] = "float32"
+    """float32, with the spikes of the stream; int8 with a scale for each row of weights; or fixed,
+    whole numbers throughout."""
 
     def run(self) -> None:
         """Write the folder and say how to go on."""

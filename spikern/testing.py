@@ -387,7 +387,7 @@ def gradient_difference(
         outputs, after = network.unroll(x, state, lengths)
         values = (outputs[-1], *_named(after).values())
         generator = torch.Generator().manual_seed(2)
-        weights = [torch.randn(v.shape, generator=generator) for v in values]
+        weights = [torch.randn(v.shape, generator=generator).to(v.device) for v in values]
         loss = sum(((v * w).sum() for v, w in zip(values, weights)), torch.zeros(()))
         parameters = dict(network.named_parameters())
         gradients = torch.autograd.grad(loss, list(parameters.values()))

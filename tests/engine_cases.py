@@ -48,7 +48,7 @@ def events(steps, batch, features, rate=0.3, seed=1):
 def alternating(layer, batch):
     """A state in which every other neuron has just fired."""
     state = layer.zero_state(batch)
-    return state._replace(z=(torch.arange(state.z.numel()) % 2).float().reshape(state.z.shape))
+    return state._replace(z=(torch.arange(state.z.numel()) % 2).to(state.z).view_as(state.z))
 
 
 def parts(state):
@@ -88,7 +88,7 @@ def gradients(layer, x, lengths=None, state=None):
     out, after = layer(x, state, lengths)
     generator = torch.Generator().manual_seed(3)
     values = [out, *leaves(after)]
-    weights = [torch.randn(v.shape, generator=generator) for v in values]
+    weights = [torch.randn(v.shape, generator=generator).to(v.device) for v in values]
     loss = sum((v * w).sum() for v, w in zip(values, weights))
     named = dict(layer.named_parameters()) | {"x": x} | {
         f"state {k}": v for k, v in enumerate(leaves(state))

@@ -263,7 +263,8 @@ def test_a_function_that_numba_lacks_is_named_before_a_kernel_is_compiled(monkey
         return LIF.step(p, s, i + torch.tanh(s.v), fire)
 
     own = replace(LIF, name="Lacking", step=step)
-    monkeypatch.setitem(emit.FORMS, "tanh", "np.heaviside({0})")
+    lacking = emit.OPERATIONS["tanh"]._replace(numba="np.heaviside({0})")
+    monkeypatch.setitem(emit.OPERATIONS, "tanh", lacking)
     with pytest.raises(UnsupportedError, match=r"no np\.heaviside.* operation tanh"):
         SpikingRNN(own, 3, 5, engine="fused")(torch.ones(2, 1, 3))
     with pytest.warns(UserWarning, match=r"engine='auto' is the reference: .*np\.heaviside"):

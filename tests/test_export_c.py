@@ -1,6 +1,9 @@
 """Exported C against the stream, against whole numbers worked out here, and under sanitizers."""
 
 import ctypes
+import re
+import sys
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +24,9 @@ from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons import NEURONS
+from spikern.neurons.constants import real
+from spikern.neurons.model import NeuronModel
+from spikern.train import load_network
 
 pytestmark = needs_gcc
 TOPOLOGIES = {
@@ -34,12 +40,16 @@ TOPOLOGIES = {
 }
 
 
-def network(model, answer="last", inputs=3, hidden=20, **settings):
+INPUTS = 7
+"""Four rows of inputs are added in one pass, and the others alone."""
+
+
+def network(model, answer="last", inputs=INPUTS, hidden=20, **settings):
     torch.manual_seed(3)
     return build(model, inputs, hidden, 4, answer=answer, **settings).eval()
 
 
-def analog(steps=25, inputs=3):
+def analog(steps=25, inputs=INPUTS):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(steps, 1, inputs, generator=generator)
     return x * (torch.rand(x.shape, generator=generator) < 0.7)
@@ -51,6 +61,32 @@ def test_every_neuron_has_the_bits_of_its_stream(name, tmp_path):
     net, x = network(name), analog()
     expected = compile_stream(net).run(x.numpy()).out[:, 0]
     assert np.array_equal(Library(net, tmp_path).run(x[:, 0]), expected)
+
+
+class OwnParams(NamedTuple):
+    a: torch.Tensor
+
+
+class OwnState(NamedTuple):
+    v: torch.Tensor
+    z: torch.Tensor
+
+
+def own_step(p, s, i, fire):
+    v = torch.where(i.abs() > 0.5, p.a * s.v + i, torch.maximum(s.v, i)) * (1 - s.z)
+    z = fire(v - s.v**2 * 0.25 - 1)
+    return OwnState(v.clamp(-4, 4), z), z
+
+
+@pytest.mark.usefixtures("plain_python")
+def test_a_neuron_of_ones_own_is_written(tmp_path):
+    own = NeuronModel("Own", own_step, OwnParams, OwnState, {"a": real("a", 0.7)}, "here")
+    net, x = network(own), 3 * analog()
+    expected = compile_stream(net).run(x.numpy()).out[:, 0]
+    assert expected.any()
+    assert np.array_equal(Library(net, tmp_path).run(x[:, 0]), expected)
+    int8, fixed = (Library(net, tmp_path, numbers).run(x[:, 0]) for numbers in ("int8", "fixed"))
+    assert np.abs(fixed - int8).max() < 2e-3 * np.abs(int8).max()  # as of the built-in ones
 
 
 @compilers
@@ -65,7 +101,7 @@ def test_every_topology_has_the_bits_of_its_stream(settings, compiler, tmp_path)
 
 def test_a_layer_without_readout_has_the_spikes_of_its_stream(tmp_path):
     torch.manual_seed(0)
-    layer, x = SpikingRNN("LIF", 3, 20), analog()
+    layer, x = SpikingRNN("LIF", INPUTS, 20), analog()
     expected = compile_stream(layer).run(x.numpy()).out[:, 0]
     assert expected.any()
     assert np.array_equal(Library(layer, tmp_path).run(x[:, 0]), expected)
@@ -113,7 +149,9 @@ def int8_steps(layer, x):
 @pytest.mark.parametrize("name", [n for n in SPIKING if rounds_alike(NEURONS[n])])
 def test_int8_adds_whole_numbers_and_scales_once(name, tmp_path):
     net = network(name)
-    x = (events(25, 1, 3, rate=0.6) * torch.tensor([1.0, -1.0, 2.0]))[:, 0]
+    x = (events(25, 1, INPUTS, rate=0.6) * torch.tensor([1.0, -1.0, 2.0, 1.0, 3.0, -2.0, 1.0]))[
+        :, 0
+    ]
     with torch.no_grad():
         spikes = int8_steps(net.body, x)
         expected = int8_steps(net.readout, spikes)
@@ -137,6 +175,82 @@ def test_int8_answers_like_the_stream_of_rounded_weights(settings, tmp_path):
     assert np.array_equal(library.run(x[:, 0], events=True), actual)
 
 
+WITHOUT_DIVISION = [n for n in SPIKING if n != "EIF"]
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("name", WITHOUT_DIVISION)
+def test_fixed_point_follows_the_equation(name, given, tmp_path):
+    """With an input, and with none but a bias."""
+    net, x = network(name, "mean"), analog()
+    if not given:
+        with torch.no_grad():
+            net.body.weight_ih_l0.zero_()
+            net.body.bias_l0 += torch.linspace(0.5, 3.0, 20)
+    int8 = Library(net, tmp_path, "int8").run(x[:, 0])
+    fixed = Library(net, tmp_path, "fixed").run(x[:, 0])
+    # 2^-20 per product, and 2^-9 per input, which int8 has as float32
+    assert np.abs(fixed - int8).max() < 2e-3 * np.abs(int8).max()
+    assert np.abs(fixed - int8).max() > 0
+
+
+def lif_in_fixed_point(layer, x):
+    """The outputs of each step of a layer of LIF or LI on inputs x (T, F), worked out in int64."""
+    one, half = 2**20, 2**19
+
+    def whole(numbers):
+        return np.rint(np.float64(numbers) * one).astype(np.int64)
+
+    weights = [layer.weight_ih_l0, *([layer.weight_hh_l0] if layer.recurrent else [])]
+    rows, scale = whole_numbers(torch.cat(weights, 1).detach())
+    rows, inputs = rows.long().numpy(), layer.input_size
+    bits = 8 if layer.neuron.spikes else 0  # the readout gets spikes
+    steps = scale.double().numpy() * 2.0 ** (20 - bits)
+    shift = 30 - int(np.ceil(np.log2(steps.max())))
+    multiplier, bias = np.rint(steps * 2.0**shift).astype(np.int64), whole(layer.bias_l0.detach())
+    alpha = layer.params(0).alpha_mem.detach().numpy()
+    v_th = whole(layer.params(0).v_th.detach()) if layer.neuron.spikes else 0
+    v = z = np.zeros(len(bias), np.int64)
+    outs = []
+    for row in np.rint(np.clip(x, -64, 64) * 2**bits).astype(np.int64):
+        total = rows[:, :inputs] @ row
+        if layer.recurrent:
+            total += 2**bits * (rows[:, inputs:] @ z)
+        i = bias + ((total * multiplier + (1 << shift - 1)) >> shift)
+        i = np.clip(i, 1 - 2**31, 2**31 - 1)
+        v = (whole(alpha) * v + half >> 20) + (whole(np.float32(1) - alpha) * i + half >> 20)
+        v = v - z * v_th
+        z = (v > v_th).astype(np.int64)
+        outs.append(z if layer.neuron.spikes else v)
+        v = np.clip(v, -512 * one, 512 * one - 1)
+    return np.stack(outs)
+
+
+@pytest.mark.parametrize("size", [1.0, 200.0])
+def test_fixed_point_is_the_same_whole_numbers_everywhere(size, tmp_path):
+    """The larger weights bring the current and the state to the ends of their ranges."""
+    net, x = network("LIF"), analog(60)[:, 0].numpy()
+    with torch.no_grad():
+        net.body.weight_ih_l0 *= size
+        net.readout.weight_ih_l0 *= size
+    spikes = lif_in_fixed_point(net.body, x)
+    expected = lif_in_fixed_point(net.readout, spikes)
+    assert spikes.any()
+    assert (np.abs(expected).max() > 500 * 2**20) == (size > 1)
+    actual = Library(net, tmp_path, "fixed").run(x)
+    assert np.array_equal(actual, expected.astype(np.float32) / 2**20)
+
+
+@pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
+def test_every_topology_is_written_in_fixed_point(settings, tmp_path):
+    net, x = network(**{"model": "LIF"} | settings), analog()
+    int8 = Library(net, tmp_path, "int8").run(x[:, 0])
+    library = Library(net, tmp_path, "fixed")
+    fixed = library.run(x[:, 0])
+    assert np.corrcoef(fixed.ravel(), int8.ravel())[0, 1] > 0.95  # as above
+    assert np.array_equal(library.run(x[:, 0], events=True), fixed)
+
+
 @pytest.mark.parametrize("answer", ["last", "mean"])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("kind", BASELINES)
@@ -155,8 +269,8 @@ def test_gated_networks_answer_like_torch(kind, layers, answer, tmp_path):
 
 
 def test_a_file_states_its_sizes(tmp_path):
-    for numbers in ("float32", "int8"):
-        library = Library(network("ALIF", num_layers=2), tmp_path, numbers)
+    for numbers in ("float32", "int8", "fixed"):
+        library = Library(network("ALIF", "mean", num_layers=2), tmp_path, numbers)
         assert f"a state takes {library.ram:,} bytes" in (library.path / "net.h").read_text()
 
 
@@ -224,19 +338,30 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("numbers", ["float32", "int8"])
+FUZZED = [
+    ("ALIF", {"num_layers": 2, "delay": 3, "recurrent_delay": 4}),
+    ("EIF", {"num_layers": 2, "feedback": 0.1}),
+    ("RNN", {}),
+    ("GRU", {"num_layers": 2}),
+    ("LSTM", {}),
+]
+
+
 @pytest.mark.parametrize(
-    ("model", "settings"),
+    ("model", "settings", "numbers"),
     [
-        ("ALIF", {"num_layers": 2, "delay": 3, "recurrent_delay": 4}),
-        ("EIF", {"num_layers": 2, "feedback": 0.1}),
-        ("RNN", {}),
-        ("GRU", {"num_layers": 2}),
-        ("LSTM", {}),
+        *((*case, numbers) for case in FUZZED for numbers in ("float32", "int8")),
+        *((name, {"num_layers": 2, "feedback": 0.1}, "fixed") for name in WITHOUT_DIVISION),
+        ("ALIF", {"num_layers": 2, "delay": 3, "recurrent_delay": 4}, "fixed"),
     ],
 )
 def test_any_input_stays_within_the_arrays(model, settings, numbers, tmp_path):
-    path = export_c(network(model, "mean", **settings), tmp_path / "net", numbers)
+    net = network(model, "mean", **settings)
+    with torch.no_grad():  # so that fixed point meets its limits
+        for name, weight in net.named_parameters():
+            if numbers == "fixed" and "weight" in name:
+                weight *= 100
+    path = export_c(net, tmp_path / "net", numbers)
     (path / "fuzz.c").write_text(FUZZ)
     sanitizers = "-fsanitize=address,undefined,float-cast-overflow"
     flags = ["-g", "-O1", *STRICT, sanitizers, "-fno-sanitize-recover=all"]
@@ -254,7 +379,7 @@ def test_the_example_reads_a_text_file(tmp_path):
     assert words[:5] == ["answer", str(logits.argmax()), "after", "25", "steps:"]
     assert np.allclose([float(w) for w in words[5:]], logits, rtol=1e-5)  # printed with six digits
     for broken in (b"", b"1 2", b"1 2 x"):
-        with pytest.raises(AssertionError, match="3 per step"):
+        with pytest.raises(AssertionError, match="7 per step"):
             run(path / "net", input=broken)
 
 
@@ -265,9 +390,13 @@ def test_from_a_trained_network_to_its_answer(tmp_path, monkeypatch, capsys):
     cli.main(words.split())
     cli.main(["export", "runs/digits", "tiny", "--to", "c", "--numbers", "int8"])
     assert "tiny/README.md" in capsys.readouterr().out
-    run("make", "-C", "tiny")
-    pixels = " ".join(str(v) for v in load("digits").test.x[:, 0, 0].tolist())
-    assert b"after 64 steps" in run("tiny/tiny", input=pixels.encode())
+    blocks = re.findall(r"```sh\n(.*?)```", (tmp_path / "tiny/README.md").read_text(), re.DOTALL)
+    commands = "".join(blocks).replace("python", sys.executable)
+    printed = run("sh", "-ec", commands, cwd="tiny").decode()
+    network = load_network(tmp_path / "runs/digits")
+    library = Library(network, tmp_path, "int8")
+    logits = library.run(load("digits").test.x[:, 0])[-1]
+    assert f"answer {logits.argmax()} after 64 steps: {logits[0]:g} " in printed
 
 
 @pytest.mark.parametrize(
@@ -275,7 +404,7 @@ def test_from_a_trained_network_to_its_answer(tmp_path, monkeypatch, capsys):
     [
         (InputError, "no name in C", {"name": "two words"}),
         (InputError, "no name in C", {"name": "int"}),
-        (InputError, "float32, int8", {"numbers": "int4"}),
+        (InputError, "float32, int8, fixed", {"numbers": "int4"}),
         (DataError, "choose a new folder", {"folder": "."}),
     ],
 )
@@ -298,6 +427,19 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         large.body.rnn.bias_ih_l0[0] = 1e6
     with pytest.raises(UnsupportedError, match="export float32"):
         export_c(large, tmp_path / "net", "int8")
+    with pytest.raises(UnsupportedError, match="population 0 of EIF: the operation 'div' cannot"):
+        export_c(network("EIF"), tmp_path / "net", "fixed")
+    with pytest.raises(UnsupportedError, match="fixed point with numbers 'int8'"):
+        export_c(network("GRU"), tmp_path / "net", "fixed")
+    large = network("LIF")
+    with torch.no_grad():
+        large.body.bias_l0[0] = 3000.0
+    with pytest.raises(
+        UnsupportedError, match="population 0 of LIF: a constant is 3000, too large"
+    ):
+        export_c(large, tmp_path / "net", "fixed")
+    with pytest.raises(UnsupportedError, match="population 0 has too many or too large synapses"):
+        export_c(network("LIF", inputs=2000), tmp_path / "net", "fixed")
     assert not (tmp_path / "net").exists()
 
 

@@ -1,10 +1,13 @@
-/* Runs an exported network over stored sequences and prints, for each, its instructions and answers.
+/* Runs an exported network over stored sequences and prints, for each, its instructions, those of
+   its longest step, and its answers.
 
    With `-icount shift=0` every instruction takes one nanosecond of the emulated clock, and SysTick
    counts that clock in units of 40 ns, so a count is exact to 40 instructions. QEMU has no wait
-   states and no caches: these are instructions, not cycles. On another system it prints answers. */
+   states and no caches: these are instructions, not cycles. On another system it prints answers and
+   writes their logits to logits.bin. */
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "net.h"
 #include "sizes.h"
@@ -63,6 +66,11 @@ static uint32_t clock_now(void)
 {
     return 0xFFFFFF - SYST_CVR;
 }
+
+static void keep(const float *numbers)
+{
+    (void)numbers;
+}
 #else
 #define TICK 0
 
@@ -79,13 +87,22 @@ static uint32_t clock_now(void)
 {
     return 0;
 }
+
+static void keep(const float *numbers)
+{
+    static FILE *file;
+    if (!file)
+        file = fopen(FOLDER "/logits.bin", "wb");
+    if (!file || fwrite(numbers, sizeof *numbers, NET_OUTPUTS, file) != NET_OUTPUTS)
+        abort();
+}
 #endif
 
 int main(void)
 {
     start_clock();
     for (int k = 0; k < SEQUENCES; k++) {
-        uint64_t ticks = 0;
+        uint64_t ticks = 0, longest = 0;
         uint32_t last = clock_now();
         int n = 0;
         net_init(&state);
@@ -95,13 +112,19 @@ int main(void)
 #else
             net_step(&state, inputs + (uint32_t)t * NET_INPUTS);
 #endif
-            if (EVERY_STEP || t + 1 == starts[k + 1])
+            if (EVERY_STEP || t + 1 == starts[k + 1]) {
                 answers[n++] = (uint16_t)net_answer(&state, logits);
+                keep(logits);
+            }
             const uint32_t now = clock_now();
-            ticks += (now - last) & 0xFFFFFF;
+            const uint32_t step = (now - last) & 0xFFFFFF;
+            ticks += step;
+            if (step > longest)
+                longest = step;
             last = now;
         }
         print(ticks * TICK, ' ');
+        print(longest * TICK, ' ');
         for (int j = 0; j < n; j++)
             print(answers[j], j + 1 < n ? ' ' : '\n');
     }

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from spikern._utils.choices import Choices
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError
-from spikern.engines.codegen.operations import COUNTED
+from spikern.engines.codegen.emit import OPERATIONS
 
 FOLDER = Path(__file__).parent / "tables"
 VARIABLE = "SPIKERN_TABLES"
@@ -47,7 +47,7 @@ UPDATES = {
     "by unit": ("update_spiking", "reset"),
 }
 """The ways to price a neuron update, and the prices that each requires."""
-KINDS = {"ac", "mac"}.union(*COUNTED.values())
+KINDS = {"ac", "mac"}.union(*(operation.cost for operation in OPERATIONS.values()))
 
 
 class Sram(NamedTuple):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spikern.engines import fused, reference
+from spikern.engines import fused, reference, triton
 from spikern.engines.population import Input, Population, RunResult, check_shapes
 from spikern.neurons.model import State
 
-ENGINES = {"fused": fused.run_stack, "reference": reference.run_stack}
+ENGINES = {
+    "fused": fused.run_stack, "triton": triton.run_stack, "reference": reference.run_stack,
+}  # fmt: skip
 
 
 def run_stack(

@@ -44,6 +44,7 @@ from spikern.engines.arrays import (
     places_of_synapses,
 )
 from spikern.engines.codegen import cache, kernels, trace
+from spikern.engines.codegen.program import Gradient, Step
 from spikern.engines.population import Input, Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
 from spikern.events.trains import Events
@@ -51,11 +52,13 @@ from spikern.neurons.model import NeuronModel, State
 from spikern.neurons.surrogate import Surrogate, triangular
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Printer = Callable[[Step, Gradient], str]
+"""What makes the text of a neuron's kernels, for the CPU or for a GPU."""
 _sources: dict[Any, str] = {}
 _supported: dict[Any, bool] = {}
 
 
-def _constant(function: Function) -> Function:
+def constant(function: Function) -> Function:
     """What `torch.compiler.assume_constant_result` does, which imports the compiler: a second."""
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
@@ -137,16 +140,16 @@ def population_tensors(p: Population, state: State) -> PopulationTensors:
     )
 
 
-@_constant
-def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
+@constant
+def supports(model: NeuronModel, surrogate: Surrogate, printer: Printer = kernels.source) -> bool:
     """Whether kernels can be derived from the neuron's step; asked once per step and surrogate.
 
     Where they cannot, a warning says why; Python shows the same warning once.
     """
-    key = (model.step, model.params, model.state, model.spikes, surrogate)
+    key = (model.step, model.params, model.state, model.spikes, surrogate, printer)
     if key not in _supported:
         try:
-            _source(model, surrogate, False)
+            _source(model, surrogate, False, printer)
             _supported[key] = True
         except UnsupportedError as error:
             _supported[key] = False
@@ -154,28 +157,33 @@ def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     return _supported[key]
 
 
-@_constant
-def kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> str:
+@constant
+def kernel_name(
+    model: NeuronModel,
+    surrogate: Surrogate,
+    smooth: bool = False,
+    printer: Printer = kernels.source,
+) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
-    text = _source(model, surrogate, smooth)
+    text = _source(model, surrogate, smooth, printer)
     cache.load(text)
     return cache.name_of(text)
 
 
-def _derived(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
-    return kernels.source(trace.step(model), trace.gradient(model, surrogate, smooth))
+def _derived(model: NeuronModel, surrogate: Surrogate, smooth: bool, printer: Printer) -> str:
+    return printer(trace.step(model), trace.gradient(model, surrogate, smooth))
 
 
-def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
+def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool, printer: Printer) -> str:
     """The kernels' text, derived once per step and surrogate, with the values they capture."""
     key = (
         *(fingerprint(model.step), model.params, model.state, model.spikes),
-        *(surrogate.key, surrogate.scale, smooth),
+        *(surrogate.key, surrogate.scale, smooth, printer),
     )
     if key not in _sources:
         # A thread has none of the caller's modes: autocast, transforms, inference, devices.
         with ThreadPoolExecutor(1) as thread:
-            _sources[key] = thread.submit(_derived, model, surrogate, smooth).result()
+            _sources[key] = thread.submit(_derived, model, surrogate, smooth, printer).result()
     return _sources[key]
 
 

@@ -183,7 +183,8 @@ def _synapses(blocks: dict[tuple[int, int], Bundle], widths: Sequence[int]) -> T
     for (k, j), bundle in blocks.items():
         synapses = bundle.synapses
         if synapses is None:
-            synapses = torch.ones_like(bundle.weight.T, dtype=torch.bool).nonzero()
+            ranges = (torch.arange(n, device=bundle.weight.device) for n in bundle.weight.T.shape)
+            synapses = torch.cartesian_prod(*ranges)
         lists.append(synapses + synapses.new_tensor([begins[j], begins[k]]))
     merged = torch.cat(lists)
     return merged[(merged[:, 0] * width + merged[:, 1]).argsort()]

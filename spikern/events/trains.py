@@ -196,7 +196,7 @@ class Events:
     @property
     def rows(self) -> Tensor:
         """The row t B + b of every event, (N,) int64."""
-        return torch.repeat_interleave(self.offsets.diff())
+        return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.indices))
 
     @property
     def lengths(self) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import nn
 
 from spikern._utils.errors import UnsupportedError
 from spikern._utils.packages import require
-from spikern.engines.codegen.program import Op, Value
+from spikern.engines.codegen.emit import form_of
+from spikern.engines.codegen.program import LOGIC, Op, Value
 from spikern.engines.stream import Stream, StreamPopulation
 from spikern.interop.onnx import ATTRIBUTES, IR_VERSION, OPSET, array, layer_weights
 from spikern.layers.arguments import check_weights
@@ -21,18 +23,6 @@ from spikern.layers.streaming import compile_stream
 
 Shapes = dict[str, tuple[int, ...]]
 """The shapes of inputs or outputs by name, without the batch."""
-FORMS: dict[str, tuple[str, ...]] = {
-    **{"mul": ("Mul",), "add": ("Add",), "sub": ("Sub",), "div": ("Div",), "neg": ("Neg",)},
-    **{"abs": ("Abs",), "reciprocal": ("Reciprocal",), "exp": ("Exp",), "log": ("Log",)},
-    **{"sqrt": ("Sqrt",), "rsqrt": ("Sqrt", "Reciprocal"), "tanh": ("Tanh",), "sin": ("Sin",)},
-    **{"cos": ("Cos",), "atan": ("Atan",), "erf": ("Erf",), "sigmoid": ("Sigmoid",)},
-    **{"gt": ("Greater",), "ge": ("GreaterOrEqual",), "lt": ("Less",), "le": ("LessOrEqual",)},
-    **{"eq": ("Equal",), "ne": ("Equal", "Not"), "where": ("Where",), "and": ("And",)},
-    **{"or": ("Or",), "not": ("Not",), "maximum": ("Max",), "minimum": ("Min",), "pow": ("Pow",)},
-    **{"sign": ("Sign",), "floor": ("Floor",), "ceil": ("Ceil",), "round": ("Round",)},
-    "xor": ("Xor",),
-}
-"""Operators of an operation: the first takes its arguments, each further one the result."""
 
 
 class Graph:
@@ -132,12 +122,13 @@ def _population(graph: Graph, k: int, p: StreamPopulation, below: str) -> str:
         return _as_number(graph, name) if argument in truths and not truth else name
 
     def operation(op: Op) -> str:
-        logic = op.kind in ("and", "or", "not")
+        logic = op.kind in LOGIC
         arguments = [
             value(a, truth=logic or (op.kind == "where" and (n == 0 or op.truth)))
             for n, a in enumerate(op.args)
         ]
-        return _operation(graph, op.kind, arguments)
+        form = ast.parse(form_of(op.kind, "onnx").format("a", "b", "c"), mode="eval")
+        return _nodes(graph, form.body, dict(zip("abc", arguments)))
 
     for op in program.ops:
         names[op.name] = operation(op)
@@ -152,28 +143,16 @@ def _as_number(graph: Graph, truth: str) -> str:
     return graph.node("Where", truth, one, zero)
 
 
-def _operation(graph: Graph, kind: str, arguments: Sequence[str]) -> str:
-    """Add the nodes of one operation."""
-    one = graph.constant(np.float32(1.0)) if kind in ("log1p", "expm1") else ""
-    if kind == "fmod":
-        return graph.node("Mod", *arguments, fmod=1)
-    if kind == "trunc":
-        return graph.node(
-            "Mul",
-            graph.node("Sign", *arguments),
-            graph.node("Floor", graph.node("Abs", *arguments)),
-        )
-    if kind == "log1p":
-        return graph.node("Log", graph.node("Add", one, arguments[0]))
-    if kind == "expm1":
-        return graph.node("Sub", graph.node("Exp", arguments[0]), one)
-    if kind not in FORMS:
-        raise UnsupportedError(f"ONNX has no operator for the operation '{kind}'")
-    first, *further = FORMS[kind]
-    result = graph.node(first, *arguments)
-    for operator in further:
-        result = graph.node(operator, result)
-    return result
+def _nodes(graph: Graph, form: ast.expr, arguments: Mapping[str, str]) -> str:
+    """Add the nodes of nested operators, and name the result."""
+    if isinstance(form, ast.Name):
+        return arguments[form.id]
+    if isinstance(form, ast.Constant):
+        return graph.constant(np.float32(form.value))  # type: ignore[arg-type]
+    operator: Any = form
+    inputs = [_nodes(graph, each, arguments) for each in operator.args]
+    attributes = {each.arg: each.value.value for each in operator.keywords}
+    return graph.node(operator.func.id, *inputs, **attributes)
 
 
 def _gated(graph: Graph, body: Baseline, readout: nn.Module) -> Any:

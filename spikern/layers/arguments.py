@@ -38,6 +38,14 @@ def values_are_known() -> bool:
     return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
+def runs_ahead(x: Tensor) -> bool:
+    """Whether the program is ahead of the device: to ask it for a value would make both wait.
+
+    There what is wrong with a value is an assertion on the device.
+    """
+    return x.is_cuda
+
+
 def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
     """Raise InputError for a tensor, known by its name, that holds NaN or infinite values.
 
@@ -47,8 +55,22 @@ def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
         return
     for name, value in tensors.items():
         known = value.detach()
-        if not math.isfinite(float(known.sum())) and not bool(torch.isfinite(known).all()):
-            raise InputError(f"{name} holds NaN or infinite values; {hint}")
+        message = f"{name} holds NaN or infinite values; {hint}"
+        if runs_ahead(known):
+            torch._assert_async(torch.isfinite(known).all(), message)
+        elif not math.isfinite(float(known.sum())) and not bool(torch.isfinite(known).all()):
+            raise InputError(message)
+
+
+def check_device(device: torch.device, values: Mapping[str, Input]) -> None:
+    """Raise InputError for a value, known by its name, that is not where the weights are."""
+    for name, value in values.items():
+        tensor = value.values if isinstance(value, Events) else value
+        if isinstance(tensor, Tensor) and tensor.device != device:
+            raise InputError(
+                f"expected {name} on {device} like the weights, got {tensor.device}; move it or "
+                "the layer (to)"
+            )
 
 
 def check_weights(module: nn.Module) -> None:
@@ -102,6 +124,10 @@ def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
         )
     if not values_are_known():
         return
+    if runs_ahead(lengths):
+        inside = ((lengths >= 1) & (lengths <= steps)).all()
+        torch._assert_async(inside, f"lengths must lie in 1..{steps}")
+        return
     low, high = int(lengths.min()), int(lengths.max())
     if low < 1 or high > steps:
         raise InputError(f"lengths must lie in 1..{steps}, got {low}..{high}")
@@ -111,13 +137,13 @@ def check_state(
     state: Any,
     kind: type[Any],
     shape: tuple[int, ...],
-    dtype: torch.dtype,
+    like: Tensor,
     **other: tuple[int, ...],
 ) -> Any:
-    """Return the state as `kind`; every field must have the expected shape and dtype.
+    """Return the state as `kind`; every field must have the expected shape.
 
-    `other` holds the shapes of fields that differ from the common `shape`. A plain tuple of as
-    many tensors is read in the order of the fields.
+    Its dtype and device must be those of `like`. `other` holds the shapes of fields that differ
+    from the common `shape`. A plain tuple of as many tensors is read in the order of the fields.
     """
     names = kind._fields
     if type(state) is tuple and len(state) == len(names):
@@ -136,9 +162,12 @@ def check_state(
             raise InputError(
                 f"state field '{name}' must have shape {expected}, got {tuple(value.shape)}"
             )
-        if value.dtype != dtype:
-            raise InputError(f"state field '{name}' must have dtype {dtype}, got {value.dtype}")
+        if value.dtype != like.dtype:
+            raise InputError(
+                f"state field '{name}' must have dtype {like.dtype}, got {value.dtype}"
+            )
     fields = {f"state field '{name}'": getattr(state, name) for name in names}
+    check_device(like.device, fields)
     check_finite(fields, "start from None or a finite state")
     return state
 

@@ -13,6 +13,7 @@ from spikern._utils.numbers import check_whole
 from spikern.layers.arguments import (
     Lengths,
     as_lengths,
+    check_device,
     check_finite,
     check_input,
     check_lengths,
@@ -92,22 +93,25 @@ class Baseline(nn.Module):
         lengths: Lengths | None = None,
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
         """Return the last layer's output (T, B, H), zero past each length, and the final state."""
-        dtype = next(self.parameters()).dtype
+        weight = next(self.parameters())
+        dtype = weight.dtype
+        check_device(weight.device, {"the input": x})
         x = in_dtype(x, dtype)
         check_input(x, self.input_size, dtype)
         check_weights(self)
         parts = state if isinstance(state, tuple) else (state,)
         given = {f"part {k} of the state": p for k, p in enumerate(parts) if p is not None}
+        check_device(weight.device, given)
         check_finite(given, "start from None or a finite state")
         if lengths is not None:
-            lengths = as_lengths(lengths)
+            lengths = as_lengths(lengths).cpu()  # as torch wants them
             check_lengths(lengths, x.shape[0], x.shape[1])
         # Sequences are packed only if one is short: the backward pass of torch's RNN and GRU on
         # packed sequences takes time that grows with the square of the steps.
         if lengths is None or bool((lengths == x.shape[0]).all()):
             out, after = self.rnn(x, state)
             return out, after
-        packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+        packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
         out, after = self.rnn(packed, state)
         padded, _ = pad_packed_sequence(out, total_length=x.shape[0])
         return padded, after

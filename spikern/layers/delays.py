@@ -122,12 +122,17 @@ class Delay(Axons):
 
     def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
         """Return the delayed values, looked up in the history."""
-        at = begin + torch.arange(count, device=history.device).unsqueeze(1) - self.steps
-        return history.gather(0, at.unsqueeze(1).expand(count, *history.shape[1:]))
+        return _look_up(history, begin, count, self.steps)
 
     def extra_repr(self) -> str:
         """The number of channels and the range of their delays."""
         return f"{len(self.steps)}, steps={self.earliest}..{self.longest}"
+
+
+def _look_up(history: Tensor, begin: int, count: int, steps: Tensor) -> Tensor:
+    """Return (count, B, F): at step t of `history`, from `begin` on, that of t - steps[f]."""
+    at = begin + torch.arange(count, device=history.device).unsqueeze(1) - steps
+    return history.gather(0, at.unsqueeze(1).expand(count, *history.shape[1:]))
 
 
 class LearnedDelay(Axons):
@@ -221,10 +226,10 @@ class LearnedDelay(Axons):
     def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
         """Return the spread values in training, else the values delayed by whole steps."""
         if not self.training:
-            return self.fixed().arrivals(history, begin, count)
+            return _look_up(history, begin, count, self.steps)
         out = history.new_zeros(count, *history.shape[1:])
         for d, share in enumerate(self.kernel(), self.shortest):
-            if bool(share.detach().any()):
+            if arguments.runs_ahead(share) or bool(share.detach().any()):
                 out = out + share * history[begin - d : begin - d + count]
         return out
 

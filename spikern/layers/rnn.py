@@ -16,7 +16,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_numbers, check_whole
-from spikern.engines import fused
+from spikern.engines import fused, triton
 from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.population import (
     Bundle,
@@ -529,10 +529,11 @@ class SpikingRNN(nn.Module):
         if self.engine_asked != "auto":
             return self.engine_asked
         weight = self.weight_ih_l0
-        fits = weight.device.type == "cpu" and weight.dtype == torch.float32
-        fits = fits and self.recurrent_delay == 1
-        fits = fits and all(map(fused.supports, self.neurons, self.surrogates))
-        return "fused" if fits else "reference"
+        name = {"cpu": "fused", "cuda": "triton"}.get(weight.device.type, "reference")
+        if name == "reference" or weight.dtype != torch.float32 or self.recurrent_delay > 1:
+            return "reference"
+        supports = fused.supports if name == "fused" else triton.supports
+        return name if all(map(supports, self.neurons, self.surrogates)) else "reference"
 
     @property
     def drops_out(self) -> bool:
@@ -586,6 +587,7 @@ class SpikingRNN(nn.Module):
         self, x: Input, lengths: arguments.Lengths | None
     ) -> tuple[Input, Tensor | None]:
         """Return x (T, B, F) and lengths (B,) as the engines take them, or raise InputError."""
+        arguments.check_device(self.weight_ih_l0.device, {"the input": x})
         x = arguments.in_dtype(x, self.weight_ih_l0.dtype)
         arguments.check_input(x, self.input_size, self.weight_ih_l0.dtype)
         if lengths is None:
@@ -707,8 +709,8 @@ class SpikingRNN(nn.Module):
         checked = []
         for part, group in zip(parts, groups):
             kind, shape, buffer = self._state_layout(group, *batch)
-            dtype = self.weight_ih_l0.dtype
-            checked.append(arguments.check_state(part, kind, shape, dtype, **buffer))
+            like = self.weight_ih_l0
+            checked.append(arguments.check_state(part, kind, shape, like, **buffer))
         return checked
 
     def zero_state(self, batch: int) -> State:

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +48,7 @@ from spikern.studies.trainings import (
 )
 from spikern.timing.inference import fastest
 from spikern.train.evaluation import evaluate
+from spikern.train.loop import check_device
 from spikern.train.recipes import GENERAL, Recipe
 from spikern.train.trial import count_split
 
@@ -232,22 +234,27 @@ def compare(
     workers: int = 1,
     bar: bool = False,
     restart: bool = False,
+    device: str = "cpu",
 ) -> Compared:
     """Do what is left of a comparison and write results.json.
 
     Jobs run in `workers` processes of one thread each, which for small networks is faster than
     one process of many threads and gives the same numbers for any number of workers. `bar` shows
     a progress bar of epochs on stderr. With `resume` the same comparison is gone on with, with
-    `restart` what is in `out` is moved aside. Raises DataError if a job fails, and if `out` is in
-    use.
+    `restart` what is in `out` is moved aside. Networks train on `device`; they are tested, counted
+    and timed on the CPU. Raises DataError if a job fails, and if `out` is in use, and InputError
+    for a device that is not there.
     """
+    check_device(device)
     started = time.perf_counter()
     out = Path(out)
     with phase("Loading the data"):
         jobs = comparison.jobs()
     open_folder(out, comparison, resume, restart)
     with progress.epochs(jobs, out, job_name, bar):
-        runner.run_all(train, jobs, out, workers, progress=False, name=job_name)
+        runner.run_all(
+            partial(train, device=device), jobs, out, workers, progress=False, name=job_name
+        )
     by_model: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
         seed = {"name": job.model, "seed": job.seed} | job_result(out, job_name(job))

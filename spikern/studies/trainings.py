@@ -153,9 +153,9 @@ def model_of(job: TrainingJob) -> tuple[str | NeuronModel, dict[str, Any]]:
     return neuron, structure.settings() | {"readout": readout}
 
 
-def train(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
+def train(job: TrainingJob, checkpoint: Path, device: str | None = None) -> dict[str, Any]:
     """Train, test once and count; see `train_and_test`, and "hidden" and "bits" per answer."""
-    return _trained(job, checkpoint)[0]
+    return _trained(job, checkpoint, device)[0]
 
 
 def train_and_disturb(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
@@ -172,10 +172,12 @@ def train_and_disturb(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
     return result | {"curve": curve, "robustness": disturbed}
 
 
-def _trained(job: TrainingJob, checkpoint: Path) -> tuple[dict[str, Any], Network, Dataset]:
+def _trained(
+    job: TrainingJob, checkpoint: Path, device: str | None = None
+) -> tuple[dict[str, Any], Network, Dataset]:
     network, dataset = prepare(job)
     encoder = None if job.delta is None else "delta"
-    result = train_and_test(network, dataset, job.training, job.seed, checkpoint, encoder)
+    result = train_and_test(network, dataset, job.training, job.seed, checkpoint, encoder, device)
     bits = {"hidden": network.body.hidden_size, "bits": result["test_loss"] / math.log(2)}
     return result | bits, network, dataset
 

@@ -13,7 +13,8 @@ from spikern._utils.errors import InputError
 
 def add_noise(x: Tensor, valid: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """x + level n on the valid steps (T, B) of x (T, B, F), n ~ N(0, 1)."""
-    return x + level * torch.randn(x.shape, generator=generator) * valid.unsqueeze(2)
+    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    return x + level * noise * valid.unsqueeze(2)
 
 
 def shift_channels(x: Tensor, largest: int, generator: torch.Generator) -> Tensor:
@@ -25,8 +26,8 @@ def shift_channels(x: Tensor, largest: int, generator: torch.Generator) -> Tenso
     [(0.0, 1.0, 2.0), (1.0, 2.0, 3.0), (2.0, 3.0, 0.0)]
     """
     _, batch, features = x.shape
-    moves = torch.randint(-largest, largest + 1, (batch, 1), generator=generator)
-    source = torch.arange(features) - moves
+    moves = torch.randint(-largest, largest + 1, (batch, 1), generator=generator).to(x.device)
+    source = torch.arange(features, device=x.device) - moves
     inside = (source >= 0) & (source < features)
     gathered = x.gather(2, source.clamp(0, features - 1).expand(len(x), batch, features))
     return gathered * inside
@@ -47,9 +48,10 @@ def stretch_time(
     """
     if not 0 <= largest < 1:
         raise InputError(f"a time stretch must be at least 0 and below 1, got {largest}")
-    factors = 1 + largest * (2 * torch.rand(len(lengths), generator=generator) - 1)
+    drawn = torch.rand(len(lengths), generator=generator).to(x.device)
+    factors = 1 + largest * (2 * drawn - 1)
     new = (lengths * factors).round().long().clamp(min=1, max=len(x))
-    steps = torch.arange(len(x)).unsqueeze(1)
+    steps = torch.arange(len(x), device=x.device).unsqueeze(1)
     place = steps * ((lengths - 1) / (new - 1).clamp(min=1))
     before = place.floor().long().clamp(max=len(x) - 1)
     after = torch.minimum(before + 1, lengths - 1)

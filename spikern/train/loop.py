@@ -198,10 +198,8 @@ def fit(
     """
     _check_parts(network, optimizer, {"loss": loss, "schedule": schedule}, callbacks)
     if device is not None:
-        try:
-            network.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(f"the network cannot be moved to {device}: {error}") from None
+        check_device(device)
+        network.to(device)
     source, judged = _what_is_read(network, data, training, validation)
     if isinstance(data, Dataset):
         network.task = data.task
@@ -255,6 +253,15 @@ def fit(
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
     return History(epochs, _best(epochs).epoch)
+
+
+def check_device(device: str | torch.device) -> None:
+    """Raise InputError unless there is such a device, with what torch says of it."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"the network cannot be moved to {device}: {reason}") from None
 
 
 def _check_parts(

@@ -54,6 +54,7 @@ def train_and_test(
     seed: int,
     checkpoint: str | Path | None = None,
     encoder: str | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Train with selection on validation, look at the test split once, count.
 
@@ -61,15 +62,18 @@ def train_and_test(
     the mean cross-entropy of an answer, in nats. Energies
     are estimates in pJ per inference, by table; None where a table cannot price what was done.
     `encoder` names what made the data set's events, which is counted too.
-    With `checkpoint`, a killed trial is resumed. Raises what `spikern.train.fit` raises.
+    With `checkpoint`, a killed trial is resumed. On another `device` than the CPU the network only
+    trains; it is tested and counted on the CPU. Raises what `spikern.train.fit` raises.
     """
-    history = fit(network, dataset, training, seed, checkpoint, bar=False)
+    history = fit(network, dataset, training, seed, checkpoint, device=device, bar=False)
+    engine = network.body.engine
+    network.cpu()
     test = evaluate(network, dataset.test, carry_state=training.carry_state)
     counted = count_split(network, dataset, encoder)
     inferences = len(dataset.test)
     result = {
         "kind": "spiking" if network.spiking else "standard",
-        "engine": network.body.engine,
+        "engine": engine,
         "parameters": network.parameter_count,
         "validation_accuracy": history.epochs[history.best_epoch - 1].validation_accuracy,
         "test_accuracy": test.accuracy,

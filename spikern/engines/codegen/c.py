@@ -11,28 +11,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen import kernels
+from spikern.engines.codegen import emit, kernels
 from spikern.engines.codegen.program import LOGIC, Op, Step, Value, needed
-
-FORMS = {
-    **{"mul": "{0} * {1}", "add": "{0} + {1}", "sub": "{0} - {1}", "div": "{0} / {1}"},
-    **{"neg": "-{0}", "abs": "fabsf({0})", "reciprocal": "1.0f / {0}"},
-    **{k: f"{k}f({{0}})" for k in ("log", "sqrt", "tanh", "sin", "cos", "atan", "erf", "log1p")},
-    **{k: f"{k}f({{0}})" for k in ("expm1", "floor", "ceil", "trunc")},
-    **{"round": "rintf({0})", "fmod": "fmodf({0}, {1})", "rsqrt": "1.0f / sqrtf({0})"},
-    **{"exp": "exponential({0})", "sigmoid": "1.0f / (1.0f + exponential(-{0}))"},
-    **{"gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}"},
-    **{"eq": "{0} == {1}", "ne": "{0} != {1}", "where": "{0} ? {1} : {2}"},
-    **{"and": "{0} && {1}", "or": "{0} || {1}", "xor": "{0} != {1}", "not": "!{0}"},
-    "maximum": "{0} < {1} || {1} != {1} ? {1} : {0}",
-    "minimum": "{0} > {1} || {1} != {1} ? {1} : {0}",
-    "sign": "(float)(({0} > 0.0f) - ({0} < 0.0f))",
-}
-"""Every operation of a step but a power."""
 
 
 def literal(value: float) -> str:
@@ -63,8 +47,8 @@ class Update:
     out: str
 
 
-def update(step: Step) -> Update:
-    """The step of a neuron: up to u, the spike, the rest.
+def update(step: Step, text: Printer | None = None) -> Update:
+    """The step of a neuron, as a printer prints it: up to u, the spike, the rest.
 
     What depends on constants alone is read as c_*, in the order of the kernels.
 
@@ -78,14 +62,15 @@ def update(step: Step) -> Update:
     """
     parts = kernels.Parts(step)
     program = parts.forward
-    text = _Printer(parts.names)
+    text = Printer() if text is None else text
+    text.names |= parts.names
     ops = needed(program, program.outputs)
     lines: list[str] = []
     if step.spikes:
         first = needed(program, ["u"])
         names = {op.name for op in first}
         lines += text.statements(first)
-        lines.append(f"const float z = {text.value(program.outputs['u'])} > 0.0f ? 1.0f : 0.0f;")
+        lines.append(text.spike(text.value(program.outputs["u"])))
         ops = [op for op in ops if op.name not in names]
     lines += text.statements(ops)
     stores = {f: text.value(program.outputs[f"n_{f}"]) for f in step.state}
@@ -97,9 +82,13 @@ def update(step: Step) -> Update:
 
 
 @dataclass
-class _Printer:
-    names: Mapping[str, str]
+class Printer:
+    """Prints operations in float32."""
+
+    names: dict[str, str] = field(default_factory=dict)
     truths: set[str] = field(default_factory=set)
+    number: ClassVar[str] = "float"
+    one: ClassVar[str] = "1.0f"
 
     def statements(self, ops: Iterable[Op]) -> list[str]:
         """One declaration per operation that is not hoisted."""
@@ -107,7 +96,7 @@ class _Printer:
         for op in ops:
             if op.name in self.names:
                 continue
-            kind = "int" if op.truth else "float"
+            kind = "int" if op.truth else self.number
             lines.append(f"const {kind} {op.name} = {self.expression(op)};")
             if op.truth:
                 self.truths.add(op.name)
@@ -117,27 +106,34 @@ class _Printer:
         """The right-hand side of one operation."""
         if op.kind == "pow":
             return self._power(op)
-        if op.kind not in FORMS:
-            raise UnsupportedError(f"the operation '{op.kind}' cannot be written as C")
         wanted = [
             op.kind in LOGIC or (op.kind == "where" and (k == 0 or op.truth))
             for k in range(len(op.args))
         ]
         args = (self.truth(a) if w else self.value(a) for a, w in zip(op.args, wanted))
-        return FORMS[op.kind].format(*args)
+        return emit.form_of(op.kind, "c").format(*args)
+
+    def spike(self, u: str) -> str:
+        """The statement that a neuron fires above 0."""
+        return f"const float z = {u} > 0.0f ? 1.0f : 0.0f;"
+
+    def literal(self, value: float) -> str:
+        """A number."""
+        return literal(value)
 
     def value(self, value: Value) -> str:
         """A number, or a result as a number."""
         if not isinstance(value, str):
-            return literal(value) if not value < 0 else f"({literal(value)})"
+            return self.literal(value) if not value < 0 else f"({self.literal(value)})"
         name = self.names.get(value, value)
-        return f"({name} ? 1.0f : 0.0f)" if value in self.truths else name
+        zero = self.literal(0)
+        return f"({name} ? {self.one} : {zero})" if value in self.truths else name
 
     def truth(self, value: Value) -> str:
         """A value as true or false."""
         if not isinstance(value, str):
             return str(int(bool(value)))
-        return value if value in self.truths else f"({self.value(value)} != 0.0f)"
+        return value if value in self.truths else f"({self.value(value)} != {self.literal(0)})"
 
     def _power(self, op: Op) -> str:
         base, exponent = self.value(op.args[0]), op.args[1]

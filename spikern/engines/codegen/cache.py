@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import linecache
 import os
 import shutil
 import sys
@@ -139,6 +140,8 @@ def _from_memory(name: str, text: str, reason: BaseException) -> ModuleType:
     sys.modules[name] = imported
     uncached = text.replace("cache=True", "cache=False")
     exec(compile(uncached, f"<{name}>", "exec"), imported.__dict__)
+    lines = uncached.splitlines(keepends=True)  # Triton reads the text of a function
+    linecache.cache[f"<{name}>"] = len(uncached), None, lines, f"<{name}>"
     return imported
 
 

@@ -1,8 +1,10 @@
-"""Programs printed as scalar Python for numba: one line per operation, float32 throughout.
+"""One table of the scalar operations, and programs printed as Python for numba and for Triton.
 
-Every product and sum is a statement of its own rounding, in the author's order, so a kernel's
-spikes are those of the reference engine bit for bit. exp, sqrt and the like are the exception:
-torch's vectorised ones may differ in the last place (trace.EXACT lists those that cannot).
+A target is numba (the kernels of the CPU), C99, Triton (the kernels of a GPU) or ONNX. Every
+product and sum is a statement of its own rounding, in the author's order, so a kernel's spikes are
+those of the reference engine bit for bit. exp, sqrt and the like are the exception: torch's
+vectorised ones may differ in the last place. C needs a compiler that does not contract products
+and sums (`-ffp-contract=off`), Triton the option `enable_fp_fusion=False`.
 """
 
 from __future__ import annotations
@@ -10,37 +12,155 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.codegen.program import LOGIC, Op, Value
 
-FORMS = {
-    **{"mul": "{0} * {1}", "add": "{0} + {1}", "sub": "{0} - {1}", "div": "{0} / {1}"},
-    **{"neg": "-{0}", "abs": "abs({0})", "reciprocal": "f32(1.0) / {0}"},
-    **{k: f"np.{k}({{0}})" for k in ("log", "sqrt", "tanh", "sin", "cos", "log1p", "expm1")},
-    **{k: f"np.{k}({{0}})" for k in ("floor", "ceil", "trunc")},
-    **{"atan": "np.arctan({0})", "round": "np.rint({0})", "fmod": "np.fmod({0}, {1})"},
-    **{"erf": "f32(math.erf({0}))", "rsqrt": "f32(1.0) / np.sqrt({0})"},
-    **{"exp": "exponential({0})", "sigmoid": "f32(1.0) / (f32(1.0) + exponential(-{0}))"},
-    **{"gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}"},
-    **{"eq": "{0} == {1}", "ne": "{0} != {1}", "where": "{1} if {0} else {2}"},
-    **{"and": "{0} & {1}", "or": "{0} | {1}", "xor": "{0} != {1}", "not": "not {0}"},
-    "maximum": "{1} if ({0} < {1}) | ({1} != {1}) else {0}",
-    "minimum": "{1} if ({0} > {1}) | ({1} != {1}) else {0}",
-    "sign": "truth({0} > f32(0.0)) - truth({0} < f32(0.0))",
-    "tanh_backward": "{0} * (f32(1.0) - {1} * {1})",
-    "sigmoid_backward": "{0} * (f32(1.0) - {1}) * {1}",
-    "threshold_backward": "f32(0.0) if {1} <= {2} else {0}",
-}
-"""Every operation but a power. Functions are those of numpy: where the result is no number or is
-infinite they say so, as torch does, and those of `math` raise."""
+
+class Operation(NamedTuple):
+    """How each target writes an operation of {0}, {1}, {2}; empty where it cannot.
+
+    onnx   nested operators of ONNX
+    cost   what it counts as: a subtraction is an addition; a change of sign, an absolute value and
+           the logic of single bits are free (a sign bit, folded into what follows)
+    exact  whether it has one right result in float32, the same everywhere; exp, tanh and the like
+           are approximations, and torch's may differ in the last place; so may torch's sqrt
+    """
+
+    numba: str
+    c: str
+    triton: str
+    onnx: str
+    cost: tuple[str, ...]
+    exact: bool = True
+
+
+def _infix(sign: str, onnx: str, *cost: str, triton: str = "") -> Operation:
+    form = f"{{0}} {sign} {{1}}"
+    return Operation(form, form, triton or form, onnx, cost)
+
+
+def _backward(form: str) -> Operation:
+    """A part of a gradient, which only the kernels of training have."""
+    return Operation(form.replace("1.0", "f32(1.0)"), "", form, "", (), False)
+
+
+OPERATIONS = {
+    "mul": _infix("*", "Mul({0}, {1})", "mul"),
+    "add": _infix("+", "Add({0}, {1})", "add"),
+    "sub": _infix("-", "Sub({0}, {1})", "add"),
+    "div": _infix("/", "Div({0}, {1})", "div", triton="tl.div_rn({0}, {1})"),
+    "gt": _infix(">", "Greater({0}, {1})", "compare"),
+    "ge": _infix(">=", "GreaterOrEqual({0}, {1})", "compare"),
+    "lt": _infix("<", "Less({0}, {1})", "compare"),
+    "le": _infix("<=", "LessOrEqual({0}, {1})", "compare"),
+    "eq": _infix("==", "Equal({0}, {1})", "compare"),
+    "ne": _infix("!=", "Not(Equal({0}, {1}))", "compare"),
+    "and": Operation("{0} & {1}", "{0} && {1}", "{0} & {1}", "And({0}, {1})", ()),
+    "or": Operation("{0} | {1}", "{0} || {1}", "{0} | {1}", "Or({0}, {1})", ()),
+    "xor": Operation("{0} != {1}", "{0} != {1}", "{0} ^ {1}", "Xor({0}, {1})", ()),
+    "not": Operation("not {0}", "!{0}", "~{0}", "Not({0})", ()),
+    "where": Operation(
+        "{1} if {0} else {2}", "{0} ? {1} : {2}", "tl.where({0}, {1}, {2})",
+        "Where({0}, {1}, {2})", ("select",),
+    ),
+    "maximum": Operation(
+        "{1} if ({0} < {1}) | ({1} != {1}) else {0}", "{0} < {1} || {1} != {1} ? {1} : {0}",
+        "tl.where(({0} < {1}) | ({1} != {1}), {1}, {0})", "Max({0}, {1})", ("compare",),
+    ),
+    "minimum": Operation(
+        "{1} if ({0} > {1}) | ({1} != {1}) else {0}", "{0} > {1} || {1} != {1} ? {1} : {0}",
+        "tl.where(({0} > {1}) | ({1} != {1}), {1}, {0})", "Min({0}, {1})", ("compare",),
+    ),
+    "sign": Operation(
+        "truth({0} > f32(0.0)) - truth({0} < f32(0.0))", "(float)(({0} > 0.0f) - ({0} < 0.0f))",
+        "({0} > 0.0).to(tl.float32) - ({0} < 0.0).to(tl.float32)", "Sign({0})",
+        ("compare", "compare"),
+    ),
+    "neg": Operation("-{0}", "-{0}", "-{0}", "Neg({0})", ()),
+    "abs": Operation("abs({0})", "fabsf({0})", "tl.abs({0})", "Abs({0})", ()),
+    "reciprocal": Operation(
+        "f32(1.0) / {0}", "1.0f / {0}", "tl.div_rn(1.0, {0})", "Reciprocal({0})", ("div",)
+    ),
+    "floor": Operation("np.floor({0})", "floorf({0})", "tl.floor({0})", "Floor({0})", ("floor",)),
+    "ceil": Operation("np.ceil({0})", "ceilf({0})", "tl.ceil({0})", "Ceil({0})", ("ceil",)),
+    "trunc": Operation(
+        "np.trunc({0})", "truncf({0})", "tl.where({0} < 0.0, tl.ceil({0}), tl.floor({0}))",
+        "Mul(Sign({0}), Floor(Abs({0})))", ("trunc",),
+    ),
+    "round": Operation("np.rint({0})", "rintf({0})", "nearest({0})", "Round({0})", ("round",)),
+    "fmod": Operation(
+        "np.fmod({0}, {1})", "fmodf({0}, {1})", "", "Mod({0}, {1}, fmod=1)", ("fmod",)
+    ),
+    "sqrt": Operation(
+        "np.sqrt({0})", "sqrtf({0})", "tl.sqrt_rn({0})", "Sqrt({0})", ("sqrt",), False
+    ),
+    "rsqrt": Operation(
+        "f32(1.0) / np.sqrt({0})", "1.0f / sqrtf({0})", "tl.div_rn(1.0, tl.sqrt_rn({0}))",
+        "Reciprocal(Sqrt({0}))", ("sqrt", "div"), False,
+    ),
+    "exp": Operation(
+        *("exponential({0})",) * 3, "Exp({0})", ("exp",), False
+    ),
+    "sigmoid": Operation(
+        "f32(1.0) / (f32(1.0) + exponential(-{0}))", "1.0f / (1.0f + exponential(-{0}))",
+        "tl.div_rn(1.0, 1.0 + exponential(-{0}))", "Sigmoid({0})", ("sigmoid",), False,
+    ),
+    "log": Operation("np.log({0})", "logf({0})", "tl.log({0})", "Log({0})", ("log",), False),
+    "log1p": Operation(
+        "np.log1p({0})", "log1pf({0})", "log1p({0})", "Log(Add(1.0, {0}))", ("log1p",), False
+    ),
+    "expm1": Operation(
+        "np.expm1({0})", "expm1f({0})", "expm1({0})", "Sub(Exp({0}), 1.0)", ("expm1",), False
+    ),
+    "tanh": Operation("np.tanh({0})", "tanhf({0})", "tanh({0})", "Tanh({0})", ("tanh",), False),
+    "sin": Operation("np.sin({0})", "sinf({0})", "tl.sin({0})", "Sin({0})", ("sin",), False),
+    "cos": Operation("np.cos({0})", "cosf({0})", "tl.cos({0})", "Cos({0})", ("cos",), False),
+    "atan": Operation(
+        "np.arctan({0})", "atanf({0})", "arctan({0})", "Atan({0})", ("atan",), False
+    ),
+    "erf": Operation(
+        "f32(math.erf({0}))", "erff({0})", "tl.erf({0})", "Erf({0})", ("erf",), False
+    ),
+    "pow": Operation(
+        "np.power({0}, {1})", "powf({0}, {1})", "power({0}, {1})", "Pow({0}, {1})",
+        ("log", "mul", "exp"), False,
+    ),
+    "tanh_backward": _backward("{0} * (1.0 - {1} * {1})"),
+    "sigmoid_backward": _backward("{0} * (1.0 - {1}) * {1}"),
+    "threshold_backward": Operation(
+        "f32(0.0) if {1} <= {2} else {0}", "", "tl.where({1} <= {2}, 0.0, {0})", "", (), False
+    ),
+}  # fmt: skip
+"""Every operation of a step and of its gradient. numba's functions are those of numpy: where the
+result is no number or is infinite they say so, as torch does, and those of `math` raise."""
+
+
+NAMES = {"numba": "numba", "c": "C", "triton": "Triton", "onnx": "ONNX"}
+
+
+class Dialect(NamedTuple):
+    """How a target writes what is not an operation.
+
+    column          its forms in OPERATIONS
+    literal         a float32 constant
+    number, truth   a truth value {0} as a number, and the reverse
+    spike           the statement that fires: z from u
+    """
+
+    column: str
+    literal: Callable[[float], str]
+    number: str
+    truth: str
+    spike: str
 
 
 def literal(value: float) -> str:
-    """A float32 constant.
+    """A float32 constant of numba.
 
     >>> literal(0.5)
     'f32(0.5)'
@@ -50,23 +170,57 @@ def literal(value: float) -> str:
     return f"f32({'-' if value < 0 else ''}np.{abs(value)})"
 
 
-def expression(op: Op, names: Mapping[str, str], truths: set[str]) -> str:
-    """The right-hand side of one operation."""
+def _triton_literal(value: float) -> str:
+    return repr(float(value)) if math.isfinite(value) else f'float("{value}")'
+
+
+NUMBA = Dialect("numba", literal, "truth({0})", "({0} != f32(0.0))", "z = truth(u > f32(0.0))")
+TRITON = Dialect(
+    "triton",
+    _triton_literal,
+    "{0}.to(tl.float32)",
+    "({0} != 0.0)",
+    "z = tl.where(on & (u > 0.0), 1.0, 0.0)",
+)
+"""A spike of Triton is in a neuron that exists, which `on` says."""
+
+
+def form_of(kind: str, target: str) -> str:
+    """How a target, a column of the table, writes an operation; UnsupportedError if it cannot."""
+    form: str = getattr(OPERATIONS[kind], target)
+    if not form:
+        raise UnsupportedError(f"the operation '{kind}' has no form in {NAMES[target]}")
+    return form
+
+
+def expression(op: Op, names: Mapping[str, str], truths: set[str], dialect: Dialect = NUMBA) -> str:
+    """The right-hand side of one operation.
+
+    >>> op = Op("y", "div", ("x", 2.0))
+    >>> [expression(op, {}, set(), dialect) for dialect in (NUMBA, TRITON)]
+    ['x / f32(2.0)', 'tl.div_rn(x, 2.0)']
+    """
 
     def text(position: int, value: Value) -> str:
         wants_truth = op.kind in LOGIC or (op.kind == "where" and (position == 0 or op.truth))
         if not isinstance(value, str):
-            return str(bool(value)) if wants_truth else literal(value)
+            return str(bool(value)) if wants_truth else dialect.literal(value)
         name = names.get(value, value)
         if value in truths:
-            return name if wants_truth else f"truth({name})"
-        return f"({name} != f32(0.0))" if wants_truth else name
+            return name if wants_truth else dialect.number.format(name)
+        return dialect.truth.format(name) if wants_truth else name
 
-    if op.kind == "pow":
-        return _power(text(0, op.args[0]), op.args[1], text(1, op.args[1]))
-    for function in re.findall(r"np\.(\w+)", FORMS[op.kind]):
-        _check_known(function, len(op.args), op.kind)
-    return FORMS[op.kind].format(*(text(k, a) for k, a in enumerate(op.args)))
+    args = [text(k, a) for k, a in enumerate(op.args)]
+    kind = op.kind
+    if kind == "pow" and isinstance(op.args[1], float):
+        if op.args[1] in range(1, 9):
+            return " * ".join(args[:1] * int(op.args[1]))
+        kind = "sqrt" if op.args[1] == 0.5 else "pow"
+    form = form_of(kind, dialect.column)
+    if dialect is NUMBA:
+        for function in re.findall(r"np\.(\w+)", form):
+            _check_known(function, len(re.findall(r"\{", form)), kind)
+    return form.format(*args)
 
 
 @functools.cache
@@ -89,17 +243,23 @@ def _check_known(function: str, arguments: int, kind: str) -> None:
         ) from error
 
 
-def statements(ops: Iterable[Op], names: Mapping[str, str], truths: set[str]) -> list[str]:
+def statements(
+    ops: Iterable[Op], names: Mapping[str, str], truths: set[str], dialect: Dialect = NUMBA
+) -> list[str]:
     """One assignment per operation; `names` renames, `truths` are the boolean results."""
-    return [f"{names.get(op.name, op.name)} = {expression(op, names, truths)}" for op in ops]
+    return [
+        f"{names.get(op.name, op.name)} = {expression(op, names, truths, dialect)}" for op in ops
+    ]
 
 
-def value(result: Value, names: Mapping[str, str], truths: set[str]) -> str:
+def value(
+    result: Value, names: Mapping[str, str], truths: set[str], dialect: Dialect = NUMBA
+) -> str:
     """An output as text."""
     if not isinstance(result, str):
-        return literal(result)
+        return dialect.literal(result)
     name = names.get(result, result)
-    return f"truth({name})" if result in truths else name
+    return dialect.number.format(name) if result in truths else name
 
 
 def fill(template: str, parts: Mapping[str, list[str]]) -> str:
@@ -117,11 +277,3 @@ def fill(template: str, parts: Mapping[str, list[str]]) -> str:
         else:
             lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _power(base: str, exponent: Value, text: str) -> str:
-    if isinstance(exponent, float) and exponent in range(1, 9):
-        return " * ".join([base] * int(exponent))
-    if exponent == 0.5:
-        return f"np.sqrt({base})"
-    return f"np.power({base}, {text})"

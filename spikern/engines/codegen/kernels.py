@@ -340,7 +340,7 @@ def list_events(x, low, high, bits, offsets, indices, values):
 def source(step: Step, gradient: Gradient) -> str:
     """The text of a module with the training kernels of a neuron."""
     parts = Parts(step, gradient.primitive)
-    adjoint = _prefixed(gradient.adjoint)
+    adjoint = prefixed(gradient.adjoint)
     parts.hoist(adjoint)
     filled = _forward_parts(parts) | _backward_parts(parts, adjoint, gradient.derivative)
     filled |= constant_parts(parts)
@@ -382,6 +382,7 @@ class Parts:
 
     step: Step
     primitive: Program | None = None
+    dialect: emit.Dialect = emit.NUMBA
     names: dict[str, str] = field(default_factory=dict)
     truths: set[str] = field(default_factory=set)
     hoisted: dict[str, str] = field(default_factory=dict)
@@ -404,11 +405,11 @@ class Parts:
         """Statements of the operations that are not hoisted."""
         kept = [op for op in ops if not self.names.get(op.name, "").startswith("c_")]
         self.truths |= {op.name for op in kept if op.truth}
-        return emit.statements(kept, self.names, self.truths)
+        return emit.statements(kept, self.names, self.truths, self.dialect)
 
     def value(self, program: Program, output: str) -> str:
         """The text of an output."""
-        return emit.value(program.outputs[output], self.names, self.truths)
+        return emit.value(program.outputs[output], self.names, self.truths, self.dialect)
 
     def update(self) -> list[str]:
         """The step: up to u, the spike, the rest."""
@@ -419,15 +420,16 @@ class Parts:
         rest = [op for op in needed(self.forward, self.forward.outputs) if op.name not in names]
         lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
         if self.primitive is None:
-            return [*lines, "z = truth(u > f32(0.0))", *self.lines(rest)]
+            return [*lines, self.dialect.spike, *self.lines(rest)]
         return [*lines, *self.of_u(self.primitive, "z"), *self.lines(rest)]
 
     def of_u(self, program: Program, output: str) -> list[str]:
         """A function of u alone; its results get names that the step does not use."""
         names = {op.name: f"u{op.name}" for op in program.ops}
         truths = {op.name for op in program.ops if op.truth}
-        lines = emit.statements(needed(program, [output]), names, truths)
-        return [*lines, f"{output} = {emit.value(program.outputs[output], names, truths)}"]
+        lines = emit.statements(needed(program, [output]), names, truths, self.dialect)
+        result = emit.value(program.outputs[output], names, truths, self.dialect)
+        return [*lines, f"{output} = {result}"]
 
 
 def load_lines(
@@ -443,7 +445,7 @@ def load_lines(
     return loads + [f"{name} = {source}" for name, source in sources.items() if name in used]
 
 
-def _prefixed(program: Program) -> Program:
+def prefixed(program: Program) -> Program:
     """The adjoint's results under names that the step's do not use."""
     names = {op.name: f"b{op.name}" for op in program.ops}
 

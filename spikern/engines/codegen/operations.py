@@ -6,19 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from spikern.engines.codegen import trace
+from spikern.engines.codegen.emit import OPERATIONS
 from spikern.engines.codegen.program import Value, constant_ops, needed
 from spikern.neurons.model import NeuronModel
-
-COUNTED: dict[str, tuple[str, ...]] = {
-    **{k: (k,) for k in ("mul", "add", "div", "exp", "log", "sqrt", "tanh", "sigmoid")},
-    **{k: (k,) for k in ("sin", "cos", "atan", "erf", "log1p", "expm1", "fmod", "floor")},
-    **{k: (k,) for k in ("ceil", "trunc", "round")},
-    **{k: ("compare",) for k in ("gt", "ge", "lt", "le", "eq", "ne", "maximum", "minimum")},
-    **{"sub": ("add",), "reciprocal": ("div",), "rsqrt": ("sqrt", "div")},
-    **{"where": ("select",), "sign": ("compare", "compare")},
-}
-"""What each scalar operation costs. A subtraction counts as an addition; a change of sign, an
-absolute value and the logic of single bits are free (a sign bit, folded into what follows)."""
 
 
 def update_ops(model: NeuronModel) -> Mapping[str, int]:
@@ -40,7 +30,7 @@ def update_ops(model: NeuronModel) -> Mapping[str, int]:
         if op.kind == "pow":
             counts.update(_power(op.args[1]))
         else:
-            counts.update(COUNTED.get(op.kind, ()))
+            counts.update(OPERATIONS[op.kind].cost)
     counts["compare"] += int(model.spikes)
     order = [kind for kind in ("mul", "add", "div", "compare") if counts[kind]]
     order += sorted(kind for kind in counts if kind not in order and counts[kind])
@@ -51,4 +41,4 @@ def _power(exponent: Value) -> tuple[str, ...]:
     """x^n is n - 1 multiplications for a small whole n, else a logarithm and an exponential."""
     if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
         return ("mul",) * (int(exponent) - 1)
-    return ("log", "mul", "exp")
+    return OPERATIONS["pow"].cost

@@ -9,12 +9,12 @@ from __future__ import annotations
 from string import Formatter
 from typing import Any
 
-from spikern.engines.codegen.emit import FORMS
+from spikern.engines.codegen.emit import OPERATIONS
 from spikern.engines.codegen.program import Op, Program, Step, needed
 
-ARGUMENTS = {"pow": 2} | {
-    kind: len({field for _, field, _, _ in Formatter().parse(form) if field})
-    for kind, form in FORMS.items()
+ARGUMENTS = {
+    kind: len({field for _, field, _, _ in Formatter().parse(operation.numba) if field})
+    for kind, operation in OPERATIONS.items()
 }
 """The number of arguments of each operation."""
 

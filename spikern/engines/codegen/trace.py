@@ -20,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikern._utils.errors import UnsupportedError
+from spikern.engines.codegen.emit import OPERATIONS
 from spikern.engines.codegen.program import (
     COMPARISONS,
     LOGIC,
@@ -32,12 +33,7 @@ from spikern.engines.codegen.program import (
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate
 
-ELEMENTWISE = {
-    **{k: k for k in ("mul", "add", "sub", "div", "neg", "abs", "exp", "log", "sqrt")},
-    **{k: k for k in ("tanh", "sigmoid", "sin", "cos", "atan", "erf", "reciprocal", "rsqrt")},
-    **{k: k for k in ("gt", "ge", "lt", "le", "eq", "ne", "where", "maximum", "minimum")},
-    **{k: k for k in ("fmod", "log1p", "expm1", "floor", "ceil", "trunc", "round")},
-    **{k: k for k in ("pow", "sign", "tanh_backward", "sigmoid_backward", "threshold_backward")},
+ELEMENTWISE = {kind: kind for kind in OPERATIONS} | {
     **{"clamp_min": "maximum", "clamp_max": "minimum", "relu": "maximum", "sgn": "sign"},
     "rsub": "sub",
     **{f"{kind}_{k}": k for k in ("and", "or", "xor", "not") for kind in ("logical", "bitwise")},
@@ -45,10 +41,6 @@ ELEMENTWISE = {
 """Operations of torch and what they are here; `clamp` and `masked_fill` are made of these."""
 OF_TRUTHS = {"mul": "and", "minimum": "and", "add": "or", "maximum": "or"}
 """What arithmetic is if its result is a truth value."""
-EXACT = {"mul", "add", "sub", "div", "neg", "abs", "reciprocal", "floor", "ceil", "trunc"}
-EXACT |= {"round", "fmod", "where", "maximum", "minimum", "sign"} | COMPARISONS | LOGIC
-"""Operations with one right result in float32, the same everywhere. exp, tanh and the like are
-approximations, and torch's may differ from a kernel's in the last place; so may torch's sqrt."""
 SAME = {"detach", "alias", "clone", "lift_fresh", "lift_fresh_copy"}
 CASTS = {"_to_copy", "to", "view"}
 FILLS = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
@@ -85,7 +77,7 @@ def rounds_alike(model: NeuronModel) -> bool:
     >>> rounds_alike(LIF), rounds_alike(EIF)  # the second has an exponential
     (True, False)
     """
-    return all(op.kind in EXACT or _is_square(op) for op in forward(model).ops)
+    return all(OPERATIONS[op.kind].exact or _is_square(op) for op in forward(model).ops)
 
 
 def _is_square(op: Op) -> bool:

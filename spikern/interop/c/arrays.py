@@ -132,7 +132,8 @@ class Code(NamedTuple):
     @property
     def ram(self) -> int:
         """Bytes of the state."""
-        return -(-sum(m.width * m.size for m in self.state) // 4) * 4
+        widest = max(m.width for m in self.state)
+        return -(-sum(m.width * m.size for m in self.state) // widest) * widest
 
 
 def function(head: str, lines: Sequence[str]) -> str:
@@ -140,9 +141,19 @@ def function(head: str, lines: Sequence[str]) -> str:
     return f"static void {head}\n{{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"
 
 
-def over_input(action: str, channels: int) -> list[str]:
-    """Statements that do something for every `channel` and `value` of the input that is not 0."""
+FOUR = 4
+"""Rows that are added in one pass."""
+
+
+def over_input(action: str, channels: int, dense: str | None = None) -> list[str]:
+    """Statements that do something for every `channel` and `value` of the input that is not 0.
+
+    `dense` does the same for all of an input that is an array, if it has as many channels as rows
+    are added in one pass.
+    """
+    first = [] if dense is None or channels < FOUR else ["if (in.dense)", f"    {dense}", "else"]
     return [
+        *first,
         f"for (int j = 0; j < (in.dense ? {channels} : in.count); j++) {{",
         "    const int channel = in.dense ? j : in.events[j].channel;",
         "    const float value = in.dense ? in.dense[j] : in.events[j].value;",

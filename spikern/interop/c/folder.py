@@ -6,11 +6,12 @@ import re
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from spikern._utils import atomic
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import DataError, InputError
+from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.data.catalogue import DATASETS
 from spikern.interop.c import gated, spiking
 from spikern.interop.c.arrays import Code, Member, declaration, is_identifier
 from spikern.layers.arguments import check_weights
@@ -19,7 +20,7 @@ from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 
-Numbers = Literal["float32", "int8"]
+Numbers = Literal["float32", "int8", "fixed"]
 DSP = """\
 #if defined(__ARM_FEATURE_DSP)
 #include <arm_acle.h>
@@ -39,9 +40,14 @@ def export_c(
     call it. The code allocates nothing and has no globals; the caller keeps the state. NAME is
     that of the folder by default.
 
-    `numbers` is float32, for which spikes and outputs are those of `compile_stream`, or int8: each
-    row of weights (the synapses onto one neuron) is whole numbers and a scale. Spikes then add
-    whole numbers, and each neuron scales the sum once. Gated networks are fixed point throughout.
+    numbers  float32: spikes and outputs are those of `compile_stream`.
+             int8: each row of weights (the synapses onto one neuron) is whole numbers and a scale.
+             Spikes then add whole numbers, and each neuron scales the sum once. Gated networks
+             are fixed point throughout.
+             fixed: the weights of int8, and the neurons' own equations in int32 with 20 bits of
+             fraction, for processors without floating point. States are held to -512..512,
+             inputs to -64..64. For neurons whose equations have sums, products, comparisons and
+             choices alone.
 
     Raises InputError for a name that C does not allow, weights that are not finite, or an unknown
     `numbers`; DataError if the folder exists; UnsupportedError for what cannot be written.
@@ -55,7 +61,7 @@ def export_c(
     """
     folder = Path(folder)
     name = folder.name if name is None else name
-    check_choice("numbers", numbers, ("float32", "int8"))
+    check_choice("numbers", numbers, get_args(Numbers))
     if not is_identifier(name):
         raise InputError(
             f"{name!r} is no name in C; choose one of ASCII letters and digits, which is that of "
@@ -64,16 +70,17 @@ def export_c(
     if folder.exists():
         raise DataError(f"{folder} exists; choose a new folder")
     check_weights(trained)
-    int8 = numbers == "int8"
     if isinstance(trained, Network) and isinstance(trained.body, Baseline):
         body = trained.body
-        code = gated.code(trained, int8, name)
+        if numbers == "fixed":
+            raise UnsupportedError(f"a {body.kind} is in fixed point with numbers 'int8'; use that")
+        code = gated.code(trained, numbers == "int8", name)
         inputs, outputs = body.input_size, trained.readout.out_features
         title = f"{body.kind} network of {body.num_layers} x {body.hidden_size} units"
     else:
         stream = compile_stream(trained)
         mean = isinstance(trained, Network) and trained.answer == "mean"
-        code = spiking.code(stream, int8, mean, name)
+        code = spiking.code(stream, numbers, mean, name)
         inputs, outputs = stream.input_size, stream.output_size
         sizes = ", ".join(f"{len(p.bias)} {p.step.name}" for p in stream.populations)
         title = f"spiking network of {sizes} neurons"
@@ -84,6 +91,7 @@ def export_c(
         "NAME": name.upper(),
         "title": f"{title}, {inputs} inputs, {outputs} outputs, {numbers}",
         "inputs": str(inputs),
+        "taken": "one number" if inputs == 1 else f"{inputs} numbers",
         "outputs": str(outputs),
         "flash": f"{code.flash:,}",
         "ram": f"{code.ram:,}",
@@ -94,6 +102,7 @@ def export_c(
         "includes": _includes(constants + functions),
         "answer": _meaning(trained),
         "task": _task(trained),
+        "sequence": _sequence(trained),
     }
     for file in ("network.h", "network.c", "main.c", "Makefile", "README.md"):
         text = (files("spikern.interop.c") / "template" / file).read_text(encoding="utf-8")
@@ -129,6 +138,18 @@ def _task(trained: Network | SpikingRNN) -> str:
     )
     names = ", ".join(f"{k} is {name!r}" for k, name in enumerate(task.class_names))
     return f"{taken} A step lasts {task.dt:g} ms. Of the answers, {names}."
+
+
+def _sequence(trained: Network | SpikingRNN) -> str:
+    """How to get a sequence for the example, if the data set is one of the package."""
+    task = getattr(trained, "task", None)
+    if task is None or task.dataset not in DATASETS:
+        return ""
+    code = f"np.savetxt('sequence.txt', load('{task.dataset}').test[0][0])"
+    return (
+        "The first of the test sequences, as it goes in:\n\n```sh\n"
+        f'python -c "import numpy as np; from spikern.data import load; {code}"\n```\n\n'
+    )
 
 
 def _functions(code: Code) -> str:

@@ -160,11 +160,13 @@ def _layer(body: Baseline, k: int, int8: bool) -> list[str]:
     elif int8:
         lines.append("memset(s->sum, 0, sizeof s->sum);")
         action = f"add_row_fixed(s->sum, w_in_0[0], channel, {rows}, value);"
-        lines += over_input(action, body.input_size)
+        dense = f"add_inputs_fixed(s->sum, w_in_0[0], in.dense, {body.input_size}, {rows});"
+        lines += over_input(action, body.input_size, dense)
         lines.append(f"add_scaled_fixed(s->gates, s->sum, multiplier_in_0, {rows});")
     else:
         action = f"add_row(s->gates, w_in_0[0], channel, {rows}, value);"
-        lines += over_input(action, body.input_size)
+        dense = f"add_inputs(s->gates, w_in_0[0], in.dense, {body.input_size}, {rows});"
+        lines += over_input(action, body.input_size, dense)
     tail = f"s->c_{k}, " if body.kind == "LSTM" else ""
     if body.kind == "GRU":
         lines += [products("s->gates", 0, 2 * n)]

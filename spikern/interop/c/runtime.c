@@ -10,6 +10,29 @@ static void add_row(float *current, const float *w, int row, int targets, float 
         current[h] += value * from[h];
 }
 
+/* current += the rows of the inputs that are not zero, in their order, four in one pass */
+static void add_inputs(float *current, const float *w, const float *x, int channels, int targets)
+{
+    int used[4] = {0}, n = 0;
+    for (int j = 0; j < channels; j++) {
+        if (x[j] == 0.0f)
+            continue;
+        used[n++] = j;
+        if (n < 4)
+            continue;
+        const float *w0 = w + (size_t)used[0] * (size_t)targets;
+        const float *w1 = w + (size_t)used[1] * (size_t)targets;
+        const float *w2 = w + (size_t)used[2] * (size_t)targets;
+        const float *w3 = w + (size_t)used[3] * (size_t)targets;
+        const float x0 = x[used[0]], x1 = x[used[1]], x2 = x[used[2]], x3 = x[used[3]];
+        for (int h = 0; h < targets; h++)
+            current[h] = current[h] + x0 * w0[h] + x1 * w1[h] + x2 * w2[h] + x3 * w3[h];
+        n = 0;
+    }
+    for (int k = 0; k < n; k++)
+        add_row(current, w, used[k], targets, x[used[k]]);
+}
+
 /* The same for a row of listed synapses. */
 static void add_row_listed(float *current, const uint32_t *begin, const uint16_t *target,
                            const float *w, int row, float value)
@@ -296,14 +319,72 @@ static void read_out_mean(float *logits, const int8_t *w, const float *scale, co
     }
 }
 
-/* sum += a row for an input with 8 bits of fraction, held to -64..64 */
+/* An input with 8 bits of fraction, held to -64..64. */
+static int32_t fixed_input(float value)
+{
+    const float within = value > 64.0f ? 64.0f : (value > -64.0f ? value : -64.0f);
+    return (int32_t)(within * 256.0f + (within < 0.0f ? -0.5f : 0.5f));
+}
+
+/* sum += a row for an input with 8 bits of fraction */
 static void add_row_fixed(int32_t *sum, const int8_t *w, int row, int targets, float value)
 {
     const int8_t *from = w + (size_t)row * (size_t)targets;
-    const float held = value > 64.0f ? 64.0f : (value > -64.0f ? value : -64.0f);
-    const int32_t fixed = (int32_t)(held * 256.0f + (held < 0.0f ? -0.5f : 0.5f));
+    const int32_t whole = fixed_input(value);
     for (int h = 0; h < targets; h++)
-        sum[h] += fixed * from[h];
+        sum[h] += whole * from[h];
+}
+
+/* sum += the rows of the inputs that are not zero, four in one pass */
+static void add_inputs_fixed(int32_t *sum, const int8_t *w, const float *x, int channels,
+                             int targets)
+{
+    int used[4] = {0}, n = 0;
+    for (int j = 0; j < channels; j++) {
+        if (x[j] == 0.0f)
+            continue;
+        used[n++] = j;
+        if (n < 4)
+            continue;
+        const int8_t *w0 = w + (size_t)used[0] * (size_t)targets;
+        const int8_t *w1 = w + (size_t)used[1] * (size_t)targets;
+        const int8_t *w2 = w + (size_t)used[2] * (size_t)targets;
+        const int8_t *w3 = w + (size_t)used[3] * (size_t)targets;
+        const int32_t x0 = fixed_input(x[used[0]]), x1 = fixed_input(x[used[1]]);
+        const int32_t x2 = fixed_input(x[used[2]]), x3 = fixed_input(x[used[3]]);
+        for (int h = 0; h < targets; h++)
+            sum[h] += x0 * w0[h] + x1 * w1[h] + x2 * w2[h] + x3 * w3[h];
+        n = 0;
+    }
+    for (int k = 0; k < n; k++)
+        add_row_fixed(sum, w, used[k], targets, x[used[k]]);
+}
+
+/* The same for a row of listed synapses. */
+static void add_row_listed_fixed(int32_t *sum, const uint32_t *begin, const uint16_t *target,
+                                 const int8_t *w, int row, float value)
+{
+    const int32_t whole = fixed_input(value);
+    for (uint32_t e = begin[row]; e < begin[row + 1]; e++)
+        sum[target[e]] += whole * w[e];
+}
+
+/* A product of numbers with 20 bits of fraction. */
+static int32_t multiplied(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b + (1 << 19)) >> 20);
+}
+
+/* A number of 64 bits, held to those that an int32 has with either sign. */
+static int32_t held(int64_t x)
+{
+    return x > 2147483647 ? 2147483647 : (x < -2147483647 ? -2147483647 : (int32_t)x);
+}
+
+/* A number with 20 bits of fraction, held to -512..512. */
+static int32_t limited(int32_t x)
+{
+    return x > 536870911 ? 536870911 : (x < -536870912 ? -536870912 : x);
 }
 
 /* sum * multiplier / 2^24, rounded */

@@ -1,4 +1,4 @@
-/* Reads a sequence as text, @inputs@ numbers per step, and prints the answer. */
+/* Reads a sequence as text, @taken@ per step, and prints the answer. */
 #include <stdio.h>
 
 #include "@name@.h"

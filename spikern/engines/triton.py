@@ -1,0 +1,286 @@
+"""The engine of a GPU: training kernels in Triton, derived from the neuron.
+
+Same meaning as the reference engine, float32 on CUDA. The input of a population is one product of
+matrices over all steps; its recurrence and its update are one kernel, in which a neuron that fired
+adds its row of weights. Given the same currents the spikes are those of the CPU's kernels, bit for
+bit. The backward pass runs EVERY steps again from the state that was kept before them.
+
+Kept for the backward pass, for each sample and step: 8 H bytes, the current and the output of each
+neuron, and 4 H bytes for each field of the state every EVERY steps.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import functional
+
+from spikern._utils.errors import UnsupportedError
+from spikern._utils.packages import require
+from spikern.engines import fused
+from spikern.engines.codegen import cache, triton_kernels
+from spikern.engines.population import Input, Population, RunResult, dense, recurrent_weights
+from spikern.neurons.model import NeuronModel, State
+from spikern.neurons.surrogate import Surrogate
+
+EVERY = 64
+"""Steps between the states that are kept for the backward pass."""
+WIDEST = 256
+"""Most neurons of a program that runs many steps; a wider population takes a launch per step."""
+NARROW = 64
+"""Neurons of a program of the backward pass of a wider population, and of the sums."""
+
+
+def run_stack(
+    populations: Sequence[Population],
+    states: Sequence[State],
+    x: Input,
+    lengths: Tensor | None = None,
+    smooth: bool = False,
+) -> RunResult:
+    """Run populations one after the other on x (T, B, F); lengths (B,).
+
+    Raises UnsupportedError for anything but float32 on CUDA, without Triton, for a step that has
+    no form in Triton, and in transforms of torch.func.
+    """
+    weight = populations[0].w_in
+    if not _takes(weight):
+        raise UnsupportedError(
+            f"engine='triton' runs float32 on CUDA, not {weight.dtype} on {weight.device.type}; "
+            "use engine='auto'"
+        )
+    compiling = torch.compiler.is_compiling()
+    if not compiling and (
+        forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+    ):
+        raise UnsupportedError(
+            "engine='triton' has no transforms of torch.func and no forward-mode derivatives; use "
+            "engine='reference'"
+        )
+    out = dense(x)
+    steps, batch, _ = out.shape
+    every = EVERY if torch.is_grad_enabled() else steps
+    if lengths is None:
+        lengths = torch.full((batch,), steps, device=out.device)
+    lengths = lengths.to(torch.int64).contiguous()
+    finals, spikes = [], []
+    for p, state in zip(populations, states):
+        current = functional.linear(out, p.w_in, p.bias)
+        w_rec = recurrent_weights(p)
+        w_rec = current.new_empty(0, len(p.w_in)) if w_rec is None else w_rec
+        constants, start = torch.stack(tuple(p.params)), torch.stack(tuple(state))
+        name = _kernel_name(p.model, p.surrogate, smooth)
+        out, final, _ = run(name, every, current, w_rec, constants, start, lengths)
+        finals.append(p.model.state(*final.unbind()))
+        if p.model.spikes:
+            spikes.append(out.sum((0, 1)))
+    return RunResult(out, finals, spikes)
+
+
+def _takes(weight: Tensor) -> bool:
+    """Whether the engine runs such weights; on the CPU Triton's interpreter does, for tests."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    return weight.dtype == torch.float32 and (
+        weight.device.type == "cuda" or (interpreted and weight.device.type == "cpu")
+    )
+
+
+@fused.constant
+def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
+    """Whether Triton is installed and can express the neuron's step; a warning says why not."""
+    return installed() and fused.supports(model, surrogate, triton_kernels.source)
+
+
+@functools.cache
+def installed() -> bool:
+    """Whether Triton is; a warning says if not."""
+    found = importlib.util.find_spec("triton") is not None
+    if not found:
+        hint = "triton is not installed; pip install 'spikern[gpu]'"
+        warnings.warn(f"engine='auto' is the reference: {hint}", stacklevel=2)
+    return found
+
+
+@fused.constant
+def _kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
+    """The name of the neuron's kernels, which are loaded if they were not."""
+    require("triton", "gpu")
+    return fused.kernel_name(model, surrogate, smooth, triton_kernels.source)
+
+
+@torch.library.custom_op("spikern::run_triton", mutates_args=())
+def run(
+    name: str,
+    every: int,
+    current: Tensor,
+    w_rec: Tensor,
+    params: Tensor,
+    start: Tensor,
+    lengths: Tensor,
+) -> list[Tensor]:
+    """The output (T, B, H), the final state (S, B, H) and the states every `every` steps.
+
+    current (T, B, H), w_rec (H, H) as (to, from) or (0, H), params (P, H), start (S, B, H).
+    """
+    out, final = torch.empty_like(current), torch.empty_like(start)
+    kept = start.new_empty(-(-len(current) // every), *start.shape)
+    kept[0] = start
+    forward = _Forward(name, every, current, w_rec, params, lengths)
+    nothing, states = current.new_empty(0), [*kept, final]
+    with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]  # where Triton launches
+        for k, (first, last) in enumerate(_segments(len(current), every)):
+            forward.run(first, last, states[k], states[k + 1], out, nothing)
+    return [out, final, kept]
+
+
+@run.register_fake
+def _(name: str, every: int, current: Tensor, *others: Tensor) -> list[Tensor]:
+    start = others[2]
+    count = (current.shape[0] + every - 1) // every
+    return [
+        torch.empty_like(current), torch.empty_like(start), start.new_empty(count, *start.shape),
+    ]  # fmt: skip
+
+
+def _segments(steps: int, every: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, steps, every):
+        yield first, min(steps, first + every)
+
+
+class _Forward:
+    """The forward kernel with what all its launches have in common."""
+
+    def __init__(
+        self, name: str, every: int, current: Tensor, w_rec: Tensor, params: Tensor, lengths: Tensor
+    ) -> None:
+        _, self.batch, self.hidden = current.shape
+        self.kernel, self.every = cache.module(name).forward, every
+        self.recurrent = len(w_rec) > 0
+        self.width = _width(self.hidden, WIDEST)
+        self.blocks = -(-self.hidden // self.width)
+        listed = torch.empty(
+            (2, self.batch, self.blocks, self.width), dtype=torch.int32, device=current.device
+        )
+        counts = listed.new_empty(2, self.batch, self.blocks)
+        values = torch.empty_like(listed, dtype=torch.float32)
+        rows = w_rec.t().contiguous()
+        self.read = current.contiguous(), rows, params.contiguous(), lengths
+        self.lists = listed, values, counts
+
+    def run(
+        self, first: int, last: int, before: Tensor, after: Tensor, out: Tensor, tape: Tensor
+    ) -> None:
+        """Run the steps first to last - 1; with a tape, what the backward pass needs of them."""
+        launches = [(first, last)]
+        if self.blocks > 1 and self.recurrent:
+            launches = [(first, first), *((t, t + 1) for t in range(first, last))]
+        for begin, end in launches:
+            self.kernel[(self.batch, self.blocks)](
+                *self.read, before, after, *self.lists, out, tape,
+                begin, end, first, self.every, self.batch, self.hidden,
+                HP=self.width, RECURRENT=self.recurrent, TAPE=tape.numel() > 0,
+                num_warps=row_warps(self.width), enable_fp_fusion=False,
+            )  # fmt: skip
+            before = after
+
+
+@torch.library.custom_op("spikern::run_triton_backward", mutates_args=())
+def _run_backward(
+    name: str,
+    every: int,
+    current: Tensor,
+    w_rec: Tensor,
+    params: Tensor,
+    lengths: Tensor,
+    out: Tensor,
+    kept: Tensor,
+    d_out: Tensor,
+    d_final: Tensor,
+) -> list[Tensor]:
+    """The gradients of current, w_rec, params and start."""
+    module = cache.module(name)
+    (steps, batch, hidden), recurrent = current.shape, len(w_rec) > 0
+    every = min(every, steps)
+    forward = _Forward(name, every, current, w_rec, params, lengths)
+    tape = current.new_empty(max(module.TAPED, 1), every, batch, hidden)
+    pulled = current.new_empty(len(d_final), every, batch, hidden)
+    d_current, scratch = torch.empty_like(current), torch.empty_like(kept[0])
+    alone = hidden <= WIDEST or not recurrent
+    narrow = _width(hidden, NARROW)
+    width = _width(hidden, WIDEST) if alone else narrow
+    grid = -(-batch // triton_kernels.SAMPLES), -(-hidden // width)
+    d_params = params.new_zeros(len(params), grid[0], hidden)
+    d_out, before, d_start = d_out.contiguous(), d_final.contiguous(), torch.empty_like(d_final)
+    params, w_rec = params.contiguous(), w_rec.contiguous()
+    with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
+        for k, (first, last) in reversed([*enumerate(_segments(steps, every))]):
+            forward.run(first, last, kept[k], scratch, out, tape)
+            launches = (
+                [(first, last)] if alone else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
+            )
+            for begin, end in launches:
+                module.backward[grid](
+                    w_rec, params, lengths, tape, d_out, before, d_start, d_current, pulled,
+                    begin, end, first, every, steps, batch, hidden,
+                    HP=width, RECURRENT=recurrent, num_warps=tile_warps(width),
+                )  # fmt: skip
+                before = d_start
+            if module.TRAINED:
+                module.sums[grid[0], -(-hidden // narrow)](
+                    params, lengths, tape, d_out, pulled, d_params,
+                    first, last, first, every, batch, hidden,
+                    HP=narrow, num_warps=tile_warps(narrow),
+                )  # fmt: skip
+    d_rec = torch.empty_like(w_rec)
+    if recurrent:
+        d_start[module.Z] += d_current[0] @ w_rec
+        torch.mm(d_current[0].t(), kept[0, module.Z], out=d_rec)
+        d_rec += d_current[1:].flatten(0, 1).t() @ out[:-1].flatten(0, 1)
+    return [d_current, d_rec, d_params.sum(1), d_start]
+
+
+@_run_backward.register_fake
+def _(name: str, every: int, *tensors: Tensor) -> list[Tensor]:
+    current, w_rec, params, *_, d_final = tensors
+    return [torch.empty_like(t) for t in (current, w_rec, params, d_final)]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
+    ctx.name, ctx.every, current, w_rec, params, _, lengths = inputs
+    out, _, kept = output
+    ctx.save_for_backward(current, w_rec, params, lengths, out, kept)
+
+
+def _differentiate(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    *saved, out, kept = ctx.saved_tensors
+    d_out, d_final, _ = gradients
+    d_out = torch.zeros_like(out) if d_out is None else d_out
+    d_final = torch.zeros_like(kept[0]) if d_final is None else d_final
+    found = _run_backward(ctx.name, ctx.every, *saved, out, kept, d_out, d_final)
+    return None, None, *found, None
+
+
+run.register_autograd(_differentiate, setup_context=_save)
+
+
+def _width(hidden: int, widest: int) -> int:
+    """Neurons of a program: a power of two, as Triton's tiles have."""
+    return min(widest, max(16, 1 << (hidden - 1).bit_length()))
+
+
+def row_warps(width: int) -> int:
+    """Warps of a program of one sample: two neurons a thread."""
+    return max(1, width // 64)
+
+
+def tile_warps(width: int) -> int:
+    """Warps of a program of 16 samples: up to 16 entries a thread, which its registers hold."""
+    return max(4, width // 32)

@@ -1,0 +1,91 @@
+"""The kernels compiled to machine code of an H100, which needs no GPU: registers, spills, FMAs."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from spikern.engines.codegen import cache, trace, triton_kernels
+from spikern.engines.triton import NARROW, WIDEST, row_warps, tile_warps
+from spikern.neurons import NEURONS
+from spikern.neurons.surrogate import triangular
+
+CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+INTEGERS = {"first", "last", "origin", "every", "steps", "B", "H"}
+POINTERS = {"lengths": "*i64", "listed": "*i32", "counts": "*i32"}
+
+
+def compiled(name, kernel, width, warps, tmp_path, ones=(), **options):
+    """Registers, accesses to spilled registers and fused multiply-adds of a kernel."""
+    model = NEURONS[name]
+    gradient = trace.gradient(model, triangular())
+    module = cache.load(triton_kernels.source(trace.step(model), gradient))
+    function = getattr(module, kernel)
+    constants = {"HP": width, "RECURRENT": model.spikes, "TAPE": True}
+    constants |= dict.fromkeys(ones, 1)  # Triton takes a 1 for a part of the program
+    constants = {k: v for k, v in constants.items() if k in function.arg_names}
+    signature = {
+        argument: "constexpr" if argument in constants
+        else "i32" if argument in INTEGERS
+        else POINTERS.get(argument, "*fp32")
+        for argument in function.arg_names
+    }  # fmt: skip
+    done = triton.compile(
+        ASTSource(function, signature, constexprs=constants),
+        target=GPUTarget("cuda", 90, 32),
+        options={"num_warps": warps} | options,
+    )
+    path = tmp_path / "kernel.cubin"
+    path.write_bytes(done.asm["cubin"])
+
+    def dumped(flag):
+        return subprocess.run(
+            [CUOBJDUMP, flag, path], capture_output=True, text=True, check=True
+        ).stdout
+
+    code = dumped("-sass")
+    registers = int(re.search(r"REG:(\d+)", dumped("-res-usage"))[1])
+    return registers, len(re.findall(r"\b(LDL|STL)\b", code)), len(re.findall(r"\bFFMA", code))
+
+
+EXACT = ("LIF", "ALIF", "CubaLIF")
+
+
+def every_neuron(*quick):
+    marks = {name: () if name in quick else (pytest.mark.slow,) for name in NEURONS}
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=m) for n, m in marks.items()])
+
+
+@every_neuron("ALIF")
+def test_the_forward_kernel_stays_in_registers_and_contracts_nothing(name, tmp_path):
+    registers, spills, contracted = compiled(
+        name, "forward", WIDEST, row_warps(WIDEST), tmp_path, enable_fp_fusion=False
+    )
+    assert registers <= 64  # so that 1,024 threads, eight samples, fit on a multiprocessor
+    assert spills == 0
+    if name in EXACT:  # an exact division is made of multiply-adds
+        assert contracted == 0
+
+
+@every_neuron("ALIF")
+def test_the_sums_of_gradients_stay_in_registers(name, tmp_path):
+    assert compiled(name, "sums", NARROW, tile_warps(NARROW), tmp_path)[1] == 0
+
+
+@every_neuron("ALIF")
+def test_the_backward_kernel_spills_little(name, tmp_path):
+    """Two tiles of a product fill the registers; beside them some thirty are moved once a step."""
+    _, spills, multiplied = compiled(name, "backward", WIDEST, tile_warps(WIDEST), tmp_path)
+    assert spills <= (32 if name in EXACT else 128)
+    if NEURONS[name].spikes:
+        assert multiplied >= 256  # 16 samples by 16 rows, for each of a thread's neurons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", ["forward", "backward", "sums"])
+def test_one_sample_and_one_neuron_compile(kernel, tmp_path):
+    assert compiled("ALIF", kernel, 16, 4, tmp_path, ones=("B", "H"))[0]
