@@ -26,6 +26,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
+from spikern.engines import population
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import merge_states
 from spikern.engines.stream import load_stream
@@ -214,7 +215,8 @@ def test_counted_by_connection(settings):
 
 @torch.no_grad()
 @pytest.mark.parametrize("settings", [*FORWARD, *SHAPES[-3:-1]])
-def test_what_is_executed_is_what_is_counted(settings):
+def test_what_is_executed_is_what_is_counted(settings, monkeypatch):
+    monkeypatch.setattr(population, "SPARSE", 0.0)  # every recurrence is stored as rows
     if settings.get("recurrent") == 0.4:
         settings = settings | {"recurrent": True}  # rows with zeros are executed with their zeros
     layer, x = layer_with(**settings), events(25, 3, 5)
