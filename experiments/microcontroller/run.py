@@ -1,6 +1,6 @@
 """Count the instructions of exported networks on an emulated microcontroller; fill in the pages.
 
-python experiments/microcontroller/run.py             # train, export, emulate; hours
+python experiments/microcontroller/run.py             # train, export, emulate; hours; resumes
 python experiments/microcontroller/run.py --no-train  # only the pages again, from results.json
 """
 
