@@ -101,7 +101,9 @@ def of_equal_size(task: Task, seeds: Sequence[int]) -> list[Trained]:
     ]
 
 
-def of_equal_quality(task: Task, seeds: Sequence[int], out: Path) -> Iterator[Trained]:
+def of_equal_quality(
+    task: Task, seeds: Sequence[int], out: Path, models: Sequence[str] = GATED
+) -> Iterator[Trained]:
     """The smallest gated networks that are as good on validation as the best spiking model.
 
     From the budget's size the hidden size is walked down while the network of the first seed is as
@@ -118,7 +120,7 @@ def of_equal_quality(task: Task, seeds: Sequence[int], out: Path) -> Iterator[Tr
         (quality([job(task, model, seed) for seed in seeds]), model) for model in task.spiking
     )
     target = best - MARGINS[task.measure]
-    for model in GATED:
+    for model in models:
         of_budget = [job(task, model, seed) for seed in seeds]
         own = prepare(of_budget[0])[0].body.hidden_size
         others = [n for n in SIZES if abs(n / own - 1) > NEAR]
