@@ -70,6 +70,29 @@ def test_an_accumulate_costs_what_one_more_spike_adds(board, study, tmp_path):
     assert 0.85 < expected / (executed / 64) <= 1.0  # beside it: calls, and loops over the input
 
 
+@pytest.mark.parametrize(("enough", "sizes"), [(40, (45, 45)), (79, (79, 91)), (200, ())])
+def test_the_size_of_equal_quality_is_walked_to(enough, sizes, study, monkeypatch, tmp_path):
+    """Down from that of the budget (GRU 79, LSTM 68), up from it, or to none."""
+    networks = study("networks")
+    budget = {"GRU": 79, "LSTM": 68}
+
+    def quality(job):
+        if job.model in networks.GATED:
+            return min(1.0, (job.hidden_size or budget[job.model]) / enough) - 0.004
+        return 1.0 if job.model == "BRF" else 0.5
+
+    monkeypatch.setattr(
+        networks,
+        "run_all",
+        lambda train, jobs, out, progress: [{"accuracy": quality(j)} for j in jobs],
+    )
+    found = list(networks.of_equal_quality(networks.TASKS[0], (0, 1), tmp_path))
+    assert all(each.equals == "BRF" for each in found)
+    assert [(each.job.model, each.job.hidden_size or budget[each.job.model]) for each in found] == [
+        (model, size) for model, size in zip(networks.GATED, sizes) for _ in range(2)
+    ]
+
+
 def test_carried_text_is_read_as_evaluate_reads_it(study):
     """The sequences that a state is carried through, in order, each once."""
     measurement = study("measurement")

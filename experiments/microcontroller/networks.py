@@ -19,6 +19,8 @@ SEEDS = (0, 1, 2)
 SIZES = (2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
 """Hidden sizes, in steps of the root of 2, among which one is sought that is as good as a spiking
 network."""
+NEAR = 0.1
+"""Sizes that differ by less from that of the budget are not tried beside it."""
 GATED = ("GRU", "LSTM")
 """The models of which it is sought."""
 Measure = Literal["accuracy", "bits"]
@@ -99,7 +101,9 @@ def of_equal_size(task: Task, seeds: Sequence[int]) -> list[Trained]:
     ]
 
 
-def of_equal_quality(task: Task, seeds: Sequence[int], out: Path) -> Iterator[Trained]:
+def of_equal_quality(
+    task: Task, seeds: Sequence[int], out: Path, models: Sequence[str] = GATED
+) -> Iterator[Trained]:
     """The smallest gated networks that are as good on validation as the best spiking model.
 
     From the budget's size the hidden size is walked down while the network of the first seed is as
@@ -116,12 +120,13 @@ def of_equal_quality(task: Task, seeds: Sequence[int], out: Path) -> Iterator[Tr
         (quality([job(task, model, seed) for seed in seeds]), model) for model in task.spiking
     )
     target = best - MARGINS[task.measure]
-    for model in GATED:
+    for model in models:
         of_budget = [job(task, model, seed) for seed in seeds]
         own = prepare(of_budget[0])[0].body.hidden_size
+        others = [n for n in SIZES if abs(n / own - 1) > NEAR]
         choices = [
             of_budget if n == own else [replace(j, budget=None, hidden_size=n) for j in of_budget]
-            for n in sorted({*SIZES, own})
+            for n in sorted([*others, own])
         ]
         at = choices.index(of_budget)
         if quality(choices[at][:1]) >= target:

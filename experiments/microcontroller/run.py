@@ -1,6 +1,6 @@
 """Count the instructions of exported networks on an emulated microcontroller; fill in the pages.
 
-python experiments/microcontroller/run.py             # train, export, emulate; hours
+python experiments/microcontroller/run.py             # train, export, emulate; hours; resumes
 python experiments/microcontroller/run.py --no-train  # only the pages again, from results.json
 """
 
@@ -14,7 +14,7 @@ import board
 import tables
 import tyro
 from measurement import NUMBERS, Counting, Measurement, count, measure
-from networks import SEEDS, TASKS, Trained, of_equal_quality, of_equal_size, train
+from networks import GATED, SEEDS, TASKS, Trained, of_equal_quality, of_equal_size, train
 from operations import Priced, price
 
 from spikern._utils import atomic, json_file
@@ -40,7 +40,7 @@ class Config:
     """Data sets."""
     search: tuple[str, ...] = tasks
     """Those on which the smallest GRU and LSTM are sought that are as good as the best spiking
-    network."""
+    network; DATASET:MODEL for one of the two."""
     train: bool = True
     """Train and measure; without, make the pages from results.json."""
 
@@ -50,8 +50,9 @@ def networks_of(config: Config) -> list[Trained]:
     found: list[Trained] = []
     for task in (t for t in TASKS if t.dataset in config.tasks):
         found += of_equal_size(task, config.seeds)
-        if task.dataset in config.search:
-            found += of_equal_quality(task, config.seeds, config.out)
+        asked = [m for m in GATED if {task.dataset, f"{task.dataset}:{m}"} & {*config.search}]
+        if asked:
+            found += of_equal_quality(task, config.seeds, config.out, asked)
     return found
 
 
