@@ -271,7 +271,7 @@ def test_a_training_is_resumed_where_the_network_is(tmp_path):
 
 
 FAULTS = {
-    "a list of the wrong step": ("slot = (((t + 1) % 2)", "slot = ((t % 2)"),
+    "one entry of a list for all": ("(listed + slot * HP + q)", "(listed + slot * HP)"),
     "a recurrence without values": ("i += z_j *", "i +="),
     "a gradient past the end": ("exists & (t < length)", "exists"),
     "a sum that is not carried over": (" + tl.load(to, mask=h < H, other=0.0)", ""),
