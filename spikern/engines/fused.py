@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -52,7 +52,15 @@ from spikern.neurons.model import NeuronModel, State
 from spikern.neurons.surrogate import Surrogate, triangular
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Printer = Callable[[Step, Gradient], str]
+
+
+class Target(Protocol):
+    """A module that writes kernels, as `kernels` does for the CPU."""
+
+    def source(self, step: Step, gradient: Gradient) -> str:
+        """The text of a module with the kernels of a neuron."""
+
+
 """What makes the text of a neuron's kernels, for the CPU or for a GPU."""
 _sources: dict[Any, str] = {}
 _supported: dict[Any, bool] = {}
@@ -141,15 +149,15 @@ def population_tensors(p: Population, state: State) -> PopulationTensors:
 
 
 @constant
-def supports(model: NeuronModel, surrogate: Surrogate, printer: Printer = kernels.source) -> bool:
+def supports(model: NeuronModel, surrogate: Surrogate, target: Target = kernels) -> bool:
     """Whether kernels can be derived from the neuron's step; asked once per step and surrogate.
 
     Where they cannot, a warning says why; Python shows the same warning once.
     """
-    key = (model.step, model.params, model.state, model.spikes, surrogate, printer)
+    key = (model.step, model.params, model.state, model.spikes, surrogate, target)
     if key not in _supported:
         try:
-            _source(model, surrogate, False, printer)
+            _source(model, surrogate, False, target)
             _supported[key] = True
         except UnsupportedError as error:
             _supported[key] = False
@@ -162,28 +170,28 @@ def kernel_name(
     model: NeuronModel,
     surrogate: Surrogate,
     smooth: bool = False,
-    printer: Printer = kernels.source,
+    target: Target = kernels,
 ) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
-    text = _source(model, surrogate, smooth, printer)
+    text = _source(model, surrogate, smooth, target)
     cache.load(text)
     return cache.name_of(text)
 
 
-def _derived(model: NeuronModel, surrogate: Surrogate, smooth: bool, printer: Printer) -> str:
-    return printer(trace.step(model), trace.gradient(model, surrogate, smooth))
+def _derived(model: NeuronModel, surrogate: Surrogate, smooth: bool, target: Target) -> str:
+    return target.source(trace.step(model), trace.gradient(model, surrogate, smooth))
 
 
-def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool, printer: Printer) -> str:
+def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool, target: Target) -> str:
     """The kernels' text, derived once per step and surrogate, with the values they capture."""
     key = (
         *(fingerprint(model.step), model.params, model.state, model.spikes),
-        *(surrogate.key, surrogate.scale, smooth, printer),
+        *(surrogate.key, surrogate.scale, smooth, target),
     )
     if key not in _sources:
         # A thread has none of the caller's modes: autocast, transforms, inference, devices.
         with ThreadPoolExecutor(1) as thread:
-            _sources[key] = thread.submit(_derived, model, surrogate, smooth, printer).result()
+            _sources[key] = thread.submit(_derived, model, surrogate, smooth, target).result()
     return _sources[key]
 
 

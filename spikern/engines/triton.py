@@ -96,7 +96,7 @@ def _takes(weight: Tensor) -> bool:
 @fused.constant
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     """Whether Triton is installed and can express the neuron's step; a warning says why not."""
-    return installed() and fused.supports(model, surrogate, triton_kernels.source)
+    return installed() and fused.supports(model, surrogate, triton_kernels)
 
 
 @functools.cache
@@ -113,7 +113,7 @@ def installed() -> bool:
 def _kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
     require("triton", "gpu")
-    return fused.kernel_name(model, surrogate, smooth, triton_kernels.source)
+    return fused.kernel_name(model, surrogate, smooth, triton_kernels)
 
 
 @torch.library.custom_op("spikern::run_triton", mutates_args=())
