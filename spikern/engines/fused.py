@@ -224,7 +224,7 @@ def run(
     outputs = allocate_outputs(allocate, steps, len(lengths), tensors)
     arrays = kernel_arrays(modules, x, (offsets, indices, values), populations, outputs.bits)
     for k, (name, a) in enumerate(zip(modules, arrays)):
-        edges = block_edges(len(lengths), a.w_rec.size + a.w_in.size)
+        edges = block_edges(len(lengths), a)
         blocks = len(edges) - 1
         totals = allocate(blocks, len(a.bias))
         last = k == len(modules) - 1
@@ -272,7 +272,7 @@ def _run_backward(
     for k in range(len(modules) - 1, -1, -1):
         a, p = arrays[k], populations[k]
         hidden = len(a.bias)
-        edges = block_edges(batch, a.w_rec.size + a.w_in.size)
+        edges = block_edges(batch, a)
         blocks = len(edges) - 1
         projected = a.current.size > 0
         passed = k > 0 or projected or wants_x

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
-from numba.core import cgutils
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import populate_array
@@ -325,7 +326,9 @@ def _rows_of(size: int) -> Any:
     return add
 
 
-_rows_128, _rows_32, _rows_16 = map(_rows_of, (128, 32, 16))
+WIDE = 256 if "+avx512f" in (config.CPU_FEATURES or get_host_cpu_features()) else 64
+"""Columns whose sums fit the registers of this processor."""
+_rows_wide, _rows_32, _rows_16 = map(_rows_of, (WIDE, 32, 16))
 
 
 @register_jitable
@@ -338,9 +341,9 @@ def add_rows(
     Without a list, rows first to last - 1.
     """
     column, columns = 0, acc.shape[1]
-    while column + 128 <= columns:
-        _rows_128(acc, a, w, rows, q, first, last, amounts, column)
-        column += 128
+    while column + WIDE <= columns:
+        _rows_wide(acc, a, w, rows, q, first, last, amounts, column)
+        column += WIDE
     while column + 32 <= columns:
         _rows_32(acc, a, w, rows, q, first, last, amounts, column)
         column += 32
@@ -515,16 +518,16 @@ def _gradients_of(size: int) -> Any:
     return add
 
 
-_gradients_128, _gradients_16 = map(_gradients_of, (128, 16))
+_gradients_wide, _gradients_16 = map(_gradients_of, (WIDE, 16))
 
 
 @register_jitable
 def add_to_rows(w: Array, begin: Array, to: Array, times: Array, g: Array) -> None:
     """w[j] += the sum over the events of j of g at their place, times their amount."""
     column, columns = 0, w.shape[1]
-    while column + 128 <= columns:
-        _gradients_128(w, begin, to, times, g, column)
-        column += 128
+    while column + WIDE <= columns:
+        _gradients_wide(w, begin, to, times, g, column)
+        column += WIDE
     while column < columns:
         _gradients_16(w, begin, to, times, g, column)
         column += 16
