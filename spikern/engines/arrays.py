@@ -168,11 +168,17 @@ def array(x: Tensor) -> Any:
     return x.detach().contiguous().numpy()
 
 
-def block_edges(batch: int, a: Arrays) -> np.ndarray[Any, np.dtype[np.int64]]:
+def block_edges(
+    batch: int, weights: int, samples: int = SAMPLES
+) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Where each block of samples begins; depends on sizes alone, never on threads."""
-    samples = LANES if a.synapses.size else SAMPLES  # a synapse is read once for a vector of them
-    affordable = max(2, SUMS_BYTES // (4 * max(a.w_rec.size + a.w_in.size, 1)))
+    affordable = max(2, SUMS_BYTES // (4 * max(weights, 1)))
     return equal_parts(batch, min(-(-batch // samples), BLOCKS, affordable))
+
+
+def edges_of(a: Arrays, batch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The blocks of a population; a sparse synapse is read once for a vector of samples."""
+    return block_edges(batch, a.w_rec.size + a.w_in.size, LANES if a.synapses.size else SAMPLES)
 
 
 def equal_parts(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -36,8 +36,8 @@ from spikern.engines.arrays import (
     array,
     as_list,
     as_outputs,
-    block_edges,
     by_population,
+    edges_of,
     kernel_arrays,
     kernel_entry,
     list_events,
@@ -224,7 +224,7 @@ def run(
     outputs = allocate_outputs(allocate, steps, len(lengths), tensors)
     arrays = kernel_arrays(modules, x, (offsets, indices, values), populations, outputs.bits)
     for k, (name, a) in enumerate(zip(modules, arrays)):
-        edges = block_edges(len(lengths), a)
+        edges = edges_of(a, len(lengths))
         blocks = len(edges) - 1
         totals = allocate(blocks, len(a.bias))
         last = k == len(modules) - 1
@@ -272,7 +272,7 @@ def _run_backward(
     for k in range(len(modules) - 1, -1, -1):
         a, p = arrays[k], populations[k]
         hidden = len(a.bias)
-        edges = block_edges(batch, a)
+        edges = edges_of(a, batch)
         blocks = len(edges) - 1
         projected = a.current.size > 0
         passed = k > 0 or projected or wants_x

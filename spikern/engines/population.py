@@ -26,7 +26,7 @@ from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, Params, State
 from spikern.neurons.surrogate import Surrogate
 
-SPARSE = 0.125
+SPARSE = 0.05
 """Recurrence with a smaller share of synapses is a list of synapses, otherwise rows with zeros;
 see decisions.md."""
 
