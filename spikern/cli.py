@@ -214,8 +214,7 @@ class Export:
     to: Literal["c"] = "c"
     """Language of the code."""
     numbers: Literal["float32", "int8", "fixed"] = "float32"
-    """float32, with the spikes of the stream; int8 with a scale for each row of weights; or fixed,
-    whole numbers throughout."""
+    """Numbers of the code: float32 has the spikes of the stream, fixed is whole numbers alone."""
 
     def run(self) -> None:
         """Write the folder and say how to go on."""

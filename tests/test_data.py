@@ -77,7 +77,10 @@ def test_majority_counts_labelled_steps_alone():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x": torch.zeros(5, 4)}, r"expected x as non-empty \(T, N, F\) float32, got \(5, 4\)"),
+        (
+            {"x": torch.zeros(5, 4)},
+            r"expected x as non-empty \(T, N, F\) torch.float32, got \(5, 4",
+        ),
         ({"x": torch.zeros(5, 4, 2).double()}, "float64"),
         ({"x": torch.zeros(5, 0, 2)}, "non-empty"),
         ({"x": torch.full((5, 4, 2), torch.nan)}, "NaN"),

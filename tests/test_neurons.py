@@ -402,5 +402,5 @@ def test_copies_and_pickles(name):
 
 
 def test_bad_settings():
-    with pytest.raises(InputError, match="width must be above 0"):
+    with pytest.raises(InputError, match="width of a surrogate must be above 0"):
         SURROGATES["triangular"](width=0.0)

@@ -165,7 +165,7 @@ def rows_by_source(weight: Tensor) -> Tensor:
 
 def array(x: Tensor) -> Any:
     """The contiguous numpy array of a tensor."""
-    return x.detach().contiguous().numpy()
+    return x.detach().resolve_neg().contiguous().numpy()
 
 
 def block_edges(
