@@ -227,24 +227,25 @@ def kernel_arrays(
     for k, (name, p) in enumerate(zip(names, tensors)):
         hidden = len(p.bias)
         current, below = none.view(0, 0, 0), torch.empty((0, 0), dtype=torch.int64)
-        rows, of_input = rows_by_source(p.w_in), no_events
+        w_in, w_rec, of_input = p.w_in, p.w_rec, no_events
         if k > 0:
             below = bits[k - 1]
         elif listed is not None:
             of_input = listed
         else:
-            current, rows = torch.nn.functional.linear(x, p.w_in, p.bias), rows[:0]
-        synapses, recurrent = none, rows_by_source(p.w_rec) if p.w_rec.numel() else p.w_rec
+            current, w_in = torch.nn.functional.linear(x, p.w_in, p.bias), p.w_in[:, :0]
+        synapses = none
         if len(p.begin):
             synapses = p.w_rec.reshape(-1)[places_of_synapses(p.begin, p.target, hidden)]
-            recurrent = recurrent[:0]
+            w_rec = w_rec[:0]
         params = array(p.params)
         constants = allocate(cache.module(name).CONSTANTS, hidden).numpy()
         kernel_entry(name, "constants")(params, constants)
         offsets, indices, values = map(array, of_input)
         read = Arrays(
             offsets=offsets, indices=indices, values=values, current=array(current),
-            below=array(below), w_in=array(rows), w_rec=array(recurrent), begin=array(p.begin),
+            below=array(below), w_in=array(rows_by_source(w_in)),
+            w_rec=array(rows_by_source(w_rec) if w_rec.numel() else w_rec), begin=array(p.begin),
             target=array(p.target).view(np.uint32), synapses=array(synapses), bias=array(p.bias),
             P=params, C=constants, start=array(p.start),
         )  # fmt: skip
