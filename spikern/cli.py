@@ -214,7 +214,7 @@ class Export:
     to: Literal["c"] = "c"
     """Language of the code."""
     numbers: Literal["float32", "int8", "fixed"] = "float32"
-    """Numbers of the code: float32 has the spikes of the stream, fixed is whole numbers alone."""
+    """float32 has the spikes of the stream, int8 small weights, fixed whole numbers throughout."""
 
     def run(self) -> None:
         """Write the folder and say how to go on."""
