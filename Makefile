@@ -1,14 +1,19 @@
-# make demo | test | docs | studies-smoke. Everything happens in .venv, made on first use.
+# make demo | test | test-slow | docs | studies-smoke. Everything happens in .venv, made on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+# One worker per core, so that a test needs no threads of its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: demo test lint docs studies-smoke clean
+.PHONY: demo test test-slow lint docs studies-smoke clean
 
 demo: .venv/demo
 	$(BIN)/spikern compare digits --restart
 
 test: .venv/dev lint
-	$(BIN)/pytest
+	$(PYTEST)
+
+test-slow: .venv/dev
+	$(PYTEST) -m slow
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -19,7 +24,7 @@ docs: .venv/docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 studies-smoke: .venv/dev
-	$(BIN)/pytest -m slow -k smoke_run tests/test_study.py
+	$(PYTEST) -m slow -k smoke_run tests/test_study.py
 
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -213,7 +213,7 @@ def test_baseline_packs_only_where_a_sequence_is_short(kind, monkeypatch):
         raise AssertionError("packed")
 
     monkeypatch.setattr("spikern.layers.baseline.pack_padded_sequence", packs)
-    layer, x = Baseline(kind, 3, 5), torch.randn(9, 2, 3)
+    layer, x = Baseline(kind, 3, 5).double(), torch.randn(9, 2, 3).double()
     assert torch.equal(layer(x, lengths=torch.tensor([9, 9]))[0], layer(x)[0])
     with pytest.raises(AssertionError, match="packed"):
         layer(x, lengths=torch.tensor([9, 8]))

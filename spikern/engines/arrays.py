@@ -186,6 +186,14 @@ def equal_parts(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array([count * k // parts for k in range(parts + 1)])
 
 
+def sum_of_blocks(blocks: Tensor) -> Tensor:
+    """The sum over blocks in their order, written over the first."""
+    total = blocks[0]
+    for other in blocks[1:]:
+        total += other
+    return total
+
+
 def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """The events of x (T, B, F) as offsets, indices, values; None if x is not sparse."""
     cache.load(kernels.listing())

@@ -42,6 +42,7 @@ from spikern.engines.arrays import (
     kernel_entry,
     list_events,
     places_of_synapses,
+    sum_of_blocks,
 )
 from spikern.engines.codegen import cache, kernels, trace
 from spikern.engines.codegen.program import Gradient, Step
@@ -287,7 +288,7 @@ def _run_backward(
         )  # fmt: skip
         backward = kernel_entry(modules[k], "backward")
         in_threads(lambda block, f=backward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
-        d_in, d_rec, d_synapses, d_bias, d_params = map(_sum_of_blocks, sums)
+        d_in, d_rec, d_synapses, d_bias, d_params = map(sum_of_blocks, sums)
         d_in = d_in[:, :hidden].t().contiguous()
         if projected:
             d_in = d_current[..., :hidden].flatten(0, 1).t() @ x.flatten(0, 1)
@@ -301,14 +302,6 @@ def _run_backward(
         w_above, w_up = (none, array(p.w_in)) if hidden <= FEW else (a.w_in, none)
     d_x = d_current[..., :hidden] @ populations[0].w_in if wants_x else x.new_empty(0)
     return [d_x, *gradients]
-
-
-def _sum_of_blocks(blocks: Tensor) -> Tensor:
-    """The sum over blocks in their order, written over the first."""
-    total = blocks[0]
-    for other in blocks[1:]:
-        total += other
-    return total
 
 
 @_run_backward.register_fake

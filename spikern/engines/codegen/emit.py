@@ -117,7 +117,7 @@ OPERATIONS = {
     "expm1": Operation(
         "np.expm1({0})", "expm1f({0})", "expm1({0})", "Sub(Exp({0}), 1.0)", ("expm1",), False
     ),
-    "tanh": Operation("np.tanh({0})", "tanhf({0})", "tanh({0})", "Tanh({0})", ("tanh",), False),
+    "tanh": Operation("tangent({0})", "tanhf({0})", "tanh({0})", "Tanh({0})", ("tanh",), False),
     "sin": Operation("np.sin({0})", "sinf({0})", "tl.sin({0})", "Sin({0})", ("sin",), False),
     "cos": Operation("np.cos({0})", "cosf({0})", "tl.cos({0})", "Cos({0})", ("cos",), False),
     "atan": Operation(

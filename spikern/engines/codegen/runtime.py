@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ f32 = np.float32
 HASH = hashlib.sha256(
     b"".join(Path(str(path)).read_bytes() for path in (__file__, vectors.__file__))
 ).hexdigest()[:20]
-POWERS = np.array([2.0**k for k in range(-126, 128)], dtype=np.float32)
 
 
 # Numbers
@@ -49,30 +47,81 @@ def truth(condition: bool) -> np.float32:
     return f32(1.0) if condition else f32(0.0)
 
 
-@register_jitable
+def select(condition: bool, a: Any, b: Any) -> Any:
+    """a where the condition holds, else b, without a branch: loops that branch have no vectors."""
+    return a if condition else b
+
+
+def power_of_two(n: Any) -> Any:
+    """2^n for a whole float32 from -126 to 127."""
+    return f32(2.0) ** n
+
+
+@register_jitable(inline="always")
+def floor(x: Any) -> Any:
+    """The largest whole number that is not above x, for |x| < 2^31."""
+    n = f32(np.int32(x))
+    return select(n > x, n - f32(1.0), n)
+
+
+@register_jitable(inline="always")
 def exponential(x: Any) -> Any:
     """e^x in float32 within two units in the last place; below 1.2e-38 within its last place.
 
     Source: the polynomial of expf in the Cephes library, S. L. Moshier.
     """
-    given = x
-    x = f32(-104.0) if not x > f32(-104.0) else (f32(89.0) if x > f32(89.0) else x)
-    n = f32(math.floor(x * f32(1.44269504) + f32(0.5)))
-    r = (x - n * f32(0.693359375)) + n * f32(2.12194440e-4)
-    y = f32(1.9875691500e-4) * r + f32(1.3981999507e-3)
-    y = y * r + f32(8.3334519073e-3)
-    y = y * r + f32(4.1665795894e-2)
-    y = y * r + f32(1.6666665459e-1)
-    y = y * r + f32(5.0000001201e-1)
-    y = (y * r) * r + r + f32(1.0)
-    half = np.int64(n) >> 1  # 2^n itself may be out of range
-    y = (y * POWERS[half + 126]) * POWERS[np.int64(n) - half + 126]
-    return given if given != given else y
+    low = select(x > f32(-104.0), x, f32(-104.0))
+    z = select(low > f32(89.0), f32(89.0), low)
+    n = floor(z * f32(1.44269504) + f32(0.5))
+    r = (z - n * f32(0.693359375)) + n * f32(2.12194440e-4)
+    y0 = f32(1.9875691500e-4) * r + f32(1.3981999507e-3)
+    y1 = y0 * r + f32(8.3334519073e-3)
+    y2 = y1 * r + f32(4.1665795894e-2)
+    y3 = y2 * r + f32(1.6666665459e-1)
+    y4 = y3 * r + f32(5.0000001201e-1)
+    y = (y4 * r) * r + r + f32(1.0)
+    half = floor(n * f32(0.5))  # 2^n itself may be out of range
+    return select(x != x, x, (y * power_of_two(half)) * power_of_two(n - half))
+
+
+@register_jitable(inline="always")
+def tangent(x: Any) -> Any:
+    """tanh x in float32 within two units in the last place.
+
+    Source: tanhf in the Cephes library, S. L. Moshier.
+    """
+    s = x * x
+    y0 = (f32(2.06390887954e-2) - f32(5.70498872745e-3) * s) * s - f32(5.37397155531e-2)
+    near = ((y0 * s + f32(1.33314422036e-1)) * s - f32(3.33332819422e-1)) * s * x + x
+    far = f32(1.0) - f32(2.0) / (exponential(abs(x) * f32(2.0)) + f32(1.0))
+    return select(abs(x) < f32(0.625), near, select(x < f32(0.0), -far, far))
 
 
 def _compile_as(function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
     """Let numba compile another function in the place of one."""
     overload(function, strict=False)(lambda *args, **kwargs: compiled)
+
+
+@intrinsic
+def _select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return types.float32(types.boolean, types.float32, types.float32), codegen
+
+
+@intrinsic
+def _power_of_two(typingctx: Any, n: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        exponent = builder.add(builder.fptosi(args[0], word), ir.Constant(word, 127))
+        return builder.bitcast(builder.shl(exponent, ir.Constant(word, 23)), ir.FloatType())
+
+    return types.float32(types.float32), codegen
+
+
+_compile_as(select, lambda condition, a, b: _select(condition, a, b))
+_compile_as(power_of_two, lambda n: _power_of_two(n))
 
 
 # Arrays and addresses: each function in Python, and what numba compiles in its place
@@ -355,6 +404,54 @@ def add_rows(
             j, y = listed(rows, q, k), scale(amounts, q, k)
             for h in range(column, columns):
                 acc[a, h] += y * w[j, h]
+
+
+def _products_of(size: int) -> Any:
+    """`add_products` for so many columns of eight rows, whose sums stay in registers."""
+
+    @register_jitable(inline="always")
+    def add(acc: Array, q: int, a: Array, w: Array, column: int) -> None:
+        y0, y1 = load(acc, q, column, size), load(acc, q + 1, column, size)
+        y2, y3 = load(acc, q + 2, column, size), load(acc, q + 3, column, size)
+        y4, y5 = load(acc, q + 4, column, size), load(acc, q + 5, column, size)
+        y6, y7 = load(acc, q + 6, column, size), load(acc, q + 7, column, size)
+        for k in range(w.shape[0]):
+            row = load(w, k, column, size)
+            y0, y1 = multiply_add(y0, a[q, k], row), multiply_add(y1, a[q + 1, k], row)
+            y2, y3 = multiply_add(y2, a[q + 2, k], row), multiply_add(y3, a[q + 3, k], row)
+            y4, y5 = multiply_add(y4, a[q + 4, k], row), multiply_add(y5, a[q + 5, k], row)
+            y6, y7 = multiply_add(y6, a[q + 6, k], row), multiply_add(y7, a[q + 7, k], row)
+        store(acc, q, column, y0)
+        store(acc, q + 1, column, y1)
+        store(acc, q + 2, column, y2)
+        store(acc, q + 3, column, y3)
+        store(acc, q + 4, column, y4)
+        store(acc, q + 5, column, y5)
+        store(acc, q + 6, column, y6)
+        store(acc, q + 7, column, y7)
+
+    return add
+
+
+_products_wide, _products_16 = map(_products_of, (WIDE >> 3, 16))
+
+
+@register_jitable
+def add_products(acc: Array, a: Array, w: Array) -> None:
+    """acc += a w, the matrix product; columns are whole vectors of 16."""
+    q, columns = 0, acc.shape[1]
+    while q + 8 <= acc.shape[0]:
+        column = 0
+        while column + (WIDE >> 3) <= columns and WIDE >> 3 > 16:
+            _products_wide(acc, q, a, w, column)
+            column += WIDE >> 3
+        while column < columns:
+            _products_16(acc, q, a, w, column)
+            column += 16
+        q += 8
+    while q < acc.shape[0]:
+        add_rows(acc, q, w, None, q, 0, w.shape[0], a)
+        q += 1
 
 
 @register_jitable

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
@@ -48,6 +48,18 @@ FILLS |= {"zeros": 0.0, "ones": 1.0}
 FULLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
 
 
+class Stepping(Protocol):
+    """A neuron, or what else has a name and a step."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    @property
+    def step(self) -> Callable[..., Any]:
+        """Its equations, in torch."""
+
+
 def step(model: NeuronModel) -> Step:
     """The neuron's step as data."""
     return Step(model.name, forward(model))
@@ -61,7 +73,7 @@ def gradient(model: NeuronModel, surrogate: Surrogate, smooth: bool = False) -> 
 
 def forward(model: NeuronModel) -> Program:
     """The program of the step, see `Step`."""
-    program = _trace(model, _flat(model), _inputs(model), _outputs(model))
+    program = traced(model, _flat(model), _inputs(model), _outputs(model))
     if model.spikes and not (program.outputs["n_z"] == program.outputs["out"] == "z"):
         raise UnsupportedError(
             f"{model.name}: a derived kernel needs the spikes that `fire` returned, unchanged, as "
@@ -91,23 +103,30 @@ def adjoint(model: NeuronModel) -> Program:
     step's inputs. d_z, the gradient that reaches the spikes, does not depend on g_u, and
     g_u = d_z * surrogate'(u) closes the loop.
     """
-    names, outputs, flat = _inputs(model), _outputs(model), _flat(model)
-    count = len(names)
+    return adjoint_of(model, _flat(model), _inputs(model), _outputs(model))
+
+
+def adjoint_of(
+    owner: Stepping, function: Callable[..., Any], inputs: Sequence[str], outputs: Sequence[str]
+) -> Program:
+    """The vector-Jacobian product of a function of tensors, with inputs g_* and outputs d_*."""
+    count = len(inputs)
 
     def pull(*values: Tensor) -> Any:
-        return torch.func.vjp(flat, *values[:count])[1](tuple(values[count:]))
+        return torch.func.vjp(function, *values[:count])[1](tuple(values[count:]))
 
-    return _trace(model, pull, names + [f"g_{o}" for o in outputs], [f"d_{n}" for n in names])
+    gradients = [f"g_{o}" for o in outputs]
+    return traced(owner, pull, [*inputs, *gradients], [f"d_{n}" for n in inputs])
 
 
 def derivative(surrogate: Surrogate) -> Program:
     """The surrogate's derivative as a program: input u, output d."""
-    return _trace(surrogate, surrogate.derivative, ["u"], ["d"])
+    return traced(surrogate, surrogate.derivative, ["u"], ["d"])
 
 
 def primitive(surrogate: Surrogate) -> Program:
     """The surrogate's smooth primitive as a program: input u, output z."""
-    return _trace(surrogate, surrogate.primitive, ["u"], ["z"])
+    return traced(surrogate, surrogate.primitive, ["u"], ["z"])
 
 
 def _inputs(model: NeuronModel) -> list[str]:
@@ -143,12 +162,13 @@ def _flat(model: NeuronModel) -> Callable[..., tuple[Tensor, ...]]:
     return flat
 
 
-def _trace(
-    owner: NeuronModel | Surrogate,
+def traced(
+    owner: Stepping | Surrogate,
     function: Callable[..., Any],
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> Program:
+    """The program of a function of tensors; its owner is named in what cannot be derived."""
     examples = [torch.full((2, 3), 0.5 + 0.01 * k, dtype=torch.float32) for k in range(len(inputs))]
     try:
         # A change in place changes its views too, which is written out as new values here.
@@ -230,7 +250,7 @@ def _dtype(node: fx.Node) -> torch.dtype | None:
     return getattr(node.meta.get("val"), "dtype", None)
 
 
-def _number(value: Tensor, owner: NeuronModel | Surrogate) -> float | bool:
+def _number(value: Tensor, owner: Stepping | Surrogate) -> float | bool:
     if value.numel() != 1:
         raise UnsupportedError(
             f"{owner.name}: a tensor of shape {tuple(value.shape)} made outside `step` cannot "
@@ -245,13 +265,13 @@ def _number(value: Tensor, owner: NeuronModel | Surrogate) -> float | bool:
 
 
 def _complaint(
-    owner: NeuronModel | Surrogate,
+    owner: Stepping | Surrogate,
     node: fx.Node,
     function: Callable[..., Any],
     examples: list[Tensor],
 ) -> str:
     """Which operation has no scalar form, and the line of the user's code that asked for it."""
-    author = owner.step if isinstance(owner, NeuronModel) else owner.derivative
+    author = owner.derivative if isinstance(owner, Surrogate) else owner.step
     code = getattr(author, "__code__", None)
     dtype = _dtype(node)
     watch = _Lines(str(node.target), dtype, code.co_filename if code else "")
