@@ -11,7 +11,7 @@ import sys
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -359,6 +359,9 @@ class ShowKernel:
         print(show_kernel(NEURONS[self.neuron]))
 
 
+Work = Literal["S", "H", "M", "L", "W", "A", "1", "1s"]
+
+
 @dataclass(frozen=True)
 class Bench:
     """Measure spikern beside snnTorch, torch's RNN, GRU and LSTM, and ONNX Runtime.
@@ -367,7 +370,7 @@ class Bench:
     interleaved in one process, and prints ratios, which are above 1 where spikern takes less.
     """
 
-    works: tuple[Literal["S", "H", "M", "L", "1", "1s"], ...] = ("S", "H", "M", "L", "1", "1s")
+    works: tuple[Work, ...] = get_args(Work)
     """Workloads, which are shapes of data and network; docs/performance.md describes them."""
     rates: Annotated[tuple[float, ...], option("RATE ...")] = (0.05, 0.10)
     """Firing rates of the spiking networks, in spikes per neuron and step."""

@@ -9,6 +9,7 @@ import torch
 from spikern import timing
 from spikern._utils.errors import InputError
 from spikern.cli import main
+from spikern.engines import population
 from spikern.report import benchmark_table
 from spikern.timing import benchmark, measurement, peers, workloads
 
@@ -103,6 +104,16 @@ def test_a_training_step_leaves_the_rate_alone():
     peers.train_step(network, x, y)()
     assert peers.measured_rates(network, x) == before
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_both_forms_of_sparse_recurrence_are_timed_and_the_choice_stays():
+    before = population.SPARSE
+    base = workloads.Workload("t", "small", 4, 2, 6, 40, kinds=("train",))
+    records = timing.densities(1, 1, lambda line: None, base)
+    assert {(r["density"], r["form"]) for r in records} == {
+        (density, form) for density in benchmark.DENSITIES for form in benchmark.FORMS
+    }
+    assert before == population.SPARSE
 
 
 def test_engines_share_weights():

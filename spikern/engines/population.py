@@ -14,6 +14,7 @@ feedback as it runs recurrence, with the same meaning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -27,8 +28,8 @@ from spikern.neurons.model import NeuronModel, Params, State
 from spikern.neurons.surrogate import Surrogate
 
 SPARSE = 0.05
-"""Recurrence with a smaller share of synapses is a list of synapses, otherwise rows with zeros;
-see decisions.md."""
+"""The share of synapses below which the recurrence of up to 256 neurons is a list of synapses,
+otherwise rows with zeros; it grows with the root of their number, see decisions.md."""
 
 
 class Population(NamedTuple):
@@ -100,7 +101,12 @@ def check_shapes(populations: Sequence[Population], x: Input) -> None:
 def is_sparse(population: Population) -> bool:
     """Whether the kernels keep the recurrent weights as a list of synapses."""
     synapses = population.synapses
-    return synapses is not None and len(synapses) < SPARSE * len(population.w_in) ** 2
+    return synapses is not None and _few(len(synapses), len(population.w_in))
+
+
+def _few(synapses: int, width: int) -> bool:
+    """Whether so many recurrent synapses are kept as a list."""
+    return synapses < SPARSE * max(1.0, math.sqrt(width / 256)) * width**2
 
 
 def existing_weights(weight: Tensor, synapses: Tensor | None) -> Tensor:
@@ -176,7 +182,7 @@ def _synapses(blocks: dict[tuple[int, int], Bundle], widths: Sequence[int]) -> T
     """The synapses of all blocks as (from, to), ascending; None if they are not sparse."""
     width = sum(widths)
     sizes = (b.weight.numel() if b.synapses is None else len(b.synapses) for b in blocks.values())
-    if sum(sizes) >= SPARSE * width**2:
+    if not _few(sum(sizes), width):
         return None
     begins = [0, *accumulate(widths)]
     lists = []

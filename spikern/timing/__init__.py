@@ -1,6 +1,14 @@
 """Measured time, memory and joules of spikern, its twins and its peers."""
 
-from spikern.timing.benchmark import Measurement, Row, Settings, rows, run_benchmark, sweep
+from spikern.timing.benchmark import (
+    Measurement,
+    Row,
+    Settings,
+    densities,
+    rows,
+    run_benchmark,
+    sweep,
+)
 from spikern.timing.inference import Contestant, InferenceTimes, measure
 
 __all__ = [
@@ -9,6 +17,7 @@ __all__ = [
     "Measurement",
     "Row",
     "Settings",
+    "densities",
     "measure",
     "rows",
     "run_benchmark",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from spikern._utils.errors import InputError
 from spikern._utils.provenance import provenance
+from spikern.engines import population
 from spikern.timing import measurement, peers
 from spikern.timing.peers import FUSED, STREAM, Peer, spiking_network
 from spikern.timing.workloads import WORKLOADS, Workload, chosen
@@ -198,6 +199,47 @@ def sweep(
                 for record in _point(replace(base, hidden=hidden), rate, repeats, threads)
             ]
             progress(f"  {axis}: H = {hidden}, {rate:.0%}")
+    return records
+
+
+DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2)
+WIDTHS = (256, 1024, 4096)
+FORMS = {"rows": 0.0, "lists": 1.0}
+"""Forms of recurrent weights, and below which density each is chosen for the measurement."""
+BRIEF = Workload("densities", "a short one", 25, 32, 140, 256, kinds=("train",))
+
+
+def densities(
+    repeats: int, threads: int, progress: Callable[[str], None], base: Workload = BRIEF
+) -> list[dict[str, Any]]:
+    """A record {hidden, density, form, ms, least} of a training step with sparse recurrence.
+
+    Both forms are timed at every density, whichever the engine would choose: whole rows, the
+    weights that do not exist being zero, and lists of synapses.
+    """
+    records, chosen_below = [], population.SPARSE
+
+    def of_form(step: Callable[[], object], below: float) -> Callable[[], object]:
+        def call() -> None:
+            population.SPARSE = below
+            step()
+
+        return call
+
+    try:
+        with measurement.threads(threads):
+            for hidden in WIDTHS if base is BRIEF else (base.hidden,):
+                for density in DENSITIES:
+                    work = replace(base, hidden=hidden, connectivity=density)
+                    x, y = work.data()
+                    step = peers.train_step(spiking_network(work, x, 0.05), x, y)
+                    calls = {form: of_form(step, below) for form, below in FORMS.items()}
+                    for form, samples in measurement.interleaved(calls, repeats).items():
+                        ms = {"ms": statistics.median(samples), "least": min(samples)}
+                        records.append({"hidden": hidden, "density": density, "form": form} | ms)
+                    progress(f"  H = {hidden}, {density:.0%} of the synapses")
+    finally:
+        population.SPARSE = chosen_below
     return records
 
 

@@ -167,10 +167,10 @@ def stepping(model: nn.Module, x: Tensor, flat: bool = True) -> Call:
 
 
 def spiking_network(work: Workload, x: Tensor, rate: float) -> Network:
-    """ALIF without bias, calibrated to fire at `rate` on x, and a leaky readout."""
+    """The work's neuron without bias, calibrated to fire at `rate` on x, and a leaky readout."""
     torch.manual_seed(SEED)
     body = SpikingRNN(
-        "ALIF", work.features, work.hidden, work.layers, bias=False,
+        work.neuron, work.features, work.hidden, work.layers, bias=False,
         recurrent=work.connectivity if work.connectivity < 1.0 else True,
         input_power=work.input_power,
     )  # fmt: skip

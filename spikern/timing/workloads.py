@@ -16,6 +16,7 @@ class Workload:
 
     events         share of nonzero inputs; None for an analog input
     connectivity   share of the recurrent weights that are not zero
+    neuron         that of the spiking network
     kinds          what is measured: "train", "infer", "memory" or "step"
     threads        overrides the number of threads of the benchmark
     """
@@ -29,6 +30,7 @@ class Workload:
     layers: int = 1
     events: float | None = 0.05
     connectivity: float = 1.0
+    neuron: str = "ALIF"
     kinds: tuple[str, ...] = ("train", "infer", "memory")
     threads: int | None = None
     classes: int = 20
@@ -53,7 +55,6 @@ class Workload:
         return replace(self, steps=12, batch=min(self.batch, 3), features=5, hidden=16, classes=4)
 
 
-_ONE = {"batch": 1, "features": 32, "threads": 1}
 WORKLOADS: dict[str, tuple[Workload, ...]] = {
     "S": (Workload("S", "140 event inputs, H = 256", 250, 64, 140, 256),),
     "H": (
@@ -61,11 +62,17 @@ WORKLOADS: dict[str, tuple[Workload, ...]] = {
     ),
     "M": (Workload("M", "1 analog input, 784 steps, H = 256", 784, 128, 1, 256, events=None),),
     "L": (Workload("L", "H = 1024, 10 % connected", 250, 64, 140, 1024, connectivity=0.1),),
+    "W": (Workload("W", "H = 2048", 100, 32, 140, 2048, kinds=("train",)),),
+    "A": (Workload("A", "SEAdLIF, 2 x 256", 250, 64, 140, 256, layers=2, neuron="SEAdLIF"),),
     "1": (
-        Workload("1", "batch 1, step by step, H = 128", 250, hidden=128, kinds=("step",), **_ONE),
+        Workload(
+            "1", "batch 1, step by step, H = 128", 250, 1, 32, 128, kinds=("step",), threads=1
+        ),
     ),
     "1s": tuple(
-        Workload(f"1s-{h}", f"batch 1, 250 steps, H = {h}", 250, hidden=h, kinds=("infer",), **_ONE)
+        Workload(
+            f"1s-{h}", f"batch 1, 250 steps, H = {h}", 250, 1, 32, h, kinds=("infer",), threads=1
+        )
         for h in (128, 512)
     ),
 }
