@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from spikern._utils.errors import DataError, DivergedError, InputError
-from spikern.data import collate, load
+from spikern.data import collate, collate_events, encoded, load
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.events import Events
 from spikern.layers.baseline import BASELINES
@@ -255,6 +255,25 @@ def test_a_loader_of_a_split_gives_its_batches(data):
     events = replace(data.train, x=Events.from_dense((data.train.x > 0.5).to(torch.uint8)))
     assert torch.equal(events[3][0], (data.train.x[:, 3] > 0.5).float())
     assert len(list(events)) == len(events)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_loader_of_events_trains_as_that_of_tensors_does(workers):
+    data = encoded(load("digits").thinned(60), 0.5)
+    lengths = torch.arange(len(data.train)) % 60 + 5
+    x = data.train.x * (torch.arange(len(data.train.x))[:, None] < lengths)[..., None]
+    train = replace(data.train, x=x, lengths=lengths)
+    states = []
+    for put_together in (collate, collate_events):
+        torch.manual_seed(0)
+        network = build("ALIF", data.input_size, 8, data.classes)
+        batches = DataLoader(train, 16, collate_fn=put_together, num_workers=workers)
+        assert isinstance(next(iter(batches)).x, Events) == (put_together is collate_events)
+        fit(network, batches, Training(epochs=2), validation=data.validation, bar=False)
+        states.append(network.state_dict())
+        judged = evaluate(network, batches)
+        states[-1] |= {"predictions": judged.predictions}
+    assert all(map(torch.equal, *(state.values() for state in states)))
 
 
 def test_batches_train_as_the_data_set_does_that_they_are_of():

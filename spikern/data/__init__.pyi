@@ -1,5 +1,5 @@
 from .catalogue import DATASETS, Entry
-from .dataset import UNLABELLED, Batch, Dataset, Split, collate, encoded
+from .dataset import UNLABELLED, Batch, Dataset, Split, collate, collate_events, encoded
 from .loaders import load
 from .own import Samples, samples
 from .task import Prediction, Task
@@ -17,6 +17,7 @@ __all__ = [
     "Task",
     "Transform",
     "collate",
+    "collate_events",
     "encoded",
     "load",
     "samples",

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -85,6 +85,12 @@ class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         >>> split.batch([1]).x.shape
         torch.Size([4, 1, 1])
         """
+        chosen = self.select(indices)
+        x = chosen.x.to_dense() if isinstance(chosen.x, Events) else chosen.x
+        return Batch(x, chosen.y, chosen.lengths)
+
+    def select(self, indices: Tensor | Sequence[int]) -> Split:
+        """Return the chosen sequences, cut to the longest of them; events stay events."""
         chosen = torch.as_tensor(indices)
         if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype != torch.int64:
             raise InputError(
@@ -100,8 +106,20 @@ class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         steps = int(lengths.max())
         y = self.y[chosen] if self.y.ndim == 1 else self.y[:steps, chosen]
         if isinstance(self.x, Events):
-            return Batch(self.x.select(chosen).until(steps).to_dense(), y, lengths)
-        return Batch(self.x[:steps, chosen], y, lengths)
+            return Split(self.x.select(chosen).until(steps), y, lengths)
+        return Split(self.x[:steps, chosen], y, lengths)
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Self:
+        """Return the sequences on a device, with x in a type if one is given.
+
+        Events are float32; in another type they are a tensor.
+        """
+        x = self.x
+        if isinstance(x, Events) and dtype in (None, torch.float32):
+            x = x.to(device)
+        else:
+            x = (x.to_dense() if isinstance(x, Events) else x).to(device=device, dtype=dtype)
+        return replace(self, x=x, y=self.y.to(device), lengths=self.lengths.to(device))
 
 
 @shown_by(_of_split)
@@ -110,11 +128,6 @@ class Batch(Split):
     """A split whose x is a tensor, the input of a network."""
 
     x: Tensor
-
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Batch:
-        """Return the batch on a device, with x in a type if one is given."""
-        x = self.x.to(device=device, dtype=dtype)
-        return Batch(x, self.y.to(device), self.lengths.to(device))
 
 
 def collate(sequences: Sequence[tuple[Tensor, Tensor]]) -> Batch:
@@ -126,6 +139,19 @@ def collate(sequences: Sequence[tuple[Tensor, Tensor]]) -> Batch:
     inputs, labels = ([pair[k] for pair in sequences] for k in (0, 1))
     y = torch.stack(labels) if labels[0].ndim == 0 else pad_sequence(labels, False, UNLABELLED)
     return Batch(pad_sequence(inputs), y, torch.tensor([len(x) for x in inputs]))
+
+
+def collate_events(sequences: Sequence[tuple[Tensor, Tensor]]) -> Split:
+    """Return the same batch as index lists of events, which the fused kernels read as they are.
+
+    The workers of a DataLoader list the events of one batch while another trains.
+
+    >>> pairs = [(torch.eye(3), torch.tensor(0)), (torch.eye(3)[:2], torch.tensor(1))]
+    >>> collate_events(pairs).x.offsets.diff().tolist()  # by step and sequence
+    [1, 1, 1, 1, 1, 0]
+    """
+    batch = collate(sequences)
+    return Split(Events.from_dense(batch.x), batch.y, batch.lengths)
 
 
 @shown_by(_of_dataset)

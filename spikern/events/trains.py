@@ -218,6 +218,12 @@ class Events:
         x[self.rows * self.features + self.indices] = self.values
         return x.view(self.shape)
 
+    def to(self, device: str | torch.device) -> Events:
+        """The same events on a device."""
+        arrays = (self.offsets, self.indices, self.values)
+        offsets, indices, values = (a.to(device) for a in arrays)
+        return replace(self, offsets=offsets, indices=indices, values=values)
+
     def select(self, samples: Tensor | Sequence[int]) -> Events:
         """The chosen samples in their order, with all their steps.
 

@@ -14,8 +14,8 @@ from spikern.data.dataset import UNLABELLED, Batch, Split, check_shapes
 from spikern.events import valid_steps
 from spikern.layers.network import Network
 
-Given = Batch | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
-"""A batch, or its x (T, B, F) and y, (B,) or (T, B), and, if sequences end early, lengths (B,)."""
+Given = Split | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
+"""Sequences, or their x (T, B, F) and y, (B,) or (T, B), and lengths (B,) if some end early."""
 Batches = Iterable[Given]
 CALIBRATION_BATCH = 64
 STREAMS = 16
@@ -30,8 +30,8 @@ class Source(NamedTuple):
     number   batches of one epoch; None where it is not known beforehand
     """
 
-    batches: Callable[[torch.Generator], Iterator[Batch]]
-    first: Callable[[torch.Generator], Batch]
+    batches: Callable[[torch.Generator], Iterator[Split]]
+    first: Callable[[torch.Generator], Split]
     number: int | None
 
 
@@ -42,12 +42,12 @@ def from_split(split: Split, size: int, carry_state: bool, network: Network) -> 
     def order(generator: torch.Generator) -> Tensor:
         return torch.randperm(len(split), generator=generator)
 
-    def batches(generator: torch.Generator) -> Iterator[Batch]:
+    def batches(generator: torch.Generator) -> Iterator[Split]:
         chosen = streams(len(split), size) if carry_state else torch.split(order(generator), size)
-        return (split.batch(indices).to(*place) for indices in chosen)
+        return (split.select(indices).to(*place) for indices in chosen)
 
-    def first(generator: torch.Generator) -> Batch:
-        return split.batch(order(generator)[:CALIBRATION_BATCH]).to(*place)
+    def first(generator: torch.Generator) -> Split:
+        return split.select(order(generator)[:CALIBRATION_BATCH]).to(*place)
 
     number = -(-len(split) // min(size, len(split)))
     return Source(batches, first, number)
@@ -57,10 +57,10 @@ def from_batches(given: Batches, network: Network) -> Source:
     """The batches of an iterable, checked, where the network is."""
     repeatable(given)
 
-    def batches(generator: torch.Generator) -> Iterator[Batch]:
+    def batches(generator: torch.Generator) -> Iterator[Split]:
         return checked(given, network)
 
-    def first(generator: torch.Generator) -> Batch:
+    def first(generator: torch.Generator) -> Split:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator.initial_seed())
             for batch in batches(generator):
@@ -80,7 +80,7 @@ def place_of(network: Network) -> tuple[torch.device, torch.dtype]:
     return weight.device, weight.dtype
 
 
-def checked(batches: Batches, network: Network) -> Iterator[Batch]:
+def checked(batches: Batches, network: Network) -> Iterator[Split]:
     """The batches, where the network is. Raises InputError for one that is not `Given`."""
     device, dtype = place_of(network)
     classes = network.classes
@@ -97,8 +97,8 @@ def checked(batches: Batches, network: Network) -> Iterator[Batch]:
         yield batch.to(device)
 
 
-def _batch(where: str, given: Given) -> Batch:
-    if isinstance(given, Batch):
+def _batch(where: str, given: Given) -> Split:
+    if isinstance(given, Split):
         return given
     parts = tuple(given) if isinstance(given, (tuple, list)) else ()
     if len(parts) not in (2, 3) or not all(isinstance(part, Tensor) for part in parts):
@@ -171,7 +171,7 @@ def in_order(split: Split, batch_size: int, carry_state: bool) -> list[Tensor]:
     return list(torch.split(torch.arange(len(split)), batch_size))
 
 
-def labels_of(batch: Batch, logits: Tensor) -> Tensor:
+def labels_of(batch: Split, logits: Tensor) -> Tensor:
     """The labels of a batch in the form of its logits: a sequence's own at each of its steps.
 
     Raises InputError for labels per step where there is one answer per sequence.

@@ -54,7 +54,7 @@ def evaluate(
     place = place_of(network)
     order = in_order(data, batch_size, carry_state) if isinstance(data, Split) else []
     batches = (
-        (data.batch(indices).to(*place) for indices in order)
+        (data.select(indices).to(*place) for indices in order)
         if isinstance(data, Split)
         else checked(data, network)
     )

@@ -26,7 +26,8 @@ from spikern._utils.choices import check_choice
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.numbers import check_numbers, check_whole
-from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
+from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.engines.population import dense
 from spikern.events import valid_steps
 from spikern.layers.delays import narrow
 from spikern.layers.description import check_state, check_tensors, describe
@@ -488,9 +489,11 @@ def _progress(epoch: int, batch: int, number: int | None, epochs: int) -> float:
     return (epoch * number + batch) / (epochs * number) if number else epoch / epochs
 
 
-def _augmented(batch: Batch, training: Training, generator: torch.Generator) -> Batch:
+def _augmented(batch: Split, training: Training, generator: torch.Generator) -> Split:
     """A batch with the random changes that the training asks for."""
-    x, lengths = batch.x, batch.lengths
+    if not (training.time_stretch or training.channel_shift or training.input_noise):
+        return batch
+    x, lengths = dense(batch.x), batch.lengths
     if training.time_stretch:
         x, lengths = stretch_time(x, lengths, training.time_stretch, generator)
     if training.channel_shift:
