@@ -16,17 +16,16 @@ from spikern.studies.twins import (
     connections,
     density,
     held,
-    int8_weights,
     magnitude_masks,
     measured_graph,
     measured_weights,
     predictions,
     prune,
-    round_rows,
     search_size,
 )
 from spikern.train.evaluation import evaluate
 from spikern.train.loop import Training, fit
+from spikern.train.quantisation import int8_weights, round_rows
 from spikern.train.trial import fresh_network
 
 KINDS = ("RNN", "GRU", "LSTM")

@@ -35,7 +35,6 @@ from spikern.studies.trainings import TrainingJob, load_dataset
 from spikern.studies.twins import (
     SizeSearch,
     density,
-    int8_weights,
     measured_graph,
     measured_weights,
     prune,
@@ -44,6 +43,7 @@ from spikern.studies.twins import (
 from spikern.timing.inference import Contestant, measure
 from spikern.train.loading import SUFFIX, load_network
 from spikern.train.loop import Training
+from spikern.train.quantisation import int8_weights
 from spikern.train.recipes import Recipe
 from spikern.train.trial import count_split
 

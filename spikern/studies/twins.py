@@ -27,9 +27,7 @@ from spikern.studies import runner
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
 from spikern.train.evaluation import evaluate
 from spikern.train.loop import History, Training, fit
-
-LEVELS = 127
-"""Largest int8 magnitude used; -128 is not, so that the range is symmetric."""
+from spikern.train.quantisation import int8_weights
 
 
 class Int8(NamedTuple):
@@ -39,37 +37,6 @@ class Int8(NamedTuple):
     accuracy: float
     float_accuracy: float
     agreement: float
-
-
-def int8_weights(network: Network) -> Network:
-    """A copy whose weight matrices hold only multiples of their rows' int8 scale.
-
-    Raises InputError if a weight is not finite.
-
-    >>> from spikern import build
-    >>> weight = int8_weights(build("RNN", 3, 8, 2)).body.rnn.weight_hh_l0
-    >>> all(len(row.unique()) <= 8 for row in weight)
-    True
-    """
-    rounded = copy.deepcopy(network)
-    with torch.no_grad():
-        for name, parameter in rounded.named_parameters():
-            if "weight" in name:
-                if not bool(parameter.isfinite().all()):
-                    raise InputError(f"{name} holds NaN or infinite values; nothing to quantise")
-                parameter.copy_(round_rows(parameter))
-    return rounded
-
-
-def round_rows(weight: Tensor) -> Tensor:
-    """w -> s round(w / s) with s = max|row| / 127, a row (out) of weight (out, in) at a time.
-
-    >>> round_rows(torch.tensor([[1.27, 0.014], [0.0, 0.0]]))
-    tensor([[1.2700, 0.0100],
-            [0.0000, 0.0000]])
-    """
-    scale = weight.abs().amax(1, keepdim=True) / LEVELS
-    return torch.where(scale > 0, (weight / scale).round() * scale, 0.0)
 
 
 def predictions(logits: Logits, split: Split, batch_size: int = 256) -> Tensor:

@@ -5,6 +5,7 @@ from spikern.train.evaluation import Evaluation, evaluate
 from spikern.train.loading import load_network
 from spikern.train.loop import History, Training, fit
 from spikern.train.progress import Epoch
+from spikern.train.quantisation import int8_weights, rounded_weights
 from spikern.train.recipes import Recipe, recipe
 from spikern.train.trial import count_split, fresh_network, train_and_test
 
@@ -20,7 +21,9 @@ __all__ = [
     "firing_rates",
     "fit",
     "fresh_network",
+    "int8_weights",
     "load_network",
     "recipe",
+    "rounded_weights",
     "train_and_test",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Real
 from pathlib import Path
@@ -48,6 +49,7 @@ from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_r
 from spikern.train.checkpoint import pack, pack_optimizer, write
 from spikern.train.evaluation import evaluate
 from spikern.train.progress import Epoch, advance
+from spikern.train.quantisation import rounded_weights
 
 OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
@@ -58,6 +60,7 @@ EPOCHS = [(int, float, float, float | None, float)]
 CHECKS = {"int": check_whole, "float": check_numbers}
 Schedule = Literal["cosine", "linear", "constant"]
 Place = Literal["answer", "every_step"]
+Numbers = Literal["float32", "int8"]
 
 
 @table_of_fields
@@ -99,10 +102,14 @@ class Training:
     """Largest random shift of the features of an analog input, in places."""
     time_stretch: float = 0.0
     """Largest random change of the length of an analog sequence, as a share of it."""
+    weights: Numbers = "float32"
+    """Numbers that the weights are rounded to wherever the network computes; int8: one scale per
+    row, and gradients pass the rounding as if there were none. What is kept is rounded."""
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, get_args(Schedule))
         check_choice("loss", self.loss, get_args(Place))
+        check_choice("weights", self.weights, get_args(Numbers))
         for field in fields(self):
             kind, *optional = str(field.type).split(" | ")
             value = getattr(self, field.name)
@@ -237,9 +244,10 @@ def fit(
         while not (any(asked) or _ended(epochs, training)):
             started = time.perf_counter()
             mean_loss, rate = _train_epoch(network, source, training, updates, seed, len(epochs))
-            accuracy = evaluate(network, judged, carry_state=training.carry_state).accuracy
-            if all(accuracy > e.validation_accuracy for e in epochs):
-                best = _copy(network)
+            with _numbers(network, training):
+                accuracy = evaluate(network, judged, carry_state=training.carry_state).accuracy
+                if all(accuracy > e.validation_accuracy for e in epochs):
+                    best = _copy(network)
             seconds = time.perf_counter() - started
             epochs.append(Epoch(len(epochs) + 1, mean_loss, accuracy, rate, seconds))
             if file is not None:
@@ -369,6 +377,11 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
+def _numbers(network: Network, training: Training) -> AbstractContextManager[None]:
+    """Where the network computes with the numbers that the training asks for."""
+    return rounded_weights(network) if training.weights == "int8" else nullcontext()
+
+
 def _generator(seed: int, epoch: int) -> torch.Generator:
     """All that is random in an epoch comes from here: its batches and its noise."""
     return torch.Generator().manual_seed(1_000_003 * seed + epoch)
@@ -381,6 +394,8 @@ def _resume(
         tensors, found = checkpoint.read(path)
     except DataError as error:
         raise DataError(f"{error}; delete it to start anew") from error
+    if isinstance(found.get("training"), dict):  # settings that came later have their defaults
+        found["training"] = asdict(DEFAULT) | found["training"]
     if found.keys() == {*OLD_HEADER, "epochs"}:
         header = {key: header[key] for key in OLD_HEADER}
     if different := _differences(header, found):
@@ -451,24 +466,27 @@ def _train_epoch(
             batch = _augmented(batch, training, generator)
             state = carried(state, len(batch)) if training.carry_state else None
             answer = _answer(network, training)
-            activity, state = network.run(batch.x, state, batch.lengths, answer)
-            labels = labels_of(batch, activity.logits)
-            if not bool((labels != UNLABELLED).any()):
-                continue  # nothing to learn from
-            loss = updates.loss(activity.logits.flatten(0, -2), labels.flatten())
-            if not isinstance(loss, Tensor) or loss.ndim:
-                raise InputError(f"a loss is one number, a tensor of shape (), got {loss!r:.60}")
-            if network.spiking:
-                layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
-                if epoch == 0 and not rates:
-                    warn_of_extreme_rates(layer_rates)
-                rates.append(sum(layer_rates) / len(layer_rates))
-                if training.rate_penalty:
-                    loss = loss + training.rate_penalty * _excess(
-                        activity.spikes, batch.lengths, training.rate_limit
+            with _numbers(network, training):
+                activity, state = network.run(batch.x, state, batch.lengths, answer)
+                labels = labels_of(batch, activity.logits)
+                if not bool((labels != UNLABELLED).any()):
+                    continue  # nothing to learn from
+                loss = updates.loss(activity.logits.flatten(0, -2), labels.flatten())
+                if not isinstance(loss, Tensor) or loss.ndim:
+                    raise InputError(
+                        f"a loss is one number, a tensor of shape (), got {loss!r:.60}"
                     )
-            updates.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+                if network.spiking:
+                    layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
+                    if epoch == 0 and not rates:
+                        warn_of_extreme_rates(layer_rates)
+                    rates.append(sum(layer_rates) / len(layer_rates))
+                    if training.rate_penalty:
+                        loss = loss + training.rate_penalty * _excess(
+                            activity.spikes, batch.lengths, training.rate_limit
+                        )
+                updates.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(parameters, training.clip)
             if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
                 raise DivergedError(
