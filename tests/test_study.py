@@ -503,8 +503,9 @@ def test_a_planned_study_holds_what_its_page_says(name):
     page = (home / "README.md").read_text()
     assert filled(page, markdown.study(results)) == page
     plans = runpy.run_path(str(home / "plan.py"))["PLANS"]
+    later = asdict(Training())  # settings that came after a study have their defaults in it
     assert json.loads(json.dumps([asdict(plan) for plan in plans])) == [
-        part["plan"] for part in results["parts"]
+        part["plan"] | {"training": later | part["plan"]["training"]} for part in results["parts"]
     ]
 
 
@@ -635,6 +636,8 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     )
     part = protocol.carry_out(plan, tmp_path, workers=1)
     assert part["frontier"] == []
+    assert [run["model"] for run in part["int8"]] == [*plan.models]
+    assert "| trained in int8 |" in markdown.accuracy(part)
     for model in plan.models:
         assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
         assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]

@@ -82,9 +82,8 @@ def machine(provenance: Mapping[str, Any], seconds: float) -> str:
 def seconds(part: Part) -> float:
     """The sum of the training times of all reported runs, without searches."""
     ablations = [run for runs in part["ablations"].values() for run in runs]
-    return math.fsum(
-        run["seconds"] for run in (*part["runs"], *ablations, *part["frontier"], *part["growth"])
-    )
+    variants = (*ablations, *part["frontier"], *part["growth"], *part.get("int8", ()))
+    return math.fsum(run["seconds"] for run in (*part["runs"], *variants))
 
 
 def score(part: Part, runs: Sequence[Part]) -> str:
@@ -133,8 +132,13 @@ def ended(runs: Sequence[Part]) -> str:
 
 
 def accuracy(part: Part) -> str:
-    """The accuracy, operations and energy estimates of every model."""
+    """The accuracy, operations and energy estimates of every model.
+
+    Where a table prices operations in int8, the accuracy that counts is that of the networks that
+    were trained with weights in int8, which older results do not have.
+    """
     lines = []
+    in_int8 = by_model(part.get("int8", ()))
     for model, runs in by_model(part["runs"]).items():
         firing = rate(runs)
         lines.append(
@@ -161,6 +165,7 @@ def accuracy(part: Part) -> str:
                 *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
                 energy_extent(runs),
                 energy(mean([run["energy_pj"][AS_TRAINED] for run in runs])),
+                *([score(part, in_int8[model])] if in_int8 else []),
             ]
         )
     bits = ["bits per answer"] if part["plan"]["measure"] == "bits" else []
@@ -169,7 +174,8 @@ def accuracy(part: Part) -> str:
     head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, *late]
     head += ["training", "ended", "rate", "AC", "MAC", "updates", "energy estimate, all tables"]
     words = "[What the words mean](../../docs/glossary.md)"
-    return f"{table([*head, f'by {AS_TRAINED}'], lines)}\n\n{words}"
+    head += [f"by {AS_TRAINED}", *(["trained in int8"] if in_int8 else [])]
+    return f"{table(head, lines)}\n\n{words}"
 
 
 def claims(part: Part) -> str:

@@ -93,7 +93,7 @@ class Plan:
     """Epochs of a trial; None: as many as of a training."""
     seeds: int = 5
     variant_seeds: int = 3
-    """Seeds of ablations, frontier and growth."""
+    """Seeds of ablations, frontier, growth and int8."""
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     """Names of ABLATIONS."""
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
@@ -192,6 +192,13 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         )
         if plan.penalties
         else [],
+        "int8": train_variants(
+            [
+                job
+                for tuned_model in tuned.values()
+                for job in grid(tuned_model, {"training.weights": ["int8"], **seeds})
+            ]
+        ),
         "growth": [
             run
             for model in best.values()
