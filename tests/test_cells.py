@@ -118,6 +118,14 @@ def test_a_state_of_another_shape_is_refused(kind):
         layer(x, wrong if kind == "GRU" else (wrong, wrong))
 
 
+def test_a_state_of_another_cell_is_refused():
+    x, h = torch.zeros(5, 2, 3), torch.zeros(1, 2, 4)
+    with pytest.raises(InputError, match="the state of LSTM is h, c, got 1 parts"):
+        Baseline("LSTM", 3, 4)(x, h)
+    with pytest.raises(InputError, match="the state of GRU is h, got 2 parts"):
+        Baseline("GRU", 3, 4)(x, (h, h))
+
+
 def test_the_hyperbolic_tangent_is_within_two_units_in_the_last_place():
     x = np.concatenate([np.linspace(-12, 12, 4001), [0.0, 1e-30, 0.625, -0.625, np.inf, -np.inf]])
     x = x.astype(np.float32)

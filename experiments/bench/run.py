@@ -31,7 +31,7 @@ PAGES = {
     ),
 }  # fmt: skip
 """The pages, and the places in them that are filled in."""
-OTHER = HERE / "results_epyc.json"
+OTHER = HERE / "results_xeon.json"
 """An earlier run on a processor of another maker; the pages show only its goals."""
 RUNTIME = "ONNX Runtime LSTM"
 TRAIN = ("snnTorch RLeaky", "nn.LSTM", "nn.RNN")

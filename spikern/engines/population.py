@@ -27,7 +27,7 @@ from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, Params, State
 from spikern.neurons.surrogate import Surrogate
 
-SPARSE = 0.05
+SPARSE = 0.06
 """The share of synapses below which the recurrence of up to 256 neurons is a list of synapses,
 otherwise rows with zeros; it grows with the root of their number, see decisions.md."""
 

@@ -11,7 +11,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_whole
-from spikern.engines.cells import run_cell
+from spikern.engines.cells import CELLS, run_cell
 from spikern.events import valid_steps
 from spikern.layers.arguments import (
     Lengths,
@@ -113,6 +113,9 @@ class Baseline(nn.Module):
         parts = state if isinstance(state, tuple) else (state,)
         given = {f"part {k} of the state": p for k, p in enumerate(parts) if p is not None}
         check_device(weight.device, given)
+        if state is not None and len(parts) != len(CELLS[self.kind].state):
+            names = ", ".join(CELLS[self.kind].state)
+            raise InputError(f"the state of {self.kind} is {names}, got {len(parts)} parts")
         for what, part in given.items():
             if part.shape != (self.num_layers, x.shape[1], self.hidden_size):
                 raise InputError(
@@ -140,7 +143,7 @@ class Baseline(nn.Module):
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
         """The same by kernels: what comes after the end of a sequence is computed and left out."""
         steps, batch, _ = x.shape
-        parts = 2 if self.kind == "LSTM" else 1
+        parts = len(CELLS[self.kind].state)
         if state is None:
             start = x.new_zeros(parts, self.num_layers, batch, self.hidden_size)
         else:
