@@ -1,0 +1,96 @@
+"""How many bits a memory saves, and the settings that save most on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from spikern.data.dataset import Split
+from spikern.layers.network import Network
+from spikern.retrieval.memory import READ_AT_ONCE, Memory, Truths, check_text, labelled_steps
+from spikern.retrieval.recalling import Floats, Recalling, RecallState, weights
+from spikern.retrieval.search import EMPTY, PLACES, Ranks, Reads
+from spikern.train.batches import in_order, place_of
+
+
+class Found(NamedTuple):
+    """What was found at every labelled step of a split, in the order of the text.
+
+    own         (N,) the network's probability of the symbol that came
+    neighbours  (N, nearest)
+    right       (N, nearest) whether the value of a neighbour is the symbol that came
+    reads       what the search read, each (N,)
+    """
+
+    own: Floats
+    neighbours: Ranks
+    right: Truths
+    reads: Reads
+
+    def probabilities(self, mix: float, tau: float) -> Floats:
+        """The probabilities (N,) of the symbols that came, with these settings."""
+        said = (weights(self.neighbours, tau) * self.right).sum(-1)
+        share = np.where(self.neighbours[:, 0] == EMPTY, 0.0, mix)
+        mixed: Floats = (1 - share) * self.own + share * said
+        return mixed
+
+
+def find(recalling: Recalling, split: Split, carry_state: bool = False) -> Found:
+    """Look up every step of a split; `carry_state` as in `evaluate`.
+
+    Raises InputError for data that are no text, as `remember` does.
+    """
+    values = recalling.memory.values
+    state: RecallState | None = None
+    parts, places = [], []
+    for indices in in_order(split, READ_AT_ONCE, carry_state):
+        batch = split.batch(indices).to(*place_of(recalling.network))
+        check_text(batch)
+        before = state.first(len(batch)) if carry_state and state else None
+        recall = recalling.run(batch.x, before, batch.lengths)
+        state = recall.state
+        y, labelled, at = labelled_steps(indices, batch, len(split.x))
+        neighbours = recall.neighbours[labelled]
+        own = recall.own[labelled][np.arange(len(y)), y]
+        right = values[np.where(neighbours == EMPTY, 0, neighbours % PLACES)] == y[:, None]
+        parts.append((own, neighbours, right, *(each[labelled] for each in recall.reads)))
+        places.append(at)
+    order = np.argsort(np.concatenate(places))
+    own, neighbours, right, *reads = (np.concatenate(part)[order] for part in zip(*parts))
+    return Found(own, neighbours, right & (neighbours != EMPTY), Reads(*reads))
+
+
+def choose(
+    network: Network,
+    memory: Memory,
+    split: Split,
+    nearest: Sequence[int] = (64,),
+    need: Sequence[float] = (8,),
+    mix: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    tau: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0),
+    most: int = 64,
+    carry_state: bool = False,
+) -> Recalling:
+    """Return the network with its memory and those settings that need the fewest bits on a split.
+
+    The split is the validation split: a memory's settings are chosen where nothing is reported.
+    """
+    tried = []
+    for keys, least in product(nearest, need):
+        found = find(Recalling(network, memory, keys, least, most=most), split, carry_state)
+        for share, distance in product(mix, tau):
+            reached = bits(found.probabilities(share, distance))
+            tried.append((reached, (keys, least, share, distance)))
+    return Recalling(network, memory, *min(tried)[1], most)
+
+
+def bits(probabilities: Floats) -> float:
+    """The mean surprise, -log2 p.
+
+    >>> bits(np.array([0.5, 0.125]))
+    2.0
+    """
+    return float(-np.log2(probabilities).mean())

@@ -1,0 +1,303 @@
+"""Memories of states: the search against plain searches, and what is stored, mixed and refused."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spikern import DataError, InputError, build, compile_stream
+from spikern.data.dataset import Split
+from spikern.data.tinyshakespeare import split as text_split
+from spikern.retrieval import Recalling, RecallingStream, bits, choose, find, load_memory, remember
+from spikern.retrieval.memory import windows
+from spikern.retrieval.recalling import votes
+from spikern.retrieval.search import EMPTY, PLACES, hashed, nearest_of_all, unpacked
+
+SIZE = 5
+MODELS = {"LIF": 24, "GRU": 40, "two layers": [20, 70]}
+"""Hidden sizes; the last one's bits of two steps fill more than two words."""
+
+
+def symbols_like_a_text(steps, seed):
+    """Symbols of which one mostly follows from the one before."""
+    rng = np.random.default_rng(seed)
+    found = [0]
+    for _ in range(steps - 1):
+        found.append((found[-1] * 3 + 1) % SIZE if rng.random() < 0.7 else rng.integers(SIZE))
+    return torch.tensor(found)
+
+
+def network_of(name):
+    torch.manual_seed(3)
+    model = "LIF" if name == "two layers" else name
+    network = build(model, SIZE, MODELS[name], SIZE, answer="every_step")
+    with torch.no_grad():
+        for key, value in network.named_parameters():
+            if key.startswith("body.weight_ih"):
+                value *= 4
+    return network
+
+
+STORED = text_split(symbols_like_a_text(900, 0), SIZE)
+READ = text_split(symbols_like_a_text(400, 1), SIZE)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def network(request):
+    return network_of(request.param)
+
+
+@pytest.fixture(scope="module")
+def memory(network):
+    return remember(network, STORED, bits=12)
+
+
+def distances(queries, keys):
+    """Hamming distances (..., N) bit by bit."""
+    words = 64 * keys.shape[1]
+    return (unpacked(queries, words)[..., None, :] != unpacked(keys, words)).sum(-1)
+
+
+def exact(queries, keys, nearest):
+    """The ranks of the nearest of all keys, equal distances in the order of the store."""
+    ranks = distances(queries, keys) * PLACES + np.arange(len(keys))
+    return np.sort(ranks, -1)[..., :nearest]
+
+
+def test_with_one_bucket_and_no_pointers_to_trust_the_search_is_exact(network, memory):
+    everywhere = hashed(memory.keys, np.zeros((1, memory.keys.shape[1]), np.int64))
+    whole = replace(memory, tables=everywhere)
+    recalling = Recalling(network, whole, nearest=9, need=math.inf, most=len(memory.keys))
+    batch = READ.batch([0, 1])
+    recall = recalling.run(batch.x)
+    spikes = torch.cat(network.hidden(batch.x), -1).detach().numpy() > memory.thresholds
+    queries, _ = windows(spikes, np.zeros((1, 2, spikes.shape[2]), bool), np.array([128, 128]))
+    expected = exact(queries, memory.keys, 9)
+    assert np.unique(expected // PLACES).size > 3
+    assert np.array_equal(recall.neighbours, expected)
+    assert np.array_equal(nearest_of_all(queries[:, 0], memory.keys, 9), expected[:, 0])
+
+
+def plain_search(queries, symbols, memory, nearest, need, most):
+    """Neighbours and reads of one sequence; a bucket is that of a key with equal sampled bits."""
+    _, begin, members = memory.tables
+    all_distances = distances(queries, memory.keys)
+    pointers, found, reads = [], [], []
+    for d, query, symbol in zip(all_distances, queries, symbols):
+        followed = [n + 1 for n in pointers if memory.values[n] == symbol]
+        candidates = [n for n in followed if n < len(memory.keys)]
+        look = len(candidates) < need
+        if look:
+            for table, mask in enumerate(memory.tables.masks):
+                alike = np.flatnonzero(((memory.keys ^ query) & mask == 0).all(1))
+                if not len(alike):
+                    continue
+                place = np.flatnonzero(members[table] == alike[0])[0]
+                bucket = np.searchsorted(begin[table], place, "right") - 1
+                bucket = members[table, begin[table, bucket] : begin[table, bucket + 1]]
+                taken = min(len(bucket), most)
+                candidates += [bucket[e * len(bucket) // taken] for e in range(taken)]
+        reads.append((len(candidates), len(memory.tables.masks) * look, len(pointers)))
+        pointers = sorted(set(candidates), key=lambda n: (d[n], n))[:nearest]
+        found.append([d[n] * PLACES + n for n in pointers] + [EMPTY] * (nearest - len(pointers)))
+    return np.array(found), np.array(reads)
+
+
+@pytest.mark.parametrize(("nearest", "need", "most"), [(8, 3, 5), (4, 0, 3), (6, 100, 1000)])
+def test_pointers_and_tables_read_what_they_say(network, memory, nearest, need, most):
+    masks = np.zeros((2, memory.keys.shape[1]), np.int64)
+    masks[:, 0] = 0b111 << 3, 0b10101 << 8
+    memory = replace(memory, tables=hashed(memory.keys, masks))
+    recalling = Recalling(network, memory, nearest, need, most=most)
+    batch = READ.batch([1])
+    recall = recalling.run(batch.x)
+    spikes = torch.cat(network.hidden(batch.x), -1).detach().numpy() > memory.thresholds
+    queries, _ = windows(spikes, np.zeros((1, 1, spikes.shape[2]), bool), np.array([128]))
+    symbols = batch.x[:, 0].argmax(1).numpy()
+    found, reads = plain_search(queries[:, 0], symbols, memory, nearest, need, most)
+    assert np.array_equal(recall.neighbours[:, 0], found)
+    assert np.array_equal(np.stack(recall.reads, -1)[:, 0], reads)
+
+
+def test_a_key_is_in_the_bucket_of_its_sampled_bits(memory):
+    masks, begin, members = memory.tables
+    for mask, starts, places in zip(masks, begin, members):
+        assert sorted(places) == list(range(len(memory.keys)))
+        bucket = np.searchsorted(starts, np.arange(len(places)), "right")
+        sampled = memory.keys[places] & mask
+        _, own = np.unique(sampled, axis=0, return_inverse=True)
+        assert all(len(set(bucket[own == k])) == 1 for k in range(own.max() + 1))
+        assert len(set(bucket)) > 1
+        assert unpacked(mask, memory.key_bits).sum() == 12
+
+
+def test_a_key_is_the_bits_of_two_steps_and_its_value_the_next_symbol(network, memory):
+    batch = STORED.batch([2])
+    out = torch.cat(network.hidden(batch.x), -1)[:, 0].detach().numpy()
+    rows = unpacked(memory.keys, memory.key_bits)
+    assert np.array_equal(memory.values, STORED.y.T[STORED.y.T >= 0])
+    width = out.shape[1]
+    now, before = rows[256:384, :width], rows[256:384, width:]
+    # an analog output may lie at its median, and sums of another batch have another order
+    assert (now != (out > memory.thresholds)).mean() <= (0 if network.spiking else 1e-3)
+    assert np.array_equal(before[1:], now[:-1])
+    assert not before[0].any()
+    share = rows[:, :width].mean(0)
+    if network.spiking:
+        assert 0.01 < share.mean() < 0.5
+    else:
+        assert np.abs(share - 0.5).max() < 1 / len(rows)
+
+
+def test_a_carried_state_leads_from_sequence_to_sequence(network):
+    part = Split(STORED.x.select(range(3)), STORED.y[:, :3], STORED.lengths[:3])
+    x = part.batch([0, 1, 2]).x
+    whole = Split(
+        x.transpose(0, 1).reshape(-1, 1, SIZE), part.y.T.reshape(-1, 1), torch.tensor([384])
+    )
+    streams = remember(network, part, carry_state=True)
+    pieces = [remember(network, part), remember(network, whole)]
+    # 16 streams of 3 sequences: each begins anew, as without a carried state
+    assert np.array_equal(streams.keys, pieces[0].keys)
+    assert not np.array_equal(pieces[0].keys[128:], pieces[1].keys[128:])
+    recalling = Recalling(network, pieces[1])
+    state, found = None, []
+    for k in range(3):
+        recall = recalling.run(x[:, k : k + 1], state)
+        state = recall.state
+        found.append(recall)
+    at_once = recalling.run(whole.batch([0]).x)
+    for name in ("neighbours", "probabilities"):
+        pieces_of = np.concatenate([getattr(recall, name) for recall in found])
+        np.testing.assert_allclose(pieces_of, getattr(at_once, name), rtol=1e-5)  # order of sums
+
+
+def test_a_sample_alone_and_padded_is_that_of_the_batch(network, memory):
+    recalling = Recalling(network, memory, nearest=7)
+    batch = READ.batch([0, 1])
+    lengths = torch.tensor([128, 50])
+    batch.x[50:, 1] = 0.0
+    both = recalling.run(batch.x, lengths=lengths)
+    alone = recalling.run(batch.x[:50, 1:])
+    assert np.array_equal(both.neighbours[:50, 1:], alone.neighbours)
+    assert (both.neighbours[50:, 1] == EMPTY).all()
+    for a, b in zip(both.state[1:], alone.state[1:]):
+        axis = a.ndim - 2
+        assert np.array_equal(a.take([1], axis), b)
+
+
+def test_votes_are_weights_summed_by_value():
+    values = np.array([2, 0, 2], np.int32)
+    neighbours = np.array([[0 * PLACES + 2, 3 * PLACES + 0, 8 * PLACES + 1], [EMPTY] * 3])
+    found = votes(neighbours, values, 3, 4.0)
+    power = np.exp([0.0, -3 / 4, -8 / 4])
+    expected = [power[2], 0, power[0] + power[1]] / power.sum()
+    np.testing.assert_allclose(found, [expected, np.zeros(3)], rtol=1e-14)  # order of sums
+    uniform = votes(neighbours, values, 3, math.inf)
+    np.testing.assert_allclose(uniform[0], [1 / 3, 0, 2 / 3], rtol=1e-14)
+
+
+def test_the_answer_is_a_mixture_and_the_networks_own_where_nothing_is_found(network, memory):
+    x = READ.batch([0]).x
+    own = network(x)[0].detach().double().softmax(-1).numpy()
+    for mix in (0.0, 0.3):
+        recall = Recalling(network, memory, mix=mix, tau=2.0).run(x)
+        said = votes(recall.neighbours, memory.values, SIZE, 2.0)
+        # the logits of one layer after the other are sums in another order than those of a stack
+        np.testing.assert_allclose(recall.own, own, atol=1e-6)
+        np.testing.assert_allclose(recall.probabilities, (1 - mix) * own + mix * said, atol=1e-6)
+    nothing = Recalling(
+        network, replace(memory, tables=hashed(memory.keys, memory.tables.masks[:0]))
+    )
+    recall = nothing.run(x)
+    assert (recall.neighbours == EMPTY).all()
+    assert np.array_equal(recall.probabilities, recall.own)
+
+
+def test_settings_are_those_that_need_the_fewest_bits(network, memory):
+    tried = {
+        (nearest, mix, tau): bits(
+            find(Recalling(network, memory, nearest), READ).probabilities(mix, tau)
+        )
+        for nearest in (4, 32)
+        for mix in (0.2, 0.7)
+        for tau in (1.0, math.inf)
+    }
+    chosen = choose(network, memory, READ, (4, 32), mix=(0.2, 0.7), tau=(1.0, math.inf))
+    best = min(tried, key=tried.get)
+    assert (chosen.nearest, chosen.mix, chosen.tau) == best
+    batch = READ.batch(range(len(READ)))
+    p = chosen.run(batch.x, lengths=batch.lengths).probabilities
+    labelled = batch.y.T >= 0
+    p = np.take_along_axis(p, batch.y.clamp(0).numpy()[..., None], 2)[..., 0].T[labelled]
+    assert bits(p) == pytest.approx(tried[best], rel=1e-12)
+    again = find(chosen, READ).probabilities(chosen.mix, chosen.tau)
+    np.testing.assert_allclose(again, p, rtol=1e-12)  # order of sums
+
+
+def test_a_memory_of_a_part_of_the_text_holds_its_first_keys(network, memory):
+    part = memory.first(100)
+    assert part.bytes < memory.bytes
+    assert (part.tables.members < 100).all()
+    recalling = Recalling(network, part, nearest=5, need=math.inf)
+    found = find(recalling, READ).neighbours
+    assert (found[found != EMPTY] % PLACES < 100).all()
+
+
+@pytest.mark.parametrize("name", ["LIF", "two layers"])
+def test_a_stream_with_a_memory_gives_the_same_step_by_step(name):
+    network = network_of(name)
+    memory = remember(network, STORED)
+    recall = Recalling(network, memory, 8, 3).run(READ.batch([0]).x)
+    stream = RecallingStream(compile_stream(network), memory, 8, 3)
+    state = stream.zero_state()
+    answers = [stream.step(x, state) for x in READ.batch([0]).x[:, 0].numpy()]
+    # the readout of a whole sequence may be a product of matrices, whose sums have another order
+    np.testing.assert_allclose(np.stack(answers), recall.probabilities[:, 0], atol=1e-6)
+    for a, b in zip(state[1:], recall.state[1:]):
+        assert np.array_equal(a, b)
+
+
+def test_a_memory_is_read_as_it_was_written(network, memory, tmp_path):
+    memory.save(tmp_path / "memory.safetensors")
+    again = load_memory(tmp_path / "memory.safetensors")
+    assert (again.steps, again.bytes) == (memory.steps, memory.bytes)
+    answers = [Recalling(network, m).run(READ.batch([0]).x).probabilities for m in (again, memory)]
+    assert np.array_equal(*answers)
+    compile_stream(network_of("LIF")).save(tmp_path / "stream.safetensors")
+    with pytest.raises(DataError, match="is not a file of Memory"):
+        load_memory(tmp_path / "stream.safetensors")
+
+
+def changed(part, **changes):
+    return replace(part, **changes)
+
+
+REFUSED = {
+    "a data set": (lambda n: remember(n, "STORED"), "expected one split"),
+    "labels that do not follow": (
+        lambda n: remember(n, changed(STORED, y=STORED.y.flip(0))), "expected a text",
+    ),
+    "another network": (
+        lambda n: Recalling(build("LIF", SIZE, 9, SIZE, "every_step"), remember(n, STORED)),
+        "remember with the network itself",
+    ),
+    "one answer per sequence": (
+        lambda n: remember(build("LIF", SIZE, 9, SIZE), STORED), "answer='every_step'",
+    ),
+    "both directions": (
+        lambda n: remember(build("LIF", SIZE, 9, SIZE, "every_step", bidirectional=True), STORED),
+        "sees the symbols",
+    ),
+    "no neighbours": (lambda n: Recalling(n, remember(n, STORED), nearest=0), "at least 1"),
+    "a mix above 1": (lambda n: Recalling(n, remember(n, STORED), mix=1.5), "mix in 0..1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_looked_up_is_refused(name):
+    call, message = REFUSED[name]
+    with pytest.raises(InputError, match=message):
+        call(network_of("LIF"))
