@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from spikern import DataError, InputError, build, compile_stream
+from spikern import DataError, InputError, build, compile_stream, load
 from spikern.data.dataset import Split
 from spikern.data.tinyshakespeare import split as text_split
 from spikern.retrieval import Recalling, RecallingStream, bits, choose, find, load_memory, remember
 from spikern.retrieval.memory import windows
+from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
 from spikern.retrieval.recalling import votes
 from spikern.retrieval.search import EMPTY, PLACES, hashed, nearest_of_all, unpacked
 
@@ -301,3 +302,33 @@ def test_what_cannot_be_looked_up_is_refused(name):
     call, message = REFUSED[name]
     with pytest.raises(InputError, match=message):
         call(network_of("LIF"))
+
+
+def test_a_table_of_counts_gives_probabilities():
+    text, order, prior = symbols_like_a_text(60, 2).numpy(), 2, 0.5
+    endings = [np.append(text[-order:], c) for c in range(SIZE)]
+    found = [probabilities(counted(text, e, order, SIZE), prior, SIZE)[-1] for e in endings]
+    assert sum(found) == pytest.approx(1.0)
+    # After "a" of "aab": half of two, with a prior of 2 for (2 + 2/3) / 5 of a among all three.
+    first = probabilities(counted(np.array([0, 0, 1]), np.array([0, 0]), 1, 3), 2.0, 3)
+    assert first[1] == pytest.approx((1 + 2 * (2 + 2 / 3) / 5) / (2 + 2))
+
+
+def test_a_shared_passage_ends_where_its_last_symbol_is():
+    text, read = text_of(STORED), text_of(READ)
+    read[40:52] = text[100:112]
+    stored = [text[k : k + 9].tolist() for k in range(len(text) - 8)]
+    expected = [k >= 8 and read[k - 8 : k + 1].tolist() in stored for k in range(len(read))]
+    assert np.array_equal(shared_passages(text, read, 9), expected)
+    assert sum(expected) in range(4, len(read) - 8)
+
+
+@pytest.mark.data
+def test_nothing_that_is_judged_is_in_the_store():
+    data = load("tinyshakespeare").thinned(200)
+    network = build("LIF", data.input_size, 8, data.classes, "every_step", dt=data.dt)
+    memory = remember(network, data.train)
+    assert np.array_equal(memory.values, text_of(data.train))
+    others = [load("tinyshakespeare").validation, load("tinyshakespeare").test]
+    shared = [shared_passages(memory.values, text_of(split), 40).any() for split in others]
+    assert shared == [False, False]

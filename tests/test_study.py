@@ -11,7 +11,6 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from data_files import write_shd
@@ -747,21 +746,3 @@ def test_the_memory_study_holds_what_its_page_says():
     results = json.loads((home / "results.json").read_text())
     page = (home / "README.md").read_text()
     assert filled(page, {"among spiking": among_spiking(results["parts"])}) == page
-
-
-def test_a_table_of_counts_gives_probabilities():
-    counts = runpy.run_path(str(ROOT / "experiments" / "characters" / "counts.py"))
-    text, size, order, prior = torch.randint(3, (60,)).numpy(), 3, 2, 0.5
-    history = text[-order:]
-    found = [
-        counts["probabilities"](
-            counts["counted"](text, np.append(history, c), order, size), prior, size
-        )[-1]
-        for c in range(size)
-    ]
-    assert sum(found) == pytest.approx(1.0)
-    # After "a" of "aab": half of two, with a prior of 2 for (2 + 2/3) / 5 of a among all three.
-    first = counts["probabilities"](
-        counts["counted"](np.array([0, 0, 1]), np.array([0, 0]), 1, 3), 2.0, 3
-    )
-    assert first[1] == pytest.approx((1 + 2 * (2 + 2 / 3) / 5) / (2 + 2))
