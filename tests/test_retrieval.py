@@ -1,6 +1,7 @@
 """Memories of states: the search against plain searches, and what is stored, mixed and refused."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 import torch
 
 from spikern import DataError, InputError, build, compile_stream, load
+from spikern.cost import count, energy, tables
+from spikern.cost.memory import memory_pj
 from spikern.data.dataset import Split
 from spikern.data.tinyshakespeare import split as text_split
 from spikern.retrieval import Recalling, RecallingStream, bits, choose, find, load_memory, remember
+from spikern.retrieval.counting import count_recalling
 from spikern.retrieval.memory import windows
 from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
 from spikern.retrieval.recalling import votes
@@ -89,7 +93,8 @@ def plain_search(queries, symbols, memory, nearest, need, most):
     for d, query, symbol in zip(all_distances, queries, symbols):
         followed = [n + 1 for n in pointers if memory.values[n] == symbol]
         candidates = [n for n in followed if n < len(memory.keys)]
-        look = len(candidates) < need
+        left = len(candidates)
+        look = left < need
         if look:
             for table, mask in enumerate(memory.tables.masks):
                 alike = np.flatnonzero(((memory.keys ^ query) & mask == 0).all(1))
@@ -100,7 +105,8 @@ def plain_search(queries, symbols, memory, nearest, need, most):
                 bucket = members[table, begin[table, bucket] : begin[table, bucket + 1]]
                 taken = min(len(bucket), most)
                 candidates += [bucket[e * len(bucket) // taken] for e in range(taken)]
-        reads.append((len(candidates), len(memory.tables.masks) * look, len(pointers)))
+        looked_into = len(memory.tables.masks) * look
+        reads.append((len(candidates), looked_into, len(pointers), len(candidates) - left))
         pointers = sorted(set(candidates), key=lambda n: (d[n], n))[:nearest]
         found.append([d[n] * PLACES + n for n in pointers] + [EMPTY] * (nearest - len(pointers)))
     return np.array(found), np.array(reads)
@@ -332,3 +338,73 @@ def test_nothing_that_is_judged_is_in_the_store():
     others = [load("tinyshakespeare").validation, load("tinyshakespeare").test]
     shared = [shared_passages(memory.values, text_of(split), 40).any() for split in others]
     assert shared == [False, False]
+
+
+def brute_counts(recalling, queries, symbols):
+    """Operations and reads of the memory over one sequence, tallied one after the other."""
+    memory, classes = recalling.memory, recalling.network.classes
+    found, reads = plain_search(
+        queries, symbols, memory, recalling.nearest, recalling.need, recalling.most
+    )
+    done, read = Counter(), Counter()
+    for neighbours, (keys, looked_into, pointers, places) in zip(found, reads):
+        done["compare"] += 0 if recalling.network.spiking else len(memory.thresholds)
+        for _ in range(keys):
+            for word in range(memory.keys.shape[1]):
+                read["keys"] += 1
+                done["add"] += 1 + 8 + (word > 0)
+            done["compare"] += 1
+        for _ in range(looked_into):
+            read["buckets"] += 2
+        for _ in range(pointers):
+            read["symbols"] += 1
+            done["compare"] += 1
+        read["places"] += places
+        for _ in neighbours[neighbours != EMPTY]:
+            read["symbols"] += 1
+            done += Counter(mul=1, exp=1, add=2)
+        for _ in range(classes):
+            done += Counter(mul=2, exp=1, add=2)
+        done["div"] += 2
+    return done, read
+
+
+def test_the_memory_is_counted_as_brute_force_counts_it(network, memory):
+    masks = np.zeros((2, memory.keys.shape[1]), np.int64)
+    masks[:, 0] = 0b111 << 3, 0b10101 << 8
+    recalling = Recalling(
+        network, replace(memory, tables=hashed(memory.keys, masks)), nearest=8, need=3, most=5
+    )
+    batch = READ.batch([0, 3])
+    counts = count_recalling(recalling, batch.x, lengths=batch.lengths)
+    spikes = torch.cat(network.hidden(batch.x), -1).detach().numpy() > memory.thresholds
+    before = np.zeros((1, 2, spikes.shape[2]), bool)
+    queries, _ = windows(spikes, before, batch.lengths.numpy())
+    done, read = Counter(), Counter()
+    for b, steps in enumerate(batch.lengths.tolist()):
+        symbols = batch.x[:steps, b].argmax(1).numpy()
+        ops, reads = brute_counts(recalling, queries[:steps, b], symbols)
+        done += ops
+        read += reads
+    layer = counts["memory"]
+    assert layer.ops.updates == done
+    assert {a.kind: a.reads for a in layer.stores if a.kind != "states"} == read
+    assert counts.layers[:-1] == count(network, batch.x, batch.lengths, events=True).layers
+    twice = counts + counts
+    assert twice["memory"].ops.updates == {kind: 2 * n for kind, n in done.items()}
+    assert [a.reads for a in twice["memory"].stores] == [2 * a.reads for a in layer.stores]
+
+
+def test_a_store_is_priced_by_its_size_or_has_no_estimate(network, memory):
+    counts = count_recalling(Recalling(network, memory), READ.batch([0]).x)
+    fp32, *others = (tables()[name] for name in ("45nm_fp32", "loihi1", "tclif"))
+    small = energy(counts, fp32, "registers").parts
+    words = {a.kind: a for a in counts["memory"].stores}
+    assert small["keys"] == words["keys"].reads * fp32.sram.price(words["keys"].bytes)
+    assert small["buckets"] == words["buckets"].reads * fp32.sram.price(words["buckets"].bytes)
+    large = [words["keys"]._replace(stored=2**20)]
+    outside = {"keys": words["keys"].reads * fp32.dram.pj}
+    assert memory_pj(large, fp32) == memory_pj(large, fp32, dram=True) == outside
+    assert memory_pj(large, replace(fp32, dram=None)) is None
+    assert energy(counts, fp32, "lemaire 2022") is None
+    assert [energy(counts, table) for table in others] == [None, None]

@@ -1,5 +1,6 @@
 """Memories of states beside a network, and their opponent: counts of what followed what."""
 
+from spikern.retrieval.counting import count_recalling
 from spikern.retrieval.judging import Found, bits, choose, find
 from spikern.retrieval.memory import Memory, load_memory, remember
 from spikern.retrieval.recalling import Recall, Recalling, RecallingStream, RecallState
@@ -15,6 +16,7 @@ __all__ = [
     "RecallingStream",
     "bits",
     "choose",
+    "count_recalling",
     "find",
     "load_memory",
     "remember",

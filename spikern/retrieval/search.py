@@ -89,7 +89,7 @@ def search(
             pointers = before[b] if t == 0 else found[t - 1, b]
             best = found[t, b]
             best[:] = {EMPTY}
-            compared = followed = left = 0
+            followed = left = listed = 0
             for k in range(best.shape[0]):
                 if pointers[k] == {EMPTY}:
                     break
@@ -98,7 +98,6 @@ def search(
                 if values[place] == symbols[t, b] and place + 1 < keys.shape[0]:
                     compare(keys, place + 1, queries[t], b, best)
                     left += 1
-            compared = left
             if left < need:
                 reads[t, b, 1] = masks.shape[0]
                 for table in range(masks.shape[0]):
@@ -108,9 +107,8 @@ def search(
                     for e in range(taken):
                         n = members[table, start + e * size // taken]
                         compare(keys, n, queries[t], b, best)
-                    compared += taken
-            reads[t, b, 0] = compared
-            reads[t, b, 2] = followed
+                    listed += taken
+            reads[t, b, 0], reads[t, b, 2], reads[t, b, 3] = left + listed, followed, listed
 """
 
 
@@ -128,11 +126,18 @@ class Tables(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """What a search read at every step, each (T, B): keys, hash tables, pointers."""
+    """What a search read at every step, each (T, B).
+
+    keys      keys that were compared
+    tables    hash tables that were looked into
+    pointers  neighbours of the step before, whose value was compared with the symbol
+    places    keys that a bucket named
+    """
 
     keys: NDArray[np.int64]
     tables: NDArray[np.int64]
     pointers: NDArray[np.int64]
+    places: NDArray[np.int64]
 
 
 @cached
@@ -187,7 +192,7 @@ def search(
     """
     steps, batch, _ = queries.shape
     found = np.full((steps, *before.shape), EMPTY, np.int64)
-    reads = np.zeros((steps, batch, 3), np.int64)
+    reads = np.zeros((steps, batch, len(Reads._fields)), np.int64)
     blocks = min(batch, BLOCKS)
     edges = [batch * k // blocks for k in range(blocks + 1)]
     queries, before = map(np.ascontiguousarray, (queries, before))
