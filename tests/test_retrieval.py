@@ -1,6 +1,9 @@
 """Memories of states: the search against plain searches, and what is stored, mixed and refused."""
 
 import math
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -13,12 +16,22 @@ from spikern.cost import count, energy, tables
 from spikern.cost.memory import memory_pj
 from spikern.data.dataset import Split
 from spikern.data.tinyshakespeare import split as text_split
-from spikern.retrieval import Recalling, RecallingStream, bits, choose, find, load_memory, remember
+from spikern.retrieval import (
+    Recalling,
+    RecallingStream,
+    bits,
+    choose,
+    find,
+    load_memory,
+    load_recalling,
+    remember,
+)
 from spikern.retrieval.counting import count_recalling
 from spikern.retrieval.memory import windows
+from spikern.retrieval.mixing import votes
 from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
-from spikern.retrieval.recalling import votes
 from spikern.retrieval.search import EMPTY, PLACES, hashed, nearest_of_all, unpacked
+from spikern.timing.measurement import interleaved
 
 SIZE = 5
 MODELS = {"LIF": 24, "GRU": 40, "two layers": [20, 70]}
@@ -273,19 +286,86 @@ def test_a_memory_is_read_as_it_was_written(network, memory, tmp_path):
     assert (again.steps, again.bytes) == (memory.steps, memory.bytes)
     answers = [Recalling(network, m).run(READ.batch([0]).x).probabilities for m in (again, memory)]
     assert np.array_equal(*answers)
-    compile_stream(network_of("LIF")).save(tmp_path / "stream.safetensors")
-    with pytest.raises(DataError, match="is not a file of Memory"):
-        load_memory(tmp_path / "stream.safetensors")
 
 
-def changed(part, **changes):
-    return replace(part, **changes)
+DAMAGED = {
+    "of a stream": (lambda m: compile_stream(network_of("LIF")), "is not a file of Memory"),
+    "of no key": (lambda m: replace(m, keys=m.keys[:0]), "expected values"),
+    "of too few words": (lambda m: replace(m, steps=9), "9 steps do not make"),
+    "of a place outside": (
+        lambda m: replace(m, tables=m.tables._replace(members=m.tables.members + 1)),
+        "out of range",
+    ),
+    "of a bucket outside": (
+        lambda m: replace(m, tables=m.tables._replace(begin=m.tables.begin[:, ::-1].copy())),
+        "out of range",
+    ),
+    "of another kind": (lambda m: replace(m, values=m.values.astype(np.int64)), "int64"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_file_of_what_is_no_memory_is_refused(name, tmp_path):
+    make, message = DAMAGED[name]
+    make(remember(network_of("LIF"), STORED)).save(tmp_path / "memory.safetensors")
+    with pytest.raises(DataError, match=message):
+        load_memory(tmp_path / "memory.safetensors")
+
+
+def saved_stream(folder, text=STORED):
+    network = network_of("LIF")
+    memory = remember(network, text)
+    stream = RecallingStream(compile_stream(network), memory, 8, 3, tau=math.inf)
+    stream.save(folder)
+    return stream
+
+
+WITHOUT_TORCH = """
+import sys
+import numpy as np
+from spikern.retrieval import load_recalling
+
+stream = load_recalling(sys.argv[1])
+state = stream.zero_state()
+for symbol in (0, 1, 4, 3):
+    answer = stream.step(np.eye(5, dtype=np.float32)[symbol], state)
+assert "torch" not in sys.modules
+print(answer.tobytes().hex())
+"""
+
+
+def test_a_saved_stream_with_its_memory_answers_without_torch(tmp_path):
+    stream = saved_stream(tmp_path)
+    state = stream.zero_state()
+    for symbol in (0, 1, 4, 3):
+        answer = stream.step(np.eye(SIZE, dtype=np.float32)[symbol], state)
+    code = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
+    done = subprocess.run(code, capture_output=True, text=True)
+    assert done.stdout.strip() == answer.tobytes().hex(), done.stderr
+
+
+def test_a_memory_of_another_save_is_refused(tmp_path):
+    for name, text in (("0", STORED), ("1", READ)):
+        saved_stream(tmp_path / name, text)
+    shutil.copy(tmp_path / "1" / "memory.safetensors", tmp_path / "0")
+    with pytest.raises(DataError, match="not saved together"):
+        load_recalling(tmp_path / "0")
+
+
+def test_the_latency_of_a_step_can_be_measured(tmp_path):
+    stream = saved_stream(tmp_path)
+    x, state = np.eye(SIZE, dtype=np.float32)[1], stream.zero_state()
+    alone = stream.stream.zero_state()
+    times = interleaved(
+        {"with": lambda: stream.step(x, state), "without": lambda: stream.stream.step(x, alone)}, 3
+    )
+    assert min(times["with"]) > min(times["without"]) > 0
 
 
 REFUSED = {
     "a data set": (lambda n: remember(n, "STORED"), "expected one split"),
     "labels that do not follow": (
-        lambda n: remember(n, changed(STORED, y=STORED.y.flip(0))), "expected a text",
+        lambda n: remember(n, replace(STORED, y=STORED.y.flip(0))), "expected a text",
     ),
     "another network": (
         lambda n: Recalling(build("LIF", SIZE, 9, SIZE, "every_step"), remember(n, STORED)),

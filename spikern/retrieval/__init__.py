@@ -1,23 +1,9 @@
-"""Memories of states beside a network, and their opponent: counts of what followed what."""
+"""Memories of states beside a network, and their opponent: counts of what followed what.
 
-from spikern.retrieval.counting import count_recalling
-from spikern.retrieval.judging import Found, bits, choose, find
-from spikern.retrieval.memory import Memory, load_memory, remember
-from spikern.retrieval.recalling import Recall, Recalling, RecallingStream, RecallState
-from spikern.retrieval.search import Reads
+The names are in `__init__.pyi`; each is loaded when it is first used, so that a stream with a
+memory needs no torch.
+"""
 
-__all__ = [
-    "Found",
-    "Memory",
-    "Reads",
-    "Recall",
-    "RecallState",
-    "Recalling",
-    "RecallingStream",
-    "bits",
-    "choose",
-    "count_recalling",
-    "find",
-    "load_memory",
-    "remember",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -24,7 +24,8 @@ from spikern.cost.counting import count
 from spikern.cost.counts import Array, Counts, Layer, Steps, Storage, analog_layer
 from spikern.cost.estimates import LOOKED_UP
 from spikern.layers.arguments import Lengths
-from spikern.retrieval.recalling import Recall, Recalling, RecallState
+from spikern.retrieval.mixing import Recall, RecallState
+from spikern.retrieval.recalling import Recalling
 from spikern.retrieval.search import EMPTY
 
 POPCOUNT = 8

@@ -10,10 +10,12 @@ import numpy as np
 
 from spikern.data.dataset import Split
 from spikern.layers.network import Network
-from spikern.retrieval.memory import READ_AT_ONCE, Memory, Truths, check_text, labelled_steps
-from spikern.retrieval.recalling import Floats, Recalling, RecallState, weights
+from spikern.retrieval.memory import Memory, Truths
+from spikern.retrieval.mixing import Floats, RecallState, weights
+from spikern.retrieval.recalling import Recalling
+from spikern.retrieval.remembering import READ_AT_ONCE, check_text, labelled_steps
 from spikern.retrieval.search import EMPTY, PLACES, Ranks, Reads
-from spikern.train.batches import in_order, place_of
+from spikern.train.batches import carried, in_order, place_of
 
 
 class Found(NamedTuple):
@@ -49,7 +51,10 @@ def find(recalling: Recalling, split: Split, carry_state: bool = False) -> Found
     for indices in in_order(split, READ_AT_ONCE, carry_state):
         batch = split.batch(indices).to(*place_of(recalling.network))
         check_text(batch)
-        before = state.first(len(batch)) if carry_state and state else None
+        before, size = None, len(batch)
+        if carry_state and state:
+            own = carried(state.network, size)
+            before = RecallState(own, state.bits[:, :size], state.neighbours[:size])
         recall = recalling.run(batch.x, before, batch.lengths)
         state = recall.state
         y, labelled, at = labelled_steps(indices, batch, len(split.x))
