@@ -1,4 +1,4 @@
-"""Memories of states: the search against plain searches, and what is stored, mixed and refused."""
+"""Memories of states: the search against plain searches, and what is stored, mixed, counted and refused."""
 
 import math
 import shutil
@@ -11,20 +11,23 @@ import numpy as np
 import pytest
 import torch
 
-from spikern import DataError, InputError, build, compile_stream, load
+from spikern import DataError, InputError, Training, build, compile_stream, fit, load
 from spikern.cost import count, energy, tables
 from spikern.cost.memory import memory_pj
-from spikern.data.dataset import Split
+from spikern.data.dataset import Batch, Split
 from spikern.data.tinyshakespeare import split as text_split
 from spikern.retrieval import (
     Recalling,
     RecallingStream,
     bits,
     choose,
+    examples,
     find,
     load_memory,
     load_recalling,
+    recall_classes,
     remember,
+    remember_classes,
 )
 from spikern.retrieval.counting import count_recalling
 from spikern.retrieval.memory import windows
@@ -362,6 +365,49 @@ def test_the_latency_of_a_step_can_be_measured(tmp_path):
     assert min(times["with"]) > min(times["without"]) > 0
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_a_class_that_was_held_out_is_learned_from_five_examples():
+    digits = load("digits")
+    held = 0
+    known = digits.with_splits(lambda part: part.batch(torch.nonzero(part.y != held).flatten()))
+    torch.manual_seed(0)
+    network = build("GRU", digits.input_size, 64, digits.classes)
+    fit(network, known, Training(epochs=5, batch_size=32, learning_rate=1e-2), bar=False)
+    test = digits.test.batch(range(len(digits.test)))
+    own = network(test.x)[0].argmax(1).numpy()
+    y = test.y.numpy()
+    assert not (own == held).any()
+    right = []
+    for seed in range(3):
+        memory = remember_classes(network, examples(known.train, 5, seed))
+        few = examples(digits.train, 5, seed)
+        new = few.batch(torch.nonzero(few.y == held).flatten())
+        for stored in (memory, remember_classes(network, new, beside=memory)):
+            answers = recall_classes(network, stored, test.x).argmax(1)
+            right.append([(answers[y == k] == k).mean() for k in (held, *range(1, 10))])
+    without, learned = np.mean(right[::2], 0), np.mean(right[1::2], 0)
+    assert without[held] == 0
+    # one of ten by chance; what was known loses little
+    assert learned[held] > 0.4
+    assert learned[1:].mean() > without[1:].mean() - 0.1 > 0.3
+
+
+def test_the_key_of_a_sequence_counts_quantiles_of_its_last_steps():
+    network = network_of("LIF")
+    x, lengths = READ.batch([0, 1, 2]).x[:40], torch.tensor([40, 12, 30])
+    x = x * (torch.arange(40)[:, None, None] < lengths[:, None])
+    hidden = network.hidden(x)[0].detach().numpy()
+    rates = [hidden[max(n - 16, 0) : n, b].mean(0) for b, n in enumerate(lengths.tolist())]
+    memory = remember_classes(network, Batch(x, torch.tensor([1, 0, 1]), lengths), levels=3)
+    ranks = (np.array(rates)[:, None] > memory.thresholds).sum(1)
+    apart = np.abs(ranks[:, None] - ranks).sum(2)
+    assert len(np.unique(apart)) == 4
+    assert np.array_equal(distances(memory.keys, memory.keys), apart)
+    # each sequence is its own nearest
+    p = recall_classes(network, memory, x, lengths, nearest=1)
+    assert np.array_equal(p.argmax(1), memory.values)
+
+
 REFUSED = {
     "a data set": (lambda n: remember(n, "STORED"), "expected one split"),
     "labels that do not follow": (
@@ -377,6 +423,19 @@ REFUSED = {
     "both directions": (
         lambda n: remember(build("LIF", SIZE, 9, SIZE, "every_step", bidirectional=True), STORED),
         "sees the symbols",
+    ),
+    "labels at every step": (lambda n: remember_classes(n, STORED.batch([0])), "one label per sequence"),
+    "a state of another batch": (
+        lambda n: Recalling(n, remember(n, STORED)).run(
+            STORED.batch([0, 1]).x, Recalling(n, remember(n, STORED)).run(STORED.batch([0]).x).state
+        ),
+        "sample|state",
+    ),
+    "a state of another memory": (
+        lambda n: Recalling(n, remember(n, STORED).first(5)).run(
+            STORED.batch([0]).x, Recalling(n, remember(n, STORED)).run(STORED.batch([0]).x).state
+        ),
+        "of another memory",
     ),
     "no neighbours": (lambda n: Recalling(n, remember(n, STORED), nearest=0), "at least 1"),
     "a mix above 1": (lambda n: Recalling(n, remember(n, STORED), mix=1.5), "mix in 0..1"),

@@ -1,3 +1,4 @@
+from .classes import ClassMemory, examples, recall_classes, remember_classes
 from .counting import count_recalling
 from .judging import Found, bits, choose, find
 from .memory import Memory, load_memory
@@ -8,6 +9,7 @@ from .search import Reads
 from .streaming import RecallingStream, load_recalling
 
 __all__ = [
+    "ClassMemory",
     "Found",
     "Lookup",
     "Memory",
@@ -19,8 +21,11 @@ __all__ = [
     "bits",
     "choose",
     "count_recalling",
+    "examples",
     "find",
     "load_memory",
     "load_recalling",
+    "recall_classes",
     "remember",
+    "remember_classes",
 ]

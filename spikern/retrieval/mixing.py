@@ -89,12 +89,24 @@ class Lookup:
         before = np.zeros((memory.steps - 1, batch, len(memory.thresholds)), np.bool_)
         return before, np.full((batch, self.nearest), EMPTY)
 
+    def check_state(self, state: RecallState, batch: int) -> None:
+        """Raise InputError for the bits or neighbours of another memory or batch."""
+        expected = [array.shape for array in self.start(batch)]
+        given = [state.bits.shape, state.neighbours.shape]
+        known = state.neighbours[state.neighbours != EMPTY] % PLACES
+        if given != expected or known.max(initial=0) >= len(self.memory.keys):
+            raise InputError(
+                f"expected a state with bits {expected[0]} and neighbours {expected[1]} among "
+                f"{len(self.memory.keys)} keys, got {given[0]} and {given[1]} of another memory"
+            )
+
     def answer(
         self, hidden: Truths, logits: NDArray[Any], shown: NDArray[np.int64],
         lengths: NDArray[np.int64], state: RecallState,
     ) -> Recall:  # fmt: skip
         """Look up every step; `state` has the bits and neighbours before, the network's after."""
         memory = self.memory
+        self.check_state(state, len(lengths))
         queries, bits = windows(hidden, state.bits, lengths)
         found, reads = search(
             queries, shown, lengths, state.neighbours, memory.keys, memory.values, memory.tables,
