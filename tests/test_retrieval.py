@@ -14,7 +14,7 @@ import torch
 from spikern import DataError, InputError, Training, build, compile_stream, fit, load
 from spikern.cost import count, energy, tables
 from spikern.cost.memory import memory_pj
-from spikern.data.dataset import Batch, Split
+from spikern.data.dataset import Batch
 from spikern.data.tinyshakespeare import split as text_split
 from spikern.retrieval import (
     Recalling,
@@ -33,7 +33,8 @@ from spikern.retrieval.counting import count_recalling
 from spikern.retrieval.memory import windows
 from spikern.retrieval.mixing import votes
 from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
-from spikern.retrieval.search import EMPTY, PLACES, hashed, nearest_of_all, unpacked
+from spikern.retrieval.remembering import sampled
+from spikern.retrieval.search import EMPTY, PLACES, hashed, nearest_of_all, packed, unpacked
 from spikern.timing.measurement import interleaved
 
 SIZE = 5
@@ -63,6 +64,9 @@ def network_of(name):
 
 STORED = text_split(symbols_like_a_text(900, 0), SIZE)
 READ = text_split(symbols_like_a_text(400, 1), SIZE)
+
+
+FULL = torch.tensor([256])
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -174,27 +178,46 @@ def test_a_key_is_the_bits_of_two_steps_and_its_value_the_next_symbol(network, m
         assert np.abs(share - 0.5).max() < 1 / len(rows)
 
 
-def test_a_carried_state_leads_from_sequence_to_sequence(network):
-    part = Split(STORED.x.select(range(3)), STORED.y[:, :3], STORED.lengths[:3])
-    x = part.batch([0, 1, 2]).x
-    whole = Split(
-        x.transpose(0, 1).reshape(-1, 1, SIZE), part.y.T.reshape(-1, 1), torch.tensor([384])
-    )
-    streams = remember(network, part, carry_state=True)
-    pieces = [remember(network, part), remember(network, whole)]
-    # 16 streams of 3 sequences: each begins anew, as without a carried state
-    assert np.array_equal(streams.keys, pieces[0].keys)
-    assert not np.array_equal(pieces[0].keys[128:], pieces[1].keys[128:])
-    recalling = Recalling(network, pieces[1])
+def test_a_sequence_in_pieces_is_looked_up_as_the_whole(network, memory):
+    recalling = Recalling(network, memory)
+    x = READ.batch([0, 1]).x
     state, found = None, []
     for piece in (x[:50], x[50:60], x[60:]):
         recall = recalling.run(piece, state)
         state = recall.state
         found.append(recall)
-    at_once = recalling.run(x)
+    whole = recalling.run(x)
     for name in ("neighbours", "probabilities"):
         in_pieces = np.concatenate([getattr(recall, name) for recall in found])
-        np.testing.assert_allclose(in_pieces, getattr(at_once, name), atol=1e-6)  # order of sums
+        np.testing.assert_allclose(in_pieces, getattr(whole, name), atol=1e-6)  # order of sums
+
+
+@pytest.mark.parametrize("name", ["LIF", "two layers"])
+def test_a_carried_state_leads_from_sequence_to_sequence(name):
+    """17 sequences are 16 streams, the first of which has two sequences, that come as one here."""
+    network = network_of(name)
+    text = text_split(symbols_like_a_text(17 * 128 + 1, 2), SIZE)
+    x, y = text.batch(range(17)).x, text.y
+    first = Batch(x[:, :2].transpose(0, 1).reshape(256, 1, SIZE), y[:, :2].T.reshape(256, 1), FULL)
+    other = Batch(x[:, 2:], y[:, 2:], FULL.expand(15) // 2)
+    carried, whole, others = (
+        remember(network, part, carry_state=part is text) for part in (text, first, other)
+    )
+    assert np.array_equal(carried.keys, np.concatenate([whole.keys, others.keys]))
+    assert not np.array_equal(remember(network, text).keys, carried.keys)
+    recalling = Recalling(network, carried)
+    found = find(recalling, text, carry_state=True).neighbours
+    one_by_one = [find(recalling, part).neighbours for part in (first, other)]
+    assert np.array_equal(found, np.concatenate(one_by_one))
+
+
+def test_sampled_bits_are_those_that_are_set_now_and_then():
+    bits_of_keys = np.random.default_rng(0).random((300, 30)) < 0.3
+    bits_of_keys[:, :10], bits_of_keys[:, 10:15] = True, False
+    masks = unpacked(sampled(packed(bits_of_keys), 30, tables=9, bits=6, seed=0), 30)
+    assert not masks[:, :15].any()
+    assert masks[:, 15:].any(0).all()
+    assert (masks.sum(1) == 6).all()
 
 
 def test_a_sample_alone_and_padded_is_that_of_the_batch(network, memory):
@@ -265,7 +288,10 @@ def test_a_memory_of_a_part_of_the_text_holds_its_first_keys(network, memory):
     assert part.bytes < memory.bytes
     assert (part.tables.members < 100).all()
     recalling = Recalling(network, part, nearest=5, need=math.inf)
-    found = find(recalling, READ).neighbours
+    looked = find(recalling, READ)
+    found = looked.neighbours
+    assert not looked.right[found == EMPTY].any()
+    assert looked.right.any()
     assert (found[found != EMPTY] % PLACES < 100).all()
 
 
