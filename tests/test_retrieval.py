@@ -211,6 +211,14 @@ def test_a_carried_state_leads_from_sequence_to_sequence(name):
     assert np.array_equal(found, np.concatenate(one_by_one))
 
 
+def test_a_sequence_begins_without_a_step_before_it():
+    """70 sequences are two batches."""
+    memory = remember(network_of("LIF"), text_split(symbols_like_a_text(70 * 128 + 1, 3), SIZE))
+    before = unpacked(memory.keys, memory.key_bits)[:, MODELS["LIF"] :]
+    assert not before[::128].any()
+    assert before[1::128].any()
+
+
 def test_sampled_bits_are_those_that_are_set_now_and_then():
     bits_of_keys = np.random.default_rng(0).random((300, 30)) < 0.3
     bits_of_keys[:, :10], bits_of_keys[:, 10:15] = True, False
