@@ -24,9 +24,9 @@ from spikern.data.dataset import UNLABELLED, Batch, Split
 from spikern.engines.population import Input
 from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.network import Network
-from spikern.retrieval.mixing import Floats, votes
+from spikern.retrieval.mixing import Floats
 from spikern.retrieval.remembering import run
-from spikern.retrieval.search import Words, nearest_of_all, packed
+from spikern.retrieval.search import Words, nearest_of_all, packed, votes
 
 
 class ClassMemory(NamedTuple):
@@ -112,10 +112,14 @@ def recall_classes(
     network: Network, memory: ClassMemory, x: Input, lengths: Lengths | None = None,
     nearest: int = 3, tau: float = 16.0,
 ) -> Floats:  # fmt: skip
-    """Return the probabilities (B, C) of the classes, by the nearest stored sequences alone."""
+    """Return the probabilities (B, C) of the classes, by the nearest stored sequences alone.
+
+    C is one more than the largest label, if the network has not as many outputs.
+    """
     queries = above(means(network, x, lengths, memory.steps), memory.thresholds)
     found = nearest_of_all(queries, memory.keys, nearest)
-    return votes(found, memory.values, network.classes, tau)
+    classes = max(network.classes, int(memory.values.max()) + 1)
+    return votes(found, memory.values, classes, tau)
 
 
 def above(seen: NDArray[np.float32], thresholds: NDArray[np.float32]) -> Words:

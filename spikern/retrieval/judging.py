@@ -7,14 +7,15 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikern.data.dataset import Split
 from spikern.layers.network import Network
-from spikern.retrieval.memory import Memory, Truths
-from spikern.retrieval.mixing import Floats, RecallState, weights
+from spikern.retrieval.memory import Memory
+from spikern.retrieval.mixing import Floats, RecallState
 from spikern.retrieval.recalling import Recalling
 from spikern.retrieval.remembering import READ_AT_ONCE, check_text, labelled_steps
-from spikern.retrieval.search import EMPTY, PLACES, Ranks, Reads
+from spikern.retrieval.search import EMPTY, Ranks, Reads, votes
 from spikern.train.batches import carried, in_order, place_of
 
 
@@ -23,18 +24,22 @@ class Found(NamedTuple):
 
     own         (N,) the network's probability of the symbol that came
     neighbours  (N, nearest)
-    right       (N, nearest) whether the value of a neighbour is the symbol that came
+    symbols     (N,) those that came
+    values      those of the memory, by place
     reads       what the search read, each (N,)
     """
 
     own: Floats
     neighbours: Ranks
-    right: Truths
+    symbols: NDArray[np.int64]
+    values: NDArray[np.int32]
     reads: Reads
 
     def probabilities(self, mix: float, tau: float) -> Floats:
         """The probabilities (N,) of the symbols that came, with these settings."""
-        said = (weights(self.neighbours, tau) * self.right).sum(-1)
+        classes = 1 + max(int(self.values.max()), int(self.symbols.max()))
+        said = votes(self.neighbours, self.values, classes, tau)
+        said = said[np.arange(len(said)), self.symbols]
         share = np.where(self.neighbours[:, 0] == EMPTY, 0.0, mix)
         mixed: Floats = (1 - share) * self.own + share * said
         return mixed
@@ -45,7 +50,6 @@ def find(recalling: Recalling, split: Split, carry_state: bool = False) -> Found
 
     Raises InputError for data that are no text, as `remember` does.
     """
-    values = recalling.memory.values
     state: RecallState | None = None
     parts, places = [], []
     for indices in in_order(split, READ_AT_ONCE, carry_state):
@@ -58,14 +62,13 @@ def find(recalling: Recalling, split: Split, carry_state: bool = False) -> Found
         recall = recalling.run(batch.x, before, batch.lengths)
         state = recall.state
         y, labelled, at = labelled_steps(indices, batch, len(split.x))
-        neighbours = recall.neighbours[labelled]
         own = recall.own[labelled][np.arange(len(y)), y]
-        right = values[np.where(neighbours == EMPTY, 0, neighbours % PLACES)] == y[:, None]
-        parts.append((own, neighbours, right, *(each[labelled] for each in recall.reads)))
+        reads = [each[labelled] for each in recall.reads]
+        parts.append((own, recall.neighbours[labelled], y, *reads))
         places.append(at)
     order = np.argsort(np.concatenate(places))
-    own, neighbours, right, *reads = (np.concatenate(part)[order] for part in zip(*parts))
-    return Found(own, neighbours, right & (neighbours != EMPTY), Reads(*reads))
+    own, neighbours, y, *reads = (np.concatenate(part)[order] for part in zip(*parts))
+    return Found(own, neighbours, y, recalling.memory.values, Reads(*reads))
 
 
 def choose(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spikern._utils import tensor_file
 from spikern._utils.display import Facts, shown_by
-from spikern._utils.errors import DataError
+from spikern._utils.errors import DataError, InputError
 from spikern._utils.numbers import check_whole
 from spikern.retrieval.search import Tables, Words, hashed, packed
 
@@ -70,6 +70,8 @@ class Memory:
         A part of the text that is remembered by itself has medians of its own.
         """
         check_whole(keys=keys)
+        if not 1 <= keys <= len(self.keys):
+            raise InputError(f"expected 1 to {len(self.keys)} keys, got {keys}")
         kept = np.ascontiguousarray(self.keys[:keys])
         tables = hashed(kept, self.tables.masks)
         return replace(self, keys=kept, values=self.values[:keys].copy(), tables=tables)

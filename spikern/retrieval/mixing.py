@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_whole
 from spikern.retrieval.memory import Memory, Truths, windows
-from spikern.retrieval.search import EMPTY, PLACES, Ranks, Reads, search
+from spikern.retrieval.search import EMPTY, Ranks, Reads, search, votes
 
 Floats = NDArray[np.float64]
 
@@ -90,14 +90,13 @@ class Lookup:
         return before, np.full((batch, self.nearest), EMPTY)
 
     def check_state(self, state: RecallState, batch: int) -> None:
-        """Raise InputError for the bits or neighbours of another memory or batch."""
-        expected = [array.shape for array in self.start(batch)]
-        given = [state.bits.shape, state.neighbours.shape]
-        known = state.neighbours[state.neighbours != EMPTY] % PLACES
-        if given != expected or known.max(initial=0) >= len(self.memory.keys):
+        """Raise InputError for bits or neighbours of shapes that do not fit."""
+        bits = (self.memory.steps - 1, batch, len(self.memory.thresholds))
+        neighbours = (batch, self.nearest)
+        if (state.bits.shape, state.neighbours.shape) != (bits, neighbours):
             raise InputError(
-                f"expected a state with bits {expected[0]} and neighbours {expected[1]} among "
-                f"{len(self.memory.keys)} keys, got {given[0]} and {given[1]} of another memory"
+                f"expected a state with bits {bits} and neighbours {neighbours}, got "
+                f"{state.bits.shape} and {state.neighbours.shape}"
             )
 
     def answer(
@@ -119,26 +118,3 @@ class Lookup:
         share = np.where(found[..., :1] == EMPTY, 0.0, self.mix)
         probabilities = (1 - share) * own + share * said
         return Recall(probabilities, own, found, reads, RecallState(state.network, bits, after))
-
-
-def weights(neighbours: Ranks, tau: float) -> Floats:
-    """The weights (..., nearest) of neighbours, softmax(-distance / tau); 0 where there is none.
-
-    >>> weights(np.array([3 * PLACES + 7, 3 * PLACES + 9, EMPTY]), 4.0)
-    array([0.5, 0.5, 0. ])
-    """
-    distance = neighbours // PLACES
-    power = np.exp((distance[..., :1] - distance) / tau) * (neighbours != EMPTY)
-    total = power.sum(-1, keepdims=True)
-    shares: Floats = np.divide(power, total, out=power, where=total > 0)
-    return shares
-
-
-def votes(neighbours: Ranks, values: NDArray[np.int32], classes: int, tau: float) -> Floats:
-    """The weights of neighbours (..., nearest) summed by value, (..., C)."""
-    rows = neighbours.reshape(-1, neighbours.shape[-1])
-    place = np.where(rows == EMPTY, 0, rows % PLACES)
-    column = values[place] + classes * np.arange(len(rows))[:, None]
-    summed: Any = np.bincount(column.ravel(), weights(rows, tau).ravel(), len(rows) * classes)
-    said: Floats = summed.reshape(*neighbours.shape[:-1], classes)
-    return said

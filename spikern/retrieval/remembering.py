@@ -93,6 +93,10 @@ def remember(
     (159, 32)
     """
     check_whole(steps=steps, tables=tables, bits=bits)
+    if min(steps, tables, bits) < 1:
+        raise InputError(
+            f"expected steps, tables and bits of at least 1, got {steps, tables, bits}"
+        )
     check_network(network)
     if not isinstance(data, Split):
         raise InputError(

@@ -28,6 +28,7 @@ BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""
 _W1, _W2, _W3 = "int64[::1]", "int64[:,::1]", "int64[:,:,::1]"
 _I1, _I2 = "int32[::1]", "int32[:,::1]"
+VOTES = f"void({_W2}, {_I1}, float64, float64[:,::1])"
 BUCKETS = f"void({_W2}, {_W2}, int64, int64, {_W1})"
 SEARCH = (
     f"void(int64, int64, {_W1}, {_W3}, {_W2}, {_W2}, {_I1}, {_W2}, {_I2}, {_I2}, float64, int64, "
@@ -95,7 +96,7 @@ def search(
                     break
                 place = pointers[k] % {PLACES}
                 followed += 1
-                if values[place] == symbols[t, b] and place + 1 < keys.shape[0]:
+                if place + 1 < keys.shape[0] and values[place] == symbols[t, b]:
                     compare(keys, place + 1, queries[t], b, best)
                     left += 1
             if left < need:
@@ -109,6 +110,20 @@ def search(
                         compare(keys, n, queries[t], b, best)
                     listed += taken
             reads[t, b, 0], reads[t, b, 2], reads[t, b, 3] = left + listed, followed, listed
+
+
+@njit(cache=True)
+def votes(found, values, tau, out):
+    for n in range(found.shape[0]):
+        total = 0.0
+        for k in range(found.shape[1]):
+            if found[n, k] == {EMPTY}:
+                break
+            weight = math.exp((found[n, 0] // {PLACES} - found[n, k] // {PLACES}) / tau)
+            out[n, values[found[n, k] % {PLACES}]] += weight
+            total += weight
+        if total > 0.0:
+            out[n] /= total
 """
 
 
@@ -153,9 +168,10 @@ def packed(truths: NDArray[np.bool_]) -> Words:
     >>> packed(np.array([[True, False, True]]))
     array([[5]])
     """
-    missing = -truths.shape[-1] % 64
-    padded = np.concatenate([truths, np.zeros((*truths.shape[:-1], missing), np.bool_)], -1)
-    return np.packbits(padded, axis=-1, bitorder="little").view(np.int64)
+    *others, bits = truths.shape
+    octets = np.zeros((*others, -(-bits // 64) * 8), np.uint8)
+    octets[..., : -(-bits // 8)] = np.packbits(truths, axis=-1, bitorder="little")
+    return octets.view(np.int64)
 
 
 def unpacked(words: Words, bits: int) -> NDArray[np.bool_]:
@@ -205,7 +221,7 @@ def search(
         )  # fmt: skip
 
     in_threads(work, blocks)
-    return found, Reads(*np.moveaxis(reads, 2, 0))
+    return found, Reads(*reads.transpose(2, 0, 1))
 
 
 def nearest_of_all(queries: Words, keys: Words, nearest: int) -> Ranks:
@@ -219,3 +235,20 @@ def nearest_of_all(queries: Words, keys: Words, nearest: int) -> Ranks:
     )  # fmt: skip
     first: Ranks = found[0]
     return first
+
+
+def votes(
+    neighbours: Ranks, values: NDArray[np.int32], classes: int, tau: float
+) -> NDArray[np.float64]:
+    """Sum softmax(-distance / tau) of neighbours (..., nearest) by their values, (..., C).
+
+    It is 0 for all classes where there is no neighbour.
+
+    >>> votes(np.array([3 * PLACES + 0, 3 * PLACES + 1, EMPTY]), np.array([2, 0], np.int32), 3, 4.0)
+    array([0.5, 0. , 0.5])
+    """
+    *others, nearest = neighbours.shape
+    rows = np.ascontiguousarray(neighbours.reshape(-1, nearest))
+    said = np.zeros((len(rows), classes))
+    _kernel("votes", VOTES)(rows, values, float(tau), said)
+    return said.reshape(*others, classes)

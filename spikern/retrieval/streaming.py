@@ -17,6 +17,8 @@ from spikern.retrieval.mixing import Floats, Lookup, RecallState
 STREAM, MEMORY = "stream.safetensors", "memory.safetensors"
 SETTINGS = {"nearest": int, "need": float, "mix": float, "tau": float, "most": int}
 """The settings of a look-up, as text in a file, since JSON has no infinity."""
+ONE = np.ones(1, np.int64)
+"""Valid steps of a single step."""
 
 
 class RecallingStream(Lookup):
@@ -43,6 +45,9 @@ class RecallingStream(Lookup):
         super().__init__(memory, nearest, need, mix, tau, most)
         self.check_fit(sum(len(p.bias) for p in stream.populations[:-1]), stream.output_size)
         self.stream = stream
+        places: Any = np.arange(stream.state_size)[None]
+        hidden = stream.fields(places)[:-1]
+        self._spikes = np.concatenate([fields["z"] for fields in hidden], 1)[0]
 
     def zero_state(self) -> RecallState:
         """The state before the first step."""
@@ -51,11 +56,9 @@ class RecallingStream(Lookup):
     def step(self, x: NDArray[np.float32], state: RecallState) -> Floats:
         """Advance by one step: x (C,), a one-hot symbol, state changed in place; returns (C,)."""
         logits = self.stream.step(x, state.network)
-        hidden = self.stream.fields(state.network)[:-1]
-        spikes = np.concatenate([fields["z"] for fields in hidden], 1) > 0
-        shown = x.argmax() if x.sum() == 1 else -1
-        one = np.ones(1, np.int64)
-        recall = self.answer(spikes[None], logits[None, None], np.array([[shown]]), one, state)
+        spikes = state.network[:, self._spikes] > 0
+        shown = np.array([[x.argmax() if x.sum() == 1 else -1]])
+        recall = self.answer(spikes[None], logits[None, None], shown, ONE, state)
         state.bits[:], state.neighbours[:] = recall.state.bits, recall.state.neighbours
         answer: Floats = recall.probabilities[0, 0]
         return answer
