@@ -293,7 +293,7 @@ def spread(values: Sequence[float]) -> str:
 
 def bits_table(rows: Sequence[dict[str, Any]]) -> str:
     """Bits per character on the test, by network."""
-    kinds = ("alone", "memory", "memory, uniform", "counts", "both")
+    kinds = ("alone", "memory", "memory, uniform", "counts alone", "counts", "both")
     lines = []
     for model in MODELS:
         own = of(rows, model.name, SHARES[-1])

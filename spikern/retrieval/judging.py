@@ -35,14 +35,21 @@ class Found(NamedTuple):
     values: NDArray[np.int32]
     reads: Reads
 
-    def probabilities(self, mix: float, tau: float) -> Floats:
-        """The probabilities (N,) of the symbols that came, with these settings."""
+    def said(self, tau: float) -> Floats:
+        """The votes (N,) for the symbols that came."""
         classes = 1 + max(int(self.values.max()), int(self.symbols.max()))
         said = votes(self.neighbours, self.values, classes, tau)
-        said = said[np.arange(len(said)), self.symbols]
+        return said[np.arange(len(said)), self.symbols]
+
+    def mixed(self, said: Floats, mix: float) -> Floats:
+        """The probabilities (N,) of the symbols that came, with these votes."""
         share = np.where(self.neighbours[:, 0] == EMPTY, 0.0, mix)
         mixed: Floats = (1 - share) * self.own + share * said
         return mixed
+
+    def probabilities(self, mix: float, tau: float) -> Floats:
+        """The probabilities (N,) of the symbols that came, with these settings."""
+        return self.mixed(self.said(tau), mix)
 
 
 def find(recalling: Recalling, split: Split, carry_state: bool = False) -> Found:
@@ -77,7 +84,7 @@ def choose(
     split: Split,
     nearest: Sequence[int] = (64,),
     need: Sequence[float] = (8,),
-    mix: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    mix: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     tau: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0),
     most: int = 64,
     carry_state: bool = False,
@@ -89,9 +96,10 @@ def choose(
     tried = []
     for keys, least in product(nearest, need):
         found = find(Recalling(network, memory, keys, least, most=most), split, carry_state)
-        for share, distance in product(mix, tau):
-            reached = bits(found.probabilities(share, distance))
-            tried.append((reached, (keys, least, share, distance)))
+        for distance in tau:
+            said = found.said(distance)
+            for share in mix:
+                tried.append((bits(found.mixed(said, share)), (keys, least, share, distance)))
     return Recalling(network, memory, *min(tried)[1], most)
 
 
