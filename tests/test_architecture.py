@@ -242,6 +242,7 @@ ROOMS_WITH_FILES = (
     "interop",
     "plot",
     "report",
+    "retrieval",
     "studies",
     "train",
 )

@@ -68,7 +68,7 @@ def check_labels(data: Split) -> None:
 @torch.no_grad()
 def means(network: Network, x: Input, lengths: Lengths | None, steps: int) -> NDArray[np.float32]:
     """The mean of every hidden unit over the last `steps` of each sample, or all it has, (B, H)."""
-    hidden = run(network.eval(), x, None, lengths).hidden
+    hidden, *_ = run(network.eval(), x, None, lengths)
     full = [len(hidden)] * hidden.shape[1]
     ends = as_lengths(full if lengths is None else lengths).to(hidden.device)
     to_end = ends - torch.arange(len(hidden), device=hidden.device)[:, None]

@@ -92,6 +92,17 @@ def choose(
     """Return the network with its memory and those settings that need the fewest bits on a split.
 
     The split is the validation split: a memory's settings are chosen where nothing is reported.
+
+    >>> import torch
+    >>> from spikern import build
+    >>> from spikern.data.tinyshakespeare import split
+    >>> from spikern.retrieval import remember
+    >>> text, other = (split(torch.tensor([0, 1, 2, 1] * n), size=3) for n in (40, 9))
+    >>> network = build("LIF", 3, 16, 3, answer="every_step")
+    >>> recalling = choose(network, remember(network, text), other, mix=(0.3, 0.9))
+    >>> found = find(recalling, other)
+    >>> bits(found.probabilities(recalling.mix, recalling.tau)) < bits(found.own)
+    True
     """
     tried = []
     for keys, least in product(nearest, need):

@@ -49,9 +49,8 @@ class Recalling(Lookup):
         steps, batch, _ = x.shape
         lengths = as_lengths([steps] * batch if lengths is None else lengths)
         below, bits, neighbours = state or (None, *self.start(batch))
-        step = run(self.network, x, below, lengths)
-        hidden = step.hidden.cpu().numpy() > self.memory.thresholds
-        return self.answer(
-            hidden, step.logits.cpu().numpy(), symbols(x), lengths.cpu().numpy(),
-            RecallState(step.state, bits, neighbours),
-        )  # fmt: skip
+        hidden, logits, after = run(self.network, x, below, lengths)
+        above = hidden.cpu().numpy() > self.memory.thresholds
+        before = RecallState(after, bits, neighbours)
+        shown, until = symbols(x), lengths.cpu().numpy()
+        return self.answer(above, logits.cpu().numpy(), shown, until, before)

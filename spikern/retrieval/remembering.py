@@ -7,7 +7,7 @@ arXiv 1911.00172; hashing by sampled bits: Indyk and Motwani, Approximate neares
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,16 +32,10 @@ READ_AT_ONCE = 64
 """Sequences of a batch where the state is not carried."""
 
 
-class Step(NamedTuple):
-    """A run over a batch: hidden outputs (T, B, H), logits (T, B, C), and the state after it."""
-
-    hidden: Tensor
-    logits: Tensor
-    state: Any
-
-
-def run(network: Network, x: Input, state: Any, lengths: Lengths | None) -> Step:
-    """Run a network and keep the outputs of its hidden layers, side by side."""
+def run(
+    network: Network, x: Input, state: Any, lengths: Lengths | None
+) -> tuple[Tensor, Tensor, Any]:
+    """Return the outputs of all hidden layers (T, B, H), the logits (T, B, C), and the state."""
     below, above = (None, None) if state is None else state
     body, readout = network.body, network.readout
     if isinstance(body, SpikingRNN):
@@ -53,7 +47,7 @@ def run(network: Network, x: Input, state: Any, lengths: Lengths | None) -> Step
         logits, above = readout(layers[-1], above, lengths)
     else:
         logits = readout(layers[-1])
-    return Step(torch.cat(layers, -1), logits, (below, above))
+    return torch.cat(layers, -1), logits, (below, above)
 
 
 def runs(
@@ -64,9 +58,8 @@ def runs(
     for indices in in_order(data, READ_AT_ONCE, carry_state):
         batch = data.batch(indices).to(next(network.parameters()).device)
         state = carried(state, len(batch)) if carry_state else None
-        step = run(network, batch.x, state, batch.lengths)
-        state = step.state
-        yield indices, batch, step.hidden.cpu().numpy()
+        hidden, _, state = run(network, batch.x, state, batch.lengths)
+        yield indices, batch, hidden.cpu().numpy()
 
 
 @torch.no_grad()
