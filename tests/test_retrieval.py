@@ -65,9 +65,6 @@ STORED = text_split(symbols_like_a_text(900, 0), SIZE)
 READ = text_split(symbols_like_a_text(400, 1), SIZE)
 
 
-FULL = torch.tensor([256])
-
-
 @pytest.fixture(scope="module", params=MODELS)
 def network(request):
     return network_of(request.param)
@@ -76,6 +73,20 @@ def network(request):
 @pytest.fixture(scope="module")
 def memory(network):
     return remember(network, STORED, bits=12)
+
+
+def in_two_tables(memory):
+    """The memory with tables of three bits each, so that a bucket has many keys."""
+    masks = np.zeros((2, memory.keys.shape[1]), np.int64)
+    masks[:, 0] = 0b111 << 3, 0b10101 << 8
+    return replace(memory, tables=hashed(memory.keys, masks))
+
+
+def queries_of(network, memory, batch):
+    """The keys (T, B, W) of a batch, from the zero state."""
+    hidden = torch.cat(network.hidden(batch.x), -1).detach().numpy()
+    before = np.zeros((1, len(batch), hidden.shape[2]), bool)
+    return windows(hidden > memory.thresholds, before, batch.lengths.numpy())[0]
 
 
 def distances(queries, keys):
@@ -96,8 +107,7 @@ def test_with_one_bucket_and_no_pointers_to_trust_the_search_is_exact(network, m
     recalling = Recalling(network, whole, nearest=9, need=math.inf, most=len(memory.keys))
     batch = READ.batch([0, 1])
     recall = recalling.run(batch.x)
-    spikes = torch.cat(network.hidden(batch.x), -1).detach().numpy() > memory.thresholds
-    queries, _ = windows(spikes, np.zeros((1, 2, spikes.shape[2]), bool), np.array([128, 128]))
+    queries = queries_of(network, memory, batch)
     expected = exact(queries, memory.keys, 9)
     assert np.unique(expected // PLACES).size > 3
     assert np.array_equal(recall.neighbours, expected)
@@ -133,14 +143,11 @@ def plain_search(queries, symbols, memory, nearest, need, most):
 
 @pytest.mark.parametrize(("nearest", "need", "most"), [(8, 3, 5), (4, 0, 3), (6, 100, 1000)])
 def test_pointers_and_tables_read_what_they_say(network, memory, nearest, need, most):
-    masks = np.zeros((2, memory.keys.shape[1]), np.int64)
-    masks[:, 0] = 0b111 << 3, 0b10101 << 8
-    memory = replace(memory, tables=hashed(memory.keys, masks))
+    memory = in_two_tables(memory)
     recalling = Recalling(network, memory, nearest, need, most=most)
     batch = READ.batch([1])
     recall = recalling.run(batch.x)
-    spikes = torch.cat(network.hidden(batch.x), -1).detach().numpy() > memory.thresholds
-    queries, _ = windows(spikes, np.zeros((1, 1, spikes.shape[2]), bool), np.array([128]))
+    queries = queries_of(network, memory, batch)
     symbols = batch.x[:, 0].argmax(1).numpy()
     found, reads = plain_search(queries[:, 0], symbols, memory, nearest, need, most)
     assert np.array_equal(recall.neighbours[:, 0], found)
@@ -196,9 +203,10 @@ def test_a_carried_state_leads_from_sequence_to_sequence(name):
     """17 sequences are 16 streams, the first of which has two sequences, that come as one here."""
     network = network_of(name)
     text = text_split(symbols_like_a_text(17 * 128 + 1, 2), SIZE)
+    full = torch.tensor([256])
     x, y = text.batch(range(17)).x, text.y
-    first = Batch(x[:, :2].transpose(0, 1).reshape(256, 1, SIZE), y[:, :2].T.reshape(256, 1), FULL)
-    other = Batch(x[:, 2:], y[:, 2:], FULL.expand(15) // 2)
+    first = Batch(x[:, :2].transpose(0, 1).reshape(256, 1, SIZE), y[:, :2].T.reshape(256, 1), full)
+    other = Batch(x[:, 2:], y[:, 2:], full.expand(15) // 2)
     carried, whole, others = (
         remember(network, part, carry_state=part is text) for part in (text, first, other)
     )
@@ -544,16 +552,10 @@ def brute_counts(recalling, queries, symbols):
 
 
 def test_the_memory_is_counted_as_brute_force_counts_it(network, memory):
-    masks = np.zeros((2, memory.keys.shape[1]), np.int64)
-    masks[:, 0] = 0b111 << 3, 0b10101 << 8
-    recalling = Recalling(
-        network, replace(memory, tables=hashed(memory.keys, masks)), nearest=8, need=3, most=5
-    )
+    recalling = Recalling(network, in_two_tables(memory), nearest=8, need=3, most=5)
     batch = READ.batch([0, 3])
     counts = count_recalling(recalling, batch.x, lengths=batch.lengths)
-    spikes = torch.cat(network.hidden(batch.x), -1).detach().numpy() > memory.thresholds
-    before = np.zeros((1, 2, spikes.shape[2]), bool)
-    queries, _ = windows(spikes, before, batch.lengths.numpy())
+    queries = queries_of(network, memory, batch)
     done, read = Counter(), Counter()
     for b, steps in enumerate(batch.lengths.tolist()):
         symbols = batch.x[:steps, b].argmax(1).numpy()
