@@ -11,7 +11,10 @@ from nbformat import v4
 
 DOCS = Path(__file__).parent
 FOLDER = DOCS / "notebooks"
-TUTORIALS = ("first_network", "library", "new_neuron", "new_surrogate", "streaming", "training")
+TUTORIALS = (
+    *("first_network", "library", "new_neuron", "new_surrogate"),
+    *("retrieval", "streaming", "training"),
+)
 FIRST = "%matplotlib inline"
 BLOCK = re.compile(r"^```pycon\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 FIGURE = re.compile(r"^!\[.*?\]\(figures/.*?\)\n", re.MULTILINE)

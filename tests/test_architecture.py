@@ -17,7 +17,7 @@ import spikern
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "spikern"
-LARGEST = 17
+LARGEST = 18
 """Entries at the root of the package."""
 
 
@@ -242,6 +242,7 @@ ROOMS_WITH_FILES = (
     "interop",
     "plot",
     "report",
+    "retrieval",
     "studies",
     "train",
 )

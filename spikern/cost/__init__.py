@@ -2,9 +2,9 @@
 
 from spikern.cost.break_even import BreakEven, EnergyComparison, EnergyRatio, compare_energy
 from spikern.cost.counting import count
-from spikern.cost.counts import Connection, Counts, Layer, Ops, silent, total
+from spikern.cost.counts import Array, Connection, Counts, Layer, Ops, silent, total
 from spikern.cost.estimates import Estimate, Surroundings, energy, estimate
-from spikern.cost.memory import Array, Traffic, traffic
+from spikern.cost.memory import Traffic, traffic
 from spikern.cost.prices import EnergyTable, read, tables
 
 __all__ = [

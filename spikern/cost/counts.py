@@ -106,6 +106,29 @@ class Storage(NamedTuple):
     outputs: int = 0
 
 
+class Array(NamedTuple):
+    """An array in memory: the number and bits of its values, and how many are read and written."""
+
+    layer: str
+    kind: str
+    stored: int
+    bits: int
+    reads: int
+    writes: int = 0
+    scattered: bool = False
+
+    @property
+    def bytes(self) -> float:
+        """Its size in memory."""
+        return self.stored * self.bits / 8
+
+    def accesses(self, access_bits: int) -> float:
+        """The accesses of so many bits that its reads and writes take."""
+        moved = self.reads + self.writes
+        wide = -(-self.bits // access_bits)
+        return moved * wide if self.scattered else moved * self.bits / access_bits
+
+
 @dataclass(frozen=True)
 class Layer:
     """The operations of one layer at every step.
@@ -116,6 +139,7 @@ class Layer:
     uses         samples that had this step
     spikes       units that fired
     storage      numbers that the layer keeps
+    stores       arrays of which it reads single values, as those of a memory that is looked up
     """
 
     name: str
@@ -127,6 +151,7 @@ class Layer:
     uses: Steps
     spikes: Steps
     storage: Storage
+    stores: tuple[Array, ...] = ()
 
     @property
     def neuron_updates(self) -> Steps:
@@ -276,6 +301,10 @@ def _add_layers(a: Layer, b: Layer) -> Layer:
         },
         uses=_plus(a.uses, b.uses),
         spikes=_plus(a.spikes, b.spikes),
+        stores=tuple(
+            x._replace(reads=x.reads + y.reads, writes=x.writes + y.writes)
+            for x, y in zip(a.stores, b.stores)
+        ),
     )
 
 

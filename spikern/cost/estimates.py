@@ -56,6 +56,8 @@ class Estimate:
 
 def priced(ops: Ops, table: EnergyTable) -> dict[str, float] | None:
     """Synapses, neuron updates and spikes in pJ; None if the table lacks a price."""
+    if LOOKED_UP in ops.units and table.updates != "by operation":
+        return None
     synapses = {"ac": ops.ac, "mac": ops.mac}
     spikes: dict[str, int] = {}
     if table.updates == "by operation":
@@ -78,6 +80,8 @@ def priced(ops: Ops, table: EnergyTable) -> dict[str, float] | None:
     }
 
 
+LOOKED_UP = "memory"
+"""The unit of a memory, whose operations have no price where only neurons do."""
 STANDARD = ("RNN", "GRU", "LSTM", "linear")
 """Units that a price of spiking neurons does not apply to."""
 

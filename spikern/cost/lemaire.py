@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from spikern.cost.counts import Connection, Counts, Layer
-from spikern.cost.memory import Array, memory_pj
+from spikern.cost.counts import Array, Connection, Counts, Layer
+from spikern.cost.memory import memory_pj
 from spikern.cost.prices import EnergyTable
 from spikern.cost.standard import GATES
 
@@ -90,10 +90,12 @@ def connection(c: Connection) -> Counter[str]:
 def lemaire_pj(counts: Counts, table: EnergyTable, dram: bool = False) -> dict[str, float] | None:
     """The energy of all counted inferences by kind, in pJ; None if the table lacks a price.
 
-    Every value is one access to the memory of its array. The article fits a straight line through
+    None too with a memory that is looked up, which the article does not model. Every value is one
+    access to the memory of its array. The article fits a straight line through
     the three published sizes, 13.2 pJ for the smallest; here the price is that of the table.
     """
-    if table.sram is None or not {"ac", "mac"} <= set(table.pj):
+    stores = any(layer.stores for layer in counts.layers)
+    if stores or table.sram is None or not {"ac", "mac"} <= set(table.pj):
         return None
     synapses, arrays = 0.0, []
     for layer in counts.layers:

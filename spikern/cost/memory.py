@@ -24,35 +24,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from spikern._utils.choices import check_choice
-from spikern.cost.counts import Connection, Counts, Layer
+from spikern.cost.counts import Array, Connection, Counts, Layer
 from spikern.cost.prices import EnergyTable
 
 BOUNDS = ("registers", "read-modify-write")
-OFF_CHIP = ("weights", "indices")
+STORES = ("keys", "buckets", "places", "symbols")
+"""The kinds of a memory that is looked up; one that no memory on the chip holds is outside."""
+OFF_CHIP = ("weights", "indices", *STORES)
 """The kinds that are outside the chip with `dram`."""
-
-
-class Array(NamedTuple):
-    """An array in memory: the number and bits of its values, and how many are read and written."""
-
-    layer: str
-    kind: str
-    stored: int
-    bits: int
-    reads: int
-    writes: int = 0
-    scattered: bool = False
-
-    @property
-    def bytes(self) -> float:
-        """Its size in memory."""
-        return self.stored * self.bits / 8
-
-    def accesses(self, access_bits: int) -> float:
-        """The accesses of so many bits that its reads and writes take."""
-        moved = self.reads + self.writes
-        wide = -(-self.bits // access_bits)
-        return moved * wide if self.scattered else moved * self.bits / access_bits
 
 
 class Traffic(NamedTuple):
@@ -110,6 +89,7 @@ def layer_arrays(layer: Layer, weight_bits: int, state_bits: int) -> list[Array]
         Array(layer.name, "biases", stored.biases, state_bits, biases),
         Array(layer.name, "values", stored.outputs, weight_bits, 0, outputs),
         Array(layer.name, "queue", layer.units, index_bits(layer.units), 0, fired),
+        *layer.stores,
     ]
 
 
@@ -152,18 +132,19 @@ def memory_pj(
 ) -> dict[str, float] | None:
     """The price in pJ of all reads and writes by kind; None if the table lacks a price.
 
-    With `dram`, weights and their indices are outside the chip.
+    With `dram`, weights and their indices are outside the chip; a store also without it, where the
+    table has no price for an array of its size.
     """
     parts: dict[str, float] = {}
     for array in arrays:
-        if dram and array.kind in OFF_CHIP:
+        price = None if table.sram is None else table.sram.price(array.bytes)
+        if array.kind in (OFF_CHIP if dram else STORES if price is None else ()):
             if table.dram is None:
                 return None
             each, wide = table.dram.pj, table.dram.access_bits
+        elif table.sram is None or price is None:
+            return None
         else:
-            price = table.sram and table.sram.price(array.bytes)
-            if table.sram is None or price is None:
-                return None
             each, wide = price, table.sram.access_bits
         parts[array.kind] = parts.get(array.kind, 0.0) + each * array.accesses(wide)
     return parts

@@ -1,0 +1,380 @@
+"""Memories beside networks of characters: bits, what is read, what it costs; fills in the page.
+
+python experiments/smaller/memory.py             # search, train, judge; hours; resumes
+python experiments/smaller/memory.py --no-train  # only the page again, from memory.json
+python experiments/smaller/memory.py --smoke     # minutes; shows that it runs, writes in runs/ only
+"""
+
+import functools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from spikern._utils import atomic, json_file
+from spikern._utils.provenance import provenance
+from spikern.cost import energy, tables
+from spikern.data import Dataset, load
+from spikern.layers import compile_stream
+from spikern.report import markdown
+from spikern.report.numbers import mean_interval
+from spikern.retrieval import (
+    Recalling,
+    RecallingStream,
+    bits,
+    choose,
+    count_recalling,
+    find,
+    remember,
+)
+from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
+from spikern.studies import Architecture, ConstantDraw, TrainingJob, interval, mean
+from spikern.studies.jobs import files, key
+from spikern.studies.runner import run_all
+from spikern.studies.statistics import paired
+from spikern.studies.trainings import prepare
+from spikern.timing.measurement import interleaved
+from spikern.train import Training, fit, load_network
+
+HERE = Path(__file__).parent
+Floats = NDArray[np.float64]
+SPIKING = Architecture(
+    surrogate="fast_sigmoid",
+    surrogate_settings=(2.5,),
+    constants=(
+        ConstantDraw("tau_mem", mean=30.0, spread=1.0),
+        ConstantDraw("tau_adapt", mean=220.0, spread=1.0),
+    ),
+    readout_constants=(ConstantDraw("tau_mem", mean=10.0),),
+)
+"""The structure of the spiking networks of the characters study."""
+TRIAL_SEED = 1000
+TABLES, VIEWS = ("45nm_fp32", "45nm_int8"), ("operations", "registers", "read-modify-write")
+SHARES = (0.1, 0.3, 1.0)
+"""Shares of the text that are stored."""
+MIXES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+ORDER, PRIORS = 6, (8.0, 16.0, 32.0, 64.0)
+"""Characters that the count table looks back, and the priors that it is tried with."""
+BLOCK = 1000
+"""Characters of a block over which bits are compared in pairs."""
+READ = 4
+"""Pieces of 16 streams of the test text on which operations are counted."""
+COMMON = (20, 30, 40)
+"""Lengths of passages that the stored text and the test may share."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, and the learning rates that it is tried with."""
+
+    name: str
+    model: str
+    rates: tuple[float, ...]
+    budget: int | None = 50_000
+    hidden: int | None = None
+    bits: int = 32
+    """Sampled bits of a hash table; spikes are rarer than medians, and need more."""
+
+    def job(self, rate: float, seed: int, epochs: int) -> TrainingJob:
+        """Its training."""
+        training = Training(
+            epochs=epochs, batch_size=16, learning_rate=rate, carry_state=True, patience=3
+        )
+        structure = Architecture()
+        if self.model not in ("GRU", "LSTM"):
+            training = replace(training, batch_size=8, rate_limit=0.01, rate_penalty=10.0)
+            structure = SPIKING
+        return TrainingJob(
+            "tinyshakespeare", self.model, seed, training, self.budget, self.hidden, "every_step",
+            structure,
+        )  # fmt: skip
+
+
+MODELS = (
+    Model("AdLIF", "AdLIF", (1e-2, 2e-2, 4e-2), bits=64),
+    Model("ALIF", "ALIF", (1e-2, 2e-2, 4e-2), bits=64),
+    Model("GRU", "GRU", (1e-2, 2e-2, 4e-2)),
+    Model("GRU, 5 times", "GRU", (5e-3, 1e-2, 2e-2), budget=None, hidden=256),
+)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """A network that is trained on the first sequences of every split; None: all."""
+
+    training: TrainingJob
+    first: int | None = None
+
+
+@dataclass(frozen=True)
+class Judging:
+    """A trained network with a memory of a share of the text."""
+
+    network: Learning
+    bits: int
+    share: float
+
+
+@functools.lru_cache(maxsize=1)
+def text(first: int | None) -> Dataset:
+    """The data, or the first sequences of every split, which are consecutive."""
+    data = load("tinyshakespeare")
+    if first is None:
+        return data
+    return data.with_splits(lambda part: part.batch(range(min(first, len(part)))))
+
+
+def learn(config: Learning, checkpoint: Path) -> dict[str, Any]:
+    """Train; the checkpoint has the network of the epoch that is best on validation."""
+    network, _ = prepare(config.training)
+    training, seed = config.training.training, config.training.seed
+    history = fit(network, text(config.first), training, seed, checkpoint, bar=False)
+    best = history.epochs[history.best_epoch - 1]
+    return {"validation": best.validation_accuracy, "parameters": network.parameter_count}
+
+
+@functools.cache
+def table_of_counts(first: int | None, share: float) -> tuple[Floats, Floats]:
+    """The probabilities of the characters of validation and test, with the best prior."""
+    data = text(first)
+    stored = text_of(data.train)
+    stored = stored[: round(share * len(stored))]
+    validation, test = (
+        counted(stored, text_of(part), ORDER, data.classes) for part in (data.validation, data.test)
+    )
+    prior = min(PRIORS, key=lambda p: bits(probabilities(validation, p, data.classes)))
+    return tuple(probabilities(counts, prior, data.classes) for counts in (validation, test))
+
+
+def joined(one: Sequence[Floats], other: Sequence[Floats]) -> Floats:
+    """The mixture of two predictors of the test, with the share that is best on validation."""
+    mixtures = [[(1 - mix) * a + mix * b for a, b in zip(one, other)] for mix in MIXES]
+    return min(mixtures, key=lambda both: bits(both[0]))[1]
+
+
+def judge(config: Judging, _: Path, out: Path) -> dict[str, Any]:
+    """Bits on the test with and without memory and counts, and what they cost."""
+    network = load_network(files(out, key(config.network)).checkpoint)
+    data = text(config.network.first)
+    memory = remember(network, data.train, bits=config.bits, carry_state=True)
+    memory = memory.first(round(config.share * len(memory.keys)))
+    asked = {"nearest": (16, 64), "need": (4, 8, 16), "carry_state": True}
+    recalling = choose(network, memory, data.validation, **asked)
+    uniform = choose(network, memory, data.validation, **asked, tau=(np.inf,))
+    splits = data.validation, data.test
+    found = [find(recalling, split, carry_state=True) for split in splits]
+    own = [each.own for each in found]
+    looked = [each.probabilities(recalling.mix, recalling.tau) for each in found]
+    plain = find(uniform, data.test, carry_state=True).probabilities(uniform.mix, np.inf)
+    counts = table_of_counts(config.network.first, config.share)
+    answers = {
+        "alone": own[1],
+        "memory": looked[1],
+        "memory, uniform": plain,
+        "counts alone": counts[1],
+        "counts": joined(own, counts),
+        "both": joined(looked, counts),
+    }
+    reads = found[1].reads
+    return {
+        "settings": {name: getattr(recalling, name) for name in ("nearest", "need", "mix", "tau")},
+        "bits": {name: bits(p) for name, p in answers.items()},
+        "blocks": {
+            name: [bits(part) for part in np.array_split(p, max(2, len(p) // BLOCK))]
+            for name, p in answers.items()
+        },
+        "reads": {name: float(each.mean()) for name, each in reads._asdict().items()},
+        "bytes": memory.bytes,
+        "cost": cost_of(recalling, data),
+        "microseconds": times_of(recalling),
+    }
+
+
+def cost_of(recalling: Recalling, data: Dataset) -> dict[str, Any]:
+    """Estimates in pJ per character of the network and of its memory, by table and view."""
+    batch = data.test.batch(range(min(READ, len(data.test))))
+    whole = count_recalling(recalling, batch.x, lengths=batch.lengths)
+    alone = replace(whole, layers=whole.layers[:-1])
+    characters = int(batch.lengths.sum()) / len(batch)
+    found: dict[str, Any] = {
+        "ac": alone.ops.ac / characters / len(batch),
+        "mac": alone.ops.mac / characters / len(batch),
+    }
+    for name in TABLES:
+        for view in VIEWS:
+            pair = [energy(counts, tables()[name], view) for counts in (alone, whole)]
+            found[f"{name}, {view}"] = [each and each.pj / characters for each in pair]
+    return found
+
+
+def times_of(recalling: Recalling) -> list[float] | None:
+    """Microseconds of a step at batch 1 without and with the memory; None without a stream."""
+    if not recalling.network.spiking:
+        return None
+    settings = {name: getattr(recalling, name) for name in ("nearest", "need", "mix", "tau")}
+    stream = compile_stream(recalling.network)
+    looking = RecallingStream(stream, recalling.memory, **settings)
+    characters = np.eye(stream.input_size, dtype=np.float32)
+    state, own = looking.zero_state(), stream.zero_state()
+    rounds = {
+        "alone": lambda: [stream.step(x, own) for x in characters],
+        "memory": lambda: [looking.step(x, state) for x in characters],
+    }
+    samples = interleaved(rounds, 7)
+    return [1e3 * float(np.median(samples[name])) / len(characters) for name in rounds]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where the trainings are, and how much is done."""
+
+    out: Path = Path("runs/smaller-memory")
+    """Folder of the trainings and judgements; what is finished there is not done again."""
+    workers: int = 1
+    """Processes that work side by side, one thread each."""
+    seeds: int = 5
+    """Trainings of every network."""
+    train: bool = True
+    """Train and judge; without, make the page from memory.json."""
+    smoke: bool = False
+    """A run on a few sequences that shows only that the study runs; it writes in runs/ alone."""
+
+
+def carry_out(config: Config) -> list[dict[str, Any]]:
+    """One row for each network, seed and share of the text."""
+    first, epochs, short = (160, 1, 1) if config.smoke else (None, 12, 3)
+    seeds = range(1 if config.smoke else config.seeds)
+    out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
+    rows = []
+    for model in MODELS:
+        rates = model.rates[:1] if config.smoke else model.rates
+        trials = [Learning(model.job(rate, TRIAL_SEED, short), first) for rate in rates]
+        reached = run_all(learn, trials, out / "trials", config.workers)
+        rate = max(zip((r["validation"] for r in reached), rates))[1]
+        networks = [Learning(model.job(rate, seed, epochs), first) for seed in seeds]
+        learned = run_all(learn, networks, out, config.workers)
+        jobs = [
+            (n, seed, share, Judging(network, model.bits, share))
+            for n, (seed, network) in enumerate(zip(seeds, networks))
+            for share in (SHARES if seed == 0 else SHARES[-1:])
+        ]
+        judged = run_all(
+            functools.partial(judge, out=out), [job for *_, job in jobs], out / "judged",
+            config.workers,
+        )  # fmt: skip
+        rows += [
+            {"model": model.name, "seed": seed, "share": share, "rate": rate, **learned[n], **found}
+            for (n, seed, share, _), found in zip(jobs, judged)
+        ]
+    return rows
+
+
+def common_passages(first: int | None) -> dict[str, int]:
+    """Characters of the test text at which a long passage ends that is in the stored text too."""
+    data = text(first)
+    stored, read = text_of(data.train), text_of(data.test)
+    return {str(n): int(shared_passages(stored, read, n).sum()) for n in COMMON}
+
+
+def of(rows: Sequence[dict[str, Any]], model: str, share: float) -> list[dict[str, Any]]:
+    """The rows of a model and a share of the text, by seed."""
+    return [row for row in rows if (row["model"], row["share"]) == (model, share)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """A mean, with half its interval where there are several."""
+    return mean_interval(mean(values), interval(values), 3)
+
+
+def bits_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Bits per character on the test, by network."""
+    kinds = ("alone", "memory", "memory, uniform", "counts alone", "counts", "both")
+    lines = []
+    for model in MODELS:
+        own = of(rows, model.name, SHARES[-1])
+        found = [spread([row["bits"][kind] for row in own]) for kind in kinds]
+        read = f"{mean([row['reads']['keys'] for row in own]):.0f}"
+        size = f"{own[0]['bytes'] / 1e6:.1f} MB"
+        lines.append([model.name, f"{own[0]['parameters']:,}", size, *found, read])
+    head = ["network", "parameters", "memory", *kinds, "keys read per character"]
+    return markdown.table(head, lines)
+
+
+def beyond_counting(rows: Sequence[dict[str, Any]]) -> str:
+    """Bits that the memory saves, alone and beside the counts, over blocks of the text."""
+    lines = []
+    for model in MODELS:
+        blocks = of(rows, model.name, SHARES[-1])[0]["blocks"]
+        for without, with_it in (("alone", "memory"), ("counts", "both")):
+            pair = paired(blocks[without], blocks[with_it])
+            between = f"{pair.low:+.3f} to {pair.high:+.3f}"
+            lines.append([model.name, without, f"{pair.difference:+.3f}", between])
+    return markdown.table(["network", "beside", "bits saved", "interval"], lines, (0, 1))
+
+
+def shares_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Bits with a memory, and with counts, of a part of the text."""
+    lines = []
+    for model in MODELS:
+        for share in SHARES:
+            row = of(rows, model.name, share)[0]
+            found = [f"{row['bits'][kind]:.3f}" for kind in ("alone", "memory", "counts", "both")]
+            lines.append([model.name, f"{share:.0%}", *found, f"{row['reads']['keys']:.0f}"])
+    head = ["network", "stored", "alone", "memory", "counts", "both", "keys read"]
+    return markdown.table(head, lines)
+
+
+def cost_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Estimates per character, network alone and with its memory, and time at batch 1."""
+    lines = []
+    for model in MODELS:
+        row = of(rows, model.name, SHARES[-1])[0]
+        for name in TABLES:
+            for view in VIEWS:
+                alone, whole = row["cost"][f"{name}, {view}"]
+                known = alone is not None and whole is not None
+                shown = [f"{alone / 1e3:.2f} nJ", f"{whole / 1e3:.1f} nJ", f"{whole / alone:.1f}"]
+                lines.append([model.name, name, view, *(shown if known else 3 * ["-"])])
+        if row["microseconds"]:
+            alone, whole = row["microseconds"]
+            shown = [f"{alone:.1f} µs", f"{whole:.1f} µs", f"{whole / alone:.1f}"]
+            lines.append([model.name, "time at batch 1", "stream", *shown])
+    head = ["network", "table", "view", "alone", "with memory", "times"]
+    return markdown.table(head, lines, (0, 1, 2))
+
+
+def main(config: Config) -> None:
+    """Carry out the study; write results and page."""
+    target = Path(f"{config.out}-smoke") if config.smoke else HERE
+    if config.train:
+        started = time.perf_counter()
+        rows = carry_out(config)
+        json_file.write(
+            target / "memory.json",
+            {
+                "rows": rows,
+                "common": common_passages(160 if config.smoke else None),
+                "provenance": provenance(time.perf_counter() - started, config.workers),
+            },
+        )
+    results = json_file.read(target / "memory.json")
+    rows = results["rows"]
+    shared = [f"{n} at passages of {k}" for k, n in results["common"].items()]
+    places = {
+        "memory bits": bits_table(rows),
+        "memory beyond counting": beyond_counting(rows),
+        "memory shares": shares_table(rows),
+        "memory cost": cost_table(rows),
+        "memory common": f"Characters of the test that end a stored passage: {', '.join(shared)}.",
+    }
+    page = (HERE / "README.md").read_text()
+    atomic.write(target / "README.md", markdown.filled(page, places))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
