@@ -78,13 +78,18 @@ def run_stack(
     x: Input,
     lengths: Tensor | None = None,
     smooth: bool = False,
+    gain: Tensor | None = None,
 ) -> RunResult:
     """Run populations one after the other on x (T, B, F); lengths (B,).
+
+    gain (T, B, E) scales the current of groups of the first population, which sleep where it is 0.
 
     Raises UnsupportedError for anything but float32 on the CPU, for a step without scalar form,
     for a population below the last one that does not spike, in forward-mode differentiation and in
     torch.export.
     """
+    if gain is not None:
+        raise UnsupportedError("engine='fused' has no experts; use engine='reference'")
     weight = populations[0].w_in
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         raise UnsupportedError(

@@ -77,7 +77,7 @@ def record(
     not change.
 
     Raises InputError on arguments that the layer refuses, UnsupportedError on bidirectional
-    layers and on any other module.
+    layers, on experts and on any other module.
 
     >>> layer = SpikingRNN("ALIF", input_size=3, hidden_size=8)
     >>> recording = record(layer, torch.randn(20, 4, 3))
@@ -91,6 +91,10 @@ def record(
         raise UnsupportedError(
             "half of a bidirectional layer runs backward in time, which a trace against time does "
             "not show; record a layer with bidirectional=False"
+        )
+    if isinstance(layer, SpikingRNN) and layer.experts > 1:
+        raise UnsupportedError(
+            "the step of a neuron that sleeps is not recorded; record a layer without experts"
         )
     if not isinstance(layer, SpikingRNN):
         raise UnsupportedError(

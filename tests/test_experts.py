@@ -1,0 +1,288 @@
+"""Groups of neurons, of which the input wakes a few: the meaning, the engines, training, counts."""
+
+import math
+
+import pytest
+import torch
+from engine_cases import SPIKING, dyadic_layer, events
+from torch.nn import functional
+
+from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.data import load
+from spikern.engines.experts import Router, Routing, imbalance, route, working
+from spikern.engines.reference import run
+from spikern.layers.description import describe, rebuild
+from spikern.layers.network import build, hidden_for_budget
+from spikern.layers.recording import record
+from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.stacking import stack_layers
+from spikern.neurons.surrogate import spike
+from spikern.train import Training, fit
+
+ROUTINGS = ["fixed", "learned"]
+NEURONS = [name for name in SPIKING if name != "EIF"]
+"""EIF runs away where it falls asleep before the reset of its spike, which sleep leaves out."""
+LENGTHS = torch.tensor([25, 9, 1])
+
+
+def layer_of(name="ALIF", features=7, hidden=24, experts=4, awake=2, routing="fixed", **settings):
+    """A layer that fires, whose sums of weights are exact in any order."""
+    groups = {"experts": experts, "awake": awake, "routing": routing}
+    return dyadic_layer(name, features, hidden, **groups, **settings)
+
+
+def few_events(steps, batch, features, seed=1):
+    """Steps with none, one or several events."""
+    return events(steps, batch, features, 0.15, seed)
+
+
+def awake_groups(layer, x):
+    """The groups that x (F,) wakes and their gains, from the words of the documentation."""
+    weight = layer.weight_rt_l0.detach()
+    if layer.routing == "fixed":
+        votes = [sum(float(w) for w, v in zip(row, x) if v != 0) for row in weight]
+    else:
+        votes = (weight @ x).tolist()
+    best = sorted(range(layer.experts), key=lambda g: (-votes[g], g))[: layer.awake]
+    if layer.routing == "fixed":
+        return {g: 1.0 for g in best if votes[g] > 0}
+    total = sum(math.exp(votes[g] - votes[best[0]]) for g in best)
+    return {g: layer.awake * math.exp(votes[g] - votes[best[0]]) / total for g in best}
+
+
+def written_out(layer, x, lengths):
+    """The outputs (T, B, H) and the final state, one sample, step and group at a time."""
+    steps, batch, _ = x.shape
+    members = layer.hidden_size // layer.experts
+    out = torch.zeros(steps, batch, layer.hidden_size)
+    p, fire, finals = layer.params(0), spike(layer.surrogate), []
+    for b in range(batch):
+        state = layer.neuron.state(*(f[0, b].clone() for f in layer.zero_state(batch)))
+        for t in range(int(lengths[b])):
+            raw = layer.weight_ih_l0 @ x[t, b] + layer.weight_hh_l0 @ state.z + layer.bias_l0
+            z = torch.zeros(layer.hidden_size)
+            fields = {name: value.clone() for name, value in state._asdict().items()}
+            for group, gain in awake_groups(layer, x[t, b]).items():
+                own = slice(group * members, (group + 1) * members)
+                after, z[own] = layer.neuron.step(
+                    type(p)(*(c[own] for c in p)),
+                    type(state)(*(f[own] for f in state)),
+                    gain * raw[own],
+                    fire,
+                )
+                for name, value in after._asdict().items():
+                    fields[name][own] = value
+            state = type(state)(**fields | {"z": z})
+            out[t, b] = z
+        finals.append(state)
+    return out, type(state)(*(torch.stack(fields)[None] for fields in zip(*finals)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize("name", NEURONS)
+def test_a_layer_does_what_its_words_say(name, routing):
+    layer = layer_of(name, routing=routing, engine="reference")
+    x = few_events(25, 3, 7)
+    out, after = layer(x, lengths=LENGTHS)
+    expected, last = written_out(layer, x, LENGTHS)
+    assert 0.003 < out.mean() < 0.5
+    # learned gains are exponentials, which math and torch may round differently
+    assert (out != expected).float().mean() <= (0.0 if routing == "fixed" else 0.01)
+    for a, b in zip(after, last):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+def test_groups_are_named_by_votes_and_the_first_of_equals():
+    table = torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 1, 0]])
+    x = torch.tensor(
+        [[0.0, 0, 0, 0], [0, -3, 0, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 1, 1]]
+    )
+    gain, _ = route(Router(table, 2, False), x[:, None])
+    awake = [gain[t, 0].nonzero().flatten().tolist() for t in range(len(x))]
+    assert awake == [[], [1, 3], [0, 2], [0, 1], [0, 1], [1, 3]]
+    assert set(gain.unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("engine", ["reference"])
+@pytest.mark.parametrize("name", SPIKING)
+def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine):
+    """On an input with an event at every step, without which all groups sleep."""
+    x = events(40, 5, 6)
+    x[..., 0] = 1.0
+    torch.manual_seed(3)
+    layer = SpikingRNN(name, 6, 32, experts=4, awake=4, engine=engine)
+    dense = SpikingRNN(name, 6, 32, engine=engine)
+    shared = {k: v for k, v in layer.state_dict().items() if not k.startswith("weight_rt")}
+    dense.load_state_dict(shared)
+    (out, after), (expected, last) = layer(x), dense(x)
+    assert expected.any()
+    assert torch.equal(out, expected)
+    assert all(torch.equal(a, b) for a, b in zip(after, last))
+
+
+@pytest.mark.parametrize("engine", ["reference"])
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_chunked_is_whole_padding_changes_nothing_and_samples_are_alone(routing, engine):
+    layer = layer_of(routing=routing, layers=2, engine=engine)
+    x = few_events(25, 3, 7)
+    whole, final = layer(x)
+    first, state = layer(x[:11])
+    second, after = layer(x[11:], state)
+    assert whole.any()
+    assert torch.equal(torch.cat([first, second]), whole)
+    assert all(torch.equal(a, b) for a, b in zip(final, after))
+    padded, last = layer(x, lengths=LENGTHS)
+    for b, steps in enumerate(LENGTHS.tolist()):
+        alone, own = layer(x[:steps, b : b + 1])
+        assert torch.equal(alone[:, 0], padded[:steps, b])
+        assert not padded[steps:, b].any()
+        assert all(torch.equal(f[:, b], g[:, 0]) for f, g in zip(last, own))
+
+
+def test_the_table_is_balanced_seeded_and_kept(tmp_path):
+    torch.manual_seed(5)
+    layer = SpikingRNN("LIF", 65, 40, experts=10, awake=3)
+    table = layer.weight_rt_l0
+    assert table.shape == (10, 65)
+    assert (table.sum(0) == 3).all()
+    assert table.sum(1).max() - table.sum(1).min() <= 1
+    assert "weight_rt_l0" in layer.state_dict()
+    assert "weight_rt_l0" not in dict(layer.named_parameters())
+    torch.manual_seed(5)
+    assert torch.equal(SpikingRNN("LIF", 65, 40, experts=10, awake=3).weight_rt_l0, table)
+    assert not torch.equal(SpikingRNN("LIF", 65, 40, experts=10, awake=3).weight_rt_l0, table)
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_a_network_is_described_and_rebuilt(routing):
+    network = build("ALIF", 7, 24, 3, num_layers=2, experts=4, awake=2, routing=routing)
+    again = rebuild(describe(network), network.state_dict())
+    x = few_events(20, 2, 7)
+    assert torch.equal(network(x)[0], again(x)[0])
+    assert "experts" not in describe(build("ALIF", 7, 24, 3))["body"]
+    lacking = {k: v for k, v in network.state_dict().items() if "weight_rt_l1" not in k}
+    with pytest.raises(DataError, match="weight_rt_l1"):
+        rebuild(describe(network), lacking)
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_gradients_match_finite_differences(routing):
+    """Also that of the router, where the order of the scores does not change."""
+    torch.manual_seed(2)
+    layer = layer_of(features=5, hidden=6, experts=3, routing=routing).double()
+    x = torch.randn(6, 2, 5, dtype=torch.float64)
+    model, params, table = layer.neuron, layer.params(0), layer.weight_rt_l0
+    state = model.state(*torch.full((3, 2, 6), 0.25, dtype=torch.float64))
+
+    def compute(x, w_in, w_rec, bias, weight=table):
+        gain, _ = route(Router(weight, 2, routing == "learned"), x)
+        current = functional.linear(x, w_in, bias)
+        fire, gain = layer.surrogate.primitive, gain.repeat_interleave(2, 2)
+        out, after = run(model, params, state, current, w_rec, fire, torch.tensor([6, 4]), gain)
+        return out, *after
+
+    weights = [layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_l0]
+    weights += [table] if routing == "learned" else []
+    inputs = [v.detach().requires_grad_() for v in (x, *weights)]
+    assert torch.autograd.gradcheck(compute, inputs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"awake": 5}, InputError, r"awake must lie in 1\.\.4"),
+        ({"awake": 0}, InputError, r"awake must lie in 1\.\.4"),
+        ({"experts": 2.0}, InputError, "experts must be a whole number"),
+        ({"experts": 5}, InputError, r"hidden_size must be a multiple of experts=5, .* got 24"),
+        ({"routing": "lerned"}, InputError, "did you mean 'learned'"),
+        ({"routing": "learned", "awake": 1}, InputError, "awake=2 or more"),
+        ({"delay": 2}, UnsupportedError, "delays"),
+        ({"recurrent_delay": 2}, UnsupportedError, "delays"),
+        ({"recurrent": 0.5}, UnsupportedError, "a recurrence of some synapses"),
+        ({"recurrent": "diagonal"}, UnsupportedError, "a recurrence of some synapses"),
+        ({"num_layers": 2, "feedback": True}, UnsupportedError, "feedback"),
+        ({"num_layers": 2, "skip": True}, UnsupportedError, "skip"),
+        ({"bidirectional": True}, UnsupportedError, "bidirectional"),
+    ],
+)
+def test_what_groups_cannot_be_is_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        SpikingRNN("ALIF", 7, 24, **{"experts": 4, "awake": 2} | settings)
+
+
+def test_who_cannot_use_groups_says_so():
+    with pytest.raises(UnsupportedError, match="never fires"):
+        Readout(7, 24, experts=4)
+    layer = layer_of()
+    with pytest.raises(UnsupportedError, match="a neuron that sleeps is not recorded"):
+        record(layer, few_events(5, 2, 7))
+    with pytest.raises(InputError, match=r"chains of dense layers .* experts=4, awake=2"):
+        stack_layers([layer])
+
+
+def test_a_budget_is_met_by_groups_of_one_size():
+    settings = {"experts": 8, "awake": 2, "routing": "learned"}
+    hidden = hidden_for_budget("ALIF", 65, 65, 100_000, **settings)
+    assert hidden % 8 == 0
+    count = build("ALIF", 65, hidden, 65, **settings).parameter_count
+    assert abs(count - 100_000) < 5_000
+
+
+# Learning
+
+
+def test_a_router_is_summed_over_valid_steps_alone():
+    torch.manual_seed(1)
+    layer = layer_of(routing="learned", layers=2, engine="reference")
+    x = few_events(25, 3, 7)
+    _, _, _, _, routings = layer.run(x, lengths=LENGTHS)
+    hidden = layer.unroll(x, lengths=LENGTHS)[0]
+    for k, (arriving, routing) in enumerate(zip((x, hidden[0]), routings, strict=True)):
+        scores = functional.linear(arriving, getattr(layer, f"weight_rt_l{k}"))
+        valid = torch.arange(25)[:, None] < LENGTHS
+        best = torch.argsort(scores, dim=-1, descending=True, stable=True)[..., :2]
+        times = functional.one_hot(best, 4).sum(2)[valid].sum(0)
+        assert torch.equal(routing.awake, times.float())
+        torch.testing.assert_close(routing.probability, scores.softmax(-1)[valid].sum(0))
+
+
+def test_the_balance_is_one_where_groups_are_equal_and_its_gradient_evens_them():
+    even, odd = torch.full((4,), 10.0), torch.tensor([20.0, 20.0, 0.0, 0.0])
+    assert imbalance(Routing(even, even)) == imbalance(Routing(odd, even)) == 1.0
+    assert imbalance(Routing(odd, odd)) == 2.0
+    scores = torch.zeros(4, requires_grad=True)
+    imbalance(Routing(odd, 10 * scores.softmax(0))).backward()
+    assert (scores.grad[:2] > 0).all()
+    assert (scores.grad[2:] < 0).all()
+    assert working(even) == pytest.approx(4)
+    assert working(odd) == pytest.approx(2)
+
+
+def short(routing, **training):
+    """A quick training on digits: its loss and weights afterwards."""
+    torch.manual_seed(0)
+    data = load("digits").thinned(40)
+    network = build("LIF", data.input_size, 16, data.classes, experts=4, awake=2, routing=routing)
+    history = fit(network, data, Training(epochs=1, batch_size=20, **training), bar=False)
+    return history.epochs[0].loss, network.body.weight_rt_l0.detach()
+
+
+def test_a_training_adds_the_balance_of_learned_routers():
+    loss, router = short("learned", balance_penalty=0.0)
+    more, balanced = short("learned", balance_penalty=1.0)
+    assert more > loss + 0.9  # 1 at least for one router
+    assert not torch.equal(router, balanced)
+    assert short("fixed", balance_penalty=1.0)[0] == short("fixed", balance_penalty=0.0)[0]
+
+
+def test_a_router_that_collapses_is_named_with_its_layer():
+    data = load("digits").thinned(40)
+    torch.manual_seed(0)
+    settings = {"experts": 8, "awake": 2, "routing": "learned"}
+    network = build("LIF", data.input_size, 16, data.classes, **settings)
+    with torch.no_grad():
+        network.body.weight_rt_l0.zero_()  # of equals the first are awake
+    frozen = Training(epochs=1, learning_rate=1e-9, balance_penalty=0.0)
+    with pytest.warns(UserWarning, match=r"layer 0 has collapsed in epoch 1: 2\.\d of 8 groups"):
+        fit(network, data, frozen, bar=False)
