@@ -4,19 +4,29 @@ import math
 
 import pytest
 import torch
-from engine_cases import SPIKING, dyadic_layer, events
+from engine_cases import (
+    SPIKING,
+    alternating,
+    assert_as_reference,
+    assert_close_by_name,
+    dyadic_layer,
+    events,
+    gradients,
+)
 from torch.nn import functional
 
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.data import load
+from spikern.engines.codegen import expert_kernels
 from spikern.engines.experts import Router, Routing, imbalance, route, working
 from spikern.engines.reference import run
 from spikern.layers.description import describe, rebuild
-from spikern.layers.network import build, hidden_for_budget
+from spikern.layers.network import Network, build, hidden_for_budget
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.stacking import stack_layers
 from spikern.neurons.surrogate import spike
+from spikern.testing import with_engine
 from spikern.train import Training, fit
 
 ROUTINGS = ["fixed", "learned"]
@@ -104,9 +114,9 @@ def test_groups_are_named_by_votes_and_the_first_of_equals():
     assert set(gain.unique().tolist()) == {0.0, 1.0}
 
 
-@pytest.mark.parametrize("engine", ["reference"])
+@pytest.mark.parametrize("engine", ["reference", "fused"])
 @pytest.mark.parametrize("name", SPIKING)
-def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine):
+def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine, mostly_plain):
     """On an input with an event at every step, without which all groups sleep."""
     x = events(40, 5, 6)
     x[..., 0] = 1.0
@@ -121,7 +131,7 @@ def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine):
     assert all(torch.equal(a, b) for a, b in zip(after, last))
 
 
-@pytest.mark.parametrize("engine", ["reference"])
+@pytest.mark.parametrize("engine", ["reference", "fused"])
 @pytest.mark.parametrize("routing", ROUTINGS)
 def test_chunked_is_whole_padding_changes_nothing_and_samples_are_alone(routing, engine):
     layer = layer_of(routing=routing, layers=2, engine=engine)
@@ -214,11 +224,24 @@ def test_what_groups_cannot_be_is_refused(settings, error, message):
 def test_who_cannot_use_groups_says_so():
     with pytest.raises(UnsupportedError, match="never fires"):
         Readout(7, 24, experts=4)
-    layer = layer_of()
-    with pytest.raises(UnsupportedError, match="a neuron that sleeps is not recorded"):
-        record(layer, few_events(5, 2, 7))
     with pytest.raises(InputError, match=r"chains of dense layers .* experts=4, awake=2"):
-        stack_layers([layer])
+        stack_layers([layer_of()])
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_a_recording_shows_what_sleeps(routing):
+    layer = layer_of(routing=routing, layers=2)
+    x = few_events(25, 3, 7)
+    outputs, after = layer.unroll(x, lengths=LENGTHS)
+    recording = record(layer, x, lengths=LENGTHS)
+    for k, (trace, out) in enumerate(zip(recording.layers, outputs)):
+        assert torch.equal(trace.out, out)
+        assert torch.equal(trace.u > 0, out > 0)
+        for b, steps in enumerate(LENGTHS.tolist()):
+            for t in range(steps):
+                layer_after = layer(x[: t + 1, b : b + 1])[1]
+                assert torch.equal(trace.state.v[t, b], layer_after.v[k, 0])
+    assert all(torch.equal(a, b) for a, b in zip(recording.state, after))
 
 
 def test_a_budget_is_met_by_groups_of_one_size():
@@ -229,12 +252,114 @@ def test_a_budget_is_met_by_groups_of_one_size():
     assert abs(count - 100_000) < 5_000
 
 
+# The fused engine
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize("name", NEURONS)
+def test_fused_has_the_references_bits_and_gradients(name, routing, mostly_plain):
+    layer = layer_of(name, routing=routing)
+    x, lengths = few_events(40, 5, 7), torch.tensor([40, 1, 17, 16, 33])
+    out = assert_as_reference(layer, x, lengths, alternating(layer, 5))
+    assert out.any()
+
+
+@pytest.mark.parametrize(
+    ("experts", "awake", "hidden", "features"),
+    [(2, 1, 6, 3), (3, 2, 51, 70), (8, 2, 8, 5), (4, 4, 20, 4)],
+)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_groups_of_any_number_and_size(experts, awake, hidden, features, layers):
+    routing = "learned" if awake > 1 else "fixed"
+    groups = {"experts": experts, "awake": awake, "routing": routing}
+    layer = layer_of("LIF", features, hidden, layers=layers, **groups)
+    assert_as_reference(layer, events(40, 9, features, 0.2))
+
+
+def test_groups_without_recurrence_on_an_analog_input():
+    layer = layer_of("LIF", 20, routing="learned", recurrent=False)
+    x = torch.randn(20, 3, 20, generator=torch.Generator().manual_seed(0)).mul(8).round() / 16
+    assert assert_as_reference(layer, x).any()
+
+
+def test_a_network_of_groups_is_one_stack_with_its_readout():
+    torch.manual_seed(0)
+    body, readout = layer_of(routing="learned", layers=2), dyadic_layer("LI", 24, 3)
+    wide = dyadic_layer("LI", 24, 70)
+    x = few_events(25, 3, 7)
+    for head in (readout, wide):
+        results = []
+        for engine in ("fused", "reference"):
+            network = Network(with_engine(body, engine), with_engine(head, engine), "every_step")
+            activity, _ = network.run(x, None, LENGTHS)
+            weights = torch.randn(activity.logits.shape, generator=torch.Generator().manual_seed(0))
+            loss = (activity.logits * weights).sum()
+            loss = loss + sum(n.square().sum() for n in activity.spikes)
+            loss = loss + sum(imbalance(routing) for routing in activity.routings)
+            parameters = dict(network.named_parameters())
+            values = torch.autograd.grad(loss, [*parameters.values()])
+            results.append((dict(zip(parameters, values)), activity.logits))
+        (actual, logits), (expected, reference) = results
+        assert torch.equal(logits, reference)
+        assert_close_by_name(actual, expected)
+
+
+def test_only_weights_between_a_source_that_fired_and_a_target_awake_get_a_gradient():
+    layer = layer_of("LIF")
+    x = torch.zeros(6, 1, 7)
+    x[:, 0, 2] = 1.0  # one feature, so that the same two groups are awake
+    awake = layer.weight_rt_l0[:, 2].repeat_interleave(6) > 0
+    gradient = gradients(layer, x)[0]
+    assert gradient["weight_ih_l0"][awake, 2].all()
+    assert not gradient["weight_ih_l0"][~awake].any()
+    assert not gradient["weight_hh_l0"][~awake].any()
+    assert gradient["weight_hh_l0"][awake].any()
+
+
+def fused_agrees():
+    for routing in ROUTINGS:
+        layer = layer_of("ALIF", 4, 6, 3, 2, routing)
+        x, lengths = few_events(20, 3, 4), torch.tensor([20, 7, 18])
+        assert_as_reference(layer, x, lengths, alternating(layer, 3))
+
+
+FAULTS = {
+    "sleepers keep their spikes": ("            S_z[q, h] = f32(0.0)\n", ""),
+    "a gain is left out": ("gate * acc[group, h - own]", "acc[group, h - own]"),
+    "the gradient of the gain is left out": (
+        "d_gains[t * batch + b, group] = product(di, u, raw, u)",
+        "d_gains[t * batch + b, group] = f32(0.0)",
+    ),
+    "the gradient is not scaled": ("di[u, j] *= gate", "pass"),
+    "sleepers get gradients of their spikes": ("G_z[q, h] = f32(0.0)", "pass"),
+    "spikes reach who sleeps": (
+        "t + 1 < lengths[b] and gains[after, group] != f32(0.0)", "t + 1 < lengths[b]"
+    ),
+    "spikes of the wrong group": ("T_slope, e, w_rec, group * hidden", "T_slope, e, w_rec, 0"),
+    "weights of the wrong group": ("last, amounts, group * fan_in)", "last, amounts, 0)"),
+    "a segment does not hand on": (
+        "di[group * span + every * size + q, j] = di[group * span + q, j]", "pass"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_rejected(fault, plain_python):
+    plain_python(expert_kernels, *FAULTS[fault])
+    with pytest.raises(AssertionError):
+        fused_agrees()
+
+
+def test_without_a_fault_the_gate_passes(plain_python):
+    fused_agrees()
+
+
 # Learning
 
 
 def test_a_router_is_summed_over_valid_steps_alone():
     torch.manual_seed(1)
-    layer = layer_of(routing="learned", layers=2, engine="reference")
+    layer = layer_of(routing="learned", layers=2)
     x = few_events(25, 3, 7)
     _, _, _, _, routings = layer.run(x, lengths=LENGTHS)
     hidden = layer.unroll(x, lengths=LENGTHS)[0]

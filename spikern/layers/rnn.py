@@ -566,7 +566,7 @@ class SpikingRNN(nn.Module):
         name = {"cpu": "fused", "cuda": "triton"}.get(weight.device.type, "reference")
         if name == "reference" or weight.dtype != torch.float32 or self.recurrent_delay > 1:
             return "reference"
-        if self.experts > 1:
+        if name == "triton" and self.experts > 1:
             return "reference"
         supports = fused.supports if name == "fused" else triton.supports
         return name if all(map(supports, self.neurons, self.surrogates)) else "reference"

@@ -316,11 +316,11 @@ def _rows_of(size: int) -> Any:
     @register_jitable(inline="always")
     def add(
         acc: Array, a: int, w: Array, rows: Array | None, q: int, first: int, last: int,
-        amounts: Array | None, column: int,
+        amounts: Array | None, base: int, column: int,
     ) -> None:  # fmt: skip
         y = load(acc, a, column, size)
         for k in range(first, last):
-            y = y + scale(amounts, q, k) * load(w, listed(rows, q, k), column, size)
+            y = y + scale(amounts, q, k) * load(w, base + listed(rows, q, k), column, size)
         store(acc, a, column, y)
 
     return add
@@ -334,25 +334,25 @@ _rows_wide, _rows_32, _rows_16 = map(_rows_of, (WIDE, 32, 16))
 @register_jitable
 def add_rows(
     acc: Array, a: int, w: Array, rows: Array | None, q: int, first: int, last: int,
-    amounts: Array | None = None,
+    amounts: Array | None = None, base: int = 0,
 ) -> None:  # fmt: skip
     """acc[a] += the rows of w that rows[q, first:last] lists, times amounts[q] there if given.
 
-    Without a list, rows first to last - 1.
+    Without a list, rows first to last - 1. Rows of w are counted from `base`.
     """
     column, columns = 0, acc.shape[1]
     while column + WIDE <= columns:
-        _rows_wide(acc, a, w, rows, q, first, last, amounts, column)
+        _rows_wide(acc, a, w, rows, q, first, last, amounts, base, column)
         column += WIDE
     while column + 32 <= columns:
-        _rows_32(acc, a, w, rows, q, first, last, amounts, column)
+        _rows_32(acc, a, w, rows, q, first, last, amounts, base, column)
         column += 32
     if column + 16 <= columns:
-        _rows_16(acc, a, w, rows, q, first, last, amounts, column)
+        _rows_16(acc, a, w, rows, q, first, last, amounts, base, column)
         column += 16
     if column < columns:
         for k in range(first, last):
-            j, y = listed(rows, q, k), scale(amounts, q, k)
+            j, y = base + listed(rows, q, k), scale(amounts, q, k)
             for h in range(column, columns):
                 acc[a, h] += y * w[j, h]
 
@@ -427,6 +427,27 @@ def add_dots(sums: Array, v: int, masks: Array, w: Array, g: Array, u: int) -> N
 
 
 @register_jitable
+def product(a: Array, i: int, b: Array, j: int) -> Any:
+    """The product of two rows, a[i] . b[j]."""
+    y = load(a, i, 0, 16) * load(b, j, 0, 16)
+    for column in range(16, a.shape[1], 16):
+        y = multiply_add(y, load(a, i, column, 16), load(b, j, column, 16))
+    return total(y)
+
+
+@register_jitable
+def add_products(
+    sums: Array, v: int, first: int, last: int, slopes: Array | None, row: int, w: Array,
+    base: int, g: Array, u: int,
+) -> None:  # fmt: skip
+    """sums[v, j] += w[base + j] . g[u] for every j from first to last - 1 whose slope, if there
+    are slopes, is not zero in a row of them."""
+    for j in range(first, last):
+        if scale(slopes, row, j) != f32(0.0):
+            sums[v, j] += product(w, base + j, g, u)
+
+
+@register_jitable
 def add_synapse_dots(
     sums: Array, v: int, masks: Array, begin: Array, target: Array, synapses: Array, g: Array,
     u: int, count: int, turned: Array,
@@ -475,14 +496,15 @@ def _gathered(first: int, last: int, target: Array, synapses: Array, turned: Arr
 @register_jitable
 def note(
     sources: Array, places: Array, amounts: Array, n: int, place: int, rows: Array, q: int,
-    first: int, last: int, given: Array | None = None,
+    first: int, last: int, given: Array | None = None, base: int = 0,
 ) -> int:  # fmt: skip
     """Append the events that rows[q, first:last] lists to n noted ones; return how many are noted.
 
-    `place` says where the gradient of the currents is that they caused.
+    `place` says where the gradient of the currents is that they caused, `base` where the rows of
+    their weights begin.
     """
     for k in range(first, last):
-        sources[n], places[n], amounts[n] = rows[q, k], place, scale(given, q, k)
+        sources[n], places[n], amounts[n] = base + rows[q, k], place, scale(given, q, k)
         n += 1
     return n
 
