@@ -51,6 +51,9 @@ def brute_spiking(sums, module, names, signal, declared, kind="input"):
             signal,
             declared,
             kind,
+            (getattr(module, f"weight_rt_l{k}").tolist(), module.awake, module.routing == "learned")
+            if module.experts > 1
+            else None,
         )
         merge(sums, name, tallies, signal if module.neuron.spikes else None)
         declared = True
@@ -133,8 +136,12 @@ def without_zeros(sums):
 @pytest.mark.parametrize("model", ["LIF", "ALIF", "RNN", "GRU", "LSTM"])
 @torch.no_grad()
 def test_counts_equal_brute_force(model, declared, layers):
+    assert_counts_are_brute(model, declared, layers, 5)
+
+
+def assert_counts_are_brute(model, declared, layers, hidden, **settings):
     torch.manual_seed(2)
-    network = build(model, 3, 5, 2, "mean", num_layers=layers).double()
+    network = build(model, 3, hidden, 2, "mean", num_layers=layers, **settings).double()
     sparsify(network)
     if network.spiking:
         for name, weight in network.body.named_parameters():
@@ -153,6 +160,15 @@ def test_counts_equal_brute_force(model, declared, layers):
         weights = sum(c.weights for c in layer.connections)
         assert layer.dense == tuple(weights * n for n in layer.uses)
     assert counts.inferences == 3
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("routing", ["fixed", "learned"])
+@pytest.mark.parametrize(("experts", "awake"), [(4, 2), (3, 3)])
+@torch.no_grad()
+def test_experts_count_who_is_awake_and_the_choice(routing, declared, experts, awake):
+    groups = {"experts": experts, "awake": awake, "routing": routing}
+    assert_counts_are_brute("ALIF", declared, 2, 12, **groups)
 
 
 SHAPES = [

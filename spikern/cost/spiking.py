@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
 from spikern.engines.codegen.program import constant_ops, needed
+from spikern.engines.experts import Router, route
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import NeuronModel, State
 
@@ -82,17 +84,57 @@ def spiking_layers(
     layers = []
     for index, name in enumerate(names):
         arriving = _connections(module, index, own[index], signals, kind, buffers, lengths)
-        connections = tuple(
-            connect(source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid)
+        router = None if module.feedback else module.populations()[index].router
+        awake = None
+        if router is not None:
+            awake = (route(router, signals[index].values)[0] != 0).cpu() & valid.unsqueeze(2)
+        connections = [
+            connect(
+                source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid, awake
+            )
             for what, source, weight in arriving
+        ]
+        if router is not None:
+            connections.append(connect(signals[index], name, "router", router.weight, valid))
+        layer = _layer(
+            module, module.neuron_of(index), own[index], tuple(connections), valid, awake
         )
-        layers.append(_layer(module, module.neuron_of(index), own[index], connections, valid))
+        if router is not None:
+            layer = _with_choice(layer, router, signals[index], valid)
+        layers.append(layer)
     return layers, signals[-1]
 
 
+def _with_choice(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer:
+    """The counts of a layer of experts and of the choice of those awake.
+
+    To choose k of E groups takes k E - k (k + 1) / 2 comparisons, and none where a table names
+    them for a single event. Learned gains are a softmax of k scores, and scale the currents.
+    """
+    experts, k = len(router.weight), router.awake
+    single = (x.values != 0).sum(2).cpu() == 1
+    chosen = valid if router.learned or not x.spiking else valid & ~single
+    comparisons = k * experts - k * (k + 1) // 2
+    more = {"compare": tuple(comparisons * n for n in counted(chosen))}
+    if router.learned:
+        softmax = {"add": 2 * k - 1, "exp": k, "div": k, "mul": k}
+        more |= {kind: tuple(n * u for u in layer.uses) for kind, n in softmax.items()}
+        more["mul"] = tuple(map(sum, zip(more["mul"], layer.neuron_updates)))
+    nothing = (0,) * len(layer.uses)
+    kinds = {**layer.arithmetic, **more}
+    both = (layer.arithmetic, more)
+    arithmetic = {
+        kind: tuple(map(sum, zip(*(part.get(kind, nothing) for part in both)))) for kind in kinds
+    }
+    return replace(layer, arithmetic=arithmetic)
+
+
 def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
-    """The connections of a stack: ih, sk, hh or fb, and their target population."""
-    there = {"ih": True, "sk": module.skip, "hh": module.recurrent, "fb": module.feedback}
+    """The connections of a stack: ih, sk, hh, fb or rt, and their target population."""
+    there = {
+        "ih": True, "sk": module.skip, "hh": module.recurrent, "fb": module.feedback,
+        "rt": module.experts > 1,
+    }  # fmt: skip
     return [
         (kind, name)
         for kind in there
@@ -154,10 +196,14 @@ def _layer(
     own: Signal,
     connections: tuple[Connection, ...],
     valid: Tensor,
+    awake: Tensor | None,
 ) -> Layer:
-    """The counts of one population, from its output and its connections."""
+    """The counts of one population, from its output, its connections and who is awake."""
     size = own.values.shape[2]
     uses = counted(valid)
+    updates = tuple(size * n for n in uses)
+    if awake is not None:
+        updates = tuple(size // awake.shape[2] * n for n in counted(awake))
     fired = (own.values != 0).cpu() & valid.unsqueeze(2)
     return Layer(
         own.source,
@@ -165,7 +211,7 @@ def _layer(
         size,
         model.spikes,
         connections,
-        {what: tuple(n * size * u for u in uses) for what, n in update_ops(model).items()},
+        {what: tuple(n * u for u in updates) for what, n in update_ops(model).items()},
         uses,
         counted(fired if model.spikes else torch.zeros_like(fired)),
         Storage(
@@ -173,4 +219,5 @@ def _layer(
             constants=size * constants_read(model),
             biases=size * int(module.bias),
         ),
+        None if awake is None else updates,
     )
