@@ -1,7 +1,9 @@
 """Groups of neurons, of which the input wakes a few: the meaning, the engines, training, counts."""
 
+import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from engine_cases import (
@@ -15,16 +17,22 @@ from engine_cases import (
 )
 from torch.nn import functional
 
+from spikern._utils import tensor_file
 from spikern._utils.errors import DataError, InputError, UnsupportedError
+from spikern.cost.counting import count
 from spikern.data import load
+from spikern.engines import triton
 from spikern.engines.codegen import expert_kernels
 from spikern.engines.experts import Router, Routing, imbalance, route, working
 from spikern.engines.reference import run
+from spikern.engines.stream import load_stream
+from spikern.interop import export_c, onnx_step, to_nir, to_snntorch
 from spikern.layers.description import describe, rebuild
 from spikern.layers.network import Network, build, hidden_for_budget
 from spikern.layers.recording import record
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.stacking import stack_layers
+from spikern.layers.streaming import compile_stream
 from spikern.neurons.surrogate import spike
 from spikern.testing import with_engine
 from spikern.train import Training, fit
@@ -352,6 +360,88 @@ def test_a_planted_fault_is_rejected(fault, plain_python):
 
 def test_without_a_fault_the_gate_passes(plain_python):
     fused_agrees()
+
+
+# The stream
+
+
+def test_a_stream_of_a_table_has_the_references_bits_whole_in_parts_and_by_steps():
+    body, readout = layer_of(layers=2), dyadic_layer("LI", 24, 3)
+    network = Network(body, readout, "every_step")
+    x = few_events(30, 4, 7)
+    lengths = torch.tensor([30, 7, 30, 1])
+    expected = Network(with_engine(body, "reference"), with_engine(readout, "reference"), "last")
+    stream = compile_stream(network)
+    whole = stream.run(x.numpy())
+    assert np.array_equal(whole.out, expected.run(x, answer="every_step")[0].logits.detach())
+    first = stream.run(x[:11].numpy())
+    second = stream.run(x[11:].numpy(), first.state)
+    assert np.array_equal(np.concatenate([first.out, second.out]), whole.out)
+    for b in range(4):
+        state = stream.zero_state()
+        steps = [stream.step(x[t, b].numpy(), state).copy() for t in range(30)]
+        assert np.array_equal(np.stack(steps), whole.out[:, b])
+        assert np.array_equal(state[0], whole.state[b])
+    executed = stream.run(x.numpy(), lengths=lengths.numpy()).additions
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight[weight == 0] = 1 / 256
+        executed = compile_stream(network).run(x.numpy(), lengths=lengths.numpy()).additions
+        counts = count(network, x, lengths, events=True)
+    for layer, (into, recurrent) in zip(counts.layers, executed.tolist()):
+        assert sum(layer.synaptic(True, "input", "readout")) == into > 0
+        assert sum(layer.synaptic(True, "recurrent")) == recurrent
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize("name", NEURONS)
+def test_a_stream_follows_the_reference(name, routing, mostly_plain):
+    layer = layer_of(name, hidden=20, routing=routing)
+    x = few_events(40, 3, 7)
+    stream = compile_stream(layer)
+    result = stream.run(x.numpy())
+    out, after = layer(x)
+    assert out.any()
+    assert np.array_equal(result.out, out.detach())
+    for name, field in stream.fields(result.state)[0].items():
+        # a learned gain has an exponential, which torch may round differently
+        np.testing.assert_allclose(field, getattr(after, name)[0].detach(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_a_file_brings_the_stream_back_or_says_what_is_wrong(routing, tmp_path):
+    network = build("ALIF", 7, 24, 3, experts=4, awake=2, routing=routing)
+    stream, path = compile_stream(network), tmp_path / "net.safetensors"
+    stream.save(path)
+    x = few_events(30, 2, 7).numpy()
+    again = load_stream(path)
+    assert np.array_equal(again.run(x).out, stream.run(x).out)
+    assert copy.copy(again).populations[0].router.awake == 2
+    arrays, head = tensor_file.read(path)
+    for change, message in [
+        ({"routings": "[[5, 0], [0, 0]]"}, "5 of 4 groups cannot be awake"),
+        ({"routings": "[[2, 0]]"}, "do not fit the routings"),
+        ({"routings": None}, "a router of which its file says nothing"),
+    ]:
+        changed = {k: v for k, v in (head | change).items() if v is not None}
+        tensor_file.write(path, arrays, changed)
+        with pytest.raises(DataError, match=message):
+            load_stream(path)
+
+
+def test_what_is_made_of_a_stream_refuses_experts(tmp_path):
+    network = build("LIF", 7, 24, 3, experts=4, awake=2)
+    with pytest.raises(UnsupportedError, match="experts, which are not written as C"):
+        export_c(network, tmp_path / "c")
+    with pytest.raises(UnsupportedError, match="experts has no ONNX step"):
+        onnx_step(network)
+    with pytest.raises(UnsupportedError, match="layer of experts is not written to NIR"):
+        to_nir(network.body)
+    with pytest.raises(UnsupportedError, match="snnTorch has no experts"):
+        to_snntorch(network.body)
+    gain = torch.ones(3, 1, 4)
+    with pytest.raises(UnsupportedError, match="'triton' has no experts"):
+        triton.run_stack(network.body.populations(), [], torch.ones(3, 1, 7), gain=gain)
 
 
 # Learning

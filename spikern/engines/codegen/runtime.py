@@ -369,6 +369,33 @@ def add_synapses(
             acc[0, target[e]] += y * synapses[e]
 
 
+@register_jitable
+def wake(scores: Array, gains: Array, groups: Array, row: int, awake: int, learned: int) -> int:
+    """Write the gains of the groups that the scores wake, and list these; return how many.
+
+    See `spikern.engines.experts`.
+    """
+    gains[0, :] = f32(0.0)
+    total = f32(0.0)
+    for k in range(awake):
+        best = -1
+        for g in range(scores.shape[1]):
+            left = gains[0, g] == f32(0.0)
+            if left and (best < 0 or scores[0, g] > scores[0, best]):
+                best = g
+        if not learned and scores[0, best] <= f32(0.0):
+            return k
+        groups[row, k] = best
+        gains[0, best] = f32(1.0)
+        total += exponential(scores[0, best] - scores[0, groups[row, 0]])
+    if learned:
+        for k in range(awake):
+            g = groups[row, k]
+            share = exponential(scores[0, g] - scores[0, groups[row, 0]]) / total
+            gains[0, g] = f32(awake) * share
+    return awake
+
+
 # Backward: the gradient of spikes through the currents g that they caused
 
 
