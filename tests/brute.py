@@ -129,21 +129,27 @@ def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input", router=No
     return out, tallies
 
 
-def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=False):
+def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=False, banks=None):
     """torch.nn.RNN, GRU or LSTM over x (T, F) for one sample: hidden (T, H) and tallies (T,).
 
     b is the sum of torch's two bias vectors; for the GRU a pair of them. w_hr projects the output
     of an LSTM. `backward` goes from the last step to the first; both come in the order of x.
-    `events` lets x be accumulated where it is not zero.
+    `events` lets x be accumulated where it is not zero. `banks` are those of w_hh, which has one
+    after the other, that are summed at each step.
     """
     size = len(w_ih) // {"RNN": 1, "GRU": 3, "LSTM": 4}[kind]
     bias = [sum(pair) for pair in zip(*b)] if kind == "GRU" else b
     h, c = [0.0] * len(w_hh[0]), [0.0] * size
     out, tallies = [], []
-    for row in x[::-1] if backward else x:
+    for t, row in enumerate(x[::-1] if backward else x):
         tally = Counter()
         driven = partial(connect, w_ih, row, tally, events, "input")
-        recurrent = partial(connect, w_hh, h, tally, False, "recurrent")
+
+        def recurrent(row, start, t=t, h=h, tally=tally):
+            for bank in [0] if banks is None else banks[t]:
+                start = connect(w_hh, h, tally, False, "recurrent", bank * len(w_ih) + row, start)
+            return start
+
         following = []
         for n in range(size):
             gates = range(n, 2 * size if kind == "GRU" else len(w_ih), size)

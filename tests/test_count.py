@@ -60,8 +60,15 @@ def brute_spiking(sums, module, names, signal, declared, kind="input"):
     return signal
 
 
-def brute_standard(sums, rnn, signal, declared=False):
+def brute_standard(sums, rnn, signal, declared=False, table=None):
     kind = rnn.mode.split("_")[0]
+    banks = None
+    if table is not None:
+        tallies = [Counter() for _ in signal]
+        named = zip(signal, tallies)
+        banks = [[*brute.awake_groups(*table, False, x, tally, declared)] for x, tally in named]
+        merge(sums, "hidden 0", tallies)
+        declared = False
     for k in range(rnn.num_layers):
         sides = []
         for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
@@ -72,7 +79,7 @@ def brute_standard(sums, rnn, signal, declared=False):
             projection = get("weight_hr").tolist() if rnn.proj_size else None
             weights = get("weight_ih").tolist(), get("weight_hh").tolist()
             side, tallies = brute.standard_layer(
-                kind, *weights, bias, signal, projection, bool(suffix), declared and k == 0
+                kind, *weights, bias, signal, projection, bool(suffix), declared and k == 0, banks
             )
             merge(sums, f"hidden {k}{suffix.replace('_', ' ')}", tallies)
             sides.append(side)
@@ -92,7 +99,8 @@ def brute_network(network, x, declared):
             brute_spiking(sums, head, ["readout"], signal, True, "readout")
             width = head.hidden_size
         else:
-            brute_standard(sums, body.rnn, signal)
+            table = (body.rnn.weight_rt.tolist(), body.awake) if body.experts > 1 else None
+            brute_standard(sums, body.rnn, signal, declared and body.experts > 1, table)
             width = head.in_features
             readout = [Counter() for _ in range(steps)]
             readout[-1]["mac readout"] = int(torch.count_nonzero(head.weight))
@@ -169,6 +177,13 @@ def assert_counts_are_brute(model, declared, layers, hidden, **settings):
 def test_experts_count_who_is_awake_and_the_choice(routing, declared, experts, awake):
     groups = {"experts": experts, "awake": awake, "routing": routing}
     assert_counts_are_brute("ALIF", declared, 2, 12, **groups)
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("model", ["RNN", "GRU", "LSTM"])
+@torch.no_grad()
+def test_banks_count_those_that_the_input_names(model, declared):
+    assert_counts_are_brute(model, declared, 2, 5, experts=4, awake=2)
 
 
 SHAPES = [

@@ -26,7 +26,8 @@ from spikern.engines.codegen import expert_kernels
 from spikern.engines.experts import Router, Routing, imbalance, route, working
 from spikern.engines.reference import run
 from spikern.engines.stream import load_stream
-from spikern.interop import export_c, onnx_step, to_nir, to_snntorch
+from spikern.interop import export_c, onnx_graph, onnx_step, to_nir, to_snntorch
+from spikern.layers.baseline import Baseline
 from spikern.layers.description import describe, rebuild
 from spikern.layers.network import Network, build, hidden_for_budget
 from spikern.layers.recording import record
@@ -442,6 +443,51 @@ def test_what_is_made_of_a_stream_refuses_experts(tmp_path):
     gain = torch.ones(3, 1, 4)
     with pytest.raises(UnsupportedError, match="'triton' has no experts"):
         triton.run_stack(network.body.populations(), [], torch.ones(3, 1, 7), gain=gain)
+
+
+# Banks of recurrent weights
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_banks_that_are_all_named_are_torchs_layer_of_their_sum(kind):
+    torch.manual_seed(0)
+    banked, plain = Baseline(kind, 5, 8, 2, experts=3, awake=3), Baseline(kind, 5, 8, 2)
+    for name, value in plain.rnn.named_parameters():
+        own = getattr(banked.rnn, name)
+        value.copy_(own.view(3, *value.shape).sum(0) if "weight_hh" in name else own)
+    x = torch.randn(25, 3, 5)
+    (out, after), (expected, last) = banked(x, None, LENGTHS), plain(x, None, LENGTHS)
+    # float32 sums of some terms in another order, carried on for 25 steps
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(after, last, rtol=0, atol=1e-5)
+    first, state = banked(x[:11])
+    second, _ = banked(x[11:], state)
+    assert torch.equal(torch.cat([first, second]), banked(x)[0])
+
+
+def test_only_banks_that_an_event_names_get_a_gradient():
+    torch.manual_seed(0)
+    network = build("GRU", 5, 8, 2, "mean", experts=4, awake=2)
+    assert network.body.rnn.bias_hh_l0.shape == (24,)
+    x = torch.zeros(6, 2, 5)
+    x[..., 3] = 1.0
+    network(x)[0].sum().backward()
+    gradient = network.body.rnn.weight_hh_l0.grad.view(4, -1)
+    assert torch.equal(gradient.any(1), network.body.rnn.weight_rt[:, 3] > 0)
+    again = rebuild(describe(network), network.state_dict())
+    assert torch.equal(again(x)[0], network(x)[0])
+
+
+def test_what_is_not_built_of_banks_is_refused(tmp_path):
+    with pytest.raises(InputError, match="GRU takes no routing"):
+        build("GRU", 5, 8, 2, experts=4, awake=2, routing="learned")
+    with pytest.raises(InputError, match=r"awake must lie in 1\.\.4"):
+        build("GRU", 5, 8, 2, experts=4, awake=9)
+    network = build("GRU", 5, 8, 2, experts=4, awake=2)
+    for convert in (onnx_graph, onnx_step, lambda each: export_c(each, tmp_path / "c")):
+        with pytest.raises(UnsupportedError, match="GRU and LSTM .*without experts"):
+            convert(network)
 
 
 # Learning

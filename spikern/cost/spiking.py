@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
+from spikern.cost.choice import awake_groups, with_choice
 from spikern.cost.counts import Connection, Layer, Storage
 from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
 from spikern.engines.codegen.program import constant_ops, needed
-from spikern.engines.experts import Router, route
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import NeuronModel, State
 
@@ -85,48 +84,20 @@ def spiking_layers(
     for index, name in enumerate(names):
         arriving = _connections(module, index, own[index], signals, kind, buffers, lengths)
         router = None if module.feedback else module.populations()[index].router
-        awake = None
-        if router is not None:
-            awake = (route(router, signals[index].values)[0] != 0).cpu() & valid.unsqueeze(2)
+        awake = router and awake_groups(router, signals[index], valid)
         connections = [
             connect(
                 source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid, awake
             )
             for what, source, weight in arriving
         ]
-        if router is not None:
-            connections.append(connect(signals[index], name, "router", router.weight, valid))
         layer = _layer(
             module, module.neuron_of(index), own[index], tuple(connections), valid, awake
         )
         if router is not None:
-            layer = _with_choice(layer, router, signals[index], valid)
+            layer = with_choice(layer, router, signals[index], valid)
         layers.append(layer)
     return layers, signals[-1]
-
-
-def _with_choice(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer:
-    """The counts of a layer of experts and of the choice of those awake.
-
-    To choose k of E groups takes k E - k (k + 1) / 2 comparisons, and none where a table names
-    them for a single event. Learned gains are a softmax of k scores, and scale the currents.
-    """
-    experts, k = len(router.weight), router.awake
-    single = (x.values != 0).sum(2).cpu() == 1
-    chosen = valid if router.learned or not x.spiking else valid & ~single
-    comparisons = k * experts - k * (k + 1) // 2
-    more = {"compare": tuple(comparisons * n for n in counted(chosen))}
-    if router.learned:
-        softmax = {"add": 2 * k - 1, "exp": k, "div": k, "mul": k}
-        more |= {kind: tuple(n * u for u in layer.uses) for kind, n in softmax.items()}
-        more["mul"] = tuple(map(sum, zip(more["mul"], layer.neuron_updates)))
-    nothing = (0,) * len(layer.uses)
-    kinds = {**layer.arithmetic, **more}
-    both = (layer.arithmetic, more)
-    arithmetic = {
-        kind: tuple(map(sum, zip(*(part.get(kind, nothing) for part in both)))) for kind in kinds
-    }
-    return replace(layer, arithmetic=arithmetic)
 
 
 def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:

@@ -160,8 +160,10 @@ def _nodes(graph: Graph, form: ast.expr, arguments: Mapping[str, str]) -> str:
 
 def _gated(graph: Graph, body: Baseline, readout: nn.Module) -> Any:
     """The step of a standard network: ONNX's own recurrent operator over a sequence of one."""
-    if not isinstance(readout, nn.Linear):
-        raise UnsupportedError("only a linear readout of RNN, GRU and LSTM has an ONNX step")
+    if not isinstance(readout, nn.Linear) or body.experts > 1:
+        raise UnsupportedError(
+            "only a linear readout of RNN, GRU and LSTM without experts has an ONNX step"
+        )
     first, direction = graph.constant([0]), graph.constant([1])
     fields = ("h", "c") if body.kind == "LSTM" else ("h",)
     shapes: Shapes = {}

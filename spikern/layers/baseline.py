@@ -20,6 +20,8 @@ from spikern.layers.arguments import (
     check_weights,
     in_dtype,
 )
+from spikern.layers.banked import Banked, Hidden
+from spikern.layers.routing import check_experts
 
 BASELINES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
     "RNN": nn.RNN,
@@ -32,23 +34,40 @@ class Baseline(nn.Module):
     """torch.nn.RNN, GRU or LSTM: `out, state = layer(x, state, lengths)`, x (T, B, F).
 
     The bias of the LSTM's forget gate starts at 1 (Jozefowicz et al. 2015): a gate that starts
-    open makes the LSTM a stronger baseline on long sequences. All else is torch's own.
+    open makes the LSTM a stronger baseline on long sequences. All else is torch's own. With
+    `experts` there are so many banks of recurrent weights, of which the input of a step chooses
+    `awake`; see `Banked`.
 
     >>> out, _ = Baseline("GRU", 3, 8)(torch.randn(20, 4, 3))
     >>> out.shape
     torch.Size([20, 4, 8])
     """
 
-    def __init__(self, kind: str, input_size: int, hidden_size: int, num_layers: int = 1) -> None:
+    def __init__(
+        self,
+        kind: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        experts: int = 1,
+        awake: int = 1,
+    ) -> None:
         super().__init__()
         check_choice("standard model", kind, BASELINES)
         check_whole(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_experts(experts, awake)
         self.kind = kind
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.engine = "torch"
-        self.rnn = BASELINES[kind](input_size, hidden_size, num_layers)
+        self.experts = experts
+        self.awake = awake
+        self.rnn: nn.RNNBase | Banked
+        if experts > 1:
+            self.rnn = Banked(kind, input_size, hidden_size, num_layers, experts, awake)
+        else:
+            self.rnn = BASELINES[kind](input_size, hidden_size, num_layers)
         if kind == "LSTM":
             for k in range(num_layers):
                 with torch.no_grad():
@@ -106,6 +125,9 @@ class Baseline(nn.Module):
         if lengths is not None:
             lengths = as_lengths(lengths).cpu()  # as torch wants them
             check_lengths(lengths, x.shape[0], x.shape[1])
+        if isinstance(self.rnn, Banked):
+            banked: tuple[Tensor, Hidden] = self.rnn(x, state, lengths)
+            return banked
         # Sequences are packed only if one is short: the backward pass of torch's RNN and GRU on
         # packed sequences takes time that grows with the square of the steps.
         if lengths is None or bool((lengths == x.shape[0]).all()):

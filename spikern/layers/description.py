@@ -173,7 +173,8 @@ def _values(found: Any, layers: int) -> list[Any]:
 
 def _described_baseline(body: Baseline) -> dict[str, Any]:
     sizes = {name: getattr(body, name) for name in ("input_size", "hidden_size", "num_layers")}
-    return {"model": body.kind, **sizes}
+    banks = {name: getattr(body, name) for name in GROUPS[:2] if body.experts > 1}
+    return {"model": body.kind, **sizes, **banks}
 
 
 def _described(stack: SpikingRNN) -> dict[str, Any]:

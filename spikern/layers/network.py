@@ -278,8 +278,8 @@ def build(
     Lists of neurons and of hidden sizes have one entry per layer, of spiking neurons alone.
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
     recurrent_delay, learn_delays, experts, awake, routing) go to SpikingRNN; a standard model takes
-    none. `engine` is that of the readout too, whose neuron is `readout`, and `delay` also applies
-    to the axons to it.
+    experts and awake. `engine` is that of the readout too, whose neuron is `readout`, and `delay`
+    also applies to the axons to it.
 
     >>> build("GRU", 1, 8, 10).parameter_count
     354
@@ -294,12 +294,11 @@ def build(
         each if isinstance(each, str) else neuron_by_name(each).name for each in models
     )
     standard = not BASELINES.keys().isdisjoint(named)
-    allowed = () if standard else SETTINGS
+    allowed = ("experts", "awake") if standard else SETTINGS
     unknown = [name for name in settings if name not in allowed]
     if unknown:
         raise InputError(
-            f"{name} takes no {', '.join(unknown)}; "
-            f"it takes {', '.join(allowed) or 'no settings'} here"
+            f"{name} takes no {', '.join(unknown)}; it takes {', '.join(allowed)} here"
         )
     if standard:
         if not isinstance(model, str) or isinstance(hidden_size, Sequence):
@@ -307,7 +306,8 @@ def build(
                 f"RNN, GRU and LSTM have layers of one kind and width, as in torch, got {name} and "
                 f"hidden_size={hidden_size}; give one of them and one number"
             )
-        body = Baseline(model, input_size, hidden_size, 1 if num_layers is None else num_layers)
+        layers = 1 if num_layers is None else num_layers
+        body = Baseline(model, input_size, hidden_size, layers, **settings)
         return Network(body, nn.Linear(hidden_size, classes), answer)
     spiking = SpikingRNN(model, input_size, hidden_size, num_layers, **settings)
     learned = spiking.delay > 0 and spiking.learn_delays
@@ -333,16 +333,18 @@ def hidden_for_budget(
 ) -> int:
     """Return the hidden size whose parameter count is nearest to a budget, within 5 %.
 
-    All layers have this size, a multiple of `experts`. `settings` are those of `build`.
+    All layers have this size, which in spiking ones is a multiple of `experts`. `settings` are
+    those of `build`.
 
     >>> hidden_for_budget("LSTM", 1, 10, 20_000)
     68
     """
 
-    experts: int = settings.get("experts", 1)
+    standard = isinstance(model, str) and model in BASELINES
+    groups: int = 1 if standard else settings.get("experts", 1)
 
     def count(share: int) -> int:
-        hidden = share * experts
+        hidden = share * groups
         network = build(model, input_size, hidden, classes, num_layers=num_layers, **settings)
         return network.parameter_count
 
@@ -354,7 +356,7 @@ def hidden_for_budget(
     root = math.sqrt(max(b * b - 4 * a * (c - parameters), 0.0))
     share = max(round((root - b) / (2 * a)), 1)
     nearest = round(c + b * share + a * share * share)
-    hidden = share * experts
+    hidden = share * groups
     if abs(nearest - parameters) > TOLERANCE * parameters:
         raise InputError(
             f"{model} cannot come within {TOLERANCE:.0%} of {parameters} parameters; "

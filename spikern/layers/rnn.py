@@ -38,7 +38,7 @@ from spikern.layers.connectivity import (
     draw_synapses,
     keep_synapses,
 )
-from spikern.layers.routing import check_experts, draw_table
+from spikern.layers.routing import check_groups, draw_table
 from spikern.neurons import NEURONS
 from spikern.neurons.li import LI
 from spikern.neurons.model import NeuronModel, Params, State
@@ -283,7 +283,7 @@ class SpikingRNN(nn.Module):
             "bidirectional": bidirectional,
             "a recurrence of some synapses": any(not c.is_full for c in within),
         }
-        check_experts(experts, awake, routing, self.hidden_sizes, others)
+        check_groups(experts, awake, routing, self.hidden_sizes, others)
         self.input_size = input_size
         self.num_layers = num_layers
         self.bias = bias

@@ -13,7 +13,14 @@ from spikern._utils.numbers import check_whole
 from spikern.engines.experts import LEARNED, ROUTINGS
 
 
-def check_experts(
+def check_experts(experts: int, awake: int) -> None:
+    """Raise InputError on numbers of which no experts can be made."""
+    check_whole(experts=experts, awake=awake)
+    if not 1 <= awake <= experts:
+        raise InputError(f"awake must lie in 1..{experts}, the number of experts, got {awake}")
+
+
+def check_groups(
     experts: int, awake: int, routing: str, widths: Sequence[int], others: Mapping[str, bool]
 ) -> None:
     """Raise InputError on numbers that make no groups, UnsupportedError beside one of `others`.
@@ -21,9 +28,7 @@ def check_experts(
     `others` are the settings that groups are not built with, and whether they are there.
     """
     check_choice("routing", routing, ROUTINGS)
-    check_whole(experts=experts, awake=awake)
-    if not 1 <= awake <= experts:
-        raise InputError(f"awake must lie in 1..{experts}, the number of experts, got {awake}")
+    check_experts(experts, awake)
     if routing == LEARNED and awake == 1:
         raise InputError(
             "learned routing needs awake=2 or more: the gain of one group is always 1, from which "
