@@ -35,6 +35,7 @@ from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.stacking import stack_layers
 from spikern.layers.streaming import compile_stream
 from spikern.neurons.surrogate import spike
+from spikern.studies.trainings import Architecture, TrainingJob, prepare
 from spikern.testing import with_engine
 from spikern.train import Training, fit
 
@@ -486,7 +487,7 @@ def test_what_is_not_built_of_banks_is_refused(tmp_path):
         build("GRU", 5, 8, 2, experts=4, awake=9)
     network = build("GRU", 5, 8, 2, experts=4, awake=2)
     for convert in (onnx_graph, onnx_step, lambda each: export_c(each, tmp_path / "c")):
-        with pytest.raises(UnsupportedError, match="GRU and LSTM .*without experts"):
+        with pytest.raises(UnsupportedError, match=r"GRU and LSTM .*without experts"):
             convert(network)
 
 
@@ -547,3 +548,14 @@ def test_a_router_that_collapses_is_named_with_its_layer():
     frozen = Training(epochs=1, learning_rate=1e-9, balance_penalty=0.0)
     with pytest.warns(UserWarning, match=r"layer 0 has collapsed in epoch 1: 2\.\d of 8 groups"):
         fit(network, data, frozen, bar=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "routing"), [("LIF", "fixed"), ("LIF", "learned"), ("GRU", "fixed")]
+)
+def test_a_job_of_a_study_has_experts_within_its_budget(model, routing):
+    structure = Architecture(experts=4, awake=2, routing=routing)
+    job = TrainingJob("digits", model, 0, Training(), 3_000, architecture=structure, sequences=8)
+    network, _ = prepare(job)
+    assert (network.body.experts, network.body.awake) == (4, 2)
+    assert abs(network.parameter_count - 3_000) < 150
