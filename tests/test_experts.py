@@ -342,10 +342,8 @@ FAULTS = {
     ),
     "the gradient is not scaled": ("di[u, j] *= gate", "pass"),
     "sleepers get gradients of their spikes": ("G_z[q, h] = f32(0.0)", "pass"),
-    "spikes reach who sleeps": (
-        "t + 1 < lengths[b] and gains[after, group] != f32(0.0)", "t + 1 < lengths[b]"
-    ),
-    "spikes of the wrong group": ("T_slope, e, w_rec, group * hidden", "T_slope, e, w_rec, 0"),
+    "spikes reach who sleeps": ("if gains[after, group] != f32(0.0)", "if True"),
+    "spikes of the wrong group": ("n, w_rec, group * hidden, di", "n, w_rec, 0, di"),
     "weights of the wrong group": ("last, amounts, group * fan_in)", "last, amounts, 0)"),
     "a segment does not hand on": (
         "di[group * span + every * size + q, j] = di[group * span + q, j]", "pass"

@@ -34,13 +34,13 @@ for k in range(awake):
 """,
         "update_neurons": """
 for group in range(experts):
-    own, gate = group * members, gains[at, group]
+    own, gate = np.uint64(group * members), gains[at, group]
     if gate == f32(0.0):
-        for h in range(own, own + members):
+        for h in range(own, own + np.uint64(members)):
             S_z[q, h] = f32(0.0)
         continue
     @tape_sums
-    for h in range(own, own + members):
+    for h in range(own, own + np.uint64(members)):
         @load
         @update
         @surrogate
@@ -66,16 +66,16 @@ if passed:
 """,
         "differentiate_neurons": """
 for group in range(experts):
-    own, gate = group * members, gains[t * batch + b, group]
+    own, gate = np.uint64(group * members), gains[t * batch + b, group]
     u = group * span + e
     if gate == f32(0.0):
         d_gains[t * batch + b, group] = f32(0.0)
-        for h in range(own, own + members):
+        for h in range(own, own + np.uint64(members)):
             G_z[q, h] = f32(0.0)
             if passed:
                 d_current[t, b, h] = f32(0.0)
         continue
-    for h in range(own, own + members):
+    for h in range(own, own + np.uint64(members)):
         @load_adjoint
         @adjoint
         @store_adjoint
@@ -127,18 +127,17 @@ for q in range(size):
         continue
     if narrow:
         add_rows(G_z, q, w_up, None, b, 0, w_up.shape[0], d_above[t])
-    for sender in range(experts):
-        if gains[at, sender] == f32(0.0):
-            continue
-        own = sender * members
-        if fed:
-            add_products(G_z, q, own, own + members, T_slope, e, w_above, 0, d_above[t], b)
+    n = 0
+    for group in range(experts):
+        if gains[at, group] != f32(0.0):
+            n = list_between(T_slope, e, group * members, group * members + members, rows, 0, n)
+    if fed:
+        add_products(G_z, q, rows, 0, n, w_above, 0, d_above[t], b)
+    if recurrent and t + 1 < lengths[b]:
         for group in range(experts):
-            if recurrent and t + 1 < lengths[b] and gains[after, group] != f32(0.0):
+            if gains[after, group] != f32(0.0):
                 u = group * span + later + q
-                add_products(
-                    G_z, q, own, own + members, T_slope, e, w_rec, group * hidden, di, u
-                )
+                add_products(G_z, q, rows, 0, n, w_rec, group * hidden, di, u)
 """,
         "pull_start": """
 if recurrent:
@@ -146,7 +145,7 @@ if recurrent:
         for group in range(experts):
             if gains[low + q, group] != f32(0.0):
                 u = group * span + later + q
-                add_products(G_z, q, 0, hidden, None, 0, w_rec, group * hidden, di, u)
+                add_products(G_z, q, None, 0, hidden, w_rec, group * hidden, di, u)
 """,
     },
     notes={

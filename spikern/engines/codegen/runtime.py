@@ -463,15 +463,48 @@ def product(a: Array, i: int, b: Array, j: int) -> Any:
 
 
 @register_jitable
-def add_products(
-    sums: Array, v: int, first: int, last: int, slopes: Array | None, row: int, w: Array,
-    base: int, g: Array, u: int,
-) -> None:  # fmt: skip
-    """sums[v, j] += w[base + j] . g[u] for every j from first to last - 1 whose slope, if there
-    are slopes, is not zero in a row of them."""
+def list_between(values: Array, v: int, first: int, last: int, rows: Array, q: int, n: int) -> int:
+    """Append the indices from first to last - 1 of what is not zero in values[v] to n in rows[q];
+    return how many are listed."""
     for j in range(first, last):
-        if scale(slopes, row, j) != f32(0.0):
-            sums[v, j] += product(w, base + j, g, u)
+        rows[q, n] = j
+        n += values[v, j] != f32(0.0)
+    return n
+
+
+def _products_of(size: int) -> Any:
+    """`add_products` for so many columns, in which g[u] stays in registers for all rows."""
+
+    @register_jitable(inline="always")
+    def add(
+        sums: Array, v: int, rows: Array | None, q: int, n: int, w: Array, base: int, g: Array,
+        u: int, column: int,
+    ) -> None:  # fmt: skip
+        y = load(g, u, column, size)
+        for k in range(n):
+            j = listed(rows, q, k)
+            sums[v, j] += total(load(w, base + j, column, size) * y)
+
+    return add
+
+
+_products_64, _products_32, _products_16 = map(_products_of, (64, 32, 16))
+
+
+@register_jitable
+def add_products(
+    sums: Array, v: int, rows: Array | None, q: int, n: int, w: Array, base: int, g: Array, u: int
+) -> None:
+    """sums[v, j] += w[base + j] . g[u] for the n that rows[q] lists, or for the first n."""
+    column, columns = 0, w.shape[1]
+    while column + 64 <= columns:
+        _products_64(sums, v, rows, q, n, w, base, g, u, column)
+        column += 64
+    if column + 32 <= columns:
+        _products_32(sums, v, rows, q, n, w, base, g, u, column)
+        column += 32
+    if column < columns:
+        _products_16(sums, v, rows, q, n, w, base, g, u, column)
 
 
 @register_jitable
