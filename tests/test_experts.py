@@ -45,6 +45,13 @@ NEURONS = [name for name in SPIKING if name != "EIF"]
 LENGTHS = torch.tensor([25, 9, 1])
 
 
+@pytest.fixture
+def all_but_alif_plain(request):
+    """Kernels of ALIF compiled; of the others plain Python, which takes no seconds each."""
+    if request.node.callspec.params["name"] != "ALIF":
+        request.getfixturevalue("plain_python")
+
+
 def layer_of(name="ALIF", features=7, hidden=24, experts=4, awake=2, routing="fixed", **settings):
     """A layer that fires, whose sums of weights are exact in any order."""
     groups = {"experts": experts, "awake": awake, "routing": routing}
@@ -126,7 +133,7 @@ def test_groups_are_named_by_votes_and_the_first_of_equals():
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
 @pytest.mark.parametrize("name", SPIKING)
-def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine, mostly_plain):
+def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine, all_but_alif_plain):
     """On an input with an event at every step, without which all groups sleep."""
     x = events(40, 5, 6)
     x[..., 0] = 1.0
@@ -267,7 +274,7 @@ def test_a_budget_is_met_by_groups_of_one_size():
 
 @pytest.mark.parametrize("routing", ROUTINGS)
 @pytest.mark.parametrize("name", NEURONS)
-def test_fused_has_the_references_bits_and_gradients(name, routing, mostly_plain):
+def test_fused_has_the_references_bits_and_gradients(name, routing, all_but_alif_plain):
     layer = layer_of(name, routing=routing)
     x, lengths = few_events(40, 5, 7), torch.tensor([40, 1, 17, 16, 33])
     out = assert_as_reference(layer, x, lengths, alternating(layer, 5))
@@ -282,12 +289,12 @@ def test_fused_has_the_references_bits_and_gradients(name, routing, mostly_plain
 def test_groups_of_any_number_and_size(experts, awake, hidden, features, layers):
     routing = "learned" if awake > 1 else "fixed"
     groups = {"experts": experts, "awake": awake, "routing": routing}
-    layer = layer_of("LIF", features, hidden, layers=layers, **groups)
+    layer = layer_of("ALIF", features, hidden, layers=layers, **groups)
     assert_as_reference(layer, events(40, 9, features, 0.2))
 
 
 def test_groups_without_recurrence_on_an_analog_input():
-    layer = layer_of("LIF", 20, routing="learned", recurrent=False)
+    layer = layer_of("ALIF", 20, routing="learned", recurrent=False)
     x = torch.randn(20, 3, 20, generator=torch.Generator().manual_seed(0)).mul(8).round() / 16
     assert assert_as_reference(layer, x).any()
 
@@ -315,7 +322,7 @@ def test_a_network_of_groups_is_one_stack_with_its_readout():
 
 
 def test_only_weights_between_a_source_that_fired_and_a_target_awake_get_a_gradient():
-    layer = layer_of("LIF")
+    layer = layer_of()
     x = torch.zeros(6, 1, 7)
     x[:, 0, 2] = 1.0  # one feature, so that the same two groups are awake
     awake = layer.weight_rt_l0[:, 2].repeat_interleave(6) > 0
@@ -365,7 +372,7 @@ def test_without_a_fault_the_gate_passes(plain_python):
 # The stream
 
 
-def test_a_stream_of_a_table_has_the_references_bits_whole_in_parts_and_by_steps():
+def test_a_stream_of_a_table_has_the_references_bits_whole_in_parts_and_by_steps(plain_python):
     body, readout = layer_of(layers=2), dyadic_layer("LI", 24, 3)
     network = Network(body, readout, "every_step")
     x = few_events(30, 4, 7)
@@ -395,7 +402,7 @@ def test_a_stream_of_a_table_has_the_references_bits_whole_in_parts_and_by_steps
 
 @pytest.mark.parametrize("routing", ROUTINGS)
 @pytest.mark.parametrize("name", NEURONS)
-def test_a_stream_follows_the_reference(name, routing, mostly_plain):
+def test_a_stream_follows_the_reference(name, routing, all_but_alif_plain):
     layer = layer_of(name, hidden=20, routing=routing)
     x = few_events(40, 3, 7)
     stream = compile_stream(layer)
@@ -409,7 +416,7 @@ def test_a_stream_follows_the_reference(name, routing, mostly_plain):
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_file_brings_the_stream_back_or_says_what_is_wrong(routing, tmp_path):
+def test_a_file_brings_the_stream_back_or_says_what_is_wrong(routing, tmp_path, plain_python):
     network = build("ALIF", 7, 24, 3, experts=4, awake=2, routing=routing)
     stream, path = compile_stream(network), tmp_path / "net.safetensors"
     stream.save(path)
@@ -429,7 +436,7 @@ def test_a_file_brings_the_stream_back_or_says_what_is_wrong(routing, tmp_path):
             load_stream(path)
 
 
-def test_what_is_made_of_a_stream_refuses_experts(tmp_path):
+def test_what_is_made_of_a_stream_refuses_experts(tmp_path, plain_python):
     network = build("LIF", 7, 24, 3, experts=4, awake=2)
     with pytest.raises(UnsupportedError, match="experts, which are not written as C"):
         export_c(network, tmp_path / "c")
@@ -523,7 +530,7 @@ def short(routing, **training):
     """A quick training on digits: its loss and weights afterwards."""
     torch.manual_seed(0)
     data = load("digits").thinned(40)
-    network = build("LIF", data.input_size, 16, data.classes, experts=4, awake=2, routing=routing)
+    network = build("ALIF", data.input_size, 16, data.classes, experts=4, awake=2, routing=routing)
     history = fit(network, data, Training(epochs=1, batch_size=20, **training), bar=False)
     return history.epochs[0].loss, network.body.weight_rt_l0.detach()
 
@@ -540,7 +547,7 @@ def test_a_router_that_collapses_is_named_with_its_layer():
     data = load("digits").thinned(40)
     torch.manual_seed(0)
     settings = {"experts": 8, "awake": 2, "routing": "learned"}
-    network = build("LIF", data.input_size, 16, data.classes, **settings)
+    network = build("ALIF", data.input_size, 16, data.classes, **settings)
     with torch.no_grad():
         network.body.weight_rt_l0.zero_()  # of equals the first are awake
     frozen = Training(epochs=1, learning_rate=1e-9, balance_penalty=0.0)
