@@ -62,7 +62,7 @@ def awake_groups(weight, awake, learned, row, tally, events):
         values = row if learned else [float(value != 0) for value in row]
         scores.append(Number(gather(0.0, zip(own, values), tally, events, "router"), tally))
     best = []
-    single = not learned and events and sum(value != 0 for value in row) == 1
+    single = not learned and events and sum(value != 0 for value in row) <= 1
     for _ in range(awake):
         first, *others = left
         for other in others:

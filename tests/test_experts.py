@@ -26,6 +26,7 @@ from spikern.engines.codegen import expert_kernels
 from spikern.engines.experts import Router, Routing, imbalance, route, working
 from spikern.engines.reference import run
 from spikern.engines.stream import load_stream
+from spikern.events import Events
 from spikern.interop import export_c, onnx_graph, onnx_step, to_nir, to_snntorch
 from spikern.layers.baseline import Baseline
 from spikern.layers.description import describe, rebuild
@@ -159,6 +160,7 @@ def test_chunked_is_whole_padding_changes_nothing_and_samples_are_alone(routing,
     assert whole.any()
     assert torch.equal(torch.cat([first, second]), whole)
     assert all(torch.equal(a, b) for a, b in zip(final, after))
+    assert torch.equal(layer(Events.from_dense(x))[0], whole)
     padded, last = layer(x, lengths=LENGTHS)
     for b, steps in enumerate(LENGTHS.tolist()):
         alone, own = layer(x[:steps, b : b + 1])
@@ -331,6 +333,16 @@ def test_only_weights_between_a_source_that_fired_and_a_target_awake_get_a_gradi
     assert not gradient["weight_ih_l0"][~awake].any()
     assert not gradient["weight_hh_l0"][~awake].any()
     assert gradient["weight_hh_l0"][awake].any()
+
+
+def test_compile_takes_a_layer_of_experts_whole():
+    torch._dynamo.reset()
+    layer, x = layer_of(routing="learned"), few_events(9, 3, 7)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    out, expected = compiled(x)[0], layer(x)[0]
+    assert torch.equal(out, expected)
+    out.sum().backward()
+    assert layer.weight_rt_l0.grad is not None
 
 
 def fused_agrees():

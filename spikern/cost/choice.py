@@ -20,12 +20,12 @@ def with_choice(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer
     """The counts of a layer with those of its router.
 
     Its scores are a connection, of a table too: an event looks up, or votes for, the groups that
-    it names. To choose k of E groups takes k E - k (k + 1) / 2 comparisons, and none where a table
-    names them for a single event. Learned gains are a softmax of k scores, and scale the currents.
+    it names. To choose k of E groups takes k E - k (k + 1) / 2 comparisons, and none where one
+    event looks them up in a table. Learned gains are a softmax of k scores, and scale the currents.
     """
     experts, k = len(router.weight), router.awake
-    single = (x.values != 0).sum(2).cpu() == 1
-    chosen = valid if router.learned or not x.spiking else valid & ~single
+    several = (x.values != 0).sum(2).cpu() > 1
+    chosen = valid if router.learned or not x.spiking else valid & several
     comparisons = k * experts - k * (k + 1) // 2
     more = {"compare": tuple(comparisons * n for n in counted(chosen))}
     if router.learned:

@@ -80,10 +80,10 @@ def spiking_layers(
         before = [part.before for part in parts if part.before is not None]
         last = torch.cat(before, 1) if before else None
         signals.append(Signal(out, parts[0].spiking, parts[-1].source, last))
-    layers = []
+    layers, populations = [], module.populations()
     for index, name in enumerate(names):
         arriving = _connections(module, index, own[index], signals, kind, buffers, lengths)
-        router = None if module.feedback else module.populations()[index].router
+        router = populations[0 if module.feedback else index].router
         awake = router and awake_groups(router, signals[index], valid)
         connections = [
             connect(

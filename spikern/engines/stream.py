@@ -197,12 +197,13 @@ class Stream(Predicting):
             hoisted = len(kernels.Parts(p.step).hoisted)
             constants = np.zeros((hoisted, hidden), np.float32)
             cache.function(name, f"constants{k}", CONSTANTS_SIGNATURE, "")(params, constants)
-            router = p.router or StreamRouter(np.zeros((1, fan_in), np.float32), 1, False)
-            experts = len(router.weight)
+            experts, w_rt = 1, np.zeros((0, fan_in), np.float32)
+            if p.router is not None:
+                experts, w_rt = len(p.router.weight), p.router.weight
+                row[Column.AWAKE], row[Column.LEARNED] = p.router.awake, p.router.learned
             w_rec = np.zeros((hidden, 0), np.float32) if p.w_rec is None else p.w_rec
-            row[Column.EXPERTS], row[Column.AWAKE] = experts, router.awake
-            row[Column.LEARNED] = router.learned
             row[Column.HIDDEN], row[Column.FAN_IN] = hidden, fan_in
+            row[Column.EXPERTS] = experts
             if p.synapses is None:
                 row[Column.RECURRENT] = w_rec.shape[1]
                 w_rec = _rows_by_group(w_rec, experts)
@@ -219,7 +220,7 @@ class Stream(Predicting):
                 (Column.CONSTANTS, constants),
                 (Column.W_IN, _rows_by_group(p.w_in, experts)),
                 (Column.W_REC, w_rec),
-                (Column.W_RT, router.weight.T),
+                (Column.W_RT, w_rt.T),
                 (Column.BIAS, p.bias),
             ):
                 row[column] = floats_end
@@ -639,7 +640,7 @@ def _assemble(
         if routings is not None and "router" in own:
             awake, learned = routings[k]
             router = StreamRouter(own["router"], awake, bool(learned))
-        if wrong := _impossible_groups(own, router):
+        if wrong := _impossible_groups(own, step, router):
             raise ValueError(f"population {k}, {step.name}: {wrong}")
         populations.append(
             StreamPopulation(step, **fields, synapses=own.get("links"), router=router)
@@ -650,13 +651,15 @@ def _assemble(
     return populations, connections
 
 
-def _impossible_groups(own: Mapping[str, NDArray[Any]], router: StreamRouter | None) -> str:
+def _impossible_groups(
+    own: Mapping[str, NDArray[Any]], step: Step, router: StreamRouter | None
+) -> str:
     """What no stream has in the groups of a population; empty if nothing."""
     if router is None:
         return "it has a router of which its file says nothing" if "router" in own else ""
     experts, hidden = len(router.weight), len(own["bias"])
-    if own.keys() & {"links", "own"} or experts < 1 or hidden % experts:
-        return f"{hidden} neurons cannot be in {experts} groups"
+    if not step.spikes or own.keys() & {"links", "own"} or experts < 1 or hidden % experts:
+        return f"its {hidden} neurons cannot be in {experts} groups"
     if not 1 <= router.awake <= experts:
         return f"{router.awake} of {experts} groups cannot be awake"
     return ""

@@ -489,19 +489,19 @@ def _train_epoch(
             updates.optimizer.step()
             losses.append(loss.item() * len(batch))
             judged += len(batch)
-    _warn_of_collapse(network, list(awake.values()), epoch)
+    _warn_of_collapse(network, awake, epoch)
     if not judged:
         raise InputError(f"no batch of epoch {epoch + 1} has a label: there is nothing to learn")
     return sum(losses) / judged, sum(rates) / len(rates) if rates else None
 
 
-def _warn_of_collapse(network: Network, awake: list[Tensor], epoch: int) -> None:
+def _warn_of_collapse(network: Network, awake: Mapping[int, Tensor], epoch: int) -> None:
     """A warning for every layer whose router woke much the same groups throughout an epoch.
 
     That is, the groups that do the work exceed `awake` by less than a quarter of the others.
     """
-    for layer, times in enumerate(awake):
-        body: Any = network.body
+    body: Any = network.body
+    for layer, times in awake.items():
         groups = working(times)
         if body.awake < body.experts and groups < body.awake + (body.experts - body.awake) / 4:
             warnings.warn(

@@ -207,7 +207,7 @@ class Form(NamedTuple):
     keep    where its gradient y goes
     blocks  the texts of lines `@name` of FORWARD and BACKWARD
     spikes  those that a population which never fires has not
-    notes   what the backward kernel keeps of arriving events for the gradient of the weights
+    notes   what the backward kernel keeps of arriving events for the gradients
     """
 
     i: str
