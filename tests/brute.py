@@ -31,12 +31,14 @@ class Number:
     __add__ = tallied("add", operator.add)
     __sub__ = tallied("add", operator.sub)
     __rsub__ = tallied("add", lambda own, other: other - own)
+    __truediv__ = tallied("div", operator.truediv)
     __gt__ = tallied("compare", operator.gt)
     __ge__ = tallied("compare", operator.ge)
 
     def function(self, kind):
         self.tally[kind] += 1
-        f = {"tanh": math.tanh, "sigmoid": lambda v: 1 / (1 + math.exp(-v))}[kind]
+        sigmoid = lambda v: 1 / (1 + math.exp(-v))  # noqa: E731
+        f = {"tanh": math.tanh, "exp": math.exp, "sigmoid": sigmoid}[kind]
         return Number(f(self.value), self.tally)
 
 
@@ -53,8 +55,39 @@ def gather(start, pairs, tally, events, kind):
     return total
 
 
-def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input"):
-    """LIF, ALIF or LI over x (T, F) for one sample: spikes or potentials (T, H), tallies (T,)."""
+def awake_groups(weight, awake, learned, row, tally, events):
+    """The groups that a row of inputs wakes and their gains; a table looks a single event up."""
+    left, scores = list(range(len(weight))), []
+    for own in weight:
+        values = row if learned else [float(value != 0) for value in row]
+        scores.append(Number(gather(0.0, zip(own, values), tally, events, "router"), tally))
+    best = []
+    single = not learned and events and sum(value != 0 for value in row) <= 1
+    for _ in range(awake):
+        first, *others = left
+        for other in others:
+            if (
+                scores[other].value > scores[first].value
+                if single
+                else scores[other] > scores[first]
+            ):
+                first = other
+        best.append(first)
+        left.remove(first)
+    if not learned:
+        return {group: 1.0 for group in best if scores[group].value > 0}
+    parts = [(scores[group] - scores[best[0]]).function("exp") for group in best]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return {group: (part / total * awake).value for group, part in zip(best, parts)}
+
+
+def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input", router=None):
+    """LIF, ALIF or LI over x (T, F) for one sample: spikes or potentials (T, H), tallies (T,).
+
+    `router` is weight (E, F), how many are awake, and whether it is learned.
+    """
     size = len(w_in)
     v = [0.0] * size
     a = [0.0] * size
@@ -63,10 +96,17 @@ def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input"):
     for row in x:
         tally = Counter()
         following = []
+        if router is not None:
+            gains = awake_groups(*router, row, tally, events)
         for n in range(size):
+            if router is not None and n * len(router[0]) // size not in gains:
+                following.append(0.0)
+                continue
             i = gather(bias[n], zip(w_in[n], row), tally, events, kind)
             if w_rec is not None:
                 i = gather(i, zip(w_rec[n], z), tally, True, "recurrent")
+            if router is not None and router[2]:
+                i = (Number(i, tally) * gains[n * len(router[0]) // size]).value
             alpha = p["alpha_mem"][n]
             u = Number(v[n], tally) * alpha + Number(i, tally) * (1 - alpha)
             if name == "LI":
@@ -89,21 +129,27 @@ def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input"):
     return out, tallies
 
 
-def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=False):
+def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=False, banks=None):
     """torch.nn.RNN, GRU or LSTM over x (T, F) for one sample: hidden (T, H) and tallies (T,).
 
     b is the sum of torch's two bias vectors; for the GRU a pair of them. w_hr projects the output
     of an LSTM. `backward` goes from the last step to the first; both come in the order of x.
-    `events` lets x be accumulated where it is not zero.
+    `events` lets x be accumulated where it is not zero. `banks` are those of w_hh, which has one
+    after the other, that are summed at each step.
     """
     size = len(w_ih) // {"RNN": 1, "GRU": 3, "LSTM": 4}[kind]
     bias = [sum(pair) for pair in zip(*b)] if kind == "GRU" else b
     h, c = [0.0] * len(w_hh[0]), [0.0] * size
     out, tallies = [], []
-    for row in x[::-1] if backward else x:
+    for t, row in enumerate(x[::-1] if backward else x):
         tally = Counter()
         driven = partial(connect, w_ih, row, tally, events, "input")
-        recurrent = partial(connect, w_hh, h, tally, False, "recurrent")
+
+        def recurrent(row, start, t=t, h=h, tally=tally):
+            for bank in [0] if banks is None else banks[t]:
+                start = connect(w_hh, h, tally, False, "recurrent", bank * len(w_ih) + row, start)
+            return start
+
         following = []
         for n in range(size):
             gates = range(n, 2 * size if kind == "GRU" else len(w_ih), size)

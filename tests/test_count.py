@@ -51,14 +51,24 @@ def brute_spiking(sums, module, names, signal, declared, kind="input"):
             signal,
             declared,
             kind,
+            (getattr(module, f"weight_rt_l{k}").tolist(), module.awake, module.routing == "learned")
+            if module.experts > 1
+            else None,
         )
         merge(sums, name, tallies, signal if module.neuron.spikes else None)
         declared = True
     return signal
 
 
-def brute_standard(sums, rnn, signal, declared=False):
+def brute_standard(sums, rnn, signal, declared=False, table=None):
     kind = rnn.mode.split("_")[0]
+    banks = None
+    if table is not None:
+        tallies = [Counter() for _ in signal]
+        named = zip(signal, tallies)
+        banks = [[*brute.awake_groups(*table, False, x, tally, declared)] for x, tally in named]
+        merge(sums, "hidden 0", tallies)
+        declared = False
     for k in range(rnn.num_layers):
         sides = []
         for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
@@ -69,7 +79,7 @@ def brute_standard(sums, rnn, signal, declared=False):
             projection = get("weight_hr").tolist() if rnn.proj_size else None
             weights = get("weight_ih").tolist(), get("weight_hh").tolist()
             side, tallies = brute.standard_layer(
-                kind, *weights, bias, signal, projection, bool(suffix), declared and k == 0
+                kind, *weights, bias, signal, projection, bool(suffix), declared and k == 0, banks
             )
             merge(sums, f"hidden {k}{suffix.replace('_', ' ')}", tallies)
             sides.append(side)
@@ -89,7 +99,8 @@ def brute_network(network, x, declared):
             brute_spiking(sums, head, ["readout"], signal, True, "readout")
             width = head.hidden_size
         else:
-            brute_standard(sums, body.rnn, signal)
+            table = (body.rnn.weight_rt.tolist(), body.awake) if body.experts > 1 else None
+            brute_standard(sums, body.rnn, signal, declared and body.experts > 1, table)
             width = head.in_features
             readout = [Counter() for _ in range(steps)]
             readout[-1]["mac readout"] = int(torch.count_nonzero(head.weight))
@@ -133,8 +144,12 @@ def without_zeros(sums):
 @pytest.mark.parametrize("model", ["LIF", "ALIF", "RNN", "GRU", "LSTM"])
 @torch.no_grad()
 def test_counts_equal_brute_force(model, declared, layers):
+    assert_counts_are_brute(model, declared, layers, 5)
+
+
+def assert_counts_are_brute(model, declared, layers, hidden, **settings):
     torch.manual_seed(2)
-    network = build(model, 3, 5, 2, "mean", num_layers=layers).double()
+    network = build(model, 3, hidden, 2, "mean", num_layers=layers, **settings).double()
     sparsify(network)
     if network.spiking:
         for name, weight in network.body.named_parameters():
@@ -153,6 +168,22 @@ def test_counts_equal_brute_force(model, declared, layers):
         weights = sum(c.weights for c in layer.connections)
         assert layer.dense == tuple(weights * n for n in layer.uses)
     assert counts.inferences == 3
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("routing", ["fixed", "learned"])
+@pytest.mark.parametrize(("experts", "awake"), [(4, 2), (3, 3)])
+@torch.no_grad()
+def test_experts_count_who_is_awake_and_the_choice(routing, declared, experts, awake):
+    groups = {"experts": experts, "awake": awake, "routing": routing}
+    assert_counts_are_brute("ALIF", declared, 2, 12, **groups)
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("model", ["RNN", "GRU", "LSTM"])
+@torch.no_grad()
+def test_banks_count_those_that_the_input_names(model, declared):
+    assert_counts_are_brute(model, declared, 2, 5, experts=4, awake=2)
 
 
 SHAPES = [

@@ -273,7 +273,7 @@ def test_a_function_that_numba_lacks_is_named_before_a_kernel_is_compiled(monkey
 
 def test_fields_may_have_every_name_that_a_kernel_uses(plain_python):
     steps = [trace.step(LIF), trace.step(LI)]
-    text = show_kernel(LIF) + show_kernel(LI) + stream_kernels.source(steps)
+    text = show_kernel(LIF) + show_kernel(LI) + stream_kernels.source(steps, [False] * len(steps))
     nodes = list(ast.walk(ast.parse(text)))
     names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     names |= {n.arg for n in nodes if isinstance(n, ast.arg)} | {"lambda_", "np", "τ"}

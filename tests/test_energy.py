@@ -201,7 +201,9 @@ def scaled(counts, factor):
     layers = []
     for layer in counts.layers:
         connections = tuple(
-            replace(c, arrivals=times(c.arrivals), ops=times(c.ops)) if c.source in firing else c
+            replace(c, **{k: times(getattr(c, k)) for k in ("arrivals", "ops", "reached")})
+            if c.source in firing
+            else c
             for c in layer.connections
         )
         layers.append(replace(layer, spikes=times(layer.spikes), connections=connections))

@@ -434,11 +434,11 @@ COUNT_FAULTS = {
     "recurrence counted twice": (counts, spiking, "connect", recurrence_twice),
     "zero weights count": (
         counts, spiking, "connect",
-        lambda right: lambda x, to, kind, w, n: right(x, to, kind, torch.ones_like(w), n),
+        lambda right: lambda x, to, kind, w, *n: right(x, to, kind, torch.ones_like(w), *n),
     ),
     "padding counts": (
         counts, spiking, "connect",
-        lambda right: lambda x, to, kind, w, n: right(x, to, kind, w, torch.ones_like(n)),
+        lambda right: lambda x, to, kind, w, n, *o: right(x, to, kind, w, torch.ones_like(n), *o),
     ),
     "counted at the wrong step": (counts, spiking, "connect", a_step_too_late),
     "last spikes arrive": (

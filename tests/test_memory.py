@@ -18,9 +18,9 @@ from spikern.layers.network import Network
 BITS = {"weight_bits": 8, "state_bits": 16}
 
 
-def network(sparse):
+def network(sparse, **groups):
     """LIF and its readout with few zero weights, or with few others."""
-    body, readout = dyadic_layer("LIF", 6, 17), dyadic_layer("LI", 17, 3)
+    body, readout = dyadic_layer("LIF", 6, 18, **groups), dyadic_layer("LI", 18, 3)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in [*body.named_parameters(), *readout.named_parameters()]:
@@ -52,13 +52,16 @@ def simulate(net, x, modify):
     for module, arriving, own, states, constants in layers:
         for b in range(x.shape[1]):
             for t in range(x.shape[0]):
+                awake = awake_neurons(module, arriving[t, b])
                 sources = [(module.weight_ih_l0, arriving[t, b])]
                 if own is not None:
                     before = own[t - 1, b] if t else torch.zeros_like(own[0, b])
                     sources.append((module.weight_hh_l0, before))
                 for weight, spikes in sources:
-                    tally += scatter(weight, spikes, modify)
-                for n in range(module.hidden_size):
+                    tally += scatter(weight, spikes, modify, awake)
+                if module.experts > 1:
+                    tally += scatter(module.weight_rt_l0, arriving[t, b], modify)
+                for n in awake:
                     tally["states"] += 2 * len(states)
                     tally["constants"] += constants
                     tally["biases"] += 1
@@ -68,8 +71,19 @@ def simulate(net, x, modify):
     return tally
 
 
-def scatter(weight, spikes, modify):
-    """The reads and writes of one step's spikes through weight (H, F)."""
+def awake_neurons(module, x):
+    """The neurons that x wakes; all if there are no groups."""
+    if module.experts == 1:
+        return list(range(module.hidden_size))
+    votes = (module.weight_rt_l0 @ x).tolist()
+    best = sorted(range(module.experts), key=lambda g: (-votes[g], g))[: module.awake]
+    groups = {g for g in best if votes[g] > 0}
+    members = module.hidden_size // module.experts
+    return [n for n in range(module.hidden_size) if n // members in groups]
+
+
+def scatter(weight, spikes, modify, awake=None):
+    """The reads and writes of one step's spikes through weight (H, F) to targets awake."""
     tally = Counter()
     bits = BITS["weight_bits"]
     targets, sources = weight.shape
@@ -84,7 +98,7 @@ def scatter(weight, spikes, modify):
         tally["addressing"] += 1
         if listed:
             tally["indices"] += 2  # where its row begins and ends
-        for target in range(targets):
+        for target in range(targets) if awake is None else awake:
             if listed and weight[target, source] == 0:
                 continue
             tally["weights"] += 1
@@ -99,7 +113,21 @@ def scatter(weight, spikes, modify):
 @pytest.mark.parametrize("bound", BOUNDS)
 @torch.no_grad()
 def test_traffic_equals_brute_force(bound, sparse):
-    net, x = network(sparse), events(12, 2, 6)
+    assert_traffic_is_brute(network(sparse), bound, sparse)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@torch.no_grad()
+def test_experts_move_what_is_awake_in_whole_arrays(bound):
+    net = network(False, experts=6, awake=2)
+    assert_traffic_is_brute(net, bound, True)  # the table is a list of who is named
+    arrays = traffic(count(net, events(12, 2, 6), events=True), bound, **BITS).arrays
+    stored = {(a.kind, a.stored) for a in arrays if a.layer == "hidden 0"}
+    assert {("weights", 18 * 18), ("weights", 2 * 6), ("states", 18)} <= stored
+
+
+def assert_traffic_is_brute(net, bound, sparse):
+    x = events(12, 2, 6)
     result = traffic(count(net, x, events=True), bound, **BITS)
     expected = simulate(net, x, modify=bound != "registers")
     assert moved(result) | {"addressing": result.addressing} == +expected
@@ -199,11 +227,11 @@ def test_lemaires_model_of_a_counted_network():
     counts = count(net, x, events=True)
     hidden, readout = counts.layers
     arriving = int(x.sum()) + sum(hidden.spikes) - hidden.spikes[-1]
-    assert lemaire(hidden) == spiking(arriving, sum(hidden.spikes), 17, 24)
+    assert lemaire(hidden) == spiking(arriving, sum(hidden.spikes), 18, 24)
     assert lemaire(readout) == spiking(sum(hidden.spikes), 0, 3, 24)
-    ann = count(nn.RNN(6, 17), x)
-    assert lemaire(ann.layers[0]) == standard(23, 17, 24)
-    by_hand = standard(23, 17, 24)
+    ann = count(nn.RNN(6, 18), x)
+    assert lemaire(ann.layers[0]) == standard(24, 18, 24)
+    by_hand = standard(24, 18, 24)
     operations = by_hand["macs"] * 3.2 + by_hand["accumulates"] * 0.1
     accesses = sum(by_hand[kind] for kind in ("weights", "biases", "inputs", "outputs"))
     result = energy(ann, tables()["45nm_int32"], "lemaire 2022")

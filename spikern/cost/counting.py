@@ -30,6 +30,7 @@ from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps
 from spikern.events import valid_steps
 from spikern.layers.arguments import Lengths, as_lengths, check_input, check_lengths
+from spikern.layers.banked import Banked
 from spikern.layers.baseline import Baseline
 from spikern.layers.delays import Axons, Delay, LearnedDelay
 from spikern.layers.network import ANSWERS, Network
@@ -126,10 +127,10 @@ def walk(
         kind = "readout" if readout else "input"
         names = [label] if single else names
         return spiking_layers(module, x, state, lengths, valid, names, kind)
-    if isinstance(module, STANDARD) and type(module) in STANDARD:
+    if isinstance(module, (*STANDARD, Banked)) and type(module) in (*STANDARD, Banked):
         check_input(x.values, module.input_size, next(module.parameters()).dtype)
         declared = x._replace(spiking=x.spiking and options.skip_zeros)
-        layers, source = recurrent_layers(module, declared, valid, f"{prefix}hidden")
+        layers, source = recurrent_layers(module, declared, valid, f"{prefix}hidden", x)
         return layers, Signal(run_standard(module, x.values, state, lengths), False, source)
     if isinstance(module, Axons):
         if isinstance(module, LearnedDelay) and module.training:
@@ -180,7 +181,10 @@ def network(model: Network, x: Signal, options: Options) -> tuple[list[Layer], S
 
 
 def run_standard(module: Any, x: Tensor, state: Any, lengths: Tensor) -> Tensor:
-    """The output (T, B, H) of torch.nn.RNN, GRU or LSTM, zero past a sample's length."""
+    """The output (T, B, H) of a standard recurrent network, zero past a sample's length."""
+    if isinstance(module, Banked):
+        hidden: Tensor = module(x, state, lengths)[0]
+        return hidden
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
     out, _ = nn.utils.rnn.pad_packed_sequence(module(packed, state)[0], total_length=len(x))
     return out

@@ -18,8 +18,8 @@ from spikern._utils.errors import InputError
 
 Steps = tuple[int, ...]
 """One exact count per step, summed over the samples that have this step."""
-KINDS = ("input", "skip", "recurrent", "feedback", "projection", "readout")
-"""The kinds of connections. The projection of an LSTM is inside its layer."""
+KINDS = ("input", "skip", "recurrent", "feedback", "projection", "router", "readout")
+"""The kinds of connections. The projection of an LSTM and a router are inside their layer."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Connection:
     arrivals         events or analog values that arrived
     ops              arrivals x the nonzero weights that each met
     uses             samples that had this step
+    reached          arrivals x all weights that each met, zero ones too
     """
 
     source: str
@@ -84,6 +85,7 @@ class Connection:
     arrivals: Steps
     ops: Steps
     uses: Steps
+    reached: Steps
 
     @property
     def weights(self) -> int:
@@ -140,6 +142,7 @@ class Layer:
     spikes       units that fired
     storage      numbers that the layer keeps
     stores       arrays of which it reads single values, as those of a memory that is looked up
+    awake        units that were updated; None: all
     """
 
     name: str
@@ -152,11 +155,17 @@ class Layer:
     spikes: Steps
     storage: Storage
     stores: tuple[Array, ...] = ()
+    awake: Steps | None = None
 
     @property
     def neuron_updates(self) -> Steps:
-        """Units x samples at every step."""
-        return tuple(self.units * n for n in self.uses)
+        """Units x samples at every step, but for units that sleep."""
+        return tuple(self.units * n for n in self.uses) if self.awake is None else self.awake
+
+    @property
+    def rate(self) -> float | None:
+        """Spikes per unit and step; None if no unit can fire."""
+        return sum(self.spikes) / (self.units * sum(self.uses)) if self.spiking else None
 
     def synaptic(self, spiking: bool, *kinds: str) -> Steps:
         """Accumulates (spiking) or multiply-accumulates per step, of some kinds or all."""
@@ -254,7 +263,7 @@ class Counts:
     @property
     def rate(self) -> float | None:
         """Spikes per spiking neuron and step; None if nothing in the network can fire."""
-        able = sum(sum(layer.neuron_updates) for layer in self.layers if layer.spiking)
+        able = sum(layer.units * sum(layer.uses) for layer in self.layers if layer.spiking)
         return self.ops.spikes / able if able else None
 
     def __add__(self, other: Counts) -> Counts:
@@ -272,7 +281,11 @@ def silent(counts: Counts) -> Counts:
 
     def without_spikes(c: Connection) -> Connection:
         zeros = (0,) * len(c.uses)
-        return replace(c, arrivals=zeros, ops=zeros) if c.spiking and c.source in firing else c
+        return (
+            replace(c, arrivals=zeros, ops=zeros, reached=zeros)
+            if c.spiking and c.source in firing
+            else c
+        )
 
     return replace(
         counts,
@@ -305,6 +318,7 @@ def _add_layers(a: Layer, b: Layer) -> Layer:
             x._replace(reads=x.reads + y.reads, writes=x.writes + y.writes)
             for x, y in zip(a.stores, b.stores)
         ),
+        awake=None if a.awake is None or b.awake is None else _plus(a.awake, b.awake),
     )
 
 
@@ -316,4 +330,5 @@ def _add_connections(a: Connection, b: Connection) -> Connection:
         arrivals=_plus(a.arrivals, b.arrivals),
         ops=_plus(a.ops, b.ops),
         uses=_plus(a.uses, b.uses),
+        reached=_plus(a.reached, b.reached),
     )

@@ -70,21 +70,21 @@ def lemaire(layer: Layer) -> Counter[str]:
     The model counts zero weights too. The gates of GRU and LSTM are rows of their matrix; the
     products between gates are not in the model.
     """
-    steps = sum(layer.uses)
+    steps, updates = sum(layer.uses), sum(layer.neuron_updates)
     counts = sum(map(connection, layer.connections), Counter())
     if not layer.connections:
         return counts
     if layer.unit not in (*GATES, "linear"):
-        return counts + spiking(0, sum(layer.spikes), layer.units, steps)
+        return counts + spiking(0, sum(layer.spikes), 1, updates)
     rows = steps * layer.connections[0].targets
     return counts + Counter(accumulates=rows, biases=rows, outputs=steps * layer.storage.outputs)
 
 
 def connection(c: Connection) -> Counter[str]:
     """The model for one connection, without the updates of its target."""
-    if c.spiking:
-        return spiking(sum(c.arrivals), 0, c.targets, 0)
-    return matrix(c.sources, c.targets, sum(c.uses))
+    arrivals, reached = sum(c.arrivals), sum(c.reached)
+    counts = spiking(reached, 0, 1, 0) if c.spiking else matrix(1, 1, reached)
+    return Counter({**counts, "inputs": arrivals})
 
 
 def lemaire_pj(counts: Counts, table: EnergyTable, dram: bool = False) -> dict[str, float] | None:

@@ -6,7 +6,7 @@ Both bounds, in every step of a sample:
     queue        a spike is written once and read by every connection that it crosses
     values       analog inputs are read by every connection, analog outputs are written once
     states       read and written once; so is the last spike, one bit per neuron
-    constants    read once; so are biases
+    constants    read once; so are biases; nothing of units that sleep
     addressing   one addition per event for the start of its row
 
 "registers"           nothing else: sums are accumulated next to the arithmetic
@@ -80,8 +80,11 @@ def layer_arrays(layer: Layer, weight_bits: int, state_bits: int) -> list[Array]
     uses, stored = sum(layer.uses), layer.storage
     fired, updates = sum(layer.spikes), sum(layer.neuron_updates)
     last = updates if layer.spiking else 0
-    states, outputs = stored.states * uses, stored.outputs * uses
-    constants, biases = stored.constants * uses, stored.biases * uses
+    outputs = stored.outputs * uses
+    states, constants, biases = (
+        each * uses if layer.awake is None else each // layer.units * updates
+        for each in (stored.states, stored.constants, stored.biases)
+    )
     return [
         Array(layer.name, "states", stored.states, state_bits, states, states),
         Array(layer.name, "states", layer.units, 1, last, last),
@@ -122,9 +125,7 @@ def without_zeros(c: Connection, weight_bits: int) -> bool:
 
 def row_reads(c: Connection, weight_bits: int) -> int:
     """The weights read: nonzero ones if zeros are not stored, else whole rows."""
-    if without_zeros(c, weight_bits):
-        return sum(c.ops)
-    return sum(c.arrivals) * c.targets if c.spiking else sum(c.uses) * c.weights
+    return sum(c.ops if without_zeros(c, weight_bits) else c.reached)
 
 
 def memory_pj(

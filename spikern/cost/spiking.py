@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
+from spikern.cost.choice import awake_groups, with_choice
 from spikern.cost.counts import Connection, Layer, Storage
 from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
@@ -79,20 +80,32 @@ def spiking_layers(
         before = [part.before for part in parts if part.before is not None]
         last = torch.cat(before, 1) if before else None
         signals.append(Signal(out, parts[0].spiking, parts[-1].source, last))
-    layers = []
+    layers, populations = [], module.populations()
     for index, name in enumerate(names):
         arriving = _connections(module, index, own[index], signals, kind, buffers, lengths)
-        connections = tuple(
-            connect(source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid)
+        router = populations[0 if module.feedback else index].router
+        awake = router and awake_groups(router, signals[index], valid)
+        connections = [
+            connect(
+                source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid, awake
+            )
             for what, source, weight in arriving
+        ]
+        layer = _layer(
+            module, module.neuron_of(index), own[index], tuple(connections), valid, awake
         )
-        layers.append(_layer(module, module.neuron_of(index), own[index], connections, valid))
+        if router is not None:
+            layer = with_choice(layer, router, signals[index], valid)
+        layers.append(layer)
     return layers, signals[-1]
 
 
 def _synapses(module: SpikingRNN) -> list[tuple[str, str]]:
-    """The connections of a stack: ih, sk, hh or fb, and their target population."""
-    there = {"ih": True, "sk": module.skip, "hh": module.recurrent, "fb": module.feedback}
+    """The connections of a stack: ih, sk, hh, fb or rt, and their target population."""
+    there = {
+        "ih": True, "sk": module.skip, "hh": module.recurrent, "fb": module.feedback,
+        "rt": module.experts > 1,
+    }  # fmt: skip
     return [
         (kind, name)
         for kind in there
@@ -154,10 +167,14 @@ def _layer(
     own: Signal,
     connections: tuple[Connection, ...],
     valid: Tensor,
+    awake: Tensor | None,
 ) -> Layer:
-    """The counts of one population, from its output and its connections."""
+    """The counts of one population, from its output, its connections and who is awake."""
     size = own.values.shape[2]
     uses = counted(valid)
+    updates = tuple(size * n for n in uses)
+    if awake is not None:
+        updates = tuple(size // awake.shape[2] * n for n in counted(awake))
     fired = (own.values != 0).cpu() & valid.unsqueeze(2)
     return Layer(
         own.source,
@@ -165,7 +182,7 @@ def _layer(
         size,
         model.spikes,
         connections,
-        {what: tuple(n * size * u for u in uses) for what, n in update_ops(model).items()},
+        {what: tuple(n * u for u in updates) for what, n in update_ops(model).items()},
         uses,
         counted(fired if model.spikes else torch.zeros_like(fired)),
         Storage(
@@ -173,4 +190,5 @@ def _layer(
             constants=size * constants_read(model),
             biases=size * int(module.bias),
         ),
+        awake=None if awake is None else updates,
     )

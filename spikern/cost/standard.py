@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from spikern.cost.choice import awake_groups, with_choice
 from spikern.cost.counts import Layer, Storage, analog_layer
 from spikern.cost.synapses import Signal, connect, counted
+from spikern.layers.banked import Banked
 
 GATES: dict[str, dict[str, int]] = {
     "RNN": {"tanh": 1},
@@ -24,7 +26,7 @@ BIASES = {"RNN": 1, "GRU": 4, "LSTM": 4}
 """Accumulators of one unit that start from a bias; torch's two bias vectors share accumulators."""
 
 
-def gates(module: nn.RNNBase) -> Mapping[str, int]:
+def gates(module: nn.RNNBase | Banked) -> Mapping[str, int]:
     """The arithmetic of one unit in one step."""
     if getattr(module, "nonlinearity", "tanh") == "relu":
         return {"compare": 1}
@@ -32,11 +34,12 @@ def gates(module: nn.RNNBase) -> Mapping[str, int]:
 
 
 def recurrent_layers(
-    module: nn.RNNBase, x: Signal, valid: Tensor, prefix: str
+    module: nn.RNNBase | Banked, x: Signal, valid: Tensor, prefix: str, named: Signal
 ) -> tuple[list[Layer], str]:
     """The layers of a standard network, one per direction, and the name of the last layer.
 
-    Their state is analog, so everything but the input of the first layer multiplies.
+    Their state is analog, so everything but the input of the first layer multiplies. Of banks only
+    those count that `named`, the input as it is declared, wakes, once for all layers.
     """
     source = x.source
     kind = module.mode.split("_")[0]
@@ -47,6 +50,7 @@ def recurrent_layers(
         biases=size * BIASES[kind] if module.bias else 0,
         outputs=module.proj_size or size,
     )
+    banks = awake_groups(module.router, x, valid) if isinstance(module, Banked) else None
     layers = []
     for k in range(module.num_layers):
         for suffix in ("", "_reverse") if module.bidirectional else ("",):
@@ -60,11 +64,16 @@ def recurrent_layers(
             if module.proj_size:
                 connections.append(("projection", own, f"weight_hr_l{k}{suffix}"))
             connected = tuple(
-                connect(arriving, name, what, getattr(module, weight), valid)
+                connect(
+                    arriving, name, what, getattr(module, weight), valid,
+                    banks if what == "recurrent" else None,
+                )
                 for what, arriving, weight in connections
-            )
+            )  # fmt: skip
             layers.append(analog_layer(name, kind, size, connected, arithmetic, uses, storage))
         source = f"{prefix} {k}"
+    if isinstance(module, Banked):
+        layers[0] = with_choice(layers[0], module.router, named, valid)
     return layers, source
 
 

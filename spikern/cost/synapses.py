@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -50,38 +49,42 @@ def counted(mask: Tensor) -> Steps:
     return tuple(mask.flatten(1).sum(1).tolist())
 
 
-def dense(source: str, target: str, kind: str, weight: Tensor, valid: Tensor) -> Connection:
-    """Count the multiply-accumulates of weight (H, F) with analog values at the `valid` steps.
-
-    Every value meets all its nonzero weights; a value that happens to be zero is not skipped.
-    """
-    targets, sources = weight.shape
-    synapses, uses = int(torch.count_nonzero(weight.detach())), counted(valid)
-    arrivals = tuple(n * sources for n in uses)
-    ops = tuple(n * synapses for n in uses)
-    return Connection(source, target, kind, False, sources, targets, synapses, arrivals, ops, uses)
-
-
-def connect(arriving: Signal, target: str, kind: str, weight: Tensor, valid: Tensor) -> Connection:
+def connect(
+    arriving: Signal,
+    target: str,
+    kind: str,
+    weight: Tensor,
+    valid: Tensor,
+    awake: Tensor | None = None,
+) -> Connection:
     """Count the operations of weight (H, F) for a signal (T, B, F) at the `valid` (T, B) steps.
 
-    An event meets the nonzero weights of its source; `dense` counts analog values.
+    An event meets the nonzero weights of its source; so does every analog value, zero or not.
+    `awake` (T, B, E) says which of E groups of targets there are at a step; None: all.
 
     >>> z = Signal(torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]]]), True, "input")
     >>> weight = torch.tensor([[0.5, 0.0], [0.5, 0.5]])
     >>> connect(z, "hidden", "input", weight, torch.ones(2, 1, dtype=torch.bool)).ops
     (2, 3)
     """
-    connection = dense(arriving.source, target, kind, weight, valid)
-    if not arriving.spiking:
-        return connection
-    fan_out = torch.count_nonzero(weight.detach(), dim=0).cpu()
-    events = ((arriving.values != 0).cpu() & valid.unsqueeze(2)).sum(1)
-    return replace(
-        connection,
-        spiking=True,
-        arrivals=tuple(events.sum(1).tolist()),
-        ops=tuple((events * fan_out).sum(1).tolist()),
+    targets, sources = weight.shape
+    exists = (weight.detach() != 0).cpu()
+    arrived = (arriving.values != 0).cpu() if arriving.spiking else torch.ones(1, 1, sources).bool()
+    arrived = arrived & valid.unsqueeze(2)
+    groups = torch.ones(*valid.shape, 1, dtype=torch.bool) if awake is None else awake.cpu()
+    experts = groups.shape[2]
+    fan_out = exists.view(experts, -1, sources).sum(1)
+    ops = torch.zeros(len(valid), dtype=torch.int64)
+    for there, synapses in zip(groups.unbind(2), fan_out):
+        ops += ((arrived & there.unsqueeze(2)).sum(1) * synapses).sum(1)
+    reached = (arrived.sum(2) * groups.sum(2)).sum(1) * (targets // experts)
+    return Connection(
+        *(arriving.source, target, kind, arriving.spiking, sources, targets),
+        synapses=int(exists.sum()),
+        arrivals=counted(arrived),
+        ops=tuple(ops.tolist()),
+        uses=counted(valid),
+        reached=tuple(reached.tolist()),
     )
 
 

@@ -34,14 +34,14 @@ _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "floa
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
 _COMMON = (
     f"int64, {_L1}, int64, int64, {_L1}, {_L1}, {_I1}, {_F1}, {_F3}, {_L2}, "
-    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}"
+    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}, {_F2}"
 )
 SIGNATURES = {
     "constants": f"void({_F2}, {_F2})",
     "forward": f"void({_COMMON}, {_F3}, {_F3}, {_L2}, {_F4}, {_F2})",
     "backward": (
         f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_F2}, {_L2}, {_F4}, "
-        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3})"
+        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3}, {_F2})"
     ),
     "count_events": f"void({_F2}, int64, int64, {_L2}, {_L1})",
     "list_events": f"void({_F2}, int64, int64, {_L2}, {_L1}, {_I1}, {_F1})",
@@ -53,7 +53,8 @@ class PopulationTensors(NamedTuple):
 
     w_in (H, F), bias (H,), w_rec (H, H) or (0, H), params (P, H), start (S, B, H). Where the
     recurrence is sparse, the synapses of neuron j lead to target[begin[j]] to
-    target[begin[j + 1] - 1]; else both are empty.
+    target[begin[j + 1] - 1]; else both are empty. gain (T, B, E) is that of groups, (0, 0, 1)
+    where there are none.
     """
 
     w_in: Tensor
@@ -63,6 +64,7 @@ class PopulationTensors(NamedTuple):
     start: Tensor
     begin: Tensor
     target: Tensor
+    gain: Tensor
 
 
 class PopulationGradients(NamedTuple):
@@ -73,6 +75,7 @@ class PopulationGradients(NamedTuple):
     w_rec: Tensor
     params: Tensor
     start: Tensor
+    gain: Tensor
 
 
 class Outputs(NamedTuple):
@@ -109,6 +112,7 @@ class Arrays(NamedTuple):
     P: Any
     C: Any
     start: Any
+    gains: Any
 
 
 def by_population(tensors: Sequence[Tensor]) -> list[PopulationTensors]:
@@ -155,12 +159,27 @@ def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.empty(shape, dtype=dtype)
 
 
-def rows_by_source(weight: Tensor) -> Tensor:
-    """Weights (to, from) as one row for each source, padded with zeros to whole vectors."""
+def rows_by_source(weight: Tensor, experts: int = 1) -> Tensor:
+    """Weights (to, from) as one row for each source, padded with zeros to whole vectors.
+
+    With groups of targets, first the rows of the first group, then those of the next.
+    """
     to, sources = weight.shape
-    rows = weight.new_zeros((sources, -(-to // LANES) * LANES))
-    rows[:, :to] = weight.detach().t()
-    return rows
+    members = to // experts
+    rows = weight.new_zeros((experts, sources, -(-members // LANES) * LANES))
+    rows[..., :members] = weight.detach().view(experts, members, sources).mT
+    return rows.flatten(0, 1)
+
+
+def from_rows(rows: Tensor, to: int, experts: int = 1) -> Tensor:
+    """The inverse of `rows_by_source`: weights (to, from).
+
+    >>> weight = torch.randn(6, 4)
+    >>> all(torch.equal(from_rows(rows_by_source(weight, n), 6, n), weight) for n in (1, 3))
+    True
+    """
+    members = rows.view(experts, len(rows) // experts, rows.shape[1])[..., : to // experts]
+    return members.mT.flatten(0, 1).contiguous()
 
 
 def array(x: Tensor) -> Any:
@@ -194,8 +213,8 @@ def sum_of_blocks(blocks: Tensor) -> Tensor:
     return total
 
 
-def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The events of x (T, B, F) as offsets, indices, values; None if x is not sparse."""
+def list_events(x: Tensor, most: float = DENSE_INPUT) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The events of x (T, B, F) as offsets, indices, values; None if more than a share of them."""
     cache.load(kernels.listing())
     name = cache.name_of(kernels.listing())
     rows = array(x.reshape(-1, x.shape[2]))
@@ -205,7 +224,7 @@ def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     count = kernel_entry(name, "count_events")
     in_threads(lambda k: count(rows, edges[k], edges[k + 1], bits, counts[1:]), BLOCKS)
     offsets = np.cumsum(counts)
-    if x.shape[2] > NARROW and offsets[-1] > DENSE_INPUT * x.numel():
+    if x.shape[2] > NARROW and offsets[-1] > most * x.numel():
         return None
     indices = allocate(int(offsets[-1]), dtype=torch.int32)
     values = allocate(int(offsets[-1]))
@@ -213,6 +232,11 @@ def list_events(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     into = bits, offsets, indices.numpy(), values.numpy()
     in_threads(lambda k: fill(rows, edges[k], edges[k + 1], *into), BLOCKS)
     return torch.from_numpy(offsets), indices, values
+
+
+def most_listed(gain: Tensor | None) -> float:
+    """The share of an input that may be listed: all of it for groups, since a matrix wakes all."""
+    return DENSE_INPUT if gain is None or not gain.numel() else 1.0
 
 
 def places_of_synapses(begin: Tensor, target: Tensor, hidden: int) -> Tensor:
@@ -230,10 +254,12 @@ def kernel_arrays(
     """What the kernels of every population read."""
     none = torch.empty(0, dtype=torch.float32)
     no_events = (none.long(), none.int(), none)
-    listed: tuple[Tensor, Tensor, Tensor] | None = events if len(events[0]) else list_events(x)
+    listed: tuple[Tensor, Tensor, Tensor] | None = events
+    if not len(events[0]):
+        listed = list_events(x, most_listed(tensors[0].gain))
     result = []
     for k, (name, p) in enumerate(zip(names, tensors)):
-        hidden = len(p.bias)
+        hidden, experts = len(p.bias), p.gain.shape[2]
         current, below = none.view(0, 0, 0), torch.empty((0, 0), dtype=torch.int64)
         w_in, w_rec, of_input = p.w_in, p.w_rec, no_events
         if k > 0:
@@ -252,10 +278,12 @@ def kernel_arrays(
         offsets, indices, values = map(array, of_input)
         read = Arrays(
             offsets=offsets, indices=indices, values=values, current=array(current),
-            below=array(below), w_in=array(rows_by_source(w_in)),
-            w_rec=array(rows_by_source(w_rec) if w_rec.numel() else w_rec), begin=array(p.begin),
+            below=array(below), w_in=array(rows_by_source(w_in, experts)),
+            w_rec=array(rows_by_source(w_rec, experts) if w_rec.numel() else w_rec),
+            begin=array(p.begin),
             target=array(p.target).view(np.uint32), synapses=array(synapses), bias=array(p.bias),
             P=params, C=constants, start=array(p.start),
+            gains=array(p.gain.flatten(0, 1)),
         )  # fmt: skip
         result.append(read)
     return result

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from spikern.engines import fused, reference, triton
+from spikern.engines.experts import Routing, route
 from spikern.engines.population import Input, Population, RunResult, check_shapes
 from spikern.neurons.model import State
 
-ENGINES = {
+ENGINES: dict[str, Callable[..., RunResult]] = {
     "fused": fused.run_stack, "triton": triton.run_stack, "reference": reference.run_stack,
 }  # fmt: skip
 
@@ -23,21 +26,28 @@ def run_stack(
 ) -> RunResult:
     """Run populations one above the other on an engine; x (T, B, F), lengths (B,).
 
-    A population that does not spike ends a stack of the engine; the next one begins another.
+    A population that does not spike ends a stack of the engine; so does one below groups of
+    neurons, which its spikes wake. The next one begins another.
     Autocast is off inside: a spike is a comparison, which lower precision would move.
     """
     check_shapes(populations, x)
     first, arriving = 0, x
     finals: list[State] = []
     spikes: list[Tensor] = []
+    routings: list[Routing] = []
     for last, population in enumerate(populations):
-        if population.model.spikes and last < len(populations) - 1:
+        above = populations[last + 1 : last + 2]
+        if population.model.spikes and above and not above[0].router:
             continue
         part = slice(first, last + 1)
+        gain, router = None, populations[first].router
         with torch.autocast(population.w_in.device.type, enabled=False):
-            result = ENGINES[engine](populations[part], states[part], arriving, lengths)
+            if router is not None:
+                gain, routing = route(router, arriving, lengths)
+                routings += [routing] if router.learned else []
+            result = ENGINES[engine](populations[part], states[part], arriving, lengths, gain=gain)
         arriving = result.out
         finals += result.states
         spikes += result.spikes
         first = last + 1
-    return RunResult(result.out, finals, spikes)
+    return RunResult(result.out, finals, spikes, routings=routings)

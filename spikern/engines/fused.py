@@ -38,13 +38,15 @@ from spikern.engines.arrays import (
     as_outputs,
     by_population,
     edges_of,
+    from_rows,
     kernel_arrays,
     kernel_entry,
     list_events,
+    most_listed,
     places_of_synapses,
     sum_of_blocks,
 )
-from spikern.engines.codegen import cache, kernels, trace
+from spikern.engines.codegen import cache, expert_kernels, kernels, trace
 from spikern.engines.codegen.program import Gradient, Step
 from spikern.engines.population import Input, Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
@@ -79,8 +81,11 @@ def run_stack(
     x: Input,
     lengths: Tensor | None = None,
     smooth: bool = False,
+    gain: Tensor | None = None,
 ) -> RunResult:
     """Run populations one after the other on x (T, B, F); lengths (B,).
+
+    gain (T, B, E) scales the current of groups of the first population, which sleep where it is 0.
 
     Raises UnsupportedError for anything but float32 on the CPU, for a step without scalar form,
     for a population below the last one that does not spike, in forward-mode differentiation and in
@@ -104,17 +109,27 @@ def run_stack(
             "engine='fused' is differentiated in reverse mode only; use engine='reference' for "
             "forward-mode derivatives (jvp, jacfwd, dual tensors)"
         )
-    names = [kernel_name(p.model, p.surrogate, smooth) for p in populations]
+    gains = [gain, *[None] * (len(populations) - 1)]
+    names = [
+        kernel_name(p.model, p.surrogate, smooth, kernels if own is None else expert_kernels)
+        for p, own in zip(populations, gains)
+    ]
     steps, batch, _ = x.shape
     if lengths is None:
         lengths = torch.full((batch,), steps, dtype=torch.int64)
-    tensors = [t for p, s in zip(populations, states) for t in population_tensors(p, s)]
+    tensors = [
+        t
+        for p, state, own in zip(populations, states, gains)
+        for t in population_tensors(p, state, own)
+    ]
     none = torch.empty(0, dtype=torch.float32)
     transformed = not compiling and torch._C._are_functorch_transforms_active()
     values, events = x, (none.long(), none.int(), none)
     if isinstance(x, Events):
         values, events = none.view(0, 0, 0), (x.offsets, x.indices, x.values)
-    elif not (compiling or transformed or x.requires_grad) and (listed := list_events(x)):
+    elif not (compiling or transformed or x.requires_grad) and (
+        listed := list_events(x, most_listed(gain))
+    ):
         values, events = none.view(0, 0, 0), listed  # once for both directions
     arguments = ",".join(names), steps, values, *events, lengths.to(torch.int64)
     if transformed:
@@ -128,7 +143,9 @@ def run_stack(
     )
 
 
-def population_tensors(p: Population, state: State) -> PopulationTensors:
+def population_tensors(
+    p: Population, state: State, gain: Tensor | None = None
+) -> PopulationTensors:
     """The tensors that the operator takes of a population."""
     hidden = len(p.w_in)
     w_rec = p.w_rec if is_sparse(p) else recurrent_weights(p)
@@ -146,6 +163,7 @@ def population_tensors(p: Population, state: State) -> PopulationTensors:
         start=torch.stack(tuple(state)),
         begin=begin,
         target=target,
+        gain=p.w_in.new_empty((0, 0, 1)) if gain is None else gain,
     )
 
 
@@ -272,32 +290,35 @@ def _run_backward(
     gradients: list[Tensor] = []
     for k in range(len(modules) - 1, -1, -1):
         a, p = arrays[k], populations[k]
-        hidden = len(a.bias)
+        hidden, experts = len(a.bias), p.gain.shape[2]
         edges = edges_of(a, batch)
         blocks = len(edges) - 1
         projected = a.current.size > 0
         passed = k > 0 or projected or wants_x
-        d_current = allocate(steps, batch, a.w_in.shape[1]) if passed else allocate(0, 0, 0)
-        d_start = allocate(*a.start.shape)
+        width = a.w_in.shape[1] * experts
+        d_current = allocate(steps, batch, width) if passed else allocate(0, 0, 0)
+        d_start, d_gain = allocate(*a.start.shape), allocate(*p.gain.shape)
         shapes = (a.w_in.shape, a.w_rec.shape, a.synapses.shape, (hidden,), a.P.shape)
         sums = [allocate(blocks, *shape) for shape in shapes]
         arguments = (
             edges, steps, EVERY, array(lengths), *a, d_last, array(d_finals[k]),
             array(d_totals[k]), d_above, w_above, w_up, array(bits[k]), array(checkpoints[k]),
             d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
+            d_gain.flatten(0, 1).numpy(),
         )  # fmt: skip
         backward = kernel_entry(modules[k], "backward")
         in_threads(lambda block, f=backward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
         d_in, d_rec, d_synapses, d_bias, d_params = map(sum_of_blocks, sums)
-        d_in = d_in[:, :hidden].t().contiguous()
+        d_in = from_rows(d_in, hidden, experts)
         if projected:
             d_in = d_current[..., :hidden].flatten(0, 1).t() @ x.flatten(0, 1)
         if len(p.begin):
             d_rec = torch.zeros_like(p.w_rec)
             d_rec.view(-1)[places_of_synapses(p.begin, p.target, hidden)] = d_synapses
         else:
-            d_rec = d_rec[:, :hidden].t().contiguous().view_as(p.w_rec)
-        gradients = [*PopulationGradients(d_in, d_bias, d_rec, d_params, d_start), *gradients]
+            d_rec = from_rows(d_rec, hidden, experts).view_as(p.w_rec)
+        own = PopulationGradients(d_in, d_bias, d_rec, d_params, d_start, d_gain)
+        gradients = [*own, *gradients]
         d_last, d_above = nothing, d_current.numpy()
         w_above, w_up = (none, array(p.w_in)) if hidden <= FEW else (a.w_in, none)
     d_x = d_current[..., :hidden] @ populations[0].w_in if wants_x else x.new_empty(0)

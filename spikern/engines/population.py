@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
+from spikern.engines.experts import Router, Routing
 from spikern.events.trains import Events
 from spikern.neurons.model import NeuronModel, Params, State
 from spikern.neurons.surrogate import Surrogate
@@ -36,7 +37,8 @@ class Population(NamedTuple):
     """Neurons of one kind with their constants, each (H,), and weights, (to, from) as in torch.
 
     w_in (H, F), bias (H,) or None, w_rec (H, H) or None. `synapses` (N, 2) lists the recurrent
-    synapses that exist as (from, to), ascending; None if all do.
+    synapses that exist as (from, to), ascending; None if all do. `router` wakes groups of neurons;
+    None: all are awake.
     """
 
     model: NeuronModel
@@ -46,6 +48,7 @@ class Population(NamedTuple):
     bias: Tensor | None
     w_rec: Tensor | None
     synapses: Tensor | None = None
+    router: Router | None = None
 
 
 class RunResult(NamedTuple):
@@ -57,12 +60,14 @@ class RunResult(NamedTuple):
                   steps
     delay_buffer  (D, B, A) the values under way on A axons that take several steps; None if there
                   are none
+    routings      what every learned router did
     """
 
     out: Tensor
     states: list[State]
     spikes: list[Tensor]
     delay_buffer: Tensor | None = None
+    routings: Sequence[Routing] = ()
 
 
 Input = Tensor | Events
@@ -87,6 +92,11 @@ def check_shapes(populations: Sequence[Population], x: Input) -> None:
             ("weight_ih", p.w_in, (hidden, features)),
             ("weight_hh", p.w_rec, (hidden, hidden)),
             ("bias", p.bias, (hidden,)),
+            *(
+                [("weight_rt", p.router.weight, (len(p.router.weight), features))]
+                if p.router
+                else []
+            ),
             *((name, value, (hidden,)) for name, value in zip(p.params._fields, p.params)),
         ]
         for name, tensor, shape in arrays:

@@ -3,7 +3,8 @@
     i_t = current_t + w_rec z_{t-1}
     s_t, out_t = step(p, s_{t-1}, i_t)
 
-`current` is the input projection w_in x_t + b, computed for all steps at once.
+`current` is the input projection w_in x_t + b, computed for all steps at once. With a gain it is
+gain_t i_t that a neuron gets, and a neuron whose gain is 0 sleeps.
 """
 
 from __future__ import annotations
@@ -27,26 +28,38 @@ def run(
     w_rec: Tensor | None,
     fire: Fire,
     lengths: Tensor | None = None,
+    gain: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """Run a population over time.
 
-    current (T, B, H), w_rec (H, H) as (to, from) or None, state fields (B, H), lengths (B,).
-    Returns the outputs (T, B, H) and the state after each sample's last step. Past a sample's
-    length the state does not change and the output is zero.
+    current (T, B, H), w_rec (H, H) as (to, from) or None, state fields (B, H), lengths (B,), gain
+    (T, B, H). Returns the outputs (T, B, H) and the state after each sample's last step. Past a
+    sample's length the state does not change and the output is zero; so it is where the gain is
+    zero, but the spikes in the state are zero there.
     """
     outputs = []
     for t, i in enumerate(current.unbind()):
         if w_rec is not None:
             i = i + state.z @ w_rec.T
-        following, out = model.step(params, state, i, fire)
+        if gain is None:
+            following, out = model.step(params, state, i, fire)
+        else:
+            following, out = model.step(params, state, gain[t] * i, fire)
+            out = torch.where(gain[t] != 0, out, 0.0)
+            following = _where(gain[t] != 0, following, state)._replace(z=out)
         if lengths is None:
             state = following
         else:
             running = (t < lengths).unsqueeze(1)
-            state = model.state(*(torch.where(running, n, s) for n, s in zip(following, state)))
-            out = torch.where(running, out, torch.zeros_like(out))
+            state = _where(running, following, state)
+            out = torch.where(running, out, 0.0)
         outputs.append(out)
     return torch.stack(outputs), state
+
+
+def _where(condition: Tensor, following: State, state: State) -> State:
+    """Every field of the following state where the condition holds, else of the state."""
+    return type(state)(*(torch.where(condition, n, s) for n, s in zip(following, state)))
 
 
 def run_stack(
@@ -54,14 +67,18 @@ def run_stack(
     states: Sequence[State],
     x: Input,
     lengths: Tensor | None = None,
+    gain: Tensor | None = None,
 ) -> RunResult:
-    """Run populations one after the other on x (T, B, F)."""
+    """Run populations one after the other on x (T, B, F); gain (T, B, E) is that of the first."""
     out = dense(x)
     finals, spikes = [], []
     for p, state in zip(populations, states):
         current = functional.linear(out, p.w_in, p.bias)
-        fire = spike(p.surrogate)
-        out, final = run(p.model, p.params, state, current, recurrent_weights(p), fire, lengths)
+        fire, w_rec = spike(p.surrogate), recurrent_weights(p)
+        own = None
+        if gain is not None:
+            own, gain = gain.repeat_interleave(len(p.w_in) // gain.shape[2], 2), None
+        out, final = run(p.model, p.params, state, current, w_rec, fire, lengths, own)
         finals.append(final)
         if p.model.spikes:
             spikes.append(out.sum((0, 1)))

@@ -53,19 +53,22 @@ ENTRIES = {
     "wires": [([int], int)],
     "task": dict,
     "answer": str,
+    "routings": [(int, int)],
 }
-"""The forms of the entries of its header; only a `DelayedStream` has wires."""
+"""The forms of the entries of its header; only a `DelayedStream` has wires. With experts there are
+routings: for each population how many groups are awake, 0 for none, and whether that is learned."""
 LAYOUT = {
     "params": ("float32", "constants", "neurons"),
     "w_in": ("float32", "neurons", "channels"),
     "bias": ("float32", "neurons"),
     "w_rec": ("float32", "neurons", "neurons"),
     "links": ("int64", "synapses", 2),
+    "router": ("float32", "experts", "inputs"),
     "below": ("int64", "inputs"),
     "own": ("int64", "outputs"),
 }
 """The type and shape of each array of a population."""
-OPTIONAL = ("w_rec", "links", "below", "own")
+OPTIONAL = ("w_rec", "links", "router", "below", "own")
 """The arrays that need not be there."""
 SHORTEST = {"below": 0, "own": 1}
 """The least delays in steps."""
@@ -75,6 +78,14 @@ BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""
 ALIGNMENT = 16
 """Every array begins at a multiple of so many floats, a line of the cache."""
+
+
+class StreamRouter(NamedTuple):
+    """What wakes `awake` of E groups of neurons, by weight (E, F), learned or a table."""
+
+    weight: Floats
+    awake: int
+    learned: bool
 
 
 class StreamPopulation(NamedTuple):
@@ -89,13 +100,14 @@ class StreamPopulation(NamedTuple):
     w_rec: Floats | None
     bias: Floats
     synapses: NDArray[np.int64] | None = None
+    router: StreamRouter | None = None
 
 
 class Result(NamedTuple):
     """The result of a run: out (T, B, C), the state after it (B, S), additions (populations, 2).
 
     additions[k] counts the weights that population k added up: those of its input's events, and
-    those of its own spikes.
+    those of its own spikes, without those of a router.
     """
 
     out: Floats
@@ -132,7 +144,9 @@ class Stream(Predicting):
 
     def __init__(self, populations: Sequence[StreamPopulation], outputs: int | None = None) -> None:
         self.populations = tuple(populations)
-        text = stream_kernels.source([p.step for p in self.populations])
+        text = stream_kernels.source(
+            [p.step for p in self.populations], [p.router is not None for p in self.populations]
+        )
         title = f"the {cache.load(text).TITLE}"
         name = cache.name_of(text)
         self._memory, self._indices, self._plan = self._lay_out(name)
@@ -183,14 +197,20 @@ class Stream(Predicting):
             hoisted = len(kernels.Parts(p.step).hoisted)
             constants = np.zeros((hoisted, hidden), np.float32)
             cache.function(name, f"constants{k}", CONSTANTS_SIGNATURE, "")(params, constants)
-            w_rec = np.zeros((0, hidden), np.float32) if p.w_rec is None else p.w_rec.T
+            experts, w_rt = 1, np.zeros((0, fan_in), np.float32)
+            if p.router is not None:
+                experts, w_rt = len(p.router.weight), p.router.weight
+                row[Column.AWAKE], row[Column.LEARNED] = p.router.awake, p.router.learned
+            w_rec = np.zeros((hidden, 0), np.float32) if p.w_rec is None else p.w_rec
             row[Column.HIDDEN], row[Column.FAN_IN] = hidden, fan_in
+            row[Column.EXPERTS] = experts
             if p.synapses is None:
-                row[Column.RECURRENT] = len(w_rec)
+                row[Column.RECURRENT] = w_rec.shape[1]
+                w_rec = _rows_by_group(w_rec, experts)
             else:
                 source, target = p.synapses.T
                 begin = np.searchsorted(source, np.arange(hidden + 1))
-                w_rec = w_rec[source, target]
+                w_rec = w_rec[target, source]
                 row[Column.SYNAPSES] = len(target)
                 row[Column.BEGIN], row[Column.TARGET] = indices_end, indices_end + len(begin)
                 indices += [begin, target]
@@ -198,8 +218,9 @@ class Stream(Predicting):
             for column, array in (
                 (Column.PARAMS, params),
                 (Column.CONSTANTS, constants),
-                (Column.W_IN, p.w_in.T),
+                (Column.W_IN, _rows_by_group(p.w_in, experts)),
                 (Column.W_REC, w_rec),
+                (Column.W_RT, w_rt.T),
                 (Column.BIAS, p.bias),
             ):
                 row[column] = floats_end
@@ -276,6 +297,12 @@ class Stream(Predicting):
     def save(self, path: str | Path) -> None:
         """Write steps, constants, weights and the task to one safetensors file."""
         _write(path, self, {})
+
+
+def _rows_by_group(weight: Floats, experts: int) -> Floats:
+    """Weights (to, from) as (E, from, to / E): a short row of each source for each group."""
+    to, sources = weight.shape
+    return weight.reshape(experts, to // experts, sources).transpose(0, 2, 1)
 
 
 def _description(x: Any) -> str:
@@ -479,6 +506,7 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     try:
         entries = {name: json_file.parse(text, ENTRIES[name]) for name, text in head.items()}
         outputs, wires = entries["outputs"], entries.get("wires")
+        routings = entries.get("routings")
         if head["format"] != str(NAMES_ONLY):
             steps = [storage.from_data(data) for data in entries["steps"]]
         else:
@@ -492,7 +520,7 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     if head["format"] == str(NAMES_ONLY):
         steps = _traced(path, names, own)
     try:
-        populations, connections = _assemble(arrays, steps, outputs, wires)
+        populations, connections = _assemble(arrays, steps, outputs, wires, routings)
     except ValueError as error:
         raise DataError(f"{path}: {error}; save it again") from error
     stream = (
@@ -536,12 +564,17 @@ def _write(
             arrays[f"{k}.w_rec"] = p.w_rec
         if p.synapses is not None:
             arrays[f"{k}.links"] = p.synapses
+        if p.router is not None:
+            arrays[f"{k}.router"] = p.router.weight
     head |= {
         "format": str(FORMAT),
         "steps": json.dumps([storage.to_data(p.step) for p in stream.populations]),
         "outputs": str(stream.output_size),
         "answer": json.dumps(stream.answer),
     }
+    routers = [p.router for p in stream.populations]
+    if any(routers):
+        head["routings"] = json.dumps([[r.awake, int(r.learned)] if r else [0, 0] for r in routers])
     if stream.task is not None:
         head["task"] = json.dumps(stream.task.to_data())
     tensor_file.write(path, arrays, head)
@@ -552,6 +585,7 @@ def _assemble(
     steps: Sequence[Step],
     outputs: int,
     wires: list[tuple[list[int], int]] | None,
+    routings: list[list[int]] | None,
 ) -> tuple[list[StreamPopulation], list[Connections]]:
     """The populations of a file and how they are connected; ValueError says what is impossible.
 
@@ -561,6 +595,8 @@ def _assemble(
     ends = [outputs] if wires is None else [size for _, size in wires[last:]]
     if not steps or ends != [outputs]:
         raise ValueError(f"{len(steps)} populations and {outputs} outputs do not fit {wires}")
+    if routings is not None and len(routings) != len(steps):
+        raise ValueError(f"{len(steps)} populations do not fit the routings {routings}")
     left = dict(arrays)
     populations, connections = [], []
     widths: list[int] = []  # of what a population can read
@@ -585,6 +621,7 @@ def _assemble(
             "constants": len(step.params),
             "neurons": hidden,
             "channels": width + delayed,
+            "experts": len(own["router"]) if "router" in own and own["router"].ndim else 0,
             "synapses": len(own["links"]) if "links" in own and own["links"].ndim else 0,
             "inputs": width,
             "outputs": size,
@@ -599,11 +636,33 @@ def _assemble(
         fields: dict[str, Any] = {
             name: own.get(name) for name in ("params", "w_in", "w_rec", "bias")
         }
-        populations.append(StreamPopulation(step, **fields, synapses=own.get("links")))
+        router = None
+        if routings is not None and "router" in own:
+            awake, learned = routings[k]
+            router = StreamRouter(own["router"], awake, bool(learned))
+        if wrong := _impossible_groups(own, step, router):
+            raise ValueError(f"population {k}, {step.name}: {wrong}")
+        populations.append(
+            StreamPopulation(step, **fields, synapses=own.get("links"), router=router)
+        )
         connections.append(Connections(tuple(inputs), size, own.get("below"), own.get("own")))
     if left:
         raise ValueError(f"{', '.join(left)} are no arrays of a stream of {len(steps)} populations")
     return populations, connections
+
+
+def _impossible_groups(
+    own: Mapping[str, NDArray[Any]], step: Step, router: StreamRouter | None
+) -> str:
+    """What no stream has in the groups of a population; empty if nothing."""
+    if router is None:
+        return "it has a router of which its file says nothing" if "router" in own else ""
+    experts, hidden = len(router.weight), len(own["bias"])
+    if not step.spikes or own.keys() & {"links", "own"} or experts < 1 or hidden % experts:
+        return f"its {hidden} neurons cannot be in {experts} groups"
+    if not 1 <= router.awake <= experts:
+        return f"{router.awake} of {experts} groups cannot be awake"
+    return ""
 
 
 def _impossible(own: Mapping[str, NDArray[Any]], step: Step, last: bool, delays: bool) -> str:

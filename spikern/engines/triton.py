@@ -45,12 +45,15 @@ def run_stack(
     x: Input,
     lengths: Tensor | None = None,
     smooth: bool = False,
+    gain: Tensor | None = None,
 ) -> RunResult:
     """Run populations one after the other on x (T, B, F); lengths (B,).
 
     Raises UnsupportedError for anything but float32 on CUDA, without Triton, for a step that has
-    no form in Triton, and in transforms of torch.func.
+    no form in Triton, for groups of neurons that sleep, and in transforms of torch.func.
     """
+    if gain is not None:
+        raise UnsupportedError("engine='triton' has no experts; use engine='reference'")
     weight = populations[0].w_in
     if not _takes(weight):
         raise UnsupportedError(

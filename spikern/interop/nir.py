@@ -62,6 +62,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
             ("a layer backward in time", part.bidirectional),
             ("a skip connection", part.skip),
             ("an axon that takes several steps", part.delayed),
+            ("a layer of experts", part.experts > 1),
         ]:
             if has:
                 raise UnsupportedError(f"{what} is not written to NIR; only a chain of layers is")

@@ -45,8 +45,8 @@ def onnx_graph(network: Network) -> Any:
     ['GRU', 'Squeeze', 'Squeeze', 'MatMul', 'Add']
     """
     body, readout = network.body, network.readout
-    if not isinstance(body, Baseline) or not isinstance(readout, nn.Linear):
-        raise UnsupportedError("only RNN, GRU and LSTM networks have an ONNX graph")
+    if not isinstance(body, Baseline) or body.experts > 1 or not isinstance(readout, nn.Linear):
+        raise UnsupportedError("only RNN, GRU and LSTM networks without experts have an ONNX graph")
     onnx = require("onnx", "bench")
     make, floats = onnx.helper, onnx.TensorProto.FLOAT
     constants: dict[str, NDArray[Any]] = {"first": np.array([0]), "direction": np.array([1])}

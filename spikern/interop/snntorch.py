@@ -167,6 +167,7 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
         ("bidirectional layers", layer.bidirectional),
         ("skip connections", layer.skip),
         ("delays", layer.delayed),
+        ("experts", layer.experts > 1),
     ]:
         if has:
             raise UnsupportedError(f"snnTorch has no {what}: its cells run one after the other")

@@ -70,7 +70,8 @@ def onnx_step(network: Network) -> Any:
     state begins with zeros. Spikes are those of the stream where sums are exact; elsewhere they
     may differ where rounding decides.
 
-    Raises UnsupportedError for delays, for an operation that ONNX lacks, or without onnx.
+    Raises UnsupportedError for delays, for experts, for an operation that ONNX lacks, or without
+    onnx.
 
     >>> from spikern import build
     >>> [value.name for value in onnx_step(build("LIF", 3, 8, 2)).graph.output]
@@ -83,6 +84,8 @@ def onnx_step(network: Network) -> Any:
     stream = compile_stream(network)
     if not isinstance(stream, Stream):
         raise UnsupportedError("a network with delays or skip connections has no ONNX step")
+    if any(p.router for p in stream.populations):
+        raise UnsupportedError("a network of experts has no ONNX step")
     inputs: Shapes = {"x": (stream.input_size,)}
     outputs: Shapes = {"out": (stream.output_size,)}
     below = "x"
@@ -157,8 +160,10 @@ def _nodes(graph: Graph, form: ast.expr, arguments: Mapping[str, str]) -> str:
 
 def _gated(graph: Graph, body: Baseline, readout: nn.Module) -> Any:
     """The step of a standard network: ONNX's own recurrent operator over a sequence of one."""
-    if not isinstance(readout, nn.Linear):
-        raise UnsupportedError("only a linear readout of RNN, GRU and LSTM has an ONNX step")
+    if not isinstance(readout, nn.Linear) or body.experts > 1:
+        raise UnsupportedError(
+            "only a linear readout of RNN, GRU and LSTM without experts has an ONNX step"
+        )
     first, direction = graph.constant([0]), graph.constant([1])
     fields = ("h", "c") if body.kind == "LSTM" else ("h",)
     shapes: Shapes = {}

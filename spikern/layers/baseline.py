@@ -23,6 +23,8 @@ from spikern.layers.arguments import (
     check_weights,
     in_dtype,
 )
+from spikern.layers.banked import Banked, Hidden
+from spikern.layers.routing import check_experts
 
 BASELINES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
     "RNN": nn.RNN,
@@ -37,22 +39,38 @@ class Baseline(nn.Module):
     The bias of the LSTM's forget gate starts at 1 (Jozefowicz et al. 2015): a gate that starts
     open makes the LSTM a stronger baseline on long sequences. All else is torch's own, but that
     float32 runs on the CPU by fused kernels, which agree with torch's own to rounding: torch's GRU
-    and RNN take several times longer to train there.
+    and RNN take several times longer to train there. With `experts` there are so many banks of
+    recurrent weights, of which the input of a step chooses `awake`; see `Banked`.
 
     >>> out, _ = Baseline("GRU", 3, 8)(torch.randn(20, 4, 3))
     >>> out.shape
     torch.Size([20, 4, 8])
     """
 
-    def __init__(self, kind: str, input_size: int, hidden_size: int, num_layers: int = 1) -> None:
+    def __init__(
+        self,
+        kind: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        experts: int = 1,
+        awake: int = 1,
+    ) -> None:
         super().__init__()
         check_choice("standard model", kind, BASELINES)
         check_whole(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_experts(experts, awake)
         self.kind = kind
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
-        self.rnn = BASELINES[kind](input_size, hidden_size, num_layers)
+        self.experts = experts
+        self.awake = awake
+        self.rnn: nn.RNNBase | Banked
+        if experts > 1:
+            self.rnn = Banked(kind, input_size, hidden_size, num_layers, experts, awake)
+        else:
+            self.rnn = BASELINES[kind](input_size, hidden_size, num_layers)
         if kind == "LSTM":
             for k in range(num_layers):
                 with torch.no_grad():
@@ -63,7 +81,7 @@ class Baseline(nn.Module):
         """What runs the network: "fused" kernels for float32 on the CPU, else "torch"."""
         weight = next(self.parameters())
         on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
-        return "fused" if on_cpu else "torch"
+        return "fused" if on_cpu and not isinstance(self.rnn, Banked) else "torch"
 
     def remember(self, longest: int) -> None:
         """Draw the gates' biases for memories of up to `longest` steps (chrono initialisation).
@@ -128,6 +146,9 @@ class Baseline(nn.Module):
             check_lengths(lengths, x.shape[0], x.shape[1])
             if bool((lengths == x.shape[0]).all()):
                 lengths = None  # torch's RNN and GRU on packed sequences take T^2 to train
+        if isinstance(self.rnn, Banked):
+            banked: tuple[Tensor, Hidden] = self.rnn(x, state, lengths)
+            return banked
         if self.engine == "fused" and not _is_transformed():
             return self._run_fused(x, state, lengths)
         if lengths is None:

@@ -28,6 +28,11 @@ class Connectivity(NamedTuple):
     mask: Tensor | None = None
     density: float | None = None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether all pairs are connected, or none."""
+        return self.mask is None and self.density is None
+
 
 def connectivity_of(
     name: str, value: bool | str | float | Tensor, shape: tuple[int, ...]

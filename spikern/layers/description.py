@@ -22,6 +22,8 @@ STACK = (
     *("bidirectional", "skip", "delay", "recurrent_delay", "learn_delays", "dt", "input_power"),
 )
 """The arguments of a SpikingRNN that it keeps as they are."""
+GROUPS = ("experts", "awake", "routing")
+"""Those of one with experts; a file without them is of one without."""
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -171,12 +173,14 @@ def _values(found: Any, layers: int) -> list[Any]:
 
 def _described_baseline(body: Baseline) -> dict[str, Any]:
     sizes = {name: getattr(body, name) for name in ("input_size", "hidden_size", "num_layers")}
-    return {"model": body.kind, **sizes}
+    banks = {name: getattr(body, name) for name in GROUPS[:2] if body.experts > 1}
+    return {"model": body.kind, **sizes, **banks}
 
 
 def _described(stack: SpikingRNN) -> dict[str, Any]:
     return {
         **{name: getattr(stack, name) for name in STACK},
+        **{name: getattr(stack, name) for name in GROUPS if stack.experts > 1},
         "neuron": _by_layer(n.name for n in stack.neurons),
         "hidden_size": _by_layer(stack.hidden_sizes),
         "recurrent": _by_layer(_connectivity(stack, "hh", k) for k in range(stack.num_layers)),
@@ -199,7 +203,8 @@ def _arguments(found: Mapping[str, Any], known: Known) -> dict[str, Any]:
         if name not in known.neurons:
             raise InputError(f"the network needs the neuron {name}; pass it: neurons=[{name}]")
     pairs = list(pairwise(widths)) or [(widths[0], widths[0])]
-    return {key: found[key] for key in STACK} | {
+    own = (*STACK, *(key for key in GROUPS if key in found))
+    return {key: found[key] for key in own} | {
         "device": "meta",
         "neuron": [known.neurons[name] for name in names],
         "hidden_size": widths,

@@ -16,6 +16,7 @@ from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern.data.task import Prediction, Task, fitting, known
 from spikern.engines.dispatch import run_stack
+from spikern.engines.experts import Routing
 from spikern.engines.population import Input, dense
 from spikern.events.trains import valid_steps
 from spikern.layers.arguments import Lengths, as_lengths, check_weights
@@ -30,7 +31,7 @@ TOLERANCE = 0.05
 """Largest deviation from a parameter budget, as a share of it."""
 SETTINGS = (
     "dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional", "skip",
-    "delay", "recurrent_delay", "learn_delays",
+    "delay", "recurrent_delay", "learn_delays", "experts", "awake", "routing",
 )  # fmt: skip
 """The settings that `build` passes to a spiking body."""
 PREDICTED = 256
@@ -41,13 +42,15 @@ MODELS = (*(n.name for n in NEURONS.values() if n.spikes), *BASELINES)
 class Activity(NamedTuple):
     """The logits of one forward pass, and the spikes of its hidden layers.
 
-    logits  (B, C), or (T, B, C) if the answer is given at every step
-    spikes  (H,) of every hidden spiking layer: how often each neuron fired, over samples and
-            steps, with its gradient
+    logits    (B, C), or (T, B, C) if the answer is given at every step
+    spikes    (H,) of every hidden spiking layer: how often each neuron fired, over samples and
+              steps, with its gradient
+    routings  what the learned router of every layer did
     """
 
     logits: Tensor
     spikes: list[Tensor]
+    routings: Sequence[Routing] = ()
 
 
 class Network(nn.Module):
@@ -130,6 +133,7 @@ class Network(nn.Module):
         body, readout, form = self.body, self.readout, ANSWERS[answer or self.answer]
         body_state, readout_state = (None, None) if state is None else state
         spikes: list[Tensor] = []
+        routings: Sequence[Routing] = ()
         if not isinstance(body, SpikingRNN):
             out, body_state = body(dense(x), body_state, lengths)
         elif (
@@ -142,13 +146,14 @@ class Network(nn.Module):
             return self._run_as_one_stack(body, readout, x, states, lengths, form)
         else:
             result = body.run(x, body_state, lengths)
-            out, spikes = result.out, result.spikes
+            out, spikes, routings = result.out, result.spikes, result.routings
             body_state = body.final_state(result.states, result.delay_buffer)
         if isinstance(readout, Readout):
             steps, readout_state = readout(out, readout_state, lengths)
-            return Activity(form(steps, lengths), spikes), (body_state, readout_state)
+            return Activity(form(steps, lengths), spikes, routings), (body_state, readout_state)
         check_weights(readout)
-        return Activity(readout(form(out, lengths)), spikes), (body_state, readout_state)
+        logits = readout(form(out, lengths))
+        return Activity(logits, spikes, routings), (body_state, readout_state)
 
     def _run_as_one_stack(
         self, body: SpikingRNN, readout: Readout, x: Input, state: tuple[Any, Any],
@@ -164,7 +169,7 @@ class Network(nn.Module):
             body.final_state(result.states[: body.num_layers]),
             readout.final_state(result.states[body.num_layers :]),
         )
-        return Activity(form(result.out, lengths), result.spikes), after
+        return Activity(form(result.out, lengths), result.spikes, result.routings), after
 
     def hidden(self, x: Input, lengths: Lengths | None = None) -> list[Tensor]:
         """Return the output of every hidden layer (T, B, H); of a standard one, the last."""
@@ -272,8 +277,9 @@ def build(
 
     Lists of neurons and of hidden sizes have one entry per layer, of spiking neurons alone.
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
-    recurrent_delay, learn_delays) go to SpikingRNN; a standard model takes none. `engine` is that
-    of the readout too, whose neuron is `readout`, and `delay` also applies to the axons to it.
+    recurrent_delay, learn_delays, experts, awake, routing) go to SpikingRNN; a standard model takes
+    experts and awake. `engine` is that of the readout too, whose neuron is `readout`, and `delay`
+    also applies to the axons to it.
 
     >>> build("GRU", 1, 8, 10).parameter_count
     354
@@ -288,12 +294,11 @@ def build(
         each if isinstance(each, str) else neuron_by_name(each).name for each in models
     )
     standard = not BASELINES.keys().isdisjoint(named)
-    allowed = () if standard else SETTINGS
+    allowed = ("experts", "awake") if standard else SETTINGS
     unknown = [name for name in settings if name not in allowed]
     if unknown:
         raise InputError(
-            f"{name} takes no {', '.join(unknown)}; "
-            f"it takes {', '.join(allowed) or 'no settings'} here"
+            f"{name} takes no {', '.join(unknown)}; it takes {', '.join(allowed)} here"
         )
     if standard:
         if not isinstance(model, str) or isinstance(hidden_size, Sequence):
@@ -301,7 +306,8 @@ def build(
                 f"RNN, GRU and LSTM have layers of one kind and width, as in torch, got {name} and "
                 f"hidden_size={hidden_size}; give one of them and one number"
             )
-        body = Baseline(model, input_size, hidden_size, 1 if num_layers is None else num_layers)
+        layers = 1 if num_layers is None else num_layers
+        body = Baseline(model, input_size, hidden_size, layers, **settings)
         return Network(body, nn.Linear(hidden_size, classes), answer)
     spiking = SpikingRNN(model, input_size, hidden_size, num_layers, **settings)
     learned = spiking.delay > 0 and spiking.learn_delays
@@ -327,13 +333,18 @@ def hidden_for_budget(
 ) -> int:
     """Return the hidden size whose parameter count is nearest to a budget, within 5 %.
 
-    All layers have this size. `settings` are those of `build`.
+    All layers have this size, which in spiking ones is a multiple of `experts`. `settings` are
+    those of `build`.
 
     >>> hidden_for_budget("LSTM", 1, 10, 20_000)
     68
     """
 
-    def count(hidden: int) -> int:
+    standard = isinstance(model, str) and model in BASELINES
+    groups: int = 1 if standard else settings.get("experts", 1)
+
+    def count(share: int) -> int:
+        hidden = share * groups
         network = build(model, input_size, hidden, classes, num_layers=num_layers, **settings)
         return network.parameter_count
 
@@ -343,8 +354,9 @@ def hidden_for_budget(
     b = two - one - 3 * a
     c = one - a - b
     root = math.sqrt(max(b * b - 4 * a * (c - parameters), 0.0))
-    hidden = max(round((root - b) / (2 * a)), 1)
-    nearest = round(c + b * hidden + a * hidden * hidden)
+    share = max(round((root - b) / (2 * a)), 1)
+    nearest = round(c + b * share + a * share * share)
+    hidden = share * groups
     if abs(nearest - parameters) > TOLERANCE * parameters:
         raise InputError(
             f"{model} cannot come within {TOLERANCE:.0%} of {parameters} parameters; "

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import UnsupportedError
+from spikern.engines.experts import route
 from spikern.engines.population import Input
 from spikern.events.trains import valid_steps
-from spikern.layers.arguments import Lengths, as_lengths
+from spikern.layers.arguments import Lengths, as_lengths, to_time_first
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import Fire, NeuronModel, Params, State
 
@@ -73,8 +74,8 @@ def record(
     layer is a SpikingRNN or a Readout; x, state and lengths are its arguments. The traces have
     time first, (T, B, H), whatever the layout of x; a single sample is a batch of one. The final
     state is the one that the layer returns. Past a sample's length all traces are zero, as is the
-    layer's output; `Recording.sample` cuts them off. Nothing has a gradient, and the layer does
-    not change.
+    layer's output; `Recording.sample` cuts them off. While a neuron sleeps its current and its
+    distance to threshold are zero. Nothing has a gradient, and the layer does not change.
 
     Raises InputError on arguments that the layer refuses, UnsupportedError on bidirectional
     layers and on any other module.
@@ -97,12 +98,14 @@ def record(
             f"expected a SpikingRNN or a Readout, got {type(layer).__name__}; "
             f"of a Network record first its body, then its readout on the body's spikes"
         )
-    calls = [_Calls([], [], [], []) for _ in layer.neurons]
+    calls = [_Calls([], [], [], [], []) for _ in layer.neurons]
     recorded = copy.copy(layer)  # shares the parameters; only these two attributes differ
     recorded.neurons = tuple(map(_with_recording_step, layer.neurons, calls))
     recorded.engine_asked = "reference"
     with torch.no_grad():
         _, after = recorded(x, state, lengths)
+    if layer.experts > 1:
+        calls = _asleep(layer, to_time_first(x, None, layer.batch_first)[0], calls)
     if layer.feedback:
         calls = _by_layer(calls[0], layer.hidden_sizes)
     currents = calls[0].i
@@ -129,10 +132,26 @@ def record(
 class _Calls(NamedTuple):
     """The values of every call of a population's step in order, each (B, H)."""
 
+    before: list[State]
     state: list[State]
     i: list[Tensor]
     u: list[Tensor]
     out: list[Tensor]
+
+
+@torch.no_grad()
+def _asleep(layer: SpikingRNN, x: Input, calls: Sequence[_Calls]) -> list[_Calls]:
+    """The calls of layers of experts without what a step gave to neurons that slept."""
+    result = []
+    for population, own in zip(layer.populations(), calls):
+        gain, _ = route(population.router, x)  # type: ignore[arg-type]
+        awake = gain.repeat_interleave(own.i[0].shape[1] // layer.experts, 2) != 0
+        x = torch.stack(own.out) * awake
+        i, u = ([*(torch.stack(values) * awake)] for values in (own.i, own.u))
+        fields = (torch.where(awake[-1], n, s) for n, s in zip(own.state[-1], own.before[-1]))
+        last = type(own.state[-1])(*fields)._replace(z=x[-1])
+        result.append(_Calls(own.before, [*own.before[1:], last], i, u, [*x]))
+    return result
 
 
 def _by_layer(calls: _Calls, widths: Sequence[int]) -> list[_Calls]:
@@ -144,8 +163,8 @@ def _by_layer(calls: _Calls, widths: Sequence[int]) -> list[_Calls]:
     states = zip(*(split(values) for values in zip(*calls.state)))
     kind = type(calls.state[0])
     return [
-        _Calls([kind(*fields) for fields in zip(*state)], *others)
-        for state, *others in zip(states, *(split(values) for values in calls[1:]))
+        _Calls([], [kind(*fields) for fields in zip(*state)], *others)
+        for state, *others in zip(states, *(split(values) for values in calls[2:]))
     ]
 
 
@@ -158,6 +177,7 @@ def _with_recording_step(neuron: NeuronModel, calls: _Calls) -> NeuronModel:
             return fire(u)
 
         after, out = neuron.step(p, s, i, recording_fire)
+        calls.before.append(s)
         calls.state.append(after)
         calls.i.append(i)
         calls.out.append(out)

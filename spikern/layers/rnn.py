@@ -18,6 +18,7 @@ from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_numbers, check_whole
 from spikern.engines import fused, triton
 from spikern.engines.dispatch import ENGINES, run_stack
+from spikern.engines.experts import LEARNED, Router
 from spikern.engines.population import (
     Bundle,
     Input,
@@ -37,6 +38,7 @@ from spikern.layers.connectivity import (
     draw_synapses,
     keep_synapses,
 )
+from spikern.layers.routing import check_groups, draw_table
 from spikern.neurons import NEURONS
 from spikern.neurons.li import LI
 from spikern.neurons.model import NeuronModel, Params, State
@@ -178,6 +180,12 @@ class SpikingRNN(nn.Module):
     Delays are drawn uniformly, as a `Delay`; with `learn_delays` each is a `LearnedDelay`. The
     state then has one more field, `line` (D, B, A), or (D, A): the last D values of all A axons.
 
+    With `experts` the neurons of a layer are so many groups, of which the layer's input of a step
+    wakes `awake`; the others are silent, cost nothing, and their state stands still. `routing` is
+    "fixed", a balanced random table of the groups that an event of each feature wakes, or
+    "learned", scores of the input that scale the current of the groups. Either is
+    `weight_rt_l<k>` (E, F): a table is a buffer.
+
     `dropout` is that of torch.nn.LSTM: in training, each output of all layers but the last is
     zero with this probability, else divided by 1 - dropout. `bidirectional` adds to each layer a
     population that runs from the last valid step to the first, its weights named `_reverse`; the
@@ -220,6 +228,9 @@ class SpikingRNN(nn.Module):
         delay: int = 0,
         recurrent_delay: int = 1,
         learn_delays: bool = False,
+        experts: int = 1,
+        awake: int = 1,
+        routing: str = "fixed",
         dt: float = 1.0,
         surrogate: PerLayer[str | Surrogate] = "triangular",
         engine: str = "auto",
@@ -264,6 +275,15 @@ class SpikingRNN(nn.Module):
         delays.check_delays(
             delay, recurrent_delay, learn_delays, self.recurrent, self.feedback, bidirectional
         )
+        others = {
+            "a neuron that never fires": not all(model.spikes for model in self.neurons),
+            "delays": delay > 0 or recurrent_delay > 1,
+            "feedback": self.feedback,
+            "skip": skip,
+            "bidirectional": bidirectional,
+            "a recurrence of some synapses": any(not c.is_full for c in within),
+        }
+        check_groups(experts, awake, routing, self.hidden_sizes, others)
         self.input_size = input_size
         self.num_layers = num_layers
         self.bias = bias
@@ -276,6 +296,9 @@ class SpikingRNN(nn.Module):
         self.delay = delay
         self.recurrent_delay = recurrent_delay
         self.learn_delays = learn_delays
+        self.experts = experts
+        self.awake = awake
+        self.routing = routing
         self.dt = dt
         self.engine_asked = engine
         self.input_power = input_power
@@ -292,6 +315,9 @@ class SpikingRNN(nn.Module):
                 self._add_synapses(f"hh_{name}", empty(hidden, hidden), within[layer])
             if layer < num_layers - 1 and above[layer].exists:
                 self._add_synapses(f"fb_{name}", empty(pairs[layer]), above[layer])
+            if experts > 1:
+                table = draw_table(experts, widths[layer], awake).to(empty(0))
+                self._add(f"weight_rt_{name}", table, routing == LEARNED)
             if bias:
                 self._add(f"bias_{name}", empty(hidden))
             for constant in self.neurons[layer].constants.values():
@@ -414,6 +440,11 @@ class SpikingRNN(nn.Module):
                     synapses = getattr(self, f"links_{kind}_{name}")
                     if synapses is not None:
                         keep_synapses(w_rec, synapses)
+            if self.routing == LEARNED:
+                router, power = getattr(self, f"weight_rt_{name}"), self.input_power
+                nn.init.normal_(
+                    router, std=(router.shape[1] * (TYPICAL_RATE if index else power)) ** -0.5
+                )
         self._drawn = self._weight_sums()
 
     def _weight_sums(self) -> list[float]:
@@ -521,6 +552,9 @@ class SpikingRNN(nn.Module):
             getattr(self, f"bias_{name}") if self.bias else None,
             w_rec,
             synapses,
+            Router(getattr(self, f"weight_rt_{name}"), self.awake, self.routing == LEARNED)
+            if self.experts > 1
+            else None,
         )
 
     @property
@@ -531,6 +565,8 @@ class SpikingRNN(nn.Module):
         weight = self.weight_ih_l0
         name = {"cpu": "fused", "cuda": "triton"}.get(weight.device.type, "reference")
         if name == "reference" or weight.dtype != torch.float32 or self.recurrent_delay > 1:
+            return "reference"
+        if name == "triton" and self.experts > 1:
             return "reference"
         supports = fused.supports if name == "fused" else triton.supports
         return name if all(map(supports, self.neurons, self.surrogates)) else "reference"
@@ -650,6 +686,7 @@ class SpikingRNN(nn.Module):
             [state for result in results for state in result.states],
             [spikes for result in results for spikes in result.spikes],
             torch.cat(after, 2) if after else None,
+            [routing for result in results for routing in result.routings],
         )
 
     def _run_population(
@@ -760,6 +797,11 @@ class SpikingRNN(nn.Module):
             + (f"delay={self.delay}, " if self.delay else "")
             + (f"recurrent_delay={self.recurrent_delay}, " if self.recurrent_delay > 1 else "")
             + ("learn_delays=True, " if self.learn_delays else "")
+            + (
+                f"experts={self.experts}, awake={self.awake}, routing={self.routing}, "
+                if self.experts > 1
+                else ""
+            )
             + f"dt={self.dt}, surrogate={_shown(s.name for s in self.surrogates)}, "
             f"engine={self.engine}{' (auto)' if self.engine_asked == 'auto' else ''}"
         )

@@ -16,8 +16,8 @@ def stack_layers(layers: Sequence[SpikingRNN]) -> SpikingRNN:
     """Return one SpikingRNN that computes what layers compute one after the other, first to last.
 
     Each may be a stack itself. It has copies of their numbers, trained where theirs are. Raises
-    InputError where a layer has feedback, skip connections, delays, dropout or two directions,
-    another dt than the first, or another input than the output of the one before it.
+    InputError where a layer has feedback, skip connections, delays, dropout, experts or two
+    directions, another dt than the first, or another input than the output of the one before it.
 
     >>> layers = [SpikingRNN("ALIF", 3, 8), SpikingRNN("LIF", 8, 5, recurrent=False)]
     >>> stack_layers(layers).hidden_sizes
@@ -27,8 +27,8 @@ def stack_layers(layers: Sequence[SpikingRNN]) -> SpikingRNN:
         raise InputError("expected at least one layer")
     first, width = layers[0], layers[0].input_size
     for k, layer in enumerate(layers):
-        if not layer.is_chain or layer.dropout:
-            raise InputError(f"only chains of layers can be stacked; layer {k} is {layer}")
+        if not layer.is_chain or layer.dropout or layer.experts > 1:
+            raise InputError(f"only chains of dense layers can be stacked; layer {k} is {layer}")
         if (layer.input_size, layer.dt) != (width, first.dt):
             raise InputError(
                 f"expected layer {k} with input_size {width} and dt {first.dt}, got "

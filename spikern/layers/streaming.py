@@ -96,6 +96,7 @@ def _to_arrays(p: Population) -> stream.StreamPopulation:
         None if w_rec is None else _floats(w_rec),
         np.zeros(len(p.w_in), np.float32) if p.bias is None else _floats(p.bias),
         p.synapses.cpu().numpy() if p.synapses is not None and is_sparse(p) else None,
+        p.router and stream.StreamRouter(_floats(p.router.weight), *p.router[1:]),
     )
 
 

@@ -89,7 +89,7 @@ def _structure(layer: Layer, network: nn.Module) -> tuple[str, ...]:
 
 def _activity(layer: Layer, counts: Counts) -> tuple[str, ...]:
     ops, each = layer.ops, counts.inferences
-    rate = percent(ops.spikes / ops.neuron_updates, gap=" ") if layer.spiking else "-"
+    rate = "-" if layer.rate is None else percent(layer.rate, gap=" ")
     return rate, *(number(n / each) for n in (ops.ac, ops.mac, ops.neuron_updates))
 
 

@@ -51,9 +51,14 @@ class ConstantDraw:
         return neuron.with_constant(changes.pop("symbol"), **changes)
 
 
+SIZING = ("delay", "recurrent_delay", "learn_delays", "experts", "awake", "routing")
+"""The settings of an architecture on which the parameters at a width depend."""
+
+
 @dataclass(frozen=True)
 class Architecture:
-    """The structure of a network; all but `layers` and `chrono` are of spiking networks."""
+    """The structure of a network; all but `layers`, `experts`, `awake` and `chrono` are of spiking
+    networks."""
 
     layers: int = 1
     recurrent: bool | str | float = True
@@ -67,6 +72,12 @@ class Architecture:
     delay: int = 0
     recurrent_delay: int = 1
     learn_delays: bool = False
+    experts: int = 1
+    """Groups of neurons, or banks of recurrent weights of a standard network."""
+    awake: int = 1
+    """How many of them the input wakes."""
+    routing: str = "fixed"
+    """What names them: a table, or, of spiking networks, a router that learns ("learned")."""
     constants: tuple[ConstantDraw, ...] = ()
     readout_constants: tuple[ConstantDraw, ...] = ()
     chrono: int | None = None
@@ -74,7 +85,7 @@ class Architecture:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a spiking body, as `spikern.build` takes them."""
-        names = ("recurrent", "dropout", "delay", "recurrent_delay", "learn_delays")
+        names = ("recurrent", "dropout", *SIZING)
         check_choice("surrogate", self.surrogate, SURROGATES)
         surrogate = SURROGATES[self.surrogate](*self.surrogate_settings)
         return {name: getattr(self, name) for name in names} | {"surrogate": surrogate}
@@ -123,8 +134,7 @@ def prepare(job: TrainingJob) -> tuple[Network, Dataset]:
         if job.budget is None:
             raise InputError(f"a training needs hidden_size= or budget=, got neither: {job}")
         # An ablation keeps its width, so recurrence and dropout do not count here.
-        delays = ("delay", "recurrent_delay", "learn_delays")
-        sizes = {name: settings[name] for name in delays if name in settings}
+        sizes = {name: settings[name] for name in SIZING if name in settings}
         hidden = hidden_for_budget(
             model, dataset.input_size, dataset.classes, job.budget, structure.layers, **sizes
         )
@@ -143,7 +153,7 @@ def model_of(job: TrainingJob) -> tuple[str | NeuronModel, dict[str, Any]]:
     """The model of a job, and the settings that `fresh_network` takes with it."""
     structure = job.architecture
     if job.model in BASELINES:
-        return job.model, {}
+        return job.model, {"experts": structure.experts, "awake": structure.awake}
     check_choice("model", job.model, MODELS)
     neuron, readout = NEURONS[job.model], LI
     for draw in structure.constants:

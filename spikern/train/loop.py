@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
@@ -28,6 +29,7 @@ from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.numbers import check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.engines.experts import imbalance, working
 from spikern.engines.population import dense
 from spikern.events import valid_steps
 from spikern.layers.delays import narrow
@@ -87,6 +89,9 @@ class Training:
     """Firing rate above which the regulariser acts."""
     rate_penalty: float = 0.0
     """Weight of the mean over neurons of max(0, rate - rate_limit)^2 in the loss; 0: none."""
+    balance_penalty: float = 0.01
+    """Weight in the loss, for each learned router, of E sum_g f_g p_g over its E groups, where f_g
+    is the share of group g in those awake and p_g in the softmax of the scores; 0: none."""
     schedule: Schedule = "cosine"
     """Course of the learning rate from its start to its end: half a cosine, a line, or constant."""
     final_rate: float = 0.0
@@ -130,7 +135,9 @@ class Training:
                 raise InputError(
                     f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
                 )
-        for name in ("weight_decay", "rate_penalty", "input_noise", "channel_shift"):
+        for name in (
+            "weight_decay", "rate_penalty", "balance_penalty", "input_noise", "channel_shift",
+        ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
 
@@ -448,6 +455,7 @@ def _train_epoch(
     generator = _generator(seed, epoch)
     losses: list[float] = []
     rates: list[float] = []
+    awake: dict[int, Any] = {}
     judged = 0
     state: Any = None
     with torch.random.fork_rng(devices=[]):
@@ -485,6 +493,9 @@ def _train_epoch(
                         loss = loss + training.rate_penalty * _excess(
                             activity.spikes, batch.lengths, training.rate_limit
                         )
+                for layer, routing in enumerate(activity.routings):
+                    loss = loss + training.balance_penalty * imbalance(routing)
+                    awake[layer] = awake.get(layer, 0.0) + routing.awake.detach()
                 updates.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(parameters, training.clip)
@@ -497,9 +508,27 @@ def _train_epoch(
             updates.optimizer.step()
             losses.append(loss.item() * len(batch))
             judged += len(batch)
+    _warn_of_collapse(network, awake, epoch)
     if not judged:
         raise InputError(f"no batch of epoch {epoch + 1} has a label: there is nothing to learn")
     return sum(losses) / judged, sum(rates) / len(rates) if rates else None
+
+
+def _warn_of_collapse(network: Network, awake: Mapping[int, Tensor], epoch: int) -> None:
+    """A warning for every layer whose router woke much the same groups throughout an epoch.
+
+    That is, the groups that do the work exceed `awake` by less than a quarter of the others.
+    """
+    body: Any = network.body
+    for layer, times in awake.items():
+        groups = working(times)
+        if body.awake < body.experts and groups < body.awake + (body.experts - body.awake) / 4:
+            warnings.warn(
+                f"the router of layer {layer} has collapsed in epoch {epoch + 1}: {groups:.1f} of "
+                f"{body.experts} groups do the work, with {body.awake} awake; raise "
+                f"balance_penalty, or lower the learning rate",
+                stacklevel=3,
+            )
 
 
 def _progress(epoch: int, batch: int, number: int | None, epochs: int) -> float:

@@ -32,8 +32,8 @@ def forward(block, edges, x, w_in, w, bias_in, bias, start, @states):
     for t in range(steps):
         for q in range(size):
             acc_i[q], acc_r[q] = bias_in, bias
-        add_products(acc_i, x[t, low : low + size], w_in)
-        add_products(acc_r, S_h, w)
+        add_matrix_product(acc_i, x[t, low : low + size], w_in)
+        add_matrix_product(acc_r, S_h, w)
         for q in range(size):
             b = low + q
             for j in range(hidden):
@@ -74,8 +74,8 @@ def backward(
         @before
         for q in range(size):
             acc_i[q], acc_r[q] = bias_in, bias
-        add_products(acc_i, x[t, low : low + size], w_in)
-        add_products(acc_r, B_h[low : low + size], w)
+        add_matrix_product(acc_i, x[t, low : low + size], w_in)
+        add_matrix_product(acc_r, B_h[low : low + size], w)
         for q in range(size):
             b = low + q
             for j in range(hidden):
@@ -88,11 +88,11 @@ def backward(
                 inputs[f, n + q] = x[t, b, f]
             if d_gates.shape[0] > 0:
                 d_gates[t, b] = D_i[n + q, : d_gates.shape[2]]
-        add_products(G_h, D_r[n : n + size], w_back)
+        add_matrix_product(G_h, D_r[n : n + size], w_back)
         n += size
         if n == every * size or t == 0:
-            add_products(dw_in, inputs, D_i[:n])
-            add_products(dw, sources, D_r[:n])
+            add_matrix_product(dw_in, inputs, D_i[:n])
+            add_matrix_product(dw, sources, D_r[:n])
             add_rows(db_in, 0, D_i, None, 0, 0, n)
             add_rows(db, 0, D_r, None, 0, 0, n)
             n = 0

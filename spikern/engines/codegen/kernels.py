@@ -15,10 +15,11 @@ population underneath as bits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import getmembers, isfunction
+from typing import NamedTuple
 
 from spikern.engines.codegen import emit
 from spikern.engines.codegen.program import (
@@ -61,7 +62,7 @@ FORWARD = '''
 @njit(cache=True, nogil=True, error_model="numpy")
 def forward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, begin, target, synapses, bias, P, C, start,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start, gains,
     out, final, bits, checkpoints, totals,
 ):
     """One block of samples over time; see the reference engine for the meaning."""
@@ -73,7 +74,7 @@ def forward(
     projected, stacked, wanted = current.shape[0] > 0, below.shape[0] > 0, out.shape[0] > 0
     recurrent, sparse = w_rec.shape[0] > 0, synapses.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.zeros((1, width), np.float32))
+    @make_sums
     events, amounts = matrix(indices, 0, 1, indices.shape[0]), matrix(values, 0, 1, values.shape[0])
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
     rows = distinct(np.empty((1, hidden), np.int32))
@@ -98,11 +99,7 @@ def forward(
                 continue
             @current
             @recur
-            for h in range(hidden):
-                @load
-                @update
-                @store
-                @count
+            @update_neurons
             if wanted:
                 for h in range(hidden):
                     @hand_on
@@ -111,58 +108,14 @@ def forward(
         for h in range(hidden):
             @end_state
 '''
-CURRENT = """
-if projected:
-    for h in range(hidden):
-        acc[0, h] = current[t, b, h]
-else:
-    for h in range(hidden):
-        acc[0, h] = bias[h]
-    if stacked:
-        n = list_kept(below, t * batch + b, columns, 0)
-        add_rows(acc, 0, w_in, columns, 0, 0, n)
-        @note_spikes_below
-    else:
-        first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
-        add_rows(acc, 0, w_in, events, 0, first, last, amounts)
-        @note_events
-"""
-RECUR = """
-if recurrent or sparse:
-    if @valued:
-        n = list_nonzero(S_z, q, rows, 0)
-        take(S_z, q, rows, 0, n, initial)
-        if sparse:
-            add_synapses(acc, begin, target, synapses, rows, 0, n, initial)
-        else:
-            add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
-        @note_values
-    else:
-        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
-        if sparse:
-            add_synapses(acc, begin, target, synapses, rows, 0, n)
-        else:
-            add_rows(acc, 0, w_rec, rows, 0, 0, n)
-        @note_spikes
-"""
-"""Add the rows of the last spikes; only those of the initial state need not be 0 or 1."""
-NOTES = {
-    "note_spikes_below": "arrived = note(sources, places, given, arrived, e, columns, 0, 0, n)",
-    "note_events": (
-        "arrived = note(sources, places, given, arrived, e, events, 0, first, last, amounts)"
-    ),
-    "note_values": "fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n, initial)",
-    "note_spikes": "fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n)",
-}
-"""What the backward kernel keeps of them for the gradient of the weights."""
 BACKWARD = '''
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def backward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, begin, target, synapses, bias, P, C, start,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start, gains,
     d_out, d_final, d_totals, d_above, w_above, w_up, bits, checkpoints,
-    d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_start,
+    d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_start, d_gains,
 ):
     """The gradients of one block; segments of `every` steps are run again from their state.
 
@@ -184,16 +137,13 @@ def backward(
     passed, is_output = d_current.shape[0] > 0, d_out.shape[0] > 0
     fed, narrow = w_above.shape[0] > 0, w_up.shape[0] > 0
     low, size = edges[block], edges[block + 1] - edges[block]
-    acc = distinct(np.zeros((1, width), np.float32))
+    @make_sums
     events, amounts = matrix(indices, 0, 1, indices.shape[0]), matrix(values, 0, 1, values.shape[0])
     columns = distinct(np.empty((1, w_in.shape[0]), np.int32))
     rows = distinct(np.empty((1, hidden), np.int32))
     initial = distinct(np.empty((1, hidden), np.float32))
-    di = distinct(np.zeros(((every + 1) * size, width), np.float32))
     later = every * size
-    masks = distinct(np.empty(hidden, np.int64))
-    turned = distinct(np.zeros((hidden * sparse + 1, 16), np.float32))
-    most = every * size * max(hidden, w_in.shape[0])
+    @make_scratch
     sources, places = np.empty(most, np.int32), np.empty(most, np.int32)
     given, times = np.empty(most, np.float32), np.empty(most, np.float32)
     to = np.empty(most, np.int32)
@@ -223,42 +173,25 @@ def backward(
                 e = (t - first_step) * size + q
                 @current
                 @recur
-                for h in range(hidden):
-                    @load
-                    @update
-                    @surrogate
-                    @tape
-                    @store
+                @update_neurons
         for t in range(last_step - 1, first_step - 1, -1):
             @pull_spikes
             for q in range(size):
                 b = low + q
                 e = (t - first_step) * size + q
                 if t >= lengths[b]:
-                    for h in range(hidden):
-                        di[e, h] = f32(0.0)
-                    if passed:
-                        for h in range(width):
-                            d_current[t, b, h] = f32(0.0)
+                    @pad_gradients
                     continue
                 if is_output:
                     for h in range(hidden):
                         go[h] = d_out[t, b, h]
-                for h in range(hidden):
-                    @load_adjoint
-                    @adjoint
-                    @store_adjoint
-                if passed:
-                    for h in range(width):
-                        d_current[t, b, h] = di[e, h]
+                @differentiate_neurons
             later = (t - first_step) * size
         if not projected:
             by_source(sources, places, given, arrived, ends, to, times)
             add_to_rows(dw_in, ends, to, times, di)
         @push_spikes
-        for q in range(size):
-            for h in range(width):
-                di[every * size + q, h] = di[q, h]
+        @carry_gradients
         later = every * size
     @pull_start
     for q in range(size):
@@ -267,19 +200,115 @@ def backward(
 '''
 
 
-LISTS = """
+class Form(NamedTuple):
+    """What of the time loops depends on how the neurons of a population are arranged.
+
+    i       where the current of neuron h is
+    keep    where its gradient y goes
+    blocks  the texts of lines `@name` of FORWARD and BACKWARD
+    spikes  those that a population which never fires has not
+    notes   what the backward kernel keeps of arriving events for the gradients
+    """
+
+    i: str
+    keep: Sequence[str]
+    blocks: Mapping[str, str]
+    spikes: Mapping[str, str]
+    notes: Mapping[str, str]
+
+
+WHOLE = Form(
+    i="acc[0, h]",
+    keep=("di[e, h] = y", "db[h] += y"),
+    blocks={
+        "make_sums": """
+acc = distinct(np.zeros((1, width), np.float32))
+""",
+        "current": """
+if projected:
+    for h in range(hidden):
+        acc[0, h] = current[t, b, h]
+else:
+    for h in range(hidden):
+        acc[0, h] = bias[h]
+    if stacked:
+        n = list_kept(below, t * batch + b, columns, 0)
+        add_rows(acc, 0, w_in, columns, 0, 0, n)
+        @note_spikes_below
+    else:
+        first, last = offsets[t * batch + b], offsets[t * batch + b + 1]
+        add_rows(acc, 0, w_in, events, 0, first, last, amounts)
+        @note_events
+""",
+        "update_neurons": """
+for h in range(hidden):
+    @load
+    @update
+    @surrogate
+    @tape
+    @store
+    @count
+""",
+        "make_scratch": """
+di = distinct(np.zeros(((every + 1) * size, width), np.float32))
+masks = distinct(np.empty(hidden, np.int64))
+turned = distinct(np.zeros((hidden * sparse + 1, 16), np.float32))
+most = every * size * max(hidden, w_in.shape[0])
+""",
+        "pad_gradients": """
+for h in range(hidden):
+    di[e, h] = f32(0.0)
+if passed:
+    for h in range(width):
+        d_current[t, b, h] = f32(0.0)
+""",
+        "differentiate_neurons": """
+for h in range(hidden):
+    @load_adjoint
+    @adjoint
+    @store_adjoint
+if passed:
+    for h in range(width):
+        d_current[t, b, h] = di[e, h]
+""",
+        "carry_gradients": """
+for q in range(size):
+    for h in range(width):
+        di[every * size + q, h] = di[q, h]
+""",
+    },
+    spikes={
+        "recur": """
+if recurrent or sparse:
+    if @valued:
+        n = list_nonzero(S_z, q, rows, 0)
+        take(S_z, q, rows, 0, n, initial)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n, initial)
+        else:
+            add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
+        @note_values
+    else:
+        n = list_kept(bits, (t - 1) * batch + b, rows, 0)
+        if sparse:
+            add_synapses(acc, begin, target, synapses, rows, 0, n)
+        else:
+            add_rows(acc, 0, w_rec, rows, 0, 0, n)
+        @note_spikes
+""",
+        "make_lists": """
 z_sources, z_places = np.empty(most, np.int32), np.empty(most, np.int32)
 z_given, z_ends = np.empty(most, np.float32), np.empty(hidden + 1, np.int64)
-"""
-PUSH_SPIKES = """\
+""",
+        "push_spikes": """
 if recurrent or sparse:
     by_source(z_sources, z_places, z_given, fired, z_ends, to, times)
     if sparse:
         add_to_synapses(d_synapse, begin, target, z_ends, to, times, di)
     else:
-        add_to_rows(dw_rec, z_ends, to, times, di)"""
-"""The gradient of the recurrent weights of a segment."""
-PULL_SPIKES = """\
+        add_to_rows(dw_rec, z_ends, to, times, di)
+""",
+        "pull_spikes": """
 if narrow:
     for q in range(size):
         if t < lengths[low + q]:
@@ -297,9 +326,9 @@ if fed or recurrent or sparse:
                 G_z, q0, masks, begin, target, synapses, di, later + q0, min(64, size - q0), turned
             )
         elif recurrent:
-            add_dots(G_z, q0, masks, w_rec, di, later + q0)"""
-"""The gradient of a spike through the currents it caused, where the surrogate's support reaches."""
-PULL_START = """\
+            add_dots(G_z, q0, masks, w_rec, di, later + q0)
+""",
+        "pull_start": """
 if recurrent or sparse:
     for q0 in range(0, size, 64):
         masks[:] = -1 if size - q0 >= 64 else (1 << (size - q0)) - 1
@@ -308,8 +337,24 @@ if recurrent or sparse:
                 G_z, q0, masks, begin, target, synapses, di, later + q0, min(64, size - q0), turned
             )
         else:
-            add_dots(G_z, q0, masks, w_rec, di, later + q0)"""
-"""The gradient of the spikes in the initial state."""
+            add_dots(G_z, q0, masks, w_rec, di, later + q0)
+""",
+    },
+    notes={
+        "note_spikes_below": "arrived = note(sources, places, given, arrived, e, columns, 0, 0, n)",
+        "note_events": (
+            "arrived = note(sources, places, given, arrived, e, events, 0, first, last, amounts)"
+        ),
+        "note_values": (
+            "fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n, initial)"
+        ),
+        "note_spikes": "fired = note(z_sources, z_places, z_given, fired, e, rows, 0, 0, n)",
+    },
+)
+"""All neurons side by side. `recur` adds the rows of the last spikes, of which only those of the
+initial state need not be 0 or 1; `push_spikes` is the gradient of the recurrent weights of a
+segment; `pull_spikes` is that of a spike through the currents it caused, where the surrogate's
+support reaches, and `pull_start` that of the spikes in the initial state."""
 
 
 _LISTING = '''
@@ -337,17 +382,21 @@ def list_events(x, low, high, bits, offsets, indices, values):
 '''
 
 
-def source(step: Step, gradient: Gradient) -> str:
+def source(step: Step, gradient: Gradient, form: Form = WHOLE) -> str:
     """The text of a module with the training kernels of a neuron."""
     parts = Parts(step, gradient.primitive)
     adjoint = prefixed(gradient.adjoint)
     parts.hoist(adjoint)
-    filled = _forward_parts(parts) | _backward_parts(parts, adjoint, gradient.derivative)
-    filled |= constant_parts(parts)
-    silent: dict[str, list[str]] = {name: [] for name in NOTES}
-    noted = {name: [line] for name, line in NOTES.items()}
-    body = emit.fill(emit.fill(CONSTANTS + FORWARD, filled), silent)
-    body += emit.fill(emit.fill(BACKWARD, filled), noted)
+    blocks = {name: text.strip("\n").split("\n") for name, text in form.blocks.items()}
+    for name, text in form.spikes.items():
+        blocks[name] = text.strip("\n").split("\n") if step.spikes else []
+    forward = _forward_parts(parts, form) | constant_parts(parts)
+    backward = forward | _backward_parts(parts, form, adjoint, gradient.derivative)
+    forward |= {name: [] for name in (*form.notes, "surrogate", "tape")}
+    backward |= {"count": []} | {name: [line] for name, line in form.notes.items()}
+    body = emit.fill(emit.fill(CONSTANTS + FORWARD, blocks), forward)
+    body += emit.fill(emit.fill(BACKWARD, blocks), backward)
+    body = body.replace("@valued", "t == 0" if parts.primitive is None else "True")
     title = f"{step.name} with the {gradient.surrogate} surrogate"
     facts = f"TITLE = {title!r}\nCONSTANTS = {len(parts.hoisted)}\n"
     return module_text(f"Kernels of {title}, derived from its step", f"{body}\n\n{facts}")
@@ -470,18 +519,16 @@ def constant_parts(parts: Parts) -> dict[str, list[str]]:
     }
 
 
-def _forward_parts(parts: Parts) -> dict[str, list[str]]:
+def _forward_parts(parts: Parts, form: Form) -> dict[str, list[str]]:
     state, spikes = parts.state, parts.step.spikes
     update = parts.update()
     stores = [f"S_{f}[q, h] = {parts.value(parts.forward, f'n_{f}')}" for f in state]
     counted = ["sums[h] += z"] if spikes else []
     out = [] if spikes else [f"answer[q, h] = {parts.value(parts.forward, 'out')}"]
-    sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": "acc[0, h]"}
+    sources = {f"s_{f}": f"S_{f}[q, h]" for f in state} | {"i": form.i}
     buffers = [f"S_{f}" for f in state] + ([] if spikes else ["answer"])
     exact = spikes and parts.primitive is None
-    valued = "t == 0" if exact else "True"
     return {
-        "current": CURRENT.strip("\n").split("\n"),
         "make_state": [f"{b} = distinct(np.empty((size, hidden), np.float32))" for b in buffers],
         "begin_state": [f"S_{f}[q, h] = start[{k}, low + q, h]" for k, f in enumerate(state)],
         "check_state": [
@@ -489,7 +536,6 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
         ],
         "end_state": [f"final[{k}, low + q, h] = S_{f}[q, h]" for k, f in enumerate(state)],
         "no_spikes": ["bits[t * batch + b] = 0"] if exact else [],
-        "recur": RECUR.replace("@valued", valued).strip("\n").split("\n") if spikes else [],
         "load": load_lines(parts, [*update, *stores, *out], sources),
         "update": update,
         "store": [*stores, *out],
@@ -499,7 +545,9 @@ def _forward_parts(parts: Parts) -> dict[str, list[str]]:
     }
 
 
-def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict[str, list[str]]:
+def _backward_parts(
+    parts: Parts, form: Form, adjoint: Program, derivative: Program
+) -> dict[str, list[str]]:
     state, spikes = parts.state, parts.step.spikes
     lines: list[str] = []
     done: set[str] = set()
@@ -510,7 +558,7 @@ def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict
     wanted = [o for o in adjoint.outputs if o != "d_z"]
     lines += parts.lines(op for op in needed(adjoint, wanted) if op.name not in done)
     stores = [f"G_{f}[q, h] = {parts.value(adjoint, f'd_s_{f}')}" for f in state]
-    stores += [f"y = {parts.value(adjoint, 'd_i')}", "di[e, h] = y", "db[h] += y"]
+    stores += [f"y = {parts.value(adjoint, 'd_i')}", *form.keep]
     stores += [
         f"dP[{k}, h] += {parts.value(adjoint, f'd_p_{f}')}"
         for k, f in enumerate(parts.params)
@@ -536,12 +584,8 @@ def _backward_parts(parts: Parts, adjoint: Program, derivative: Program) -> dict
         ],
         "surrogate": parts.of_u(derivative, "d") if spikes else [],
         "tape": [f"T_{n}[e, h] = {taped[n]}" for n in kept],
-        "pull_spikes": PULL_SPIKES.split("\n") if spikes else [],
         "load_adjoint": loads,
         "adjoint": lines,
         "store_adjoint": stores,
-        "make_lists": LISTS.strip("\n").split("\n") if spikes else [],
-        "push_spikes": PUSH_SPIKES.split("\n") if spikes else [],
-        "pull_start": PULL_START.split("\n") if spikes else [],
         "end_gradients": [f"d_start[{k}, low + q, h] = G_{f}[q, h]" for k, f in enumerate(state)],
     }

@@ -365,11 +365,11 @@ def _rows_of(size: int) -> Any:
     @register_jitable(inline="always")
     def add(
         acc: Array, a: int, w: Array, rows: Array | None, q: int, first: int, last: int,
-        amounts: Array | None, column: int,
+        amounts: Array | None, base: int, column: int,
     ) -> None:  # fmt: skip
         y = load(acc, a, column, size)
         for k in range(first, last):
-            y = y + scale(amounts, q, k) * load(w, listed(rows, q, k), column, size)
+            y = y + scale(amounts, q, k) * load(w, base + listed(rows, q, k), column, size)
         store(acc, a, column, y)
 
     return add
@@ -383,31 +383,31 @@ _rows_wide, _rows_32, _rows_16 = map(_rows_of, (WIDE, 32, 16))
 @register_jitable
 def add_rows(
     acc: Array, a: int, w: Array, rows: Array | None, q: int, first: int, last: int,
-    amounts: Array | None = None,
+    amounts: Array | None = None, base: int = 0,
 ) -> None:  # fmt: skip
     """acc[a] += the rows of w that rows[q, first:last] lists, times amounts[q] there if given.
 
-    Without a list, rows first to last - 1.
+    Without a list, rows first to last - 1. Rows of w are counted from `base`.
     """
     column, columns = 0, acc.shape[1]
     while column + WIDE <= columns:
-        _rows_wide(acc, a, w, rows, q, first, last, amounts, column)
+        _rows_wide(acc, a, w, rows, q, first, last, amounts, base, column)
         column += WIDE
     while column + 32 <= columns:
-        _rows_32(acc, a, w, rows, q, first, last, amounts, column)
+        _rows_32(acc, a, w, rows, q, first, last, amounts, base, column)
         column += 32
     if column + 16 <= columns:
-        _rows_16(acc, a, w, rows, q, first, last, amounts, column)
+        _rows_16(acc, a, w, rows, q, first, last, amounts, base, column)
         column += 16
     if column < columns:
         for k in range(first, last):
-            j, y = listed(rows, q, k), scale(amounts, q, k)
+            j, y = base + listed(rows, q, k), scale(amounts, q, k)
             for h in range(column, columns):
                 acc[a, h] += y * w[j, h]
 
 
-def _products_of(size: int) -> Any:
-    """`add_products` for so many columns of eight rows, whose sums stay in registers."""
+def _tile_of(size: int) -> Any:
+    """`add_matrix_product` for so many columns of eight rows, whose sums stay in registers."""
 
     @register_jitable(inline="always")
     def add(acc: Array, q: int, a: Array, w: Array, column: int) -> None:
@@ -433,20 +433,20 @@ def _products_of(size: int) -> Any:
     return add
 
 
-_products_wide, _products_16 = map(_products_of, (WIDE >> 3, 16))
+_tile_wide, _tile_16 = map(_tile_of, (WIDE >> 3, 16))
 
 
 @register_jitable
-def add_products(acc: Array, a: Array, w: Array) -> None:
+def add_matrix_product(acc: Array, a: Array, w: Array) -> None:
     """acc += a w, the matrix product; columns are whole vectors of 16."""
     q, columns = 0, acc.shape[1]
     while q + 8 <= acc.shape[0]:
         column = 0
         while column + (WIDE >> 3) <= columns and WIDE >> 3 > 16:
-            _products_wide(acc, q, a, w, column)
+            _tile_wide(acc, q, a, w, column)
             column += WIDE >> 3
         while column < columns:
-            _products_16(acc, q, a, w, column)
+            _tile_16(acc, q, a, w, column)
             column += 16
         q += 8
     while q < acc.shape[0]:
@@ -464,6 +464,33 @@ def add_synapses(
         j, y = rows[q, k], scale(amounts, q, k)
         for e in range(begin[j], begin[j + 1]):
             acc[0, target[e]] += y * synapses[e]
+
+
+@register_jitable
+def wake(scores: Array, gains: Array, groups: Array, row: int, awake: int, learned: int) -> int:
+    """Write the gains of the groups that the scores wake, and list these; return how many.
+
+    See `spikern.engines.experts`.
+    """
+    gains[0, :] = f32(0.0)
+    total = f32(0.0)
+    for k in range(awake):
+        best = -1
+        for g in range(scores.shape[1]):
+            left = gains[0, g] == f32(0.0)
+            if left and (best < 0 or scores[0, g] > scores[0, best]):
+                best = g
+        if not learned and scores[0, best] <= f32(0.0):
+            return k
+        groups[row, k] = best
+        gains[0, best] = f32(1.0)
+        total += exponential(scores[0, best] - scores[0, groups[row, 0]])
+    if learned:
+        for k in range(awake):
+            g = groups[row, k]
+            share = exponential(scores[0, g] - scores[0, groups[row, 0]]) / total
+            gains[0, g] = f32(awake) * share
+    return awake
 
 
 # Backward: the gradient of spikes through the currents g that they caused
@@ -524,6 +551,60 @@ def add_dots(sums: Array, v: int, masks: Array, w: Array, g: Array, u: int) -> N
 
 
 @register_jitable
+def product(a: Array, i: int, b: Array, j: int) -> Any:
+    """The product of two rows, a[i] . b[j]."""
+    y = load(a, i, 0, 16) * load(b, j, 0, 16)
+    for column in range(16, a.shape[1], 16):
+        y = multiply_add(y, load(a, i, column, 16), load(b, j, column, 16))
+    return total(y)
+
+
+@register_jitable
+def list_between(values: Array, v: int, first: int, last: int, rows: Array, q: int, n: int) -> int:
+    """Append the indices from first to last - 1 of what is not zero in values[v] to n in rows[q];
+    return how many are listed."""
+    for j in range(first, last):
+        rows[q, n] = j
+        n += values[v, j] != f32(0.0)
+    return n
+
+
+def _products_of(size: int) -> Any:
+    """`add_products` for so many columns, in which g[u] stays in registers for all rows."""
+
+    @register_jitable(inline="always")
+    def add(
+        sums: Array, v: int, rows: Array | None, q: int, n: int, w: Array, base: int, g: Array,
+        u: int, column: int,
+    ) -> None:  # fmt: skip
+        y = load(g, u, column, size)
+        for k in range(n):
+            j = listed(rows, q, k)
+            sums[v, j] += total(load(w, base + j, column, size) * y)
+
+    return add
+
+
+_products_64, _products_32, _products_16 = map(_products_of, (64, 32, 16))
+
+
+@register_jitable
+def add_products(
+    sums: Array, v: int, rows: Array | None, q: int, n: int, w: Array, base: int, g: Array, u: int
+) -> None:
+    """sums[v, j] += w[base + j] . g[u] for the n that rows[q] lists, or for the first n."""
+    column, columns = 0, w.shape[1]
+    while column + 64 <= columns:
+        _products_64(sums, v, rows, q, n, w, base, g, u, column)
+        column += 64
+    if column + 32 <= columns:
+        _products_32(sums, v, rows, q, n, w, base, g, u, column)
+        column += 32
+    if column < columns:
+        _products_16(sums, v, rows, q, n, w, base, g, u, column)
+
+
+@register_jitable
 def add_synapse_dots(
     sums: Array, v: int, masks: Array, begin: Array, target: Array, synapses: Array, g: Array,
     u: int, count: int, turned: Array,
@@ -572,14 +653,15 @@ def _gathered(first: int, last: int, target: Array, synapses: Array, turned: Arr
 @register_jitable
 def note(
     sources: Array, places: Array, amounts: Array, n: int, place: int, rows: Array, q: int,
-    first: int, last: int, given: Array | None = None,
+    first: int, last: int, given: Array | None = None, base: int = 0,
 ) -> int:  # fmt: skip
     """Append the events that rows[q, first:last] lists to n noted ones; return how many are noted.
 
-    `place` says where the gradient of the currents is that they caused.
+    `place` says where the gradient of the currents is that they caused, `base` where the rows of
+    their weights begin.
     """
     for k in range(first, last):
-        sources[n], places[n], amounts[n] = rows[q, k], place, scale(given, q, k)
+        sources[n], places[n], amounts[n] = base + rows[q, k], place, scale(given, q, k)
         n += 1
     return n
 

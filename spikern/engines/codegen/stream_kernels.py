@@ -45,19 +45,27 @@ class Column(IntEnum):
     """Where the first synapse of each neuron is listed in `indices`."""
     TARGET = 13
     """Where the targets of the synapses are listed in `indices`."""
-    STATE_SIZE = 14
+    EXPERTS = 14
+    """Its groups; 1 where all neurons are always awake."""
+    AWAKE = 15
+    """How many of them the input wakes."""
+    LEARNED = 16
+    """1 if its router is learned, 0 if it is a table."""
+    W_RT = 17
+    """Where the weights of its router begin in `memory`."""
+    STATE_SIZE = 18
     """Size of a sample's state. This and what follows: first row only, read by `step` only."""
-    MEMORY = 15
+    MEMORY = 19
     """Address of `memory`."""
-    MEMORY_SIZE = 16
+    MEMORY_SIZE = 20
     """Length of `memory`."""
-    INDICES = 17
+    INDICES = 21
     """Address of `indices`."""
-    INDICES_SIZE = 18
+    INDICES_SIZE = 22
     """Length of `indices`."""
-    OUT = 19
+    OUT = 23
     """Address of the output of a step."""
-    ADDITIONS = 20
+    ADDITIONS = 24
     """Address of the additions counted by `step`."""
 
 
@@ -72,6 +80,7 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
     rows = distinct(np.empty((@populations_and_input, plan[0, WIDEST]), np.int32))
     amounts = distinct(np.empty(rows.shape, np.float32))
     acc = np.empty(rows.size, np.float32)
+    @groups
     @carve
     for b in range(low, high):
         @begin
@@ -150,10 +159,60 @@ elif plan[{k}, RECURRENT] > 0:
     else:
         add_rows(acc{k}, 0, w_rec{k}, rows, {k}, 0, n{k})
 """
+GROUPS = """
+groups = np.empty(rows.shape, np.int32)
+scores, gains = np.empty(acc.shape, np.float32), np.empty(acc.shape, np.float32)
+"""
+CARVE_GROUPS = """
+E{k} = plan[{k}, EXPERTS]
+m{k} = H{k} // E{k}
+w_in{k} = matrix(memory, plan[{k}, W_IN], E{k} * plan[{k}, FAN_IN], m{k})
+w_rec{k} = matrix(memory, plan[{k}, W_REC], E{k} * plan[{k}, RECURRENT], m{k})
+w_rt{k} = matrix(memory, plan[{k}, W_RT], plan[{k}, FAN_IN], E{k})
+acc{k} = matrix(acc, {k} * plan[0, WIDEST], E{k}, m{k})
+scores{k} = matrix(scores, {k} * plan[0, WIDEST], 1, E{k})
+gains{k} = matrix(gains, {k} * plan[0, WIDEST], 1, E{k})
+"""
+POPULATION_GROUPS = """
+scores{k}[:] = f32(0.0)
+if plan[{k}, LEARNED]:
+    add_rows(scores{k}, 0, w_rt{k}, rows, {below}, 0, {n}, {amounts})
+else:
+    add_rows(scores{k}, 0, w_rt{k}, rows, {below}, 0, {n})
+awake = wake(scores{k}, gains{k}, groups, {k}, plan[{k}, AWAKE], plan[{k}, LEARNED])
+a{k} += {n} * awake
+for e in range(awake):
+    g = groups[{k}, e]
+    for j in range(m{k}):
+        acc{k}[g, j] = bias{k}[g * m{k} + j]
+    add_rows(acc{k}, g, w_in{k}, rows, {below}, 0, {n}, {amounts}, g * plan[{k}, FAN_IN])
+if plan[{k}, RECURRENT] > 0:
+    r{k} += n{k} * awake * m{k}
+    if t == 0:
+        take(S{k}, {z}, rows, {k}, n{k}, amounts)
+    for e in range(awake):
+        g = groups[{k}, e]
+        if t == 0:
+            add_rows(acc{k}, g, w_rec{k}, rows, {k}, 0, n{k}, amounts, g * H{k})
+        else:
+            add_rows(acc{k}, g, w_rec{k}, rows, {k}, 0, n{k}, None, g * H{k})
+for g in range(E{k}):
+    if gains{k}[0, g] == f32(0.0):
+        for h in range(g * m{k}, g * m{k} + m{k}):
+            S{k}[{z}, h] = f32(0.0)
+            @asleep
+        continue
+    for h in range(g * m{k}, g * m{k} + m{k}):
+        @load
+        @update
+        @store
+@spikes
+"""
+"""In place of POPULATION where the input wakes groups of neurons."""
 
 
-def source(steps: Sequence[Step]) -> str:
-    """The text of a module that advances this stack of neurons."""
+def source(steps: Sequence[Step], grouped: Sequence[bool]) -> str:
+    """The text of a module that advances this stack of neurons; which of them are in groups."""
     columns = "".join(f"{column.name} = {column.value}\n" for column in Column)
     body = f"\n# Columns of the plan\n{columns}"
     carve: list[str] = []
@@ -161,21 +220,32 @@ def source(steps: Sequence[Step]) -> str:
     begin: list[str] = []
     count: list[str] = []
     last = len(steps) - 1
-    for k, step in enumerate(steps):
+    for k, (step, groups) in enumerate(zip(steps, grouped, strict=True)):
         parts = kernels.Parts(step)
         fields = step.state
         filled = kernels.constant_parts(parts)
         body += emit.fill(kernels.CONSTANTS.replace("def constants", f"def constants{k}"), filled)
         sizes = {"params": len(step.params), "constants": len(parts.hoisted)}
         carve += _lines(CARVE.format(k=k, **sizes))
+        carve += _lines(CARVE_GROUPS.format(k=k)) if groups else []
         begin += [f"S{k} = matrix(state[b], plan[{k}, STATE], {len(fields)}, H{k})"]
         if step.spikes:
             begin += [f"n{k} = list_nonzero(S{k}, {fields.index('z')}, rows, {k})"]
-        template = POPULATION.format(k=k, count="n" if k == 0 else f"n{k - 1}")
-        gather = {"gather": [_gather(k, len(steps))]}
-        populations += _lines(emit.fill(template, gather | _population(k, parts, k == last)))
-        count += [f"additions[{k}, 0] += a{k} * H{k}", f"additions[{k}, 1] += r{k}"]
+        below, n, amounts = (k - 1, f"n{k - 1}", "None") if k else (len(steps), "n", "amounts")
+        if groups:
+            names = {"below": below, "n": n, "amounts": amounts, "z": fields.index("z")}
+            template = POPULATION_GROUPS.format(k=k, **names)
+        else:
+            template = POPULATION.format(k=k, count=n)
+        gather = {"gather": [f"add_rows(acc{k}, 0, w_in{k}, rows, {below}, 0, {n}, {amounts})"]}
+        own = _population(k, parts, k == last, groups)
+        populations += _lines(emit.fill(template, gather | own))
+        count += [
+            f"additions[{k}, 0] += a{k} * {'m' if groups else 'H'}{k}",
+            f"additions[{k}, 1] += r{k}",
+        ]
     filled = {"carve": carve, "begin": begin, "populations": populations, "count": count}
+    filled["groups"] = _lines(GROUPS) if any(grouped) else []
     body += emit.fill(ADVANCE, filled)
     body = body.replace("@populations_and_input", str(len(steps) + 1))
     body = body.replace("@input", str(len(steps)))
@@ -185,7 +255,7 @@ def source(steps: Sequence[Step]) -> str:
     )
 
 
-def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]]:
+def _population(k: int, parts: kernels.Parts, last: bool, groups: bool) -> dict[str, list[str]]:
     """The lines of one population in one step."""
     fields = parts.state
     update = parts.update()
@@ -194,7 +264,9 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
     ]
     if last:
         stores.append(f"out[at, h] = {parts.value(parts.forward, 'out')}")
-    sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {"i": f"acc{k}[0, h]"}
+    sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {
+        "i": f"gains{k}[0, g] * acc{k}[g, h - g * m{k}]" if groups else f"acc{k}[0, h]"
+    }
     loads = kernels.load_lines(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
     recur: list[str] = []
     spikes: list[str] = []
@@ -202,14 +274,9 @@ def _population(k: int, parts: kernels.Parts, last: bool) -> dict[str, list[str]
         z = fields.index("z")
         recur = _lines(RECUR.format(k=k, z=z))
         spikes = [f"n{k} = list_nonzero(S{k}, {z}, rows, {k})"]
-    return {"recur": recur, "load": loads, "update": update, "store": stores, "spikes": spikes}
-
-
-def _gather(k: int, populations: int) -> str:
-    """The line that adds what arrives from outside or from the population below."""
-    if k == 0:
-        return f"add_rows(acc0, 0, w_in0, rows, {populations}, 0, n, amounts)"
-    return f"add_rows(acc{k}, 0, w_in{k}, rows, {k - 1}, 0, n{k - 1})"
+    asleep = ["out[at, h] = f32(0.0)"] if last else []
+    parts_of = {"load": loads, "update": update, "store": stores, "spikes": spikes}
+    return parts_of | {"recur": recur, "asleep": asleep}
 
 
 def _lines(text: str) -> list[str]:

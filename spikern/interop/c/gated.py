@@ -34,8 +34,10 @@ FRACTION = 12
 def code(network: Network, int8: bool, name: str) -> Code:
     """The C of a network of RNN, GRU or LSTM layers."""
     body, readout = network.body, network.readout
-    if not isinstance(body, Baseline) or not isinstance(readout, nn.Linear):
-        raise UnsupportedError("only RNN, GRU and LSTM with a linear readout are gated networks")
+    if not isinstance(body, Baseline) or body.experts > 1 or not isinstance(readout, nn.Linear):
+        raise UnsupportedError(
+            "only RNN, GRU and LSTM without experts and with a linear readout are gated networks"
+        )
     if int8 and max(body.input_size, body.hidden_size) > MOST_INPUTS:
         raise UnsupportedError(
             f"int8 is written for at most {MOST_INPUTS} inputs and hidden units, got "

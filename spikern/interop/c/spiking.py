@@ -116,6 +116,8 @@ def _plan(
     numbers: str,
 ) -> Plan:
     neurons = len(p.bias)
+    if p.router is not None:
+        raise UnsupportedError(f"population {k} has experts, which are not written as C")
     if max(neurons, p.w_in.shape[1]) > MOST_NEURONS:
         raise UnsupportedError(
             f"population {k} has {neurons} neurons and {p.w_in.shape[1]} inputs; C is written for "

@@ -1,0 +1,107 @@
+"""RNN, GRU and LSTM with banks of recurrent weights over one shared state."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikern.engines.experts import Router, route
+from spikern.events.trains import valid_steps
+from spikern.layers.routing import draw_table
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+Hidden = Tensor | tuple[Tensor, Tensor]
+"""h, or h and c of an LSTM, each (L, B, H)."""
+
+
+class Banked(nn.Module):
+    """torch.nn.RNN, GRU or LSTM whose recurrent matrix is the sum of the banks that x_t names.
+
+        W_hh h_{t-1} = sum of W_hh^g h_{t-1} over the `awake` of E banks g
+
+    All else is torch's, the names of the weights too: weight_hh_l<k> has the rows of one bank after
+    the other. The buffer weight_rt (E, F), a balanced random table, says which banks an event of
+    each feature of the network's input names, for all layers. Without any event there is no bank.
+
+    >>> out, h = Banked("GRU", 3, 8, 1, experts=4, awake=2)(torch.ones(5, 2, 3))
+    >>> out.shape, h.shape
+    (torch.Size([5, 2, 8]), torch.Size([1, 2, 8]))
+    """
+
+    weight_rt: Tensor
+
+    def __init__(
+        self,
+        mode: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        experts: int,
+        awake: int,
+    ) -> None:
+        super().__init__()
+        self.mode, self.bias, self.bidirectional, self.proj_size = mode, True, False, 0
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.experts, self.awake = experts, awake
+        rows, reach = GATES[mode] * hidden_size, hidden_size**-0.5
+        for k in range(num_layers):
+            shapes = {
+                "weight_ih": (rows, hidden_size if k else input_size),
+                "weight_hh": (experts * rows, hidden_size),
+                "bias_ih": (rows,),
+                "bias_hh": (rows,),
+            }
+            for name, shape in shapes.items():
+                most = reach * awake**-0.5 if name == "weight_hh" else reach
+                values = torch.empty(shape).uniform_(-most, most)
+                self.register_parameter(f"{name}_l{k}", nn.Parameter(values))
+        self.register_buffer("weight_rt", draw_table(experts, input_size, awake))
+
+    @property
+    def router(self) -> Router:
+        """What chooses the banks."""
+        return Router(self.weight_rt, self.awake, False)
+
+    def forward(
+        self, x: Tensor, state: Hidden | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Hidden]:
+        """Return the last layer's output (T, B, H), zero past each length, and the final state."""
+        steps, batch, _ = x.shape
+        gain, _ = route(self.router, x)
+        valid = x.new_ones(steps, batch, 1, dtype=torch.bool)
+        if lengths is not None:
+            valid = valid_steps(lengths.to(x.device), steps).unsqueeze(2)
+        fields = state if isinstance(state, tuple) else (state,)
+        zero = x.new_zeros(self.num_layers, batch, self.hidden_size)
+        carried = [zero if f is None else f for f in fields] + [zero] * (2 - len(fields))
+        after = []
+        for k in range(self.num_layers):
+            h, c = (field[k] for field in carried)
+            weight, bias = getattr(self, f"weight_hh_l{k}"), getattr(self, f"bias_hh_l{k}")
+            driven = functional.linear(
+                x, getattr(self, f"weight_ih_l{k}"), getattr(self, f"bias_ih_l{k}")
+            )
+            outputs = []
+            for i, awake, there in zip(driven, gain, valid):
+                banks = functional.linear(h, weight).view(batch, self.experts, -1)
+                new_h, new_c = self._step(i, (banks * awake.unsqueeze(2)).sum(1) + bias, h, c)
+                h, c = torch.where(there, new_h, h), torch.where(there, new_c, c)
+                outputs.append(torch.where(there, h, 0.0))
+            x = torch.stack(outputs)
+            after.append((h, c))
+        last, cells = (torch.stack(field) for field in zip(*after))
+        return x, (last, cells) if self.mode == "LSTM" else last
+
+    def _step(self, i: Tensor, r: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """h and c after a step with the sums of the input i and of the recurrence r, (B, G H)."""
+        if self.mode == "RNN":
+            return torch.tanh(i + r), c
+        if self.mode == "GRU":
+            (reset, update, new), (own_reset, own_update, own) = i.chunk(3, 1), r.chunk(3, 1)
+            u = torch.sigmoid(update + own_update)
+            n = torch.tanh(new + torch.sigmoid(reset + own_reset) * own)
+            return (1 - u) * n + u * h, c
+        enter, forget, cell, leave = (i + r).chunk(4, 1)
+        c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(cell)
+        return torch.sigmoid(leave) * torch.tanh(c), c
