@@ -22,7 +22,7 @@ from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import triton
-from spikern.engines.codegen import expert_kernels
+from spikern.engines.codegen import expert_kernels, stream_kernels
 from spikern.engines.experts import Router, Routing, imbalance, route, working
 from spikern.engines.reference import run
 from spikern.engines.stream import load_stream
@@ -425,6 +425,33 @@ def test_a_stream_follows_the_reference(name, routing, all_but_alif_plain):
     for name, field in stream.fields(result.state)[0].items():
         # a learned gain has an exponential, which torch may round differently
         np.testing.assert_allclose(field, getattr(after, name)[0].detach(), rtol=0, atol=1e-5)
+
+
+STREAM_FAULTS = {
+    "sleepers keep their spikes": ("S0[2, h] = f32(0.0)", "pass"),
+    "a gain is left out": ("gains0[0, g] * acc0[g, h - g * m0]", "acc0[g, h - g * m0]"),
+    "spikes of the wrong group": ("n0, None, g * H0)", "n0, None, 0)"),
+    "a table is scored": ("if plan[0, LEARNED]:", "if True:"),
+}
+
+
+@pytest.mark.parametrize("fault", STREAM_FAULTS)
+def test_a_fault_in_a_stream_is_rejected(fault, plain_python):
+    def follows():
+        for routing in ROUTINGS:
+            layer = layer_of(routing=routing, engine="reference")
+            x = -few_events(25, 3, 7)  # a vote counts whatever the sign
+            expected, after = layer(x)
+            result = compile_stream(layer).run(x.numpy())
+            np.testing.assert_array_equal(result.out, expected.detach())
+            np.testing.assert_allclose(
+                result.state[:, :24], after.v[0].detach(), rtol=0, atol=1e-5
+            )  # a learned gain has an exponential
+
+    follows()
+    plain_python(stream_kernels, *STREAM_FAULTS[fault])
+    with pytest.raises(AssertionError):
+        follows()
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
