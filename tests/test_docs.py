@@ -133,7 +133,7 @@ def test_one_symbol_means_one_thing():
 
 def test_the_readmes_table_is_that_of_a_real_run():
     results = json.loads((ROOT / "experiments" / "digits" / "results.json").read_text())
-    assert results["provenance"]["command"] == "spikern compare digits"
+    assert results["provenance"]["command"] == "spikern compare digits --restart"
     assert f"```text\n{table(results)}\n```" in (ROOT / "README.md").read_text()
 
 
