@@ -300,7 +300,7 @@ def test_settings_are_those_that_need_the_fewest_bits(network, memory):
 
 def test_a_memory_of_a_part_of_the_text_holds_its_first_keys(network, memory):
     part = memory.first(100)
-    assert part.bytes < memory.bytes
+    assert part.nbytes < memory.nbytes
     assert (part.tables.members < 100).all()
     recalling = Recalling(network, part, nearest=5, need=math.inf)
     looked = find(recalling, READ)
@@ -325,7 +325,7 @@ def test_a_stream_with_a_memory_gives_the_same_step_by_step(name):
 def test_a_memory_is_read_as_it_was_written(network, memory, tmp_path):
     memory.save(tmp_path / "memory.safetensors")
     again = load_memory(tmp_path / "memory.safetensors")
-    assert (again.steps, again.bytes) == (memory.steps, memory.bytes)
+    assert (again.steps, again.nbytes) == (memory.steps, memory.nbytes)
     answers = [Recalling(network, m).run(READ.batch([0]).x).probabilities for m in (again, memory)]
     assert np.array_equal(*answers)
 

@@ -189,7 +189,7 @@ def judge(config: Judging, _: Path, out: Path) -> dict[str, Any]:
             for name, p in answers.items()
         },
         "reads": {name: float(each.mean()) for name, each in reads._asdict().items()},
-        "bytes": memory.bytes,
+        "bytes": memory.nbytes,
         "cost": cost_of(recalling, data),
         "microseconds": times_of(recalling),
     }

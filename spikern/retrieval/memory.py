@@ -32,7 +32,7 @@ def _of_memory(memory: Memory) -> Facts:
         "bits per key": memory.key_bits,
         "steps": memory.steps,
         "tables": len(memory.tables.masks),
-        "bytes": f"{memory.bytes:,}",
+        "bytes": f"{memory.nbytes:,}",
     }
 
 
@@ -60,7 +60,7 @@ class Memory:
         return self.steps * len(self.thresholds)
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Size of all arrays."""
         return sum(a.nbytes for a in (self.keys, self.values, self.thresholds, *self.tables))
 
