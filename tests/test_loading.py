@@ -241,6 +241,7 @@ def test_a_checkpoint_with_other_numbers_is_neither_resumed_nor_loaded(part, cha
     data, path = load("digits").thinned(20), tmp_path / "x.safetensors"
 
     def train():
+        torch.manual_seed(0)
         fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
 
     train()
