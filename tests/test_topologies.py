@@ -722,7 +722,10 @@ def test_layers_are_stacked():
         ([], "at least one layer"),
         ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 7, 8)], "layer 1 with input_size 8 .* got 7"),
         ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 8, 8, dt=2.0)], "dt 1.0, got 8 and 2.0"),
-        ([SpikingRNN("LIF", 3, 8, delay=2)], "only chains of dense layers can be stacked; layer 0 is"),
+        (
+            [SpikingRNN("LIF", 3, 8, delay=2)],
+            "only chains of dense layers can be stacked; layer 0 is",
+        ),
     ],
 )
 def test_what_is_no_chain_is_not_stacked(layers, message):
