@@ -5,11 +5,10 @@ python experiments/run.py ecg --no-train   # only page and figures again, from r
 python experiments/run.py ecg --smoke      # seconds; shows that it runs, writes in runs/ only
 """
 
-import json
 import runpy
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from spikern._utils.provenance import provenance
 from spikern.plot.study import drawn
 from spikern.plot.style import save
 from spikern.report import markdown
-from spikern.studies.protocol import Plan, carry_out
+from spikern.studies.protocol import Plan, carried_out, carry_out
 
 HERE = Path(__file__).parent
 
@@ -70,12 +69,12 @@ def main(config: Config) -> None:
         }
         json_file.write(target / "results.json", results)
     results = json_file.read(target / "results.json")
-    wanted = [json.loads(json.dumps(asdict(plan))) for plan in plans]
-    if [part["plan"] for part in results["parts"]] != wanted:
+    parts = results["parts"]
+    if len(parts) != len(plans) or not all(map(carried_out, plans, parts)):
         raise InputError(
             f"{target}/results.json is of other plans; run the study without --no-train"
         )
-    for part in results["parts"]:
+    for part in parts:
         save(drawn(part), target / f"{part['plan']['dataset']}.svg")
     page = (home / "README.md").read_text()
     atomic.write(target / "README.md", markdown.filled(page, markdown.study(results)))

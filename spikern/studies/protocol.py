@@ -21,6 +21,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
+from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.network import Answer
@@ -141,6 +142,18 @@ class Plan:
             searches=(),
             sequences=16,
         )
+
+
+def carried_out(plan: Plan, part: Result) -> bool:
+    """Whether a part of results.json is of this plan; a setting that came later has its default.
+
+    >>> carried_out(Plan("digits", 2_000, Training()), {"plan": {"dataset": "digits"}})
+    False
+    """
+    defaults = {"training": asdict(Training()), "architecture": asdict(AS_BUILT)}
+    later = {name: fields | part["plan"].get(name, {}) for name, fields in defaults.items()}
+    recorded, own = (json_file.canonical(p) for p in (part["plan"] | later, asdict(plan)))
+    return recorded == own
 
 
 def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None) -> Result:
