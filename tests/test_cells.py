@@ -7,7 +7,7 @@ import torch
 from spikern._utils.errors import InputError
 from spikern.engines import cells
 from spikern.engines.cells import CELLS, EVERY
-from spikern.engines.codegen import cache, cell_kernels, runtime
+from spikern.engines.codegen import cell_kernels, runtime
 from spikern.layers.baseline import Baseline
 
 KINDS = pytest.mark.parametrize("kind", CELLS)
@@ -62,7 +62,7 @@ def test_every_size_of_batch_and_layer(batch, hidden):
 
 FAULTS = {
     "the state before is the one after": ("states_h[t - 1]", "states_h[t]"),
-    "a segment's gradients are left out": ("if n == every * size or t == 0:", "if t == 0:"),
+    "recurrence has the input's gradient": ("dw, sources, D_r[:n]", "dw, sources, D_i[:n]"),
     "the gates change places": ("i_1 = acc_i[q, 1 * hidden + j]", "i_1 = acc_i[q, j]"),
     "a product of the step before": ("G_h, D_r[n : n + size]", "G_h, D_r[: size]"),
 }
@@ -74,12 +74,12 @@ def test_a_planted_fault_is_found(fault, plain_python, monkeypatch):
     sizes = {"batch": 3, "hidden": 4}
     assert_as_torch("GRU", **sizes)
     plain_python(cell_kernels, *FAULTS[fault])
-    with pytest.raises((AssertionError, IndexError, ValueError)):
+    with pytest.raises(AssertionError):
         assert_as_torch("GRU", **sizes)
 
 
 @KINDS
-def test_threads_and_the_batch_change_no_bit(kind):
+def test_threads_change_no_bit(kind):
     torch.manual_seed(0)
     layer, x = Baseline(kind, 3, 20), torch.randn(30, 40, 3)
     threads = torch.get_num_threads()
@@ -134,9 +134,3 @@ def test_the_hyperbolic_tangent_is_within_two_units_in_the_last_place():
     exact = np.tanh(x.astype(np.float64))
     assert (np.abs(actual - exact) <= 2 * np.spacing(np.abs(exact).astype(np.float32))).all()
     assert np.isnan(runtime.tangent(np.float32(np.nan)))
-
-
-def test_a_kernel_names_the_cell():
-    name = cache.name_of(cells.source("GRU"))
-    cells.kernel("GRU", "forward")
-    assert cache.module(name).TITLE == "GRU"

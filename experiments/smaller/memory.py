@@ -6,6 +6,7 @@ python experiments/smaller/memory.py --smoke     # minutes; shows that it runs, 
 """
 
 import functools
+import runpy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from spikern.retrieval import (
     remember,
 )
 from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
-from spikern.studies import Architecture, ConstantDraw, TrainingJob, interval, mean
+from spikern.studies import Architecture, TrainingJob, interval, mean
 from spikern.studies.jobs import files, key
 from spikern.studies.runner import run_all
 from spikern.studies.statistics import paired
@@ -43,15 +44,8 @@ from spikern.train import Training, fit, load_network
 
 HERE = Path(__file__).parent
 Floats = NDArray[np.float64]
-SPIKING = Architecture(
-    surrogate="fast_sigmoid",
-    surrogate_settings=(2.5,),
-    constants=(
-        ConstantDraw("tau_mem", mean=30.0, spread=1.0),
-        ConstantDraw("tau_adapt", mean=220.0, spread=1.0),
-    ),
-    readout_constants=(ConstantDraw("tau_mem", mean=10.0),),
-)
+(CHARACTERS,) = runpy.run_path(str(HERE.parent / "characters" / "plan.py"))["PLANS"]
+SPIKING = CHARACTERS.architecture
 """The structure of the spiking networks of the characters study."""
 TRIAL_SEED = 1000
 TABLES, VIEWS = ("45nm_fp32", "45nm_int8"), ("operations", "registers", "read-modify-write")

@@ -139,7 +139,8 @@ def memory_pj(
     parts: dict[str, float] = {}
     for array in arrays:
         price = None if table.sram is None else table.sram.price(array.bytes)
-        if array.kind in (OFF_CHIP if dram else STORES if price is None else ()):
+        outside = array.kind in OFF_CHIP if dram else array.kind in STORES and price is None
+        if outside:
             if table.dram is None:
                 return None
             each, wide = table.dram.pj, table.dram.access_bits

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
-from spikern.cost.choice import awake_groups, with_choice
 from spikern.cost.counts import Connection, Layer, Storage
+from spikern.cost.routing import awake_groups, with_router
 from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
@@ -95,7 +95,7 @@ def spiking_layers(
             module, module.neuron_of(index), own[index], tuple(connections), valid, awake
         )
         if router is not None:
-            layer = with_choice(layer, router, signals[index], valid)
+            layer = with_router(layer, router, signals[index], valid)
         layers.append(layer)
     return layers, signals[-1]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from spikern.cost.choice import awake_groups, with_choice
 from spikern.cost.counts import Layer, Storage, analog_layer
+from spikern.cost.routing import awake_groups, with_router
 from spikern.cost.synapses import Signal, connect, counted
 from spikern.layers.banked import Banked
 
@@ -73,7 +73,7 @@ def recurrent_layers(
             layers.append(analog_layer(name, kind, size, connected, arithmetic, uses, storage))
         source = f"{prefix} {k}"
     if isinstance(module, Banked):
-        layers[0] = with_choice(layers[0], module.router, named, valid)
+        layers[0] = with_router(layers[0], module.router, named, valid)
     return layers, source
 
 

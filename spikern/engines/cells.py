@@ -18,6 +18,7 @@ from spikern.engines.arrays import (
     allocate,
     array,
     block_edges,
+    from_rows,
     rows_by_source,
     sum_of_blocks,
 )
@@ -153,10 +154,10 @@ def _run_cell_backward(
         d_gates.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
     )  # fmt: skip
     in_threads(lambda block: backward(block, *arguments), blocks)
-    d_w_in, d_w, d_bias_in, d_bias = (sum_of_blocks(s)[..., : len(w)] for s in sums)
+    *d_weights, d_bias_in, d_bias = map(sum_of_blocks, sums)
+    d_w_in, d_w = (from_rows(rows, len(w)) for rows in d_weights)
     d_x = d_gates @ w_in if wants_x else x.new_empty(0)
-    weights = [m.t().contiguous() for m in (d_w_in, d_w)]
-    return [d_x, *weights, d_bias_in.clone(), d_bias.clone(), d_start]
+    return [d_x, d_w_in, d_w, d_bias_in[: len(w)].clone(), d_bias[: len(w)].clone(), d_start]
 
 
 @_run_cell_backward.register_fake

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from spikern._utils.errors import InputError
 from spikern.engines.experts import Router, Routing
@@ -72,6 +73,13 @@ class RunResult(NamedTuple):
 
 Input = Tensor | Events
 """(T, B, F): a tensor, or the events of one."""
+
+
+def is_transformed() -> bool:
+    """Whether a transform of torch.func or forward-mode differentiation runs the caller."""
+    return not torch.compiler.is_compiling() and (
+        forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+    )
 
 
 def dense(x: Input) -> Tensor:

@@ -20,14 +20,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional
 
 from spikern._utils.errors import UnsupportedError
 from spikern._utils.packages import require
 from spikern.engines import fused
 from spikern.engines.codegen import cache, triton_kernels
-from spikern.engines.population import Input, Population, RunResult, dense, recurrent_weights
+from spikern.engines.population import (
+    Input,
+    Population,
+    RunResult,
+    dense,
+    is_transformed,
+    recurrent_weights,
+)
 from spikern.neurons.model import NeuronModel, State
 from spikern.neurons.surrogate import Surrogate
 
@@ -60,10 +66,7 @@ def run_stack(
             f"engine='triton' runs float32 on CUDA, not {weight.dtype} on {weight.device.type}; "
             "use engine='auto'"
         )
-    compiling = torch.compiler.is_compiling()
-    if not compiling and (
-        forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
-    ):
+    if is_transformed():
         raise UnsupportedError(
             "engine='triton' has no transforms of torch.func and no forward-mode derivatives; use "
             "engine='reference'"

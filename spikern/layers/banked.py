@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikern.engines.cells import CELLS
 from spikern.engines.experts import Router, route
 from spikern.events.trains import valid_steps
 from spikern.layers.routing import draw_table
 
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 Hidden = Tensor | tuple[Tensor, Tensor]
 """h, or h and c of an LSTM, each (L, B, H)."""
 
@@ -44,7 +44,7 @@ class Banked(nn.Module):
         self.mode, self.bias, self.bidirectional, self.proj_size = mode, True, False, 0
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.experts, self.awake = experts, awake
-        rows, reach = GATES[mode] * hidden_size, hidden_size**-0.5
+        rows, reach = CELLS[mode].gates * hidden_size, hidden_size**-0.5
         for k in range(num_layers):
             shapes = {
                 "weight_ih": (rows, hidden_size if k else input_size),
@@ -72,36 +72,25 @@ class Banked(nn.Module):
         valid = x.new_ones(steps, batch, 1, dtype=torch.bool)
         if lengths is not None:
             valid = valid_steps(lengths.to(x.device), steps).unsqueeze(2)
-        fields = state if isinstance(state, tuple) else (state,)
+        cell = CELLS[self.mode]
         zero = x.new_zeros(self.num_layers, batch, self.hidden_size)
-        carried = [zero if f is None else f for f in fields] + [zero] * (2 - len(fields))
+        given = len(cell.state) * (zero,) if state is None else state
+        fields = given if isinstance(given, tuple) else (given,)
         after = []
         for k in range(self.num_layers):
-            h, c = (field[k] for field in carried)
+            own = tuple(field[k] for field in fields)
             weight, bias = getattr(self, f"weight_hh_l{k}"), getattr(self, f"bias_hh_l{k}")
             driven = functional.linear(
                 x, getattr(self, f"weight_ih_l{k}"), getattr(self, f"bias_ih_l{k}")
             )
             outputs = []
             for i, awake, there in zip(driven, gain, valid):
-                banks = functional.linear(h, weight).view(batch, self.experts, -1)
-                new_h, new_c = self._step(i, (banks * awake.unsqueeze(2)).sum(1) + bias, h, c)
-                h, c = torch.where(there, new_h, h), torch.where(there, new_c, c)
-                outputs.append(torch.where(there, h, 0.0))
+                banks = functional.linear(own[0], weight).view(batch, self.experts, -1)
+                r = (banks * awake.unsqueeze(2)).sum(1) + bias
+                following = cell.step(own, i.chunk(cell.gates, 1), r.chunk(cell.gates, 1))
+                own = tuple(torch.where(there, n, s) for n, s in zip(following, own))
+                outputs.append(torch.where(there, own[0], 0.0))
             x = torch.stack(outputs)
-            after.append((h, c))
-        last, cells = (torch.stack(field) for field in zip(*after))
-        return x, (last, cells) if self.mode == "LSTM" else last
-
-    def _step(self, i: Tensor, r: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """h and c after a step with the sums of the input i and of the recurrence r, (B, G H)."""
-        if self.mode == "RNN":
-            return torch.tanh(i + r), c
-        if self.mode == "GRU":
-            (reset, update, new), (own_reset, own_update, own) = i.chunk(3, 1), r.chunk(3, 1)
-            u = torch.sigmoid(update + own_update)
-            n = torch.tanh(new + torch.sigmoid(reset + own_reset) * own)
-            return (1 - u) * n + u * h, c
-        enter, forget, cell, leave = (i + r).chunk(4, 1)
-        c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(cell)
-        return torch.sigmoid(leave) * torch.tanh(c), c
+            after.append(own)
+        parts = [torch.stack(part) for part in zip(*after)]
+        return x, (parts[0], parts[1]) if self.mode == "LSTM" else parts[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern._utils.choices import check_choice
@@ -12,6 +11,7 @@ from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_whole
 from spikern.engines.cells import CELLS, run_cell
+from spikern.engines.population import is_transformed
 from spikern.events import valid_steps
 from spikern.layers.arguments import (
     Lengths,
@@ -149,7 +149,7 @@ class Baseline(nn.Module):
         if isinstance(self.rnn, Banked):
             banked: tuple[Tensor, Hidden] = self.rnn(x, state, lengths)
             return banked
-        if self.engine == "fused" and not _is_transformed():
+        if self.engine == "fused" and not is_transformed():
             return self._run_fused(x, state, lengths)
         if lengths is None:
             out, after = self.rnn(x, state)
@@ -181,10 +181,3 @@ class Baseline(nn.Module):
             x = x * valid_steps(lengths, steps)[..., None]
         after = [torch.stack(part) for part in zip(*finals)]
         return x, after[0] if parts == 1 else (after[0], after[1])
-
-
-def _is_transformed() -> bool:
-    """Whether a transform of torch.func or forward differentiation asks, which kernels lack."""
-    return not torch.compiler.is_compiling() and (
-        forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
-    )

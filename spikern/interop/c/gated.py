@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from spikern._utils.errors import UnsupportedError
+from spikern.engines.cells import CELLS
 from spikern.interop.c.arrays import (
     LEVELS,
     Array,
@@ -24,7 +25,6 @@ from spikern.interop.c.arrays import (
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 MOST_INPUTS = 1000
 """Of an int8 layer: more could overflow a sum in int32."""
 FRACTION = 12
@@ -43,7 +43,7 @@ def code(network: Network, int8: bool, name: str) -> Code:
             f"int8 is written for at most {MOST_INPUTS} inputs and hidden units, got "
             f"{body.input_size} and {body.hidden_size}; export float32"
         )
-    hidden, rows = body.hidden_size, GATES[body.kind] * body.hidden_size
+    hidden, rows = body.hidden_size, CELLS[body.kind].gates * body.hidden_size
     arrays: dict[str, Array] = {}
     state: list[Member] = []
     advance: list[str] = []
@@ -146,7 +146,7 @@ def _within(values: Array, limit: float) -> Array:
 def _layer(body: Baseline, k: int, int8: bool) -> list[str]:
     """The statements of one step of a layer."""
     kind, n, w, h = body.kind.lower(), body.hidden_size, f"w_rec_{k}[0]", f"s->h_{k}"
-    rows = GATES[body.kind] * n
+    rows = CELLS[body.kind].gates * n
     lines = [f"memcpy(s->gates, bias_{k}, sizeof bias_{k});"]
     fixed = "_int8" if int8 else ""
 

@@ -1,4 +1,4 @@
-"""Counts of the choice of groups: who is awake, and what it took to find out."""
+"""Counts of a router: which groups are awake, and what it takes to choose them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def awake_groups(router: Router, x: Signal, valid: Tensor) -> Tensor:
     return (route(router, x.values)[0] != 0).cpu() & valid.unsqueeze(2)
 
 
-def with_choice(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer:
+def with_router(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer:
     """The counts of a layer with those of its router.
 
     Its scores are a connection, of a table too: an event looks up, or votes for, the groups that
