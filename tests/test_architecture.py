@@ -17,7 +17,7 @@ import spikern
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "spikern"
-LARGEST = 18
+LARGEST = 17
 """Entries at the root of the package."""
 
 
@@ -137,19 +137,19 @@ def test_no_modules_import_each_other():
 
 
 IMPORTS = {
-    "at the top": "from spikern.cli import main",
-    "of a room": "from spikern import cli",
-    "inside a function": "def f():\n    import spikern.cli",
-    "for annotations": "if TYPE_CHECKING:\n    from spikern.cli import main",
-    "relative": "from ..cli import main",
-    "by its name": "importlib.import_module('spikern.cli')",
+    "at the top": "from spikern.__main__ import main",
+    "of a room": "from spikern import __main__",
+    "inside a function": "def f():\n    import spikern.__main__",
+    "for annotations": "if TYPE_CHECKING:\n    from spikern.__main__ import main",
+    "relative": "from ..__main__ import main",
+    "by its name": "importlib.import_module('spikern.__main__')",
 }
 
 
 @pytest.mark.parametrize("kind", IMPORTS)
 def test_an_arrow_up_is_seen(kind):
     planted = TEXTS | {"spikern.neurons.lif": IMPORTS[kind]}
-    assert arrows_up(planted, floors()) == {"spikern.neurons.lif imports spikern.cli"}
+    assert arrows_up(planted, floors()) == {"spikern.neurons.lif imports spikern.__main__"}
 
 
 def test_a_circle_is_seen():
@@ -196,7 +196,7 @@ def test_the_flat_api_is_lazy_and_shows_no_internals():
     at_first, names, modules = json.loads(done.stdout)
     assert at_first == []
     assert {"SpikingRNN", "build", "fit", "load", "load_network", "count", "record"} <= set(names)
-    internals = [name for name in names if name.startswith("_") or name in ("cli", "engines")]
+    internals = [name for name in names if name.startswith("_") or name == "engines"]
     assert internals == []
     assert LATE.isdisjoint(modules)
 
@@ -209,7 +209,9 @@ def loaded_by(code):
 
 
 def command(*arguments):
-    return f"from spikern.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit: pass"
+    return (
+        f"from spikern.__main__ import main\ntry:\n    main({arguments!r})\nexcept SystemExit: pass"
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def command(*arguments):
 )
 def test_the_command_line_reads_its_arguments_before_it_loads_torch(arguments):
     loaded = loaded_by(command(*arguments))
-    assert "spikern.cli" in loaded
+    assert "spikern.__main__" in loaded
     assert loaded.isdisjoint({"torch", "numba", "scipy", "matplotlib", "sklearn", "pooch"})
 
 

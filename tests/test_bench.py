@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spikern import timing
+from spikern.__main__ import main
 from spikern._utils.errors import InputError
-from spikern.cli import main
 from spikern.engines import population
 from spikern.report import benchmark_table
 from spikern.timing import benchmark, measurement, peers, workloads

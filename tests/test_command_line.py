@@ -13,7 +13,7 @@ import docstring_parser
 import pytest
 from tqdm import std
 
-from spikern import cli
+from spikern import __main__ as cli
 from spikern._utils import phases
 from spikern._utils.phases import CLEAR, bar, phase, say_warning
 from spikern.data.catalogue import DATASETS
@@ -178,6 +178,7 @@ def test_only_one_function_writes_to_stderr():
 
 
 def test_a_bar_in_a_file_is_lines_now_and_then(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # of another test
     now = itertools.count(step=phases.LINE_SECONDS / 4)
     monkeypatch.setattr(phases.time, "monotonic", lambda: next(now))
     with bar(9, "epoch") as progress:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from spikern import cli
+from spikern import __main__ as cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/*/README.md")]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from spikern.__main__ import Compare, main
 from spikern._utils import json_file
 from spikern._utils.errors import InputError
-from spikern.cli import Compare, main
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.events import Events
 from spikern.studies.comparison import Comparison, confusion, right_and_wrong

@@ -13,7 +13,7 @@ from engine_cases import events
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spikern import cli
+from spikern import __main__ as cli
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines import triton
 from spikern.events.trains import Events

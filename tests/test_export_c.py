@@ -11,7 +11,7 @@ import torch
 from c_library import STRICT, Library, compilers, needs_gcc, run
 from engine_cases import SPIKING, events
 
-from spikern import cli
+from spikern import __main__ as cli
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.data import load
 from spikern.data.task import Task

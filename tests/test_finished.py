@@ -7,8 +7,8 @@ import shutil
 import pytest
 import torch
 
+from spikern.__main__ import main
 from spikern._utils.errors import InputError
-from spikern.cli import main
 from spikern.cost.break_even import COMPARED, compare_energy
 from spikern.cost.estimates import VIEWS, energy
 from spikern.cost.prices import tables

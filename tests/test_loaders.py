@@ -10,8 +10,8 @@ import scipy.io
 import torch
 from data_files import digest, idx_bytes, spoken, write_h5, write_tsv, write_wav
 
+from spikern.__main__ import main
 from spikern._utils.errors import DataError
-from spikern.cli import main
 from spikern.data import (
     DATASETS,
     fsdd,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spikern import DataError, InputError, load, load_network, load_stream
-from spikern.cli import main
+from spikern.__main__ import main
 from spikern.studies import Comparison, compare
 from spikern.studies.finished import open_run
 from spikern.train import recipe

@@ -20,7 +20,7 @@ from spikern import (
     load_network,
     load_stream,
 )
-from spikern.cli import main
+from spikern.__main__ import main
 from spikern.data import Task, Transform, encoded, splits
 from spikern.data.own import samples
 
