@@ -75,6 +75,7 @@ def test_every_surrogate_has_the_references_gradients(surrogate):
 def wide(monkeypatch):
     """Programs of 16 neurons, so that a population of 40 takes three of them, and a launch per
     step."""
+    monkeypatch.setattr(triton, "TILE", 16)
     monkeypatch.setattr(triton, "WIDEST", 16)
     monkeypatch.setattr(triton, "NARROW", 16)
 

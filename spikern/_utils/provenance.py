@@ -10,11 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from spikern import __version__
+
 
 def provenance(seconds: float, workers: int) -> dict[str, Any]:
     """Versions, processor, commit, date, command and run time, as in results.json."""
     return {
-        **{package: version(package) for package in ("spikern", "torch", "numpy", "numba")},
+        "spikern": __version__,
+        **{package: version(package) for package in ("torch", "numpy", "numba")},
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": processor(),

@@ -39,8 +39,14 @@ from spikern.neurons.surrogate import Surrogate
 
 EVERY = 64
 """Steps between the states that are kept for the backward pass."""
-WIDEST = 256
-"""Most neurons of a program that runs many steps; a wider population takes a launch per step."""
+WIDEST = 1024
+"""Most neurons of a program of the forward pass that runs many steps; a wider population takes a
+launch per step."""
+TILE = 256
+"""The same of the backward pass."""
+GANGS = (32, 64, 128)
+"""Neurons of a program of the backward pass where the programs of all neurons run at once, so that
+they can wait for each other; the least that fits is the quickest."""
 NARROW = 64
 """Neurons of a program of the backward pass of a wider population, and of the sums."""
 
@@ -139,11 +145,11 @@ def run(
     out, final = torch.empty_like(current), torch.empty_like(start)
     kept = start.new_empty(-(-len(current) // every), *start.shape)
     kept[0] = start
-    forward = _Forward(name, every, current, w_rec, params, lengths)
     nothing, states = current.new_empty(0), [*kept, final]
+    forward = _Forward(name, every, current, w_rec, params, lengths, out, nothing)
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]  # where Triton launches
         for k, (first, last) in enumerate(_segments(len(current), every)):
-            forward.run(first, last, states[k], states[k + 1], out, nothing)
+            forward.run(first, last, states[k], states[k + 1])
     return [out, final, kept]
 
 
@@ -161,40 +167,57 @@ def _segments(steps: int, every: int) -> Iterator[tuple[int, int]]:
         yield first, min(steps, first + every)
 
 
+def _launcher(kernel: Any, grid: tuple[int, int], constants: tuple[Any, ...], **options: Any) -> Any:
+    """A function of a kernel's arguments that launches it, looking at them only the first time.
+
+    Triton's own launch asks at every call what kind each argument is, which takes longer than a
+    step of a small network. Here they are of one kind in all calls.
+    """
+    compiled: Any = None
+
+    def launch(*args: Any) -> None:
+        nonlocal compiled
+        if compiled is None:  # the interpreter never returns one
+            compiled = kernel[grid](*args, *constants, **options)
+        else:
+            compiled[(*grid, 1)](*args, *constants)
+
+    return launch
+
+
 class _Forward:
-    """The forward kernel with what all its launches have in common."""
+    """The forward kernel with what all its launches have in common.
+
+    With a tape it writes there what the backward pass needs of each step, otherwise the output.
+    """
 
     def __init__(
-        self, name: str, every: int, current: Tensor, w_rec: Tensor, params: Tensor, lengths: Tensor
-    ) -> None:
-        _, self.batch, self.hidden = current.shape
-        self.kernel, self.every = cache.module(name).forward, every
-        self.recurrent = len(w_rec) > 0
-        self.width = _width(self.hidden, WIDEST)
-        self.blocks = -(-self.hidden // self.width)
-        listed = torch.empty(
-            (2, self.batch, self.blocks, self.width), dtype=torch.int32, device=current.device
-        )
-        counts = listed.new_empty(2, self.batch, self.blocks)
+        self, name: str, every: int, current: Tensor, w_rec: Tensor, params: Tensor,
+        lengths: Tensor, out: Tensor, tape: Tensor,
+    ) -> None:  # fmt: skip
+        _, batch, hidden = current.shape
+        recurrent, width = len(w_rec) > 0, _width(hidden, WIDEST)
+        blocks = -(-hidden // width)
+        listed = torch.empty((2, batch, blocks, width), dtype=torch.int32, device=current.device)
+        counts = listed.new_empty(2, batch, blocks)
         values = torch.empty_like(listed, dtype=torch.float32)
         rows = w_rec.t().contiguous()
         self.read = current.contiguous(), rows, params.contiguous(), lengths
-        self.lists = listed, values, counts
+        self.written = listed, values, counts, out, tape
+        self.sizes = every, batch, hidden
+        self.stepwise = blocks > 1 and recurrent
+        self.launch = _launcher(
+            cache.module(name).forward, (batch, blocks), (width, recurrent, tape.numel() > 0),
+            num_warps=row_warps(width), enable_fp_fusion=False,
+        )  # fmt: skip
 
-    def run(
-        self, first: int, last: int, before: Tensor, after: Tensor, out: Tensor, tape: Tensor
-    ) -> None:
-        """Run the steps first to last - 1; with a tape, what the backward pass needs of them."""
+    def run(self, first: int, last: int, before: Tensor, after: Tensor) -> None:
+        """Run the steps first to last - 1 from the state `before`."""
         launches = [(first, last)]
-        if self.blocks > 1 and self.recurrent:
+        if self.stepwise:
             launches = [(first, first), *((t, t + 1) for t in range(first, last))]
         for begin, end in launches:
-            self.kernel[(self.batch, self.blocks)](
-                *self.read, before, after, *self.lists, out, tape,
-                begin, end, first, self.every, self.batch, self.hidden,
-                HP=self.width, RECURRENT=self.recurrent, TAPE=tape.numel() > 0,
-                num_warps=row_warps(self.width), enable_fp_fusion=False,
-            )  # fmt: skip
+            self.launch(*self.read, before, after, *self.written, begin, end, first, *self.sizes)
             before = after
 
 
@@ -215,35 +238,45 @@ def _run_backward(
     module = cache.module(name)
     (steps, batch, hidden), recurrent = current.shape, len(w_rec) > 0
     every = min(every, steps)
-    forward = _Forward(name, every, current, w_rec, params, lengths)
     tape = current.new_empty(max(module.TAPED, 1), every, batch, hidden)
+    forward = _Forward(name, every, current, w_rec, params, lengths, out, tape)
     pulled = current.new_empty(len(d_final), every, batch, hidden)
     d_current, scratch = torch.empty_like(current), torch.empty_like(kept[0])
-    alone = hidden <= WIDEST or not recurrent
+    rows = -(-batch // triton_kernels.SAMPLES)
     narrow = _width(hidden, NARROW)
-    width = _width(hidden, WIDEST) if alone else narrow
-    grid = -(-batch // triton_kernels.SAMPLES), -(-hidden // width)
-    d_params = params.new_zeros(len(params), grid[0], hidden)
+    at_once = _at_once(current.device)
+    fitting = [w for w in GANGS if rows * -(-hidden // w) <= at_once and w < hidden]
+    together = recurrent and len(fitting) > 0
+    alone = hidden <= TILE or not recurrent
+    width = fitting[0] if together else _width(hidden, TILE if alone else NARROW)
+    d_params = params.new_zeros(len(params), rows, hidden)
     d_out, before, d_start = d_out.contiguous(), d_final.contiguous(), torch.empty_like(d_final)
     params, w_rec = params.contiguous(), w_rec.contiguous()
+    back = _launcher(
+        module.backward, (rows, -(-hidden // width)),
+        (width, depth(width), recurrent, together),
+        num_warps=tile_warps(width), **({"launch_cooperative_grid": True} if together else {}),
+    )  # fmt: skip
+    done = torch.zeros(rows, dtype=torch.int32, device=current.device)
+    sums = _launcher(
+        module.sums, (rows, -(-hidden // narrow)), (narrow,), num_warps=tile_warps(narrow)
+    )
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
         for k, (first, last) in reversed([*enumerate(_segments(steps, every))]):
-            forward.run(first, last, kept[k], scratch, out, tape)
+            forward.run(first, last, kept[k], scratch)
             launches = (
-                [(first, last)] if alone else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
+                [(first, last)] if alone or together else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
             )
             for begin, end in launches:
-                module.backward[grid](
-                    w_rec, params, lengths, tape, d_out, before, d_start, d_current, pulled,
+                back(
+                    w_rec, params, lengths, tape, d_out, before, d_start, d_current, pulled, done,
                     begin, end, first, every, steps, batch, hidden,
-                    HP=width, RECURRENT=recurrent, num_warps=tile_warps(width),
                 )  # fmt: skip
                 before = d_start
             if module.TRAINED:
-                module.sums[grid[0], -(-hidden // narrow)](
+                sums(
                     params, lengths, tape, d_out, pulled, d_params,
                     first, last, first, every, batch, hidden,
-                    HP=narrow, num_warps=tile_warps(narrow),
                 )  # fmt: skip
     d_rec = torch.empty_like(w_rec)
     if recurrent:
@@ -280,6 +313,18 @@ run.register_autograd(_differentiate, setup_context=_save)
 def _width(hidden: int, widest: int) -> int:
     """Neurons of a program: a power of two, as Triton's tiles have."""
     return min(widest, max(16, 1 << (hidden - 1).bit_length()))
+
+
+def _at_once(device: torch.device) -> int:
+    """Programs that certainly run at once, so that they can wait for each other."""
+    if device.type != "cuda":  # the interpreter runs one after the other
+        return 0
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def depth(width: int) -> int:
+    """Rows of weights of a tile of the backward pass; more of a wide one leave the registers."""
+    return 16 if width > NARROW else 64
 
 
 def row_warps(width: int) -> int:

@@ -130,10 +130,21 @@ def list_nonzero(z, h, on, listed, values, counts, slot, HP: tl.constexpr):
     tl.store(listed + place, h, mask=fired)
     tl.store(values + place, z, mask=fired)
     tl.store(counts + slot, tl.sum(fired.to(tl.int32), 0))
+
+
+@triton.jit
+def wait_until(counter, wanted):
+    """Wait until other programs have raised a counter to a number."""
+    seen = tl.atomic_add(counter, 0, sem="acquire")
+    while seen < wanted:
+        seen = tl.atomic_add(counter, 0, sem="acquire")
 '''
 _FORWARD = '''
 
-@triton.jit(do_not_specialize=["first", "last", "origin", "every"])
+@triton.jit(
+    do_not_specialize=["first", "last", "origin", "every"],
+    do_not_specialize_on_alignment=["before", "after"],
+)
 def forward(
     current, rows, P, lengths, before, after, listed, values, counts, out, tape,
     first, last, origin, every, B, H,
@@ -190,11 +201,14 @@ if RECURRENT:
 """
 _BACKWARD = '''
 
-@triton.jit(do_not_specialize=["first", "last", "origin", "every", "steps"])
+@triton.jit(
+    do_not_specialize=["first", "last", "origin", "every", "steps"],
+    do_not_specialize_on_alignment=["before", "after"],
+)
 def backward(
-    w, P, lengths, tape, d_out, before, after, d_i, pulled_tape,
+    w, P, lengths, tape, d_out, before, after, d_i, pulled_tape, done,
     first, last, origin, every, steps, B, H,
-    HP: tl.constexpr, RECURRENT: tl.constexpr,
+    HP: tl.constexpr, KP: tl.constexpr, RECURRENT: tl.constexpr, TOGETHER: tl.constexpr,
 ):
     """Steps last - 1 to first, from the gradient `before` of the state after them."""
     @tile
@@ -207,6 +221,9 @@ def backward(
         @load_backward
         @backward
         tl.store(d_i + now + at, tl.where(on, @d_i, 0.0), mask=exists)
+        if TOGETHER:
+            tl.debug_barrier()  # all threads have stored
+            tl.atomic_add(done + tl.program_id(0), 1, sem="release")
         @hand_back
     @store_gradients
 
@@ -243,10 +260,13 @@ held = t - origin
 _PULL = f"""
 if RECURRENT:
     if t + 1 < steps:
-        tl.debug_barrier()  # d_i of t + 1 is written
+        if TOGETHER:
+            wait_until(done + tl.program_id(0), (steps - 1 - t) * tl.num_programs(1))
+        else:
+            tl.debug_barrier()  # d_i of t + 1 is written
         pulled = tl.zeros([{SAMPLES}, HP], tl.float32)
-        for low in range(0, H, 16):  # wider, the product of a row of tiles leaves the registers
-            k = low + tl.arange(0, 16)
+        for low in range(0, H, KP):
+            k = low + tl.arange(0, KP)
             d_next = tl.load(
                 d_i + (now + size) + b * H + k[None, :],
                 mask=(b < B) & (k[None, :] < H), other=0.0,
