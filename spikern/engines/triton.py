@@ -167,7 +167,9 @@ def _segments(steps: int, every: int) -> Iterator[tuple[int, int]]:
         yield first, min(steps, first + every)
 
 
-def _launcher(kernel: Any, grid: tuple[int, int], constants: tuple[Any, ...], **options: Any) -> Any:
+def _launcher(
+    kernel: Any, grid: tuple[int, int], constants: tuple[Any, ...], **options: Any
+) -> Any:
     """A function of a kernel's arguments that launches it, looking at them only the first time.
 
     Triton's own launch asks at every call what kind each argument is, which takes longer than a
@@ -265,7 +267,9 @@ def _run_backward(
         for k, (first, last) in reversed([*enumerate(_segments(steps, every))]):
             forward.run(first, last, kept[k], scratch)
             launches = (
-                [(first, last)] if alone or together else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
+                [(first, last)]
+                if alone or together
+                else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
             )
             for begin, end in launches:
                 back(
