@@ -6,6 +6,7 @@ A program runs ahead of a GPU, until it asks for a value.
 import importlib.util
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
@@ -95,6 +96,16 @@ def test_auto_without_triton_says_what_to_install(monkeypatch):
     triton.installed.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.warns(UserWarning, match=r"is the reference: triton is not .*spikern\[gpu\]"):
+        assert not triton.supports(LIF, triangular())
+    triton.installed.cache_clear()
+
+
+def test_auto_with_an_older_triton_says_so(monkeypatch):
+    triton.installed.cache_clear()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    old = types.SimpleNamespace(__version__="3.5.1")
+    monkeypatch.setattr(triton, "require", lambda package, extra: old)
+    with pytest.warns(UserWarning, match=r"triton 3\.5\.1 is older than 3\.6; .*spikern\[gpu\]"):
         assert not triton.supports(LIF, triangular())
     triton.installed.cache_clear()
 

@@ -1,6 +1,7 @@
 """The engine of a GPU: is it right, and what does a training step take beside its rivals?
 
 python experiments/bench/gpu.py               # on a GPU, in under five minutes
+python experiments/bench/gpu.py --no-measure  # only the tables of docs/gpu.md again
 python experiments/bench/gpu.py --interpret   # a dry run without one, whose times mean nothing
 
 Right is: every spike of LIF, ALIF and CubaLIF equals that of the CPU's kernels, given one current
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ import tyro
 from torch import Tensor, nn
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results_gpu.json"
+PAGE = HERE.parent.parent / "docs" / "gpu.md"
 SPIKES = 10**9
 """How many spikes, or silences, are compared with the CPU's."""
 RATE = 0.05
@@ -60,29 +64,45 @@ SHAPES = (
 class Config:
     """What is done."""
 
+    measure: bool = True
+    """Check and measure; without, make the tables from results_gpu.json."""
     interpret: bool = False
     """Run in Triton's interpreter on the CPU, with tiny sizes."""
     seconds: float = 280.0
     """Time after which nothing new is begun."""
     out: Path | None = None
-    """Where the results are written: results_gpu.json here; those of a dry run nowhere."""
+    """Another file for the results than results_gpu.json; the page stays as it is then."""
     case: bool = False
     """Only the small training step that compute-sanitizer looks at."""
 
 
 def main(cfg: Config) -> None:
-    """Check, measure, write."""
+    """Check, measure, write the results and fill in the page; a dry run writes nothing."""
     if cfg.interpret:
         os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
-    elif not torch.cuda.is_available():
+    elif cfg.measure and not torch.cuda.is_available():
         sys.exit("gpu.py: torch finds no GPU; --interpret is a dry run without one")
-    device = "cpu" if cfg.interpret else "cuda"
     if cfg.case:
-        small_case(device)
+        small_case("cpu" if cfg.interpret else "cuda")
         return
-    from spikern._utils import json_file
+    from spikern._utils import atomic, json_file
+    from spikern.report import filled
+
+    if cfg.measure:
+        results = measured(cfg)
+        if cfg.out is not None:
+            json_file.write(cfg.out, results)
+        elif not cfg.interpret:
+            json_file.write(RESULTS, results)
+    if cfg.out is None and not cfg.interpret:
+        atomic.write(PAGE, filled(PAGE.read_text(), tables(json_file.read(RESULTS))))
+
+
+def measured(cfg: Config) -> dict[str, Any]:
+    """The results of all checks and measurements."""
     from spikern._utils.provenance import provenance, version
 
+    device = "cpu" if cfg.interpret else "cuda"
     started = time.perf_counter()
     shapes = [Shape(6, 3, 2, 20, slow=True)] if cfg.interpret else list(SHAPES)
     results: dict[str, Any] = {
@@ -104,14 +124,10 @@ def main(cfg: Config) -> None:
 
     for shape in shapes:
         measure(quick_rivals(shape, *network(shape, device)), shape)
-    results["checks"]["sanitizer"] = "a GPU is needed" if cfg.interpret else sanitize()
     for shape in (s for s in shapes if s.slow):
         measure(slow_rivals(shape, *network(shape, device)), shape)
-    results["provenance"] = provenance(time.perf_counter() - started, 1)
-    out = cfg.out or (None if cfg.interpret else HERE / "results_gpu.json")
-    if out is not None:
-        json_file.write(out, results)
-    say(f"{out or 'not written'}, {time.perf_counter() - started:.0f} s")
+    results["checks"]["sanitizer"] = "a GPU is needed" if cfg.interpret else sanitize()
+    return results | {"provenance": provenance(time.perf_counter() - started, 1)}
 
 
 def say(line: str) -> None:
@@ -391,6 +407,49 @@ def milliseconds(call: Call, device: str) -> float:
     end.record()
     end.synchronize()
     return float(begin.elapsed_time(end))
+
+
+# The page
+
+
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """What is filled in on the page, by place."""
+    checks, own = results["checks"], results["provenance"]
+    spikes, neurons = checks["spikes"], checks["neurons"]
+    compared, wrong = (sum(each[k] for each in spikes.values()) for k in ("compared", "wrong"))
+    different = [f"{name}: {said}" for name, said in neurons.items() if said]
+    agreed = "; ".join(different) or f"all {len(neurons)} neurons agree"
+    return {
+        "gpu machine": (
+            f"{results['gpu']}, torch {own['torch']}, Triton {results['triton']}; "
+            f"{own['date'][:10]}, commit {own['commit']}."
+        ),
+        "gpu checks": (
+            f"Of {compared:,} spikes and silences of {', '.join(spikes)}, {wrong:,} differ from "
+            f"the CPU's. Outputs, states and gradients where sums are exact: {agreed}. "
+            f"compute-sanitizer: {' '.join(checks['sanitizer'].replace('=', '').split())}."
+        ),
+        "gpu times": times(results["rows"]),
+    }
+
+
+def times(rows: list[dict[str, Any]]) -> str:
+    """Milliseconds and memory of a training step, and how many times those of the kernels."""
+    from spikern.report import markdown
+    from spikern.report.numbers import significant
+
+    shape = itemgetter("steps", "batch", "features", "hidden")
+    own = {shape(row): row["ms"] for row in rows if row["what"] == "triton" and "ms" in row}
+    lines = []
+    for row in rows:
+        sizes = [f"{size:,}" for size in shape(row)]
+        if "ms" in row:
+            found = [significant(row["ms"]), significant(row["ms"] / own[shape(row)])]
+            lines.append([*sizes, row["what"], *found, f"{row.get('mib', 0):,}"])
+        else:
+            lines.append([*sizes, row["what"], row["note"], "", ""])
+    head = ["steps", "batch", "features", "hidden", "what", "ms", "times the kernels'", "MiB"]
+    return markdown.table(head, lines, left=(4,))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ from spikern.engines.population import (
 from spikern.neurons.model import NeuronModel, State
 from spikern.neurons.surrogate import Surrogate
 
+OLDEST = (3, 6)
+"""The oldest version of Triton: older ones launch a compiled kernel in another way."""
 EVERY = 64
 """Steps between the states that are kept for the backward pass."""
 WIDEST = 1024
@@ -113,12 +115,17 @@ def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
 
 @functools.cache
 def installed() -> bool:
-    """Whether Triton is; a warning says if not."""
-    found = importlib.util.find_spec("triton") is not None
-    if not found:
-        hint = "triton is not installed; pip install 'spikern[gpu]'"
-        warnings.warn(f"engine='auto' is the reference: {hint}", stacklevel=2)
-    return found
+    """Whether Triton is, in a version that the engine was run with; a warning says if not."""
+    missing = "triton is not installed"
+    if importlib.util.find_spec("triton") is not None:
+        version = require("triton", "gpu").__version__
+        if tuple(map(int, version.split(".")[:2])) >= OLDEST:
+            return True
+        missing = f"triton {version} is older than {'.'.join(map(str, OLDEST))}"
+    warnings.warn(
+        f"engine='auto' is the reference: {missing}; pip install 'spikern[gpu]'", stacklevel=2
+    )
+    return False
 
 
 @fused.constant
