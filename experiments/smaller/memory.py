@@ -6,7 +6,6 @@ python experiments/smaller/memory.py --smoke     # minutes; shows that it runs, 
 """
 
 import functools
-import runpy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +14,29 @@ from typing import Any
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
+from common import (
+    HERE,
+    READ,
+    SHORT,
+    TABLES,
+    VIEWS,
+    Floats,
+    Learning,
+    Model,
+    Row,
+    extent,
+    joined,
+    learned,
+    spread,
+    text,
+)
 
 from spikern._utils import atomic, json_file
 from spikern._utils.provenance import provenance
 from spikern.cost import energy, tables
-from spikern.data import Dataset, load
+from spikern.data import Dataset
 from spikern.layers import compile_stream
 from spikern.report import markdown
-from spikern.report.numbers import mean_interval
 from spikern.retrieval import (
     Recalling,
     RecallingStream,
@@ -34,75 +47,29 @@ from spikern.retrieval import (
     remember,
 )
 from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
-from spikern.studies import Architecture, TrainingJob, interval, mean
+from spikern.studies import mean
 from spikern.studies.jobs import files, key
 from spikern.studies.runner import run_all
 from spikern.studies.statistics import paired
-from spikern.studies.trainings import prepare
 from spikern.timing.measurement import interleaved
-from spikern.train import Training, fit, load_network
+from spikern.train import load_network
 
-HERE = Path(__file__).parent
-Floats = NDArray[np.float64]
-(CHARACTERS,) = runpy.run_path(str(HERE.parent / "characters" / "plan.py"))["PLANS"]
-SPIKING = CHARACTERS.architecture
-"""The structure of the spiking networks of the characters study."""
-TRIAL_SEED = 1000
-TABLES, VIEWS = ("45nm_fp32", "45nm_int8"), ("operations", "registers", "read-modify-write")
 SHARES = (0.1, 0.3, 1.0)
 """Shares of the text that are stored."""
-MIXES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 ORDER, PRIORS = 6, (8.0, 16.0, 32.0, 64.0)
 """Characters that the count table looks back, and the priors that it is tried with."""
 BLOCK = 1000
 """Characters of a block over which bits are compared in pairs."""
-READ = 4
-"""Pieces of 16 streams of the test text on which operations are counted."""
 COMMON = (20, 30, 40)
 """Lengths of passages that the stored text and the test may share."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network, and the learning rates that it is tried with."""
-
-    name: str
-    model: str
-    rates: tuple[float, ...]
-    budget: int | None = 50_000
-    hidden: int | None = None
-    bits: int = 32
-    """Sampled bits of a hash table; spikes are rarer than medians, and need more."""
-
-    def job(self, rate: float, seed: int, epochs: int) -> TrainingJob:
-        """Its training."""
-        training = Training(
-            epochs=epochs, batch_size=16, learning_rate=rate, carry_state=True, patience=3
-        )
-        structure = Architecture()
-        if self.model not in ("GRU", "LSTM"):
-            training = replace(training, batch_size=8, rate_limit=0.01, rate_penalty=10.0)
-            structure = SPIKING
-        return TrainingJob(
-            "tinyshakespeare", self.model, seed, training, self.budget, self.hidden, "every_step",
-            structure,
-        )  # fmt: skip
-
-
 MODELS = (
-    Model("AdLIF", "AdLIF", (1e-2, 2e-2, 4e-2), bits=64),
-    Model("ALIF", "ALIF", (1e-2, 2e-2, 4e-2), bits=64),
+    Model("AdLIF", "AdLIF", (1e-2, 2e-2, 4e-2)),
+    Model("ALIF", "ALIF", (1e-2, 2e-2, 4e-2)),
     Model("GRU", "GRU", (1e-2, 2e-2, 4e-2)),
     Model("GRU, 5 times", "GRU", (5e-3, 1e-2, 2e-2), budget=None, hidden=256),
 )
-
-
-@dataclass(frozen=True)
-class Learning:
-    """A network that is trained on the first sequences of every split; None: all."""
-
-    training: TrainingJob
-    first: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,25 +78,8 @@ class Judging:
 
     network: Learning
     bits: int
+    """Sampled bits of a hash table; spikes are rarer than medians, and need more."""
     share: float
-
-
-@functools.lru_cache(maxsize=1)
-def text(first: int | None) -> Dataset:
-    """The data, or the first sequences of every split, which are consecutive."""
-    data = load("tinyshakespeare")
-    if first is None:
-        return data
-    return data.with_splits(lambda part: part.batch(range(min(first, len(part)))))
-
-
-def learn(config: Learning, checkpoint: Path) -> dict[str, Any]:
-    """Train; the checkpoint has the network of the epoch that is best on validation."""
-    network, _ = prepare(config.training)
-    training, seed = config.training.training, config.training.seed
-    history = fit(network, text(config.first), training, seed, checkpoint, bar=False)
-    best = history.epochs[history.best_epoch - 1]
-    return {"validation": best.validation_accuracy, "parameters": network.parameter_count}
 
 
 @functools.cache
@@ -145,13 +95,7 @@ def table_of_counts(first: int | None, share: float) -> tuple[Floats, Floats]:
     return tuple(probabilities(counts, prior, data.classes) for counts in (validation, test))
 
 
-def joined(one: Sequence[Floats], other: Sequence[Floats]) -> Floats:
-    """The mixture of two predictors of the test, with the share that is best on validation."""
-    mixtures = [[(1 - mix) * a + mix * b for a, b in zip(one, other)] for mix in MIXES]
-    return min(mixtures, key=lambda both: bits(both[0]))[1]
-
-
-def judge(config: Judging, _: Path, out: Path) -> dict[str, Any]:
+def judge(config: Judging, _: Path, out: Path) -> Row:
     """Bits on the test with and without memory and counts, and what they cost."""
     network = load_network(files(out, key(config.network)).checkpoint)
     data = text(config.network.first)
@@ -189,7 +133,7 @@ def judge(config: Judging, _: Path, out: Path) -> dict[str, Any]:
     }
 
 
-def cost_of(recalling: Recalling, data: Dataset) -> dict[str, Any]:
+def cost_of(recalling: Recalling, data: Dataset) -> Row:
     """Estimates in pJ per character of the network and of its memory, by table and view."""
     batch = data.test.batch(range(min(READ, len(data.test))))
     whole = count_recalling(recalling, batch.x, lengths=batch.lengths)
@@ -239,22 +183,17 @@ class Config:
     """A run on a few sequences that shows only that the study runs; it writes in runs/ alone."""
 
 
-def carry_out(config: Config) -> list[dict[str, Any]]:
+def carry_out(config: Config) -> list[Row]:
     """One row for each network, seed and share of the text."""
-    first, epochs, short = (160, 1, 1) if config.smoke else (None, 12, 3)
-    seeds = range(1 if config.smoke else config.seeds)
+    whole = extent(config.seeds, config.smoke)
     out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
     rows = []
     for model in MODELS:
-        rates = model.rates[:1] if config.smoke else model.rates
-        trials = [Learning(model.job(rate, TRIAL_SEED, short), first) for rate in rates]
-        reached = run_all(learn, trials, out / "trials", config.workers)
-        rate = max(zip((r["validation"] for r in reached), rates))[1]
-        networks = [Learning(model.job(rate, seed, epochs), first) for seed in seeds]
-        learned = run_all(learn, networks, out, config.workers)
+        rate, networks, results = learned(model, whole, out, config.workers)
+        sampled = 32 if model.gated else 64
         jobs = [
-            (n, seed, share, Judging(network, model.bits, share))
-            for n, (seed, network) in enumerate(zip(seeds, networks))
+            (seed, share, Judging(network, sampled, share))
+            for seed, network in enumerate(networks)
             for share in (SHARES if seed == 0 else SHARES[-1:])
         ]
         judged = run_all(
@@ -262,8 +201,10 @@ def carry_out(config: Config) -> list[dict[str, Any]]:
             config.workers,
         )  # fmt: skip
         rows += [
-            {"model": model.name, "seed": seed, "share": share, "rate": rate, **learned[n], **found}
-            for (n, seed, share, _), found in zip(jobs, judged)
+            {"model": model.name, "seed": seed, "share": share, "rate": rate}
+            | results[seed]
+            | found
+            for (seed, share, _), found in zip(jobs, judged)
         ]
     return rows
 
@@ -275,17 +216,12 @@ def common_passages(first: int | None) -> dict[str, int]:
     return {str(n): int(shared_passages(stored, read, n).sum()) for n in COMMON}
 
 
-def of(rows: Sequence[dict[str, Any]], model: str, share: float) -> list[dict[str, Any]]:
+def of(rows: Sequence[Row], model: str, share: float) -> list[Row]:
     """The rows of a model and a share of the text, by seed."""
     return [row for row in rows if (row["model"], row["share"]) == (model, share)]
 
 
-def spread(values: Sequence[float]) -> str:
-    """A mean, with half its interval where there are several."""
-    return mean_interval(mean(values), interval(values), 3)
-
-
-def bits_table(rows: Sequence[dict[str, Any]]) -> str:
+def bits_table(rows: Sequence[Row]) -> str:
     """Bits per character on the test, by network."""
     kinds = ("alone", "memory", "memory, uniform", "counts alone", "counts", "both")
     lines = []
@@ -299,7 +235,7 @@ def bits_table(rows: Sequence[dict[str, Any]]) -> str:
     return markdown.table(head, lines)
 
 
-def beyond_counting(rows: Sequence[dict[str, Any]]) -> str:
+def beyond_counting(rows: Sequence[Row]) -> str:
     """Bits that the memory saves, alone and beside the counts, over blocks of the text."""
     lines = []
     for model in MODELS:
@@ -311,7 +247,7 @@ def beyond_counting(rows: Sequence[dict[str, Any]]) -> str:
     return markdown.table(["network", "beside", "bits saved", "interval"], lines, (0, 1))
 
 
-def shares_table(rows: Sequence[dict[str, Any]]) -> str:
+def shares_table(rows: Sequence[Row]) -> str:
     """Bits with a memory, and with counts, of a part of the text."""
     lines = []
     for model in MODELS:
@@ -323,7 +259,7 @@ def shares_table(rows: Sequence[dict[str, Any]]) -> str:
     return markdown.table(head, lines)
 
 
-def cost_table(rows: Sequence[dict[str, Any]]) -> str:
+def cost_table(rows: Sequence[Row]) -> str:
     """Estimates per character, network alone and with its memory, and time at batch 1."""
     lines = []
     for model in MODELS:
@@ -352,7 +288,7 @@ def main(config: Config) -> None:
             target / "memory.json",
             {
                 "rows": rows,
-                "common": common_passages(160 if config.smoke else None),
+                "common": common_passages(SHORT if config.smoke else None),
                 "provenance": provenance(time.perf_counter() - started, config.workers),
             },
         )

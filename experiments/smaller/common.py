@@ -1,0 +1,148 @@
+"""What both parts of the study share: the text, the networks, how they are trained and judged."""
+
+import functools
+import runpy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikern.data import Dataset, load
+from spikern.report.numbers import mean_interval
+from spikern.retrieval import bits
+from spikern.studies import Architecture, TrainingJob, interval, mean
+from spikern.studies.runner import run_all
+from spikern.studies.trainings import prepare
+from spikern.train import Training, fit
+
+HERE = Path(__file__).parent
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+(CHARACTERS,) = runpy.run_path(str(HERE.parent / "characters" / "plan.py"))["PLANS"]
+SPIKING = CHARACTERS.architecture
+"""The structure of the spiking networks of the characters study."""
+TRIAL_SEED = 1000
+TABLES, VIEWS = ("45nm_fp32", "45nm_int8"), ("operations", "registers", "read-modify-write")
+MIXES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+READ = 4
+"""Pieces of 16 streams of the test text on which operations are counted."""
+SHORT = 160
+"""Sequences of every split that a smoke run reads."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, and the learning rates that it is tried with."""
+
+    name: str
+    model: str
+    rates: tuple[float, ...]
+    budget: int | None = 50_000
+    hidden: int | None = None
+    experts: int = 1
+    """Groups of neurons, or banks of recurrent weights, of which two are awake."""
+    routing: str = "fixed"
+
+    @property
+    def gated(self) -> bool:
+        """Whether it is a standard network."""
+        return self.model in ("GRU", "LSTM")
+
+    def job(self, rate: float, seed: int, epochs: int) -> TrainingJob:
+        """Its training."""
+        training = Training(
+            epochs=epochs, batch_size=16, learning_rate=rate, carry_state=True, patience=3
+        )
+        structure = Architecture()
+        if not self.gated:
+            training = replace(training, batch_size=8, rate_limit=0.01, rate_penalty=10.0)
+            structure = SPIKING
+        if self.experts > 1:
+            structure = replace(structure, experts=self.experts, awake=2, routing=self.routing)
+        return TrainingJob(
+            "tinyshakespeare", self.model, seed, training, self.budget, self.hidden, "every_step",
+            structure,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Learning:
+    """A network that is trained on the first sequences of every split; None: all."""
+
+    training: TrainingJob
+    first: int | None = None
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is done."""
+
+    first: int | None
+    """Sequences of every split; None: all."""
+    epochs: int
+    trial_epochs: int
+    seeds: int
+    rates: int
+    """Learning rates that are tried."""
+
+
+def extent(seeds: int, smoke: bool) -> Extent:
+    """All, or a run that shows only that the study runs."""
+    return Extent(SHORT, 1, 1, 1, 1) if smoke else Extent(None, 12, 3, seeds, 3)
+
+
+@functools.lru_cache(maxsize=1)
+def text(first: int | None) -> Dataset:
+    """The data, or the first sequences of every split, which are consecutive."""
+    data = load("tinyshakespeare")
+    if first is None:
+        return data
+    return data.with_splits(lambda part: part.select(range(min(first, len(part)))))
+
+
+def learn(config: Learning, checkpoint: Path) -> Row:
+    """Train; the checkpoint has the network of the epoch that is best on validation."""
+    network, _ = prepare(config.training)
+    return trained(network, text(config.first), config, checkpoint)
+
+
+def trained(network: Any, data: Dataset, config: Learning, checkpoint: Path) -> Row:
+    """Train a network; its best accuracy on validation and its size."""
+    training, seed = config.training.training, config.training.seed
+    history = fit(network, data, training, seed, checkpoint, bar=False)
+    best = history.epochs[history.best_epoch - 1]
+    return {"validation": best.validation_accuracy, "parameters": network.parameter_count}
+
+
+def learned(
+    model: Model,
+    whole: Extent,
+    out: Path,
+    workers: int,
+    job: Callable[[Learning, Path], Row] = learn,
+) -> tuple[float, list[Learning], list[Row]]:
+    """Search a model's learning rate, then train it with every seed: rate, jobs and results."""
+    rates = model.rates[: whole.rates]
+    trials = [
+        Learning(model.job(rate, TRIAL_SEED, whole.trial_epochs), whole.first) for rate in rates
+    ]
+    reached = run_all(job, trials, out / "trials", workers)
+    rate = max(zip((r["validation"] for r in reached), rates))[1]
+    networks = [
+        Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in range(whole.seeds)
+    ]
+    return rate, networks, run_all(job, networks, out, workers)
+
+
+def joined(one: Sequence[Floats], other: Sequence[Floats]) -> Floats:
+    """The mixture of two predictors of the test, with the share that is best on validation."""
+    mixtures = [[(1 - mix) * a + mix * b for a, b in zip(one, other)] for mix in MIXES]
+    return min(mixtures, key=lambda both: bits(both[0]))[1]
+
+
+def spread(values: Sequence[float]) -> str:
+    """A mean, with half its interval where there are several."""
+    return mean_interval(mean(values), interval(values), 3)

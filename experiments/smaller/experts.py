@@ -1,0 +1,342 @@
+"""Groups of neurons of which a character wakes two, beside dense networks; fills in the page.
+
+python experiments/smaller/experts.py             # search, train, judge; hours; resumes
+python experiments/smaller/experts.py --no-train  # only the page again, from experts.json
+python experiments/smaller/experts.py --smoke     # minutes; shows that it runs, in runs/ only
+"""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from common import (
+    HERE,
+    READ,
+    TABLES,
+    VIEWS,
+    Floats,
+    Learning,
+    Model,
+    Row,
+    extent,
+    joined,
+    learn,
+    learned,
+    spread,
+    text,
+    trained,
+)
+from matplotlib.figure import Figure
+
+from spikern._utils import atomic, json_file
+from spikern._utils.provenance import provenance
+from spikern.cost import count, energy, tables
+from spikern.data import Dataset
+from spikern.data.dataset import Split
+from spikern.layers import compile_stream
+from spikern.plot.style import save, tidy
+from spikern.report import markdown
+from spikern.report.numbers import significant
+from spikern.retrieval import bits
+from spikern.retrieval.ngrams import counted, probabilities, text_of
+from spikern.retrieval.remembering import labelled_steps, run
+from spikern.studies import mean
+from spikern.studies.jobs import files, key
+from spikern.studies.runner import run_all
+from spikern.studies.statistics import paired
+from spikern.studies.trainings import model_of
+from spikern.timing.measurement import interleaved
+from spikern.train import load_network
+from spikern.train.batches import carried, in_order
+from spikern.train.trial import fresh_network
+
+RATES = (1e-2, 2e-2, 4e-2)
+DENSE = tuple(Model(f"dense, {width}", "ALIF", RATES, None, width) for width in (32, 64, 128, 256))
+FIXED = Model("8 groups of 32, by the character", "ALIF", RATES, None, 256, 8)
+LEARNED = Model("8 groups of 32, learned", "ALIF", RATES, None, 256, 8, "learned")
+RANDOM = Model("8 groups of 32, by chance", "ALIF", RATES, None, 256, 8)
+LARGE = Model("16 groups of 32, by the character", "ALIF", RATES, None, 512, 16)
+GROUPS = (FIXED, LEARNED, RANDOM, LARGE)
+GATED = (
+    Model("GRU, 64", "GRU", RATES, None, 64),
+    Model("GRU, 8 banks of 64", "GRU", RATES, None, 64, 8),
+    Model("GRU, 128", "GRU", RATES, None, 128),
+    Model("LSTM, 64", "LSTM", RATES, None, 64),
+    Model("LSTM, 8 banks of 64", "LSTM", RATES, None, 64, 8),
+)
+MODELS = (*DENSE, *GROUPS, *GATED)
+ORDER, PRIOR = 1, 8.0
+"""The count table of pairs, which routing by the character knows."""
+COSTS = {
+    "accumulations and products": "operations",
+    "updates of neurons": "updates",
+    "45nm_int8, registers, pJ": "45nm_int8, registers",
+    "45nm_int8, read-modify-write, pJ": "45nm_int8, read-modify-write",
+}
+"""What is compared at equal bits, and its name in a row."""
+AXES = {
+    "operations": "accumulations and products per character",
+    "45nm_int8, read-modify-write": "pJ with memory traffic, 45nm_int8",
+    "microseconds": "µs of a step at batch 1",
+}
+"""The panels of the figure."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """A trained network, whose groups chance wakes or not."""
+
+    network: Learning
+    random: bool
+
+
+def two_symbols(split: Split) -> Split:
+    """The characters, each with a symbol drawn by chance behind them."""
+    x = split.x
+    size = x.features
+    number = len(x.indices)
+    drawn = torch.randint(size, (number,), generator=torch.Generator().manual_seed(number))
+    both = torch.stack([x.indices, (size + drawn).int()], 1).flatten()
+    doubled = replace(
+        x, features=2 * size, offsets=2 * x.offsets, indices=both, values=torch.ones(2 * number)
+    )
+    return replace(split, x=doubled)
+
+
+@functools.lru_cache(maxsize=1)
+def noisy_text(first: int | None) -> Dataset:
+    """The text with symbols drawn by chance."""
+    return text(first).with_splits(two_symbols)
+
+
+def learn_by_chance(config: Learning, checkpoint: Path) -> Row:
+    """Train a network whose groups are named by the symbols of chance, which it does not hear."""
+    data, job = noisy_text(config.first), config.training
+    model, settings = model_of(job)
+    network = fresh_network(model, job.hidden_size, data, job.seed, job.answer, **settings)
+    size = data.input_size // 2
+    table, weight = network.body.weight_rt_l0, network.body.weight_ih_l0
+    with torch.no_grad():
+        table[:, size:] = table[:, :size]
+        table[:, :size] = 0
+        weight[:, size:] = 0
+    heard = torch.ones_like(weight)
+    heard[:, size:] = 0
+    weight.register_hook(lambda gradient: gradient * heard)
+    return trained(network, data, config, checkpoint)
+
+
+@torch.no_grad()
+def predicted(network: Any, split: Split) -> Floats:
+    """The network's probability of every character that came, in the order of the text."""
+    state: Any = None
+    parts, places = [], []
+    for indices in in_order(split, 1, carry_state=True):
+        batch = split.batch(indices)
+        state = carried(state, len(batch))
+        _, logits, state = run(network, batch.x, state, batch.lengths)
+        y, labelled, at = labelled_steps(indices, batch, len(split.x))
+        own = logits.softmax(-1).numpy()[labelled]
+        parts.append(own[np.arange(len(y)), y].astype(float))
+        places.append(at)
+    return np.concatenate(parts)[np.concatenate(places).argsort()]
+
+
+@functools.lru_cache(maxsize=1)
+def pairs(first: int | None) -> tuple[Floats, ...]:
+    """The probabilities of the characters of validation and test by counts of pairs."""
+    data = text(first)
+    stored = text_of(data.train)
+    return tuple(
+        probabilities(counted(stored, text_of(part), ORDER, data.classes), PRIOR, data.classes)
+        for part in (data.validation, data.test)
+    )
+
+
+def judge(config: Judging, _: Path, out: Path) -> Row:
+    """Bits on the test, alone and with counts of pairs, and what a character costs."""
+    network = load_network(files(out, key(config.network)).checkpoint).eval()
+    data = (noisy_text if config.random else text)(config.network.first)
+    own = [predicted(network, split) for split in (data.validation, data.test)]
+    batch = data.test.batch(range(min(READ, len(data.test))))
+    counts = count(network, batch.x, batch.lengths, data.events)
+    characters = int(batch.lengths.sum())
+    per_inference = len(batch) / characters
+    found = {
+        "bits": bits(own[1]),
+        "with pairs": bits(joined(own, pairs(config.network.first))),
+        "operations": (counts.ops.ac + counts.ops.mac) / characters,
+        "updates": counts.ops.neuron_updates / characters,
+        "microseconds": step_time(network) if network.spiking and not config.random else None,
+    }
+    for name in TABLES:
+        for view in VIEWS:
+            estimate = energy(counts, tables()[name], view)
+            found[f"{name}, {view}"] = estimate and estimate.pj * per_inference
+    return found
+
+
+def step_time(network: Any) -> float:
+    """Microseconds of a character at batch 1 in a stream."""
+    stream = compile_stream(network)
+    characters = np.eye(stream.input_size, dtype=np.float32)
+    state = stream.zero_state()
+    (samples,) = interleaved({0: lambda: [stream.step(x, state) for x in characters]}, 7).values()
+    return 1e3 * float(np.median(samples)) / len(characters)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where the trainings are, and how much is done."""
+
+    out: Path = Path("runs/smaller-experts")
+    """Folder of the trainings and judgements; what is finished there is not done again."""
+    workers: int = 1
+    """Processes that work side by side, one thread each."""
+    seeds: int = 5
+    """Trainings of every network."""
+    train: bool = True
+    """Train and judge; without, make the page from experts.json."""
+    smoke: bool = False
+    """A run on a few sequences that shows only that the study runs; it writes in runs/ alone."""
+
+
+def carry_out(config: Config) -> list[Row]:
+    """One row for each network and seed."""
+    whole = extent(config.seeds, config.smoke)
+    out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
+    rows = []
+    for model in MODELS:
+        by_chance = model is RANDOM
+        own, job = (out / "chance", learn_by_chance) if by_chance else (out, learn)
+        rate, networks, results = learned(model, whole, own, config.workers, job)
+        judged = run_all(
+            functools.partial(judge, out=own), [Judging(n, by_chance) for n in networks],
+            own / "judged", config.workers,
+        )  # fmt: skip
+        rows += [
+            {"model": model.name, "seed": seed, "rate": rate} | results[seed] | found
+            for seed, found in enumerate(judged)
+        ]
+    return rows
+
+
+def of(rows: Sequence[Row], model: Model) -> list[Row]:
+    """The rows of a model, by seed."""
+    return [row for row in rows if row["model"] == model.name]
+
+
+def averages(rows: Sequence[Row], models: Sequence[Model], name: str) -> Floats:
+    """The mean over seeds of a number, by model; NaN where there is none."""
+    values = [[row[name] for row in of(rows, model)] for model in models]
+    return np.array([np.nan if None in found else mean(found) for found in values])
+
+
+def networks_table(rows: Sequence[Row]) -> str:
+    """Bits and costs of every network."""
+    lines = []
+    for model in MODELS:
+        own = of(rows, model)
+        costs = [averages(rows, [model], name)[0] for name in (*COSTS.values(), "microseconds")]
+        lines.append(
+            [
+                model.name,
+                f"{own[0]['parameters']:,}",
+                *(spread([row[kind] for row in own]) for kind in ("bits", "with pairs")),
+                *("-" if np.isnan(cost) else significant(cost) for cost in costs),
+            ]
+        )
+    head = ["network", "parameters", "bits", "with counts of pairs", *COSTS, "µs at batch 1"]
+    return markdown.table(head, lines)
+
+
+def frontier(rows: Sequence[Row], name: str) -> Callable[[float], float]:
+    """What a dense network of so many bits costs, between those trained; NaN beyond them."""
+    reached, costs = averages(rows, DENSE, "bits"), averages(rows, DENSE, name)
+    order = np.argsort(reached)
+
+    def at(wanted: float) -> float:
+        logs = np.interp(wanted, reached[order], np.log(costs[order]), left=np.nan, right=np.nan)
+        return float(np.exp(logs))
+
+    return at
+
+
+def gains_table(rows: Sequence[Row]) -> str:
+    """How many times less than a dense network of equal bits each network with groups costs."""
+    lines = []
+    for model in GROUPS:
+        wanted = averages(rows, [model], "bits")[0]
+        cells = []
+        for name in COSTS.values():
+            ratio = frontier(rows, name)(wanted) / averages(rows, [model], name)[0]
+            cells.append("beyond the dense ones" if np.isnan(ratio) else f"{ratio:.2f}")
+        lines.append([model.name, f"{wanted:.3f}", *cells])
+    return markdown.table(["network", "bits", *COSTS], lines)
+
+
+def claims_table(rows: Sequence[Row]) -> str:
+    """Bits that one network saves against another, seed by seed."""
+    gru, banks, _, lstm, lstm_banks = GATED
+    lines = []
+    for one, other, why in (
+        (FIXED, DENSE[1], "as many neurons awake"),
+        (FIXED, DENSE[-1], "as many parameters"),
+        (LEARNED, FIXED, "learned"),
+        (FIXED, RANDOM, "by chance"),
+        (banks, gru, "banks"),
+        (lstm_banks, lstm, "banks"),
+    ):
+        for kind in ("bits", "with pairs"):
+            values = [[row[kind] for row in of(rows, model)] for model in (other, one)]
+            pair = paired(*values)
+            between = f"{pair.low:+.3f} to {pair.high:+.3f}"
+            lines.append([one.name, other.name, why, kind, f"{pair.difference:+.3f}", between])
+    head = ["network", "against", "what it asks", "of", "bits saved", "interval"]
+    return markdown.table(head, lines, (0, 1, 2, 3))
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """Bits against operations, memory traffic and time."""
+    made = Figure(figsize=(4.4 * len(AXES), 3.8), layout="constrained")
+    for axis, (name, label) in zip(made.subplots(1, len(AXES)), AXES.items()):
+        for models, marker, title in (
+            (DENSE, "o-", "dense ALIF"), (GROUPS, "D", "groups of ALIF"), (GATED, "s", "GRU, LSTM"),
+        ):  # fmt: skip
+            x, y = averages(rows, models, name), averages(rows, models, "bits")
+            if not np.isnan(x).all():
+                axis.plot(x, y, marker, label=title)
+        axis.set(xscale="log", xlabel=label, ylabel="bits per character, test")
+        axis.legend(frameon=False)
+        tidy(axis)
+    return made
+
+
+def main(config: Config) -> None:
+    """Carry out the study; write results, figure and page."""
+    target = Path(f"{config.out}-smoke") if config.smoke else HERE
+    if config.train:
+        started = time.perf_counter()
+        rows = carry_out(config)
+        own = provenance(time.perf_counter() - started, config.workers)
+        json_file.write(target / "experts.json", {"rows": rows, "provenance": own})
+    rows = json_file.read(target / "experts.json")["rows"]
+    several = len({row["seed"] for row in rows}) > 1
+    save(figure(rows), target / "experts.svg")
+    places = {
+        "experts networks": networks_table(rows),
+        "experts at equal bits": gains_table(rows),
+        "experts claims": claims_table(rows) if several else "One seed: no claims.",
+    }
+    page = (HERE / "README.md").read_text()
+    atomic.write(target / "README.md", markdown.filled(page, places))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
