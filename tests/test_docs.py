@@ -255,3 +255,18 @@ def test_the_results_page_is_made_of_the_studies_results(monkeypatch):
     results_page = importlib.import_module("results_page")
     page = results_page.PAGE.read_text()
     assert filled(page, results_page.tables()) == page
+
+
+def test_a_verdict_of_the_page_is_never_bolder_than_that_of_its_data_set(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    results_page = importlib.import_module("results_page")
+    judged = results_page.corrected()
+    own = {
+        (part["dataset"]["name"], name): claim["verdict"]
+        for part in results_page.studies()
+        for name, claim in part["claims"].items()
+    }
+    assert judged.keys() == own.keys()
+    decided = {key: c["verdict"] for key, c in judged.items() if c["verdict"] != "undecided"}
+    assert all(own[key] == verdict for key, verdict in decided.items())
+    assert 0 < len(decided) < sum(verdict != "undecided" for verdict in own.values())

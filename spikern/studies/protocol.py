@@ -330,7 +330,7 @@ def judge(runs: Sequence[Result], spiking: str, plan: Plan) -> dict[str, Result]
     No verdict stands on trainings that had not.
     """
     ended = {model: has_ended(of_model) for model, of_model in by_model(runs).items()}
-    judged = claims(pairs(runs, spiking, plan))
+    judged = claims(pairs(runs, spiking, plan.standard, plan.measure))
     return {
         f"{spiking} > {other}": judged[f"{spiking} > {other}"]
         | {"ended": ended[spiking] and ended[other]}
@@ -339,17 +339,17 @@ def judge(runs: Sequence[Result], spiking: str, plan: Plan) -> dict[str, Result]
 
 
 def pairs(
-    runs: Sequence[Result], spiking: str, plan: Plan
+    runs: Sequence[Result], spiking: str, standard: Sequence[str], measure: Measure
 ) -> dict[str, tuple[list[float], list[float]]]:
     """A spiking model against every standard one; where bits are measured, fewer win."""
-    if plan.measure == "accuracy":
+    if measure == "accuracy":
         good = table.gathered(runs, ["model"], "test_accuracy")
     else:
         good = {
             model: [-bits for bits in found]
             for model, found in table.gathered(runs, ["model"], "bits").items()
         }
-    return {f"{spiking} > {other}": (good[spiking,], good[other,]) for other in plan.standard}
+    return {f"{spiking} > {other}": (good[spiking,], good[other,]) for other in standard}
 
 
 def time_networks(jobs: Sequence[TrainingJob], out: Path) -> list[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -120,9 +120,12 @@ def verdict(low: float, high: float) -> Verdict:
     return "refuted" if high < 0 else "undecided"
 
 
+Name = TypeVar("Name")
+
+
 def claims(
-    pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-) -> dict[str, dict[str, Any]]:
+    pairs: Mapping[Name, tuple[Sequence[float], Sequence[float]]],
+) -> dict[Name, dict[str, Any]]:
     """The claims "A > B", by name, each with its values over the same seeds: many tests at once.
 
     Each gets its paired comparison, p_holm, and a verdict from an interval that is widened for the
