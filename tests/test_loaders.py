@@ -607,6 +607,19 @@ def test_spoken_digits():
     assert [len(part) for part in parts(unknown)] == [2000, 500, 500]
 
 
+def test_in_six_turns_every_speaker_is_tested_once():
+    speakers = [name for name in "abcdef" for _ in range(3)]
+    recordings = fsdd.Recordings([], torch.zeros(18), speakers, [0, 1, 2] * 6)
+    turns = [fsdd.speaker_split(recordings, turn) for turn in range(6)]
+    assert sorted(n for turn in turns for n in turn[2].tolist()) == [*range(18)]
+    for train, validation, test in turns:
+        assert sorted([*train, *validation, *test]) == [*range(18)]
+        heard = [{speakers[n] for n in part} for part in (train, validation, test)]
+        assert [len(names) for names in heard] == [4, 1, 1]
+    first = fsdd.speaker_split(recordings)
+    assert all((a == b).all() for a, b in zip(first, turns[0]))
+
+
 @pytest.mark.data
 def test_tinyshakespeare():
     data = load("tinyshakespeare")

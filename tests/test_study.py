@@ -716,6 +716,16 @@ def test_no_verdict_stands_on_trainings_that_had_not_ended():
     assert ended["ended"]
 
 
+def test_seeds_take_the_data_sets_of_a_plan_in_turn():
+    plan = protocol.Plan("copy_5", 500, Training(), turns=("copy_5", "copy_20"))
+    job = protocol.tuned_job(plan, "LIF", {"learning_rate": 0.1})
+    jobs = protocol.by_seed(plan, job, 3, {"training.rate_penalty": (0.0, 1.0)})
+    assert [(j.seed, j.dataset) for j in jobs[:3]] == [(0, "copy_5"), (1, "copy_20"), (2, "copy_5")]
+    assert [j.training.rate_penalty for j in jobs] == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    alone = protocol.by_seed(replace(plan, turns=()), job, 2)
+    assert [j.dataset for j in alone] == ["copy_5", "copy_5"]
+
+
 def test_claims_of_a_study_are_about_bits_where_fewer_win():
     runs = [
         {"model": m, "seed": s, "bits": bits + s, "test_accuracy": 0.0}

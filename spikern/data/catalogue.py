@@ -12,6 +12,8 @@ ARCHIVE = "ts:"
 """Prefix that a path may have."""
 SUFFIXES = (".ts", ".tsv", ".csv", ".npz")
 """Of the files of your own data; a folder of wav files is data too."""
+TURNS = range(1, 6)
+"""The turns of the spoken digits in which the other speakers are tested."""
 DELAYS = (5, 20, 80, 320)
 """The delays of the copy tasks in steps."""
 _MNIST = tuple(
@@ -42,6 +44,10 @@ DATASETS = {
     "fsdd": Entry(_SPOKEN, _RECORDINGS),
     "fsdd_events": Entry(f"{_SPOKEN}, from events", _RECORDINGS),
     "fsdd_speakers": Entry(f"{_SPOKEN}, of unknown speakers", _RECORDINGS),
+    **{
+        f"fsdd_speakers_{k}": Entry(f"{_SPOKEN}, of unknown speakers, turn {k}", _RECORDINGS)
+        for k in TURNS
+    },
     "fsdd_speakers_events": Entry(f"{_SPOKEN}, of unknown speakers, from events", _RECORDINGS),
     "japanese_vowels": Entry(
         "Japanese vowels: the speaker of /ae/",

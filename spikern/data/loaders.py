@@ -16,7 +16,7 @@ from spikern.data import (
     qtdb,
     tinyshakespeare,
 )
-from spikern.data.catalogue import DELAYS, check_dataset, own_path
+from spikern.data.catalogue import DELAYS, TURNS, check_dataset, own_path
 from spikern.data.dataset import Dataset
 
 LOADERS: dict[str, Callable[[], Dataset]] = {
@@ -25,6 +25,12 @@ LOADERS: dict[str, Callable[[], Dataset]] = {
     "fsdd": partial(fsdd.spectrograms, "fsdd", fsdd.official_split),
     "fsdd_events": partial(fsdd.as_events, "fsdd_events", fsdd.official_split),
     "fsdd_speakers": partial(fsdd.spectrograms, "fsdd_speakers", fsdd.speaker_split),
+    **{
+        f"fsdd_speakers_{k}": partial(
+            fsdd.spectrograms, f"fsdd_speakers_{k}", partial(fsdd.speaker_split, turn=k)
+        )
+        for k in TURNS
+    },
     "fsdd_speakers_events": partial(fsdd.as_events, "fsdd_speakers_events", fsdd.speaker_split),
     "japanese_vowels": japanese_vowels.load,
     "psmnist": mnist.permuted,
@@ -48,7 +54,8 @@ def load(name: str) -> Dataset:
     >>> load("digit")
     Traceback (most recent call last):
     spikern.InputError: no dataset 'digit'; did you mean 'digits'? there are: copy_5, \
-copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_events, \
+copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speakers_1, \
+fsdd_speakers_2, fsdd_speakers_3, fsdd_speakers_4, fsdd_speakers_5, fsdd_speakers_events, \
 japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, PATH
     """
     check_dataset(name)

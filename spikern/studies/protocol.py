@@ -15,10 +15,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from spikern._utils import json_file
@@ -54,6 +55,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 RATE_LIMIT = 0.01
 """Firing rate above which the frontier penalises."""
 Measure = Literal["accuracy", "bits"]
+Axes = Mapping[str, Sequence[Any]]
+"""Values by the dotted name of a setting of a job."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,9 @@ class Plan:
     """Structure of every network, as far as it applies to the model."""
     sequences: int | None = None
     """Sequences of every split, evenly spread; None: all."""
+    turns: tuple[str, ...] = ()
+    """Data sets that the seeds take in turn, such as one for each speaker that is held out; none:
+    all seeds take `dataset`."""
     searches: tuple[Search, ...] = ()
     """Searches of models that vary more than the learning rate, with as many trials as all."""
 
@@ -150,10 +156,11 @@ def carried_out(plan: Plan, part: Result) -> bool:
     >>> carried_out(Plan("digits", 2_000, Training()), {"plan": {"dataset": "digits"}})
     False
     """
+    given = part["plan"]
     defaults = {"training": asdict(Training()), "architecture": asdict(AS_BUILT)}
-    later = {name: fields | part["plan"].get(name, {}) for name, fields in defaults.items()}
-    recorded, own = (json_file.canonical(p) for p in (part["plan"] | later, asdict(plan)))
-    return recorded == own
+    later = {name: known | given.get(name, {}) for name, known in defaults.items()}
+    recorded = {"turns": ()} | given | later
+    return json_file.canonical(recorded) == json_file.canonical(asdict(plan))
 
 
 def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None) -> Result:
@@ -163,6 +170,9 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
     def train(jobs: Sequence[TrainingJob]) -> list[Result]:
         results = runner.run_all(train_and_disturb, jobs, out, workers, ray)
         return [settings_of(job) | result for job, result in zip(jobs, results)]
+
+    def variants(job: TrainingJob, axes: Axes = MappingProxyType({})) -> list[TrainingJob]:
+        return by_seed(plan, job, plan.variant_seeds, axes)
 
     def train_variants(jobs: Sequence[TrainingJob]) -> list[Result]:
         runs = train(jobs)
@@ -174,16 +184,13 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
     tuning = rank(plan, trials, runner.run_all(validate, trials, out, workers, ray))
     while True:
         tuned = {model: tuned_job(plan, model, found["best"]) for model, found in tuning.items()}
-        runs = train(
-            [job for base in tuned.values() for job in grid(base, {"seed": range(plan.seeds)})]
-        )
+        runs = train([job for base in tuned.values() for job in by_seed(plan, base, plan.seeds)])
         diverged = {run["model"] for run in runs if "diverged" in run}
         if not diverged:
             break
         tuning |= {model: next_best(tuning[model]) for model in diverged}
     best = {kind: best_model(runs, kind) for kind in ("spiking", "standard")}
     base = tuned[best["spiking"]]
-    seeds: dict[str, Sequence[Any]] = {"seed": range(plan.variant_seeds)}
     penalised = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
     part = {
         "plan": asdict(plan),
@@ -193,32 +200,26 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         "best": best,
         "claims": judge(runs, best["spiking"], plan),
         "ablations": {
-            name: train_variants(
-                grid(
-                    replace(base, architecture=replace(base.architecture, **ABLATIONS[name])), seeds
-                )
-            )
+            name: train_variants(variants(replace(base, architecture=ablated(base, name))))
             for name in plan.ablations
         },
-        "frontier": train_variants(
-            grid(penalised, {"training.rate_penalty": plan.penalties, **seeds})
-        )
+        "frontier": train_variants(variants(penalised, {"training.rate_penalty": plan.penalties}))
         if plan.penalties
         else [],
         "int8": train_variants(
             [
                 job
                 for tuned_model in tuned.values()
-                for job in grid(tuned_model, {"training.weights": ["int8"], **seeds})
+                for job in variants(tuned_model, {"training.weights": ["int8"]})
             ]
         ),
         "growth": [
             run
             for model in best.values()
             if plan.budgets
-            for run in train_variants(grid(tuned[model], {"budget": plan.budgets, **seeds}))
+            for run in train_variants(variants(tuned[model], {"budget": plan.budgets}))
         ],
-        "times": time_networks([tuned[model] for model in best.values()], out),
+        "times": time_networks([by_seed(plan, tuned[m], 1)[0] for m in best.values()], out),
     }
     return part | {"laws": laws(part)}
 
@@ -238,6 +239,20 @@ def tuned_job(plan: Plan, model: str, settings: dict[str, Any]) -> TrainingJob:
     for name, value in settings.items():
         job = changed(job, dotted(name).split("."), value)
     return job
+
+
+def by_seed(
+    plan: Plan, job: TrainingJob, seeds: int, axes: Axes = MappingProxyType({})
+) -> list[TrainingJob]:
+    """A job with every combination of the values of axes and every seed, on the seed's data."""
+    turns = plan.turns or (job.dataset,)
+    jobs = grid(job, {**axes, "seed": range(seeds)})
+    return [replace(each, dataset=turns[each.seed % len(turns)]) for each in jobs]
+
+
+def ablated(job: TrainingJob, ablation: str) -> Architecture:
+    """The structure of a job without what an ablation takes away."""
+    return replace(job.architecture, **ABLATIONS[ablation])
 
 
 def dotted(name: str) -> str:
@@ -265,7 +280,7 @@ def trials_of(plan: Plan) -> list[TrainingJob]:
 
 def settings_of(job: TrainingJob) -> Result:
     """What results.json says of a training's settings."""
-    of_job = {name: getattr(job, name) for name in ("model", "seed", "budget")}
+    of_job = {name: getattr(job, name) for name in ("dataset", "model", "seed", "budget")}
     names = ("recurrent", "trained_constants", "surrogate")
     return (
         of_job
@@ -353,11 +368,8 @@ def pairs(
 
 
 def time_networks(jobs: Sequence[TrainingJob], out: Path) -> list[Result]:
-    """Milliseconds of one inference at batch 1 on one thread, seed 0 of each, every runtime."""
-    contestants = [
-        Contestant(job.model, "parameters", trained_network(replace(job, seed=0), out))
-        for job in jobs
-    ]
+    """Milliseconds of one inference of each trained network, at batch 1, on every runtime."""
+    contestants = [Contestant(job.model, "parameters", trained_network(job, out)) for job in jobs]
     test = load_dataset(jobs[0].dataset, jobs[0].sequences).test
     rows = measure(contestants, test, sizes=(1,)).rows
     return [
