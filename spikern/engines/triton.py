@@ -16,7 +16,7 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -253,11 +253,7 @@ def _run_backward(
     d_current, scratch = torch.empty_like(current), torch.empty_like(kept[0])
     rows = -(-batch // triton_kernels.SAMPLES)
     narrow = _width(hidden, NARROW)
-    at_once = _at_once(current.device)
-    fitting = [w for w in GANGS if rows * -(-hidden // w) <= at_once and w < hidden]
-    together = recurrent and len(fitting) > 0
-    alone = hidden <= TILE or not recurrent
-    width = fitting[0] if together else _width(hidden, TILE if alone else NARROW)
+    width, together, stepwise = tiling(rows, hidden, recurrent, _at_once(current.device))
     d_params = params.new_zeros(len(params), rows, hidden)
     d_out, before, d_start = d_out.contiguous(), d_final.contiguous(), torch.empty_like(d_final)
     params, w_rec = params.contiguous(), w_rec.contiguous()
@@ -273,11 +269,9 @@ def _run_backward(
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
         for k, (first, last) in reversed([*enumerate(_segments(steps, every))]):
             forward.run(first, last, kept[k], scratch)
-            launches = (
-                [(first, last)]
-                if alone or together
-                else [(t, t + 1) for t in range(last - 1, first - 1, -1)]
-            )
+            launches = [(first, last)]
+            if stepwise:
+                launches = [(t, t + 1) for t in range(last - 1, first - 1, -1)]
             for begin, end in launches:
                 back(
                     w_rec, params, lengths, tape, d_out, before, d_start, d_current, pulled, done,
@@ -331,6 +325,35 @@ def _at_once(device: torch.device) -> int:
     if device.type != "cuda":  # the interpreter runs one after the other
         return 0
     return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+class Tiling(NamedTuple):
+    """Neurons of a program of the backward pass, and how programs wait for each other.
+
+    together  after every step, all running at once
+    stepwise  at the end of a launch, which is one step
+    """
+
+    width: int
+    together: bool
+    stepwise: bool
+
+
+def tiling(rows: int, hidden: int, recurrent: bool, at_once: int) -> Tiling:
+    """How neurons are tiled for so many rows of samples, where so many programs run at once.
+
+    >>> tiling(16, 256, True, 132), tiling(128, 256, True, 132)
+    (Tiling(width=32, together=True, stepwise=False), \
+Tiling(width=256, together=False, stepwise=False))
+    >>> tiling(64, 1024, True, 132)
+    Tiling(width=64, together=False, stepwise=True)
+    """
+    if recurrent:
+        for width in GANGS:
+            if width < hidden and rows * -(-hidden // width) <= at_once:
+                return Tiling(width, True, False)
+    stepwise = recurrent and hidden > TILE
+    return Tiling(_width(hidden, NARROW if stepwise else TILE), False, stepwise)
 
 
 def depth(width: int) -> int:
