@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -724,6 +725,26 @@ def test_seeds_take_the_data_sets_of_a_plan_in_turn():
     assert [j.training.rate_penalty for j in jobs] == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
     alone = protocol.by_seed(replace(plan, turns=()), job, 2)
     assert [j.dataset for j in alone] == ["copy_5", "copy_5"]
+
+
+def test_times_of_a_study_have_the_range_of_their_rounds(monkeypatch, tmp_path):
+    rounds = {"stream": [1.0, 2.0, 3.0], "eager": [3.0, 2.0, 6.0]}
+    rows = [
+        {"name": "LIF", "runtime": name, "samples": own, "ms": sorted(own)[1], "ratio": 1.5}
+        for name, own in rounds.items()
+    ]
+    monkeypatch.setattr(protocol, "trained_network", lambda job, out: None)
+    monkeypatch.setattr(protocol, "measure", lambda *given, **named: SimpleNamespace(rows=rows))
+    plan = protocol.Plan("copy_5", 500, Training())
+    job = protocol.tuned_job(plan, "LIF", {"learning_rate": 0.1})
+    stream, eager = protocol.time_networks([job], tmp_path)
+    assert (stream["ms_range"], stream["ratio_range"]) == ((1.0, 3.0), (1.0, 1.0))
+    assert (eager["ms_range"], eager["ratio_range"]) == ((2.0, 6.0), (1.0, 3.0))
+    shown = markdown.times({"times": [stream, eager], "best": {"spiking": "LIF"}})
+    assert "| LIF on eager | 3 (2 to 6) | 1.50 (1.00 to 3.00) |" in shown
+    del eager["ms_range"], eager["ratio_range"]
+    shown = markdown.times({"times": [eager], "best": {"spiking": "LIF"}})
+    assert "| LIF on eager | 3 | 1.50 |" in shown
 
 
 def test_claims_of_a_study_are_about_bits_where_fewer_win():

@@ -279,9 +279,21 @@ def robustness(part: Part) -> str:
 
 
 def times(part: Part) -> str:
-    """Milliseconds of one inference at batch 1, every runtime; a ratio above 1 is slower."""
+    """Milliseconds of one inference at batch 1, every runtime; a ratio above 1 is slower.
+
+    Behind them is the range of the rounds, which studies of before do not have.
+    """
+
+    def shown(row: Mapping[str, Any], key: str, text: Callable[[float], str]) -> str:
+        known = row.get(f"{key}_range")
+        return text(row[key]) + (f" ({text(known[0])} to {text(known[1])})" if known else "")
+
     lines = [
-        [f"{row['name']} on {row['runtime']}", significant(row["ms"]), f"{row['ratio']:.2f}"]
+        [
+            f"{row['name']} on {row['runtime']}",
+            shown(row, "ms", significant),
+            shown(row, "ratio", lambda ratio: f"{ratio:.2f}"),
+        ]
         for row in part["times"]
     ]
     return table(["network", "ms", f"times {part['best']['spiking']}'s"], lines)
