@@ -24,7 +24,14 @@ SHORT = ["--epochs", "1", "--seeds", "1", "--hidden", "4", "--workers", "1"]
 """Options that make a training short; everything else of a command stays as the page has it."""
 NOT_HERE = ("make", "pip", "apt", "python3 -m venv", ".venv/bin", "export", "python -c")
 """What changes the machine or is for another one; `make` is what runs these tests."""
-LONG = ("article/run.py", "experiments/run.py", "microcontroller/run.py", "smaller", "bench")
+LONG = (
+    "article/run.py",
+    "experiments/run.py",
+    "microcontroller/run.py",
+    "robustness_law",
+    "smaller",
+    "bench",
+)
 """Trainings and measurements of minutes to hours, which run small in tests of their own."""
 NEEDS_FILES = ("BasicMotions", "heidelberg", "peers.sh", "readings.csv")
 

@@ -456,6 +456,7 @@ SMOKES = [
     ["article/run.py", "--smoke"],
     ["smaller/memory.py", "--smoke"],
     ["smaller/experts.py", "--smoke"],
+    ["robustness_law/run.py", "--smoke"],
 ]
 
 

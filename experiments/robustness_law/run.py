@@ -1,0 +1,302 @@
+"""Does a network that fits noisy labels become smoother with its size? Results, page, figure.
+
+python experiments/robustness_law/run.py --workers 2  # search, train, measure; an hour; resumes
+python experiments/robustness_law/run.py --no-train   # only page and figure, from results.json
+python experiments/robustness_law/run.py --smoke      # seconds; shows that it runs, in runs/ only
+"""
+
+import functools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from spikern import Network, SpikingRNN, load
+from spikern._utils import atomic, json_file
+from spikern._utils.provenance import provenance
+from spikern.data import Dataset
+from spikern.engines import fused
+from spikern.layers.network import hidden_for_budget
+from spikern.plot.style import save, tidy
+from spikern.report import markdown
+from spikern.report.numbers import mean_interval, percent, significant
+from spikern.studies import interval, mean
+from spikern.studies.robustness import noisy
+from spikern.studies.runner import run_all
+from spikern.train import Training, evaluate, fit
+from spikern.train.trial import fresh_network
+
+HERE = Path(__file__).parent
+Row = dict[str, Any]
+SAMPLES, WRONG = 500, 0.2
+"""Samples n, and the share of them whose label is another class."""
+DIMENSIONS = 64
+MODELS = ("ALIF", "BRF", "GRU")
+SIZES = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
+"""Parameters p, up to n d."""
+RATES = (3e-3, 1e-2, 3e-2)
+TRIAL_SEED = 1000
+LOOKED_AT = 200
+"""Samples at which slopes are measured."""
+RADIUS, DIRECTIONS = 0.5, 32
+"""Length of the steps of the finite differences, and their number at every sample."""
+NOISES = (0.1, 0.2, 0.4)
+"""Deviations of the noise on the test images, whose pixels lie in 0..1."""
+SLOPES = {"gradient": "largest gradient", "difference": f"largest difference at {RADIUS}"}
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """One training that is to fit all labels, wrong ones too."""
+
+    model: str
+    budget: int
+    rate: float
+    seed: int
+    epochs: int
+    samples: int
+
+
+@functools.lru_cache(maxsize=2)
+def noisy_digits(samples: int) -> Dataset:
+    """Digits with wrong labels in the training part, which is the validation part too."""
+    data = load("digits")
+    generator = torch.Generator().manual_seed(0)
+    train = data.train.select(torch.randperm(len(data.train), generator=generator)[:samples])
+    wrong = torch.randperm(samples, generator=generator)[: round(WRONG * samples)]
+    shift = torch.randint(1, data.classes, (len(wrong),), generator=generator)
+    y = train.y.clone()
+    y[wrong] = (y[wrong] + shift) % data.classes
+    train = replace(train, y=y)
+    return replace(data, train=train, validation=train)
+
+
+def fitted(config: Fitting, checkpoint: Path) -> Row:
+    """Train and measure; the weights are those of the epoch that fits most labels."""
+    data = noisy_digits(config.samples)
+    hidden = hidden_for_budget(config.model, data.input_size, data.classes, config.budget)
+    network = fresh_network(config.model, hidden, data, config.seed, "mean")
+    training = Training(epochs=config.epochs, batch_size=25, learning_rate=config.rate)
+    fit(network, data, training, config.seed, checkpoint, bar=False)
+    network.eval()
+    return {
+        "parameters": network.parameter_count,
+        "unfitted": 1 - evaluate(network, data.train).accuracy,
+        "test": evaluate(network, data.test).accuracy,
+        "noise": {
+            str(level): evaluate(network, noisy(data.test, level, config.seed)).accuracy
+            for level in NOISES
+        },
+        **slopes(network, data, config.seed),
+    }
+
+
+def slopes(network: Network, data: Dataset, seed: int) -> dict[str, float]:
+    """The largest slopes of the probabilities at training samples.
+
+    gradient    the spectral norm of their Jacobian; of a spiking network in smooth mode, whose
+                neurons fire the primitive of the surrogate, since spikes have no gradient
+    difference  |f(x + r u) - f(x)| / r over random unit vectors u, of the network as it is
+    """
+    x = data.train.x[:, :LOOKED_AT]
+    given = x.clone().requires_grad_()
+    rows = [
+        torch.autograd.grad(each.sum(), given, retain_graph=True)[0].squeeze(-1)
+        for each in smooth_probabilities(network, given).unbind(1)
+    ]
+    jacobians = torch.stack(rows).permute(2, 0, 1)
+    generator = torch.Generator().manual_seed(seed)
+    largest = 0.0
+    with torch.no_grad():
+        here = network(x)[0].softmax(-1)
+        for _ in range(DIRECTIONS):
+            step = torch.randn(x.shape, generator=generator)
+            step *= RADIUS / step.norm(dim=0)
+            moved = (network(x + step)[0].softmax(-1) - here).norm(dim=1)
+            largest = max(largest, float(moved.max()) / RADIUS)
+    return {
+        "gradient": float(torch.linalg.matrix_norm(jacobians, 2).max()),
+        "difference": largest,
+    }
+
+
+def smooth_probabilities(network: Network, x: Tensor) -> Tensor:
+    """The probabilities (B, C), with neurons that fire smoothly."""
+    body = network.body
+    if not isinstance(body, SpikingRNN):
+        return network(x)[0].softmax(-1)
+    states, _ = body.initial_states(None, x.shape[1])
+    out = fused.run_stack(body.populations(), states, x, smooth=True).out
+    return network.readout(out)[0].mean(0).softmax(-1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where the trainings are, and how much is done."""
+
+    out: Path = Path("runs/robustness_law")
+    """Folder of the trainings; what is finished there is not done again."""
+    workers: int = 1
+    """Processes that train side by side, one thread each."""
+    seeds: int = 5
+    """Trainings of every model and size."""
+    train: bool = True
+    """Train what is not trained yet; without, make page and figure from results.json."""
+    smoke: bool = False
+    """A run of seconds that shows only that the study runs; it writes in runs/ alone."""
+
+
+def carry_out(config: Config, out: Path) -> list[Row]:
+    """One row for each model, size and seed, at the learning rate that fits most labels."""
+    models, sizes, rates, seeds, epochs, samples = MODELS, SIZES, RATES, config.seeds, 150, SAMPLES
+    if config.smoke:
+        models, sizes, rates, seeds, epochs, samples = MODELS[1:], SIZES[:2], RATES[1:2], 2, 2, 50
+    kinds = [(model, size) for model in models for size in sizes]
+    trials = [Fitting(*kind, rate, TRIAL_SEED, epochs, samples) for kind in kinds for rate in rates]
+    tried = run_all(fitted, trials, out, config.workers)
+    chosen: dict[tuple[str, int], tuple[float, float]] = {}
+    for job, result in zip(trials, tried):
+        own = (result["unfitted"], job.rate)
+        key = (job.model, job.budget)
+        chosen[key] = min(chosen.get(key, own), own)
+    jobs = [
+        Fitting(*kind, chosen[kind][1], seed, epochs, samples)
+        for kind in kinds
+        for seed in range(seeds)
+    ]
+    return [
+        {"model": job.model, "size": job.budget, "rate": job.rate, "seed": job.seed} | result
+        for job, result in zip(jobs, run_all(fitted, jobs, out, config.workers))
+    ]
+
+
+def cells(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of every model and size, each with the model."""
+    for model in dict.fromkeys(row["model"] for row in rows):
+        for size in dict.fromkeys(row["size"] for row in rows):
+            yield model, [r for r in rows if (r["model"], r["size"]) == (model, size)]
+
+
+def fits_noise(row: Row) -> bool:
+    """Whether a network fits more labels than it could without learning wrong ones."""
+    return bool(row["unfitted"] < WRONG)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """What every model and size fits, how steep it is, and how it answers under noise."""
+    lines = []
+    for model, own in cells(rows):
+        shown = [
+            mean_interval(mean([r[name] for r in own]), interval([r[name] for r in own]), 2)
+            for name in SLOPES
+        ]
+        noise = [percent(mean([r["noise"][str(level)] for r in own])) for level in NOISES]
+        lines.append(
+            [
+                model,
+                f"{round(mean([r['parameters'] for r in own])):,}",
+                percent(mean([r["unfitted"] for r in own])),
+                percent(mean([r["test"] for r in own])),
+                *shown,
+                *noise,
+            ]
+        )
+    head = ["model", "parameters", "labels not fitted", "test", *SLOPES.values()]
+    return markdown.table([*head, *(f"test, noise {level}" for level in NOISES)], lines)
+
+
+def exponents(rows: Sequence[Row]) -> str:
+    """The exponent a of slope ~ p^a over networks that fit below the noise; the law says -1/2."""
+    lines = []
+    groups: dict[str, list[Row]] = {model: [] for model, _ in cells(rows)}
+    for row in rows:
+        groups[row["model"]].append(row)
+    for model, own in {**groups, "least of all": list(rows)}.items():
+        fitting = [row for row in own if fits_noise(row)]
+        cells_of = [model, f"{len(fitting)} of {len(own)}"]
+        for name in SLOPES:
+            points = [(row["parameters"], row[name]) for row in fitting]
+            if model == "least of all":
+                sizes = dict.fromkeys(row["size"] for row in fitting)
+                of = {s: [r for r in fitting if r["size"] == s] for s in sizes}
+                lowest = [min(found, key=lambda r: float(r[name])) for found in of.values()]
+                points = [(row["parameters"], row[name]) for row in lowest]
+            cells_of.append(exponent(points))
+        lines.append(cells_of)
+    return markdown.table(["model", "fit below the noise", *SLOPES.values()], lines)
+
+
+def exponent(points: Sequence[tuple[float, float]]) -> str:
+    """The exponent with its standard error, where there are three sizes or more."""
+    if len({p for p, _ in points}) < 3:
+        return "-"
+    x, y = np.log(np.array(points)).T
+    (slope, _), covariance = np.polyfit(x, y, 1, cov="unscaled")
+    rest = y - np.polyval(np.polyfit(x, y, 1), x)
+    error = math.sqrt(covariance[0, 0] * float(rest @ rest) / (len(x) - 2))
+    return f"{slope:+.2f} ± {1.96 * error:.2f}"
+
+
+def under(rows: Sequence[Row]) -> str:
+    """How near to sqrt(n d / p) the networks come that fit below the noise."""
+    known = [row for row in rows if fits_noise(row)]
+    if not known:
+        return "No network fits below the noise."
+
+    def ratio(row: Row) -> float:
+        return float(row["gradient"]) / math.sqrt(SAMPLES * DIMENSIONS / row["parameters"])
+
+    least = min(known, key=ratio)
+    return (
+        f"The largest gradient, as a multiple of sqrt(n d / p), is least for {least['model']} with "
+        f"{least['parameters']:,} parameters: {significant(ratio(least))}."
+    )
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """Both slopes against the parameters; filled where a network fits below the noise."""
+    made = Figure(figsize=(4.6 * len(SLOPES), 3.8), layout="constrained")
+    for axis, (name, label) in zip(made.subplots(1, len(SLOPES)), SLOPES.items()):
+        for k, model in enumerate(dict.fromkeys(row["model"] for row in rows)):
+            own = [row for row in rows if row["model"] == model]
+            for inside, fill in ((True, f"C{k}"), (False, "none")):
+                part = [row for row in own if fits_noise(row) == inside]
+                axis.scatter(
+                    [row["parameters"] for row in part], [row[name] for row in part],
+                    s=18, facecolors=fill, edgecolors=f"C{k}", label=model if inside else None,
+                )  # fmt: skip
+        p = np.array(SIZES)
+        scale = np.median([row[name] for row in rows]) / math.sqrt(SAMPLES * DIMENSIONS / p[3])
+        axis.plot(p, scale * np.sqrt(SAMPLES * DIMENSIONS / p), "--", label="slope -1/2")
+        axis.set(xscale="log", yscale="log", xlabel="parameters", ylabel=label)
+        axis.legend(frameon=False)
+        tidy(axis)
+    return made
+
+
+def main(config: Config) -> None:
+    """Carry out the study; write results, figure and page."""
+    out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
+    target = out if config.smoke else HERE
+    if config.train:
+        started = time.perf_counter()
+        rows = carry_out(config, out)
+        own = provenance(time.perf_counter() - started, config.workers)
+        json_file.write(target / "results.json", {"rows": rows, "provenance": own})
+    rows = json_file.read(target / "results.json")["rows"]
+    save(figure(rows), target / "slopes.svg")
+    places = {"networks": table(rows), "exponents": exponents(rows), "under": under(rows)}
+    page = (HERE / "README.md").read_text()
+    atomic.write(target / "README.md", markdown.filled(page, places))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
