@@ -56,7 +56,7 @@ from spikern.train import load_network
 from spikern.train.batches import carried, in_order
 from spikern.train.trial import fresh_network
 
-RATES = (1e-2, 2e-2, 4e-2)
+RATES = (1e-2, 2e-2, 4e-2, 8e-2)
 DENSE = tuple(Model(f"dense, {width}", "ALIF", RATES, None, width) for width in (32, 64, 128, 256))
 FIXED = Model("8 groups of 32, by the character", "ALIF", RATES, None, 256, 8)
 LEARNED = Model("8 groups of 32, learned", "ALIF", RATES, None, 256, 8, "learned")

@@ -65,10 +65,10 @@ COMMON = (20, 30, 40)
 
 
 MODELS = (
-    Model("AdLIF", "AdLIF", (1e-2, 2e-2, 4e-2)),
-    Model("ALIF", "ALIF", (1e-2, 2e-2, 4e-2)),
-    Model("GRU", "GRU", (1e-2, 2e-2, 4e-2)),
-    Model("GRU, 5 times", "GRU", (5e-3, 1e-2, 2e-2), budget=None, hidden=256),
+    Model("AdLIF", "AdLIF", (1e-2, 2e-2, 4e-2, 8e-2)),
+    Model("ALIF", "ALIF", (1e-2, 2e-2, 4e-2, 8e-2)),
+    Model("GRU", "GRU", (5e-3, 1e-2, 2e-2, 4e-2)),
+    Model("GRU, 5 times", "GRU", (2.5e-3, 5e-3, 1e-2, 2e-2), budget=None, hidden=256),
 )
 
 
