@@ -68,6 +68,12 @@ class Model:
         )  # fmt: skip
 
 
+RATES = (1e-2, 2e-2, 4e-2, 8e-2)
+"""The learning rates that networks of spiking neurons are tried with."""
+FIXED = Model("8 groups of 32, by the character", "ALIF", RATES, None, 256, 8)
+"""What is both: groups of neurons, and, with a memory, one that looks things up."""
+
+
 @dataclass(frozen=True)
 class Learning:
     """A network that is trained on the first sequences of every split; None: all."""

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 import tyro
 from common import (
+    FIXED,
     HERE,
+    RATES,
     READ,
     TABLES,
     VIEWS,
@@ -31,7 +33,7 @@ from common import (
     spread,
     text,
     trained,
-)
+)  # fmt: skip
 from matplotlib.figure import Figure
 
 from spikern._utils import atomic, json_file
@@ -56,9 +58,7 @@ from spikern.train import load_network
 from spikern.train.batches import carried, in_order
 from spikern.train.trial import fresh_network
 
-RATES = (1e-2, 2e-2, 4e-2, 8e-2)
 DENSE = tuple(Model(f"dense, {width}", "ALIF", RATES, None, width) for width in (32, 64, 128, 256))
-FIXED = Model("8 groups of 32, by the character", "ALIF", RATES, None, 256, 8)
 LEARNED = Model("8 groups of 32, learned", "ALIF", RATES, None, 256, 8, "learned")
 RANDOM = Model("8 groups of 32, by chance", "ALIF", RATES, None, 256, 8)
 LARGE = Model("16 groups of 32, by the character", "ALIF", RATES, None, 512, 16)
@@ -195,8 +195,9 @@ def step_time(network: Any) -> float:
 class Config:
     """Where the trainings are, and how much is done."""
 
-    out: Path = Path("runs/smaller-experts")
-    """Folder of the trainings and judgements; what is finished there is not done again."""
+    out: Path = Path("runs/smaller")
+    """Folder of the trainings, which both parts share, and judgements; what is finished there is
+    not done again."""
     workers: int = 1
     """Processes that work side by side, one thread each."""
     seeds: int = 5
@@ -218,7 +219,7 @@ def carry_out(config: Config) -> list[Row]:
         rate, networks, results = learned(model, whole, own, config.workers, job)
         judged = run_all(
             functools.partial(judge, out=own), [Judging(n, by_chance) for n in networks],
-            own / "judged", config.workers,
+            own / "experts", config.workers,
         )  # fmt: skip
         rows += [
             {"model": model.name, "seed": seed, "rate": rate} | results[seed] | found

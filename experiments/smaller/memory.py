@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import tyro
 from common import (
+    FIXED,
     HERE,
+    RATES,
     READ,
     SHORT,
     TABLES,
@@ -29,7 +31,7 @@ from common import (
     learned,
     spread,
     text,
-)
+)  # fmt: skip
 
 from spikern._utils import atomic, json_file
 from spikern._utils.provenance import provenance
@@ -65,8 +67,9 @@ COMMON = (20, 30, 40)
 
 
 MODELS = (
-    Model("AdLIF", "AdLIF", (1e-2, 2e-2, 4e-2, 8e-2)),
-    Model("ALIF", "ALIF", (1e-2, 2e-2, 4e-2, 8e-2)),
+    Model("AdLIF", "AdLIF", RATES),
+    Model("ALIF", "ALIF", RATES),
+    FIXED,
     Model("GRU", "GRU", (5e-3, 1e-2, 2e-2, 4e-2)),
     Model("GRU, 5 times", "GRU", (2.5e-3, 5e-3, 1e-2, 2e-2), budget=None, hidden=256),
 )
@@ -171,8 +174,9 @@ def times_of(recalling: Recalling) -> list[float] | None:
 class Config:
     """Where the trainings are, and how much is done."""
 
-    out: Path = Path("runs/smaller-memory")
-    """Folder of the trainings and judgements; what is finished there is not done again."""
+    out: Path = Path("runs/smaller")
+    """Folder of the trainings, which both parts share, and judgements; what is finished there is
+    not done again."""
     workers: int = 1
     """Processes that work side by side, one thread each."""
     seeds: int = 5
@@ -197,7 +201,7 @@ def carry_out(config: Config) -> list[Row]:
             for share in (SHARES if seed == 0 else SHARES[-1:])
         ]
         judged = run_all(
-            functools.partial(judge, out=out), [job for *_, job in jobs], out / "judged",
+            functools.partial(judge, out=out), [job for *_, job in jobs], out / "memory",
             config.workers,
         )  # fmt: skip
         rows += [
@@ -235,16 +239,22 @@ def bits_table(rows: Sequence[Row]) -> str:
     return markdown.table(head, lines)
 
 
-def beyond_counting(rows: Sequence[Row]) -> str:
-    """Bits that the memory saves, alone and beside the counts, over blocks of the text."""
+def compared(rows: Sequence[Row]) -> str:
+    """Bits that a memory saves, alone and beside counts, and against a larger network."""
+    small, large = MODELS[-2:]
+    pairs = [
+        (model, kind, model, without)
+        for model in MODELS
+        for without, kind in (("alone", "memory"), ("counts", "both"))
+    ]
     lines = []
-    for model in MODELS:
-        blocks = of(rows, model.name, SHARES[-1])[0]["blocks"]
-        for without, with_it in (("alone", "memory"), ("counts", "both")):
-            pair = paired(blocks[without], blocks[with_it])
-            between = f"{pair.low:+.3f} to {pair.high:+.3f}"
-            lines.append([model.name, without, f"{pair.difference:+.3f}", between])
-    return markdown.table(["network", "beside", "bits saved", "interval"], lines, (0, 1))
+    for one, kind, other, against in (*pairs, (small, "memory", large, "alone")):
+        blocks = [of(rows, m.name, SHARES[-1])[0]["blocks"] for m in (other, one)]
+        pair = paired(blocks[0][against], blocks[1][kind])
+        between = f"{pair.low:+.3f} to {pair.high:+.3f}"
+        names = [f"{one.name}: {kind}", f"{other.name}: {against}"]
+        lines.append([*names, f"{pair.difference:+.3f}", between])
+    return markdown.table(["with", "without", "bits saved", "interval"], lines, (0, 1))
 
 
 def shares_table(rows: Sequence[Row]) -> str:
@@ -297,7 +307,7 @@ def main(config: Config) -> None:
     shared = [f"{n} at passages of {k}" for k, n in results["common"].items()]
     places = {
         "memory bits": bits_table(rows),
-        "memory beyond counting": beyond_counting(rows),
+        "memory compared": compared(rows),
         "memory shares": shares_table(rows),
         "memory cost": cost_table(rows),
         "memory common": f"Characters of the test that end a stored passage: {', '.join(shared)}.",
