@@ -25,7 +25,7 @@ from spikern._utils.provenance import provenance
 from spikern.data import Dataset
 from spikern.engines import fused
 from spikern.layers.network import hidden_for_budget
-from spikern.plot.style import save, tidy
+from spikern.plot.style import CLASSES, MUTED, save, tidy
 from spikern.report import markdown
 from spikern.report.numbers import mean_interval, percent, significant
 from spikern.studies import interval, mean
@@ -267,15 +267,17 @@ def figure(rows: Sequence[Row]) -> Figure:
     for axis, (name, label) in zip(made.subplots(1, len(SLOPES)), SLOPES.items()):
         for k, model in enumerate(dict.fromkeys(row["model"] for row in rows)):
             own = [row for row in rows if row["model"] == model]
-            for inside, fill in ((True, f"C{k}"), (False, "none")):
+            for inside, fill in ((True, CLASSES[k]), (False, "none")):
                 part = [row for row in own if fits_noise(row) == inside]
                 axis.scatter(
                     [row["parameters"] for row in part], [row[name] for row in part],
-                    s=18, facecolors=fill, edgecolors=f"C{k}", label=model if inside else None,
+                    s=18, facecolors=fill, edgecolors=CLASSES[k], label=model if inside else None,
                 )  # fmt: skip
         p = np.array(SIZES)
         scale = np.median([row[name] for row in rows]) / math.sqrt(SAMPLES * DIMENSIONS / p[3])
-        axis.plot(p, scale * np.sqrt(SAMPLES * DIMENSIONS / p), "--", label="slope -1/2")
+        axis.plot(
+            p, scale * np.sqrt(SAMPLES * DIMENSIONS / p), "--", color=MUTED, label="slope -1/2"
+        )
         axis.set(xscale="log", yscale="log", xlabel="parameters", ylabel=label)
         axis.legend(frameon=False)
         tidy(axis)

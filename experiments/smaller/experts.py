@@ -42,7 +42,7 @@ from spikern.cost import count, energy, tables
 from spikern.data import Dataset
 from spikern.data.dataset import Split
 from spikern.layers import compile_stream
-from spikern.plot.style import save, tidy
+from spikern.plot.style import COLOURS, save, tidy
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.retrieval import bits
@@ -307,12 +307,14 @@ def figure(rows: Sequence[Row]) -> Figure:
     """Bits against operations, memory traffic and time."""
     made = Figure(figsize=(4.4 * len(AXES), 3.8), layout="constrained")
     for axis, (name, label) in zip(made.subplots(1, len(AXES)), AXES.items()):
-        for models, marker, title in (
-            (DENSE, "o-", "dense ALIF"), (GROUPS, "D", "groups of ALIF"), (GATED, "s", "GRU, LSTM"),
-        ):  # fmt: skip
+        for models, marker, colour, title in (
+            (DENSE, "o-", COLOURS["blue"], "dense ALIF"),
+            (GROUPS, "D", COLOURS["teal"], "groups of ALIF"),
+            (GATED, "s", COLOURS["rust"], "GRU, LSTM"),
+        ):
             x, y = averages(rows, models, name), averages(rows, models, "bits")
             if not np.isnan(x).all():
-                axis.plot(x, y, marker, label=title)
+                axis.plot(x, y, marker, color=colour, label=title)
         axis.set(xscale="log", xlabel=label, ylabel="bits per character, test")
         axis.legend(frameon=False)
         tidy(axis)

@@ -32,12 +32,14 @@ from common import (
     spread,
     text,
 )  # fmt: skip
+from matplotlib.figure import Figure
 
 from spikern._utils import atomic, json_file
 from spikern._utils.provenance import provenance
 from spikern.cost import energy, tables
 from spikern.data import Dataset
 from spikern.layers import compile_stream
+from spikern.plot.style import CLASSES, LINES, MARKERS, MUTED, save, tidy
 from spikern.report import markdown
 from spikern.retrieval import (
     Recalling,
@@ -62,6 +64,12 @@ ORDER, PRIORS = 6, (8.0, 16.0, 32.0, 64.0)
 """Characters that the count table looks back, and the priors that it is tried with."""
 BLOCK = 1000
 """Characters of a block over which bits are compared in pairs."""
+AXES = {
+    "45nm_int8, operations": "pJ per character for operations, 45nm_int8",
+    "45nm_int8, read-modify-write": "pJ with memory traffic, 45nm_int8",
+    "microseconds": "µs of a step at batch 1",
+}
+"""The panels of the figure."""
 COMMON = (20, 30, 40)
 """Lengths of passages that the stored text and the test may share."""
 
@@ -288,6 +296,36 @@ def cost_table(rows: Sequence[Row]) -> str:
     return markdown.table(head, lines, (0, 1, 2))
 
 
+def costs(row: Row, name: str) -> tuple[float, float] | None:
+    """A cost of a network alone and with its memory, if both are known."""
+    pair = row["microseconds"] if name == "microseconds" else row["cost"][name]
+    return None if pair is None or None in pair else (pair[0], pair[1])
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """Bits against three costs, from each network alone (hollow) to it with its memory (filled)."""
+    made = Figure(figsize=(4.4 * len(AXES), 4.4), layout="constrained")
+    for axis, (name, label) in zip(made.subplots(1, len(AXES), sharey=True), AXES.items()):
+        for k, model in enumerate(MODELS):
+            row = of(rows, model.name, SHARES[-1])[0]
+            pair = costs(row, name)
+            if pair is not None:
+                y = [row["bits"][kind] for kind in ("alone", "memory")]
+                axis.plot(pair, y, LINES[k], color=CLASSES[k], label=model.name)
+                for x, bits_of, fill in zip(pair, y, ("none", CLASSES[k])):
+                    axis.plot(x, bits_of, MARKERS[k], color=CLASSES[k], markerfacecolor=fill)
+        counts = of(rows, MODELS[0].name, SHARES[-1])[0]["bits"]["counts alone"]
+        axis.axhline(counts, color=MUTED, linestyle=":", label="a table of counts")
+        axis.set(xscale="log", xlabel=label)
+        tidy(axis)
+    axis = made.axes[0]
+    axis.set_ylabel("bits per character, test")
+    made.legend(
+        *axis.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
+    )
+    return made
+
+
 def main(config: Config) -> None:
     """Carry out the study; write results and page."""
     target = Path(f"{config.out}-smoke") if config.smoke else HERE
@@ -304,6 +342,7 @@ def main(config: Config) -> None:
         )
     results = json_file.read(target / "memory.json")
     rows = results["rows"]
+    save(figure(rows), target / "memory.svg")
     shared = [f"{n} at passages of {k}" for k, n in results["common"].items()]
     places = {
         "memory bits": bits_table(rows),
