@@ -449,13 +449,14 @@ STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/plan.py")
 """All that have a plan for the command of the studies."""
 OWN_DATA = {"heidelberg": write_shd, "memory": lambda folder: None}
 """Studies whose smoke run needs no original files: theirs are written here, or made by spikern."""
-TEXTS = ("smaller/memory.py", "smaller/experts.py")
+TEXTS = ("smaller/memory.py", "smaller/experts.py", "smaller/classes.py")
 """Studies with a command of their own that read original files."""
 SMOKES = [
     *(["run.py", name, "--smoke"] for name in STUDIES),
     ["article/run.py", "--smoke"],
     ["smaller/memory.py", "--smoke"],
     ["smaller/experts.py", "--smoke"],
+    ["smaller/classes.py", "--smoke"],
     ["robustness_law/run.py", "--smoke"],
 ]
 
