@@ -209,16 +209,34 @@ def effect(part: Part, claim: Mapping[str, Any]) -> list[str]:
 
 
 def tuning(part: Part) -> str:
-    """Every trial of the search with its validation accuracy, the chosen one first."""
+    """Every trial of the search with its validation accuracy, the chosen one first.
+
+    Where the chosen learning rate is the largest or the smallest that was tried, a better one may
+    lie beyond, and the table says so.
+    """
     lines = []
     for model, search in part["tuning"].items():
-        line = [model]
+        line = [model + at_the_edge(search)]
         for trial in sorted(search["trials"], key=lambda t: ("diverged" in t, -t["accuracy"])):
             later = ", diverged later" if "diverged" in trial else ""
             reached = percent(trial["accuracy"], gap=" ")
             line.append(f"{in_words(trial['settings'])}: {reached}{later}")
         lines.append(line)
     return table(["model", "chosen", *["tried"] * (len(lines[0]) - 2)], lines)
+
+
+def at_the_edge(search: Mapping[str, Any]) -> str:
+    """Whether the best learning rate of a search is the last one on a side, in words.
+
+    >>> trials = [{"settings": {"learning_rate": rate}} for rate in (0.1, 0.2, 0.3)]
+    >>> at_the_edge({"trials": trials, "best": {"learning_rate": 0.3}})
+    ' (largest rate tried)'
+    """
+    tried = sorted({trial["settings"].get("learning_rate", 0.0) for trial in search["trials"]})
+    best = search["best"].get("learning_rate", 0.0)
+    if len(tried) < 2 or best not in (tried[0], tried[-1]):
+        return ""
+    return f" ({'largest' if best == tried[-1] else 'smallest'} rate tried)"
 
 
 def in_words(settings: Mapping[str, Any]) -> str:
