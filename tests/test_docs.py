@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from c_library import needs_gcc
 
 from spikern import plot
+from spikern._utils import json_file
 from spikern.neurons import NEURONS
 from spikern.report.markdown import filled
 from spikern.report.terminal import table
@@ -270,3 +272,19 @@ def test_a_verdict_of_the_page_is_never_bolder_than_that_of_its_data_set(monkeyp
     decided = {key: c["verdict"] for key, c in judged.items() if c["verdict"] != "undecided"}
     assert all(own[key] == verdict for key, verdict in decided.items())
     assert 0 < len(decided) < sum(verdict != "undecided" for verdict in own.values())
+
+
+@pytest.mark.parametrize(
+    ("script", "results", "page"),
+    [
+        ("bench/gpu.py", "bench/results_gpu.json", "docs/gpu.md"),
+        ("smaller/classes.py", "smaller/classes.json", "experiments/smaller/README.md"),
+        ("smaller/memory.py", "smaller/memory.json", "experiments/smaller/README.md"),
+    ],
+)
+def test_a_page_is_made_of_its_results(script, results, page, monkeypatch):
+    path = ROOT / "experiments" / script
+    monkeypatch.syspath_prepend(str(path.parent))
+    places = runpy.run_path(str(path))["places"]
+    text = (ROOT / page).read_text()
+    assert filled(text, places(json_file.read(ROOT / "experiments" / results))) == text

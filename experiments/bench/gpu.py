@@ -95,7 +95,7 @@ def main(cfg: Config) -> None:
         elif not cfg.interpret:
             json_file.write(RESULTS, results)
     if cfg.out is None and not cfg.interpret:
-        atomic.write(PAGE, filled(PAGE.read_text(), tables(json_file.read(RESULTS))))
+        atomic.write(PAGE, filled(PAGE.read_text(), places(json_file.read(RESULTS))))
 
 
 def measured(cfg: Config) -> dict[str, Any]:
@@ -412,7 +412,7 @@ def milliseconds(call: Call, device: str) -> float:
 # The page
 
 
-def tables(results: dict[str, Any]) -> dict[str, str]:
+def places(results: dict[str, Any]) -> dict[str, str]:
     """What is filled in on the page, by place."""
     checks, own = results["checks"], results["provenance"]
     spikes, neurons = checks["spikes"], checks["neurons"]

@@ -180,6 +180,11 @@ def table(rows: Sequence[Row]) -> str:
     return markdown.table(head, lines)
 
 
+def places(results: Row) -> dict[str, str]:
+    """What is filled in on the page, by place."""
+    return {"classes": table(results["rows"])}
+
+
 def main(config: Config) -> None:
     """Carry out the study; write results and page."""
     out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
@@ -189,9 +194,9 @@ def main(config: Config) -> None:
         rows = carry_out(config, out)
         own = provenance(time.perf_counter() - started, config.workers)
         json_file.write(target / "classes.json", {"rows": rows, "provenance": own})
-    rows = json_file.read(target / "classes.json")["rows"]
+    results = json_file.read(target / "classes.json")
     page = (HERE / "README.md").read_text()
-    atomic.write(target / "README.md", markdown.filled(page, {"classes": table(rows)}))
+    atomic.write(target / "README.md", markdown.filled(page, places(results)))
 
 
 if __name__ == "__main__":

@@ -326,8 +326,21 @@ def figure(rows: Sequence[Row]) -> Figure:
     return made
 
 
+def places(results: Row) -> dict[str, str]:
+    """What is filled in on the page, by place."""
+    rows = results["rows"]
+    shared = [f"{n} at passages of {k}" for k, n in results["common"].items()]
+    return {
+        "memory bits": bits_table(rows),
+        "memory compared": compared(rows),
+        "memory shares": shares_table(rows),
+        "memory cost": cost_table(rows),
+        "memory common": f"Characters of the test that end a stored passage: {', '.join(shared)}.",
+    }
+
+
 def main(config: Config) -> None:
-    """Carry out the study; write results and page."""
+    """Carry out the study; write results, figure and page."""
     target = Path(f"{config.out}-smoke") if config.smoke else HERE
     if config.train:
         started = time.perf_counter()
@@ -341,18 +354,9 @@ def main(config: Config) -> None:
             },
         )
     results = json_file.read(target / "memory.json")
-    rows = results["rows"]
-    save(figure(rows), target / "memory.svg")
-    shared = [f"{n} at passages of {k}" for k, n in results["common"].items()]
-    places = {
-        "memory bits": bits_table(rows),
-        "memory compared": compared(rows),
-        "memory shares": shares_table(rows),
-        "memory cost": cost_table(rows),
-        "memory common": f"Characters of the test that end a stored passage: {', '.join(shared)}.",
-    }
+    save(figure(results["rows"]), target / "memory.svg")
     page = (HERE / "README.md").read_text()
-    atomic.write(target / "README.md", markdown.filled(page, places))
+    atomic.write(target / "README.md", markdown.filled(page, places(results)))
 
 
 if __name__ == "__main__":
