@@ -454,10 +454,10 @@ TEXTS = ("smaller/memory.py", "smaller/experts.py", "smaller/classes.py")
 SMOKES = [
     *(["run.py", name, "--smoke"] for name in STUDIES),
     ["article/run.py", "--smoke"],
-    ["smaller/memory.py", "--smoke"],
-    ["smaller/experts.py", "--smoke"],
-    ["smaller/classes.py", "--smoke"],
-    ["robustness_law/run.py", "--smoke"],
+    ["smaller/memory.py", "--smoke", "--workers", "2"],
+    ["smaller/experts.py", "--smoke", "--workers", "2"],
+    ["smaller/classes.py", "--smoke", "--workers", "2"],
+    ["robustness_law/run.py", "--smoke", "--workers", "2"],
 ]
 
 
@@ -467,7 +467,7 @@ SMOKES = [
     [
         pytest.param(
             command,
-            id=" ".join(command[:-1]),
+            id=" ".join(command[: command.index("--smoke")]),
             marks=[pytest.mark.data] if {*command} & ({*STUDIES, *TEXTS} - {*OWN_DATA}) else [],
         )
         for command in SMOKES

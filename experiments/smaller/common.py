@@ -1,4 +1,8 @@
-"""What both parts of the study share: the text, the networks, how they are trained and judged."""
+"""What both parts of the study share: the text, the networks, how they are trained and judged.
+
+What is kept for the next job of a process is here, since jobs reach other processes by the names of
+modules that can be imported.
+"""
 
 import functools
 import runpy
@@ -8,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from spikern.data import Dataset, load
+from spikern.data import Dataset, Split, load
 from spikern.report.numbers import mean_interval
 from spikern.retrieval import bits
+from spikern.retrieval.ngrams import counted, probabilities, text_of
 from spikern.studies import Architecture, TrainingJob, interval, mean
 from spikern.studies.runner import run_all
 from spikern.studies.trainings import prepare
@@ -107,6 +113,39 @@ def text(first: int | None) -> Dataset:
     if first is None:
         return data
     return data.with_splits(lambda part: part.select(range(min(first, len(part)))))
+
+
+def two_symbols(split: Split) -> Split:
+    """The characters, each with a symbol drawn by chance behind them."""
+    x = split.x
+    size, number = x.features, len(x.indices)
+    drawn = torch.randint(size, (number,), generator=torch.Generator().manual_seed(number))
+    both = torch.stack([x.indices, (size + drawn).int()], 1).flatten()
+    doubled = replace(
+        x, features=2 * size, offsets=2 * x.offsets, indices=both, values=torch.ones(2 * number)
+    )
+    return replace(split, x=doubled)
+
+
+@functools.lru_cache(maxsize=1)
+def noisy_text(first: int | None) -> Dataset:
+    """The text with symbols drawn by chance."""
+    return text(first).with_splits(two_symbols)
+
+
+@functools.cache
+def table_of_counts(
+    first: int | None, share: float, order: int, priors: tuple[float, ...]
+) -> tuple[Floats, ...]:
+    """The probabilities of the characters of validation and test, with the best prior."""
+    data = text(first)
+    stored = text_of(data.train)
+    stored = stored[: round(share * len(stored))]
+    validation, test = (
+        counted(stored, text_of(part), order, data.classes) for part in (data.validation, data.test)
+    )
+    prior = min(priors, key=lambda p: bits(probabilities(validation, p, data.classes)))
+    return tuple(probabilities(counts, prior, data.classes) for counts in (validation, test))
 
 
 def learn(config: Learning, checkpoint: Path) -> Row:

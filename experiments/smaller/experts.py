@@ -8,7 +8,7 @@ python experiments/smaller/experts.py --smoke     # minutes; shows that it runs,
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ from common import (
     joined,
     learn,
     learned,
+    noisy_text,
     spread,
+    table_of_counts,
     text,
     trained,
 )  # fmt: skip
@@ -39,14 +41,12 @@ from matplotlib.figure import Figure
 from spikern._utils import atomic, json_file
 from spikern._utils.provenance import provenance
 from spikern.cost import count, energy, tables
-from spikern.data import Dataset
 from spikern.data.dataset import Split
 from spikern.layers import compile_stream
 from spikern.plot.style import COLOURS, save, tidy
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.retrieval import bits
-from spikern.retrieval.ngrams import counted, probabilities, text_of
 from spikern.retrieval.remembering import labelled_steps, run
 from spikern.studies import mean
 from spikern.studies.jobs import files, key
@@ -71,7 +71,7 @@ GATED = (
     Model("LSTM, 8 banks of 64", "LSTM", RATES, None, 64, 8),
 )
 MODELS = (*DENSE, *GROUPS, *GATED)
-ORDER, PRIOR = 1, 8.0
+ORDER, PRIORS = 1, (8.0,)
 """The count table of pairs, which routing by the character knows."""
 COSTS = {
     "accumulations and products": "operations",
@@ -94,25 +94,6 @@ class Judging:
 
     network: Learning
     random: bool
-
-
-def two_symbols(split: Split) -> Split:
-    """The characters, each with a symbol drawn by chance behind them."""
-    x = split.x
-    size = x.features
-    number = len(x.indices)
-    drawn = torch.randint(size, (number,), generator=torch.Generator().manual_seed(number))
-    both = torch.stack([x.indices, (size + drawn).int()], 1).flatten()
-    doubled = replace(
-        x, features=2 * size, offsets=2 * x.offsets, indices=both, values=torch.ones(2 * number)
-    )
-    return replace(split, x=doubled)
-
-
-@functools.lru_cache(maxsize=1)
-def noisy_text(first: int | None) -> Dataset:
-    """The text with symbols drawn by chance."""
-    return text(first).with_splits(two_symbols)
 
 
 def learn_by_chance(config: Learning, checkpoint: Path) -> Row:
@@ -148,17 +129,6 @@ def predicted(network: Any, split: Split) -> Floats:
     return np.concatenate(parts)[np.concatenate(places).argsort()]
 
 
-@functools.lru_cache(maxsize=1)
-def pairs(first: int | None) -> tuple[Floats, ...]:
-    """The probabilities of the characters of validation and test by counts of pairs."""
-    data = text(first)
-    stored = text_of(data.train)
-    return tuple(
-        probabilities(counted(stored, text_of(part), ORDER, data.classes), PRIOR, data.classes)
-        for part in (data.validation, data.test)
-    )
-
-
 def judge(config: Judging, _: Path, out: Path) -> Row:
     """Bits on the test, alone and with counts of pairs, and what a character costs."""
     network = load_network(files(out, key(config.network)).checkpoint).eval()
@@ -170,7 +140,7 @@ def judge(config: Judging, _: Path, out: Path) -> Row:
     per_inference = len(batch) / characters
     found = {
         "bits": bits(own[1]),
-        "with pairs": bits(joined(own, pairs(config.network.first))),
+        "with pairs": bits(joined(own, table_of_counts(config.network.first, 1.0, ORDER, PRIORS))),
         "operations": (counts.ops.ac + counts.ops.mac) / characters,
         "updates": counts.ops.neuron_updates / characters,
         "microseconds": step_time(network) if network.spiking and not config.random else None,

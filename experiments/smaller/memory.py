@@ -22,7 +22,6 @@ from common import (
     SHORT,
     TABLES,
     VIEWS,
-    Floats,
     Learning,
     Model,
     Row,
@@ -30,6 +29,7 @@ from common import (
     joined,
     learned,
     spread,
+    table_of_counts,
     text,
 )  # fmt: skip
 from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ from spikern.retrieval import (
     find,
     remember,
 )
-from spikern.retrieval.ngrams import counted, probabilities, shared_passages, text_of
+from spikern.retrieval.ngrams import shared_passages, text_of
 from spikern.studies import mean
 from spikern.studies.jobs import files, key
 from spikern.studies.runner import run_all
@@ -93,19 +93,6 @@ class Judging:
     share: float
 
 
-@functools.cache
-def table_of_counts(first: int | None, share: float) -> tuple[Floats, Floats]:
-    """The probabilities of the characters of validation and test, with the best prior."""
-    data = text(first)
-    stored = text_of(data.train)
-    stored = stored[: round(share * len(stored))]
-    validation, test = (
-        counted(stored, text_of(part), ORDER, data.classes) for part in (data.validation, data.test)
-    )
-    prior = min(PRIORS, key=lambda p: bits(probabilities(validation, p, data.classes)))
-    return tuple(probabilities(counts, prior, data.classes) for counts in (validation, test))
-
-
 def judge(config: Judging, _: Path, out: Path) -> Row:
     """Bits on the test with and without memory and counts, and what they cost."""
     network = load_network(files(out, key(config.network)).checkpoint)
@@ -120,7 +107,7 @@ def judge(config: Judging, _: Path, out: Path) -> Row:
     own = [each.own for each in found]
     looked = [each.probabilities(recalling.mix, recalling.tau) for each in found]
     plain = find(uniform, data.test, carry_state=True).probabilities(uniform.mix, np.inf)
-    counts = table_of_counts(config.network.first, config.share)
+    counts = table_of_counts(config.network.first, config.share, ORDER, PRIORS)
     answers = {
         "alone": own[1],
         "memory": looked[1],
