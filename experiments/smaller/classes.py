@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from common import HERE, Row
+from common import HERE, Config, Row
 
 from spikern import InputError, Network
 from spikern._utils import atomic, json_file
@@ -117,22 +117,6 @@ def recalled(
     return dict(zip(("held out", "others", "all"), np.mean(found, 0).tolist()))
 
 
-@dataclass(frozen=True)
-class Config:
-    """Where the trainings are, and how much is done."""
-
-    out: Path = Path("runs/smaller")
-    """Folder of the trainings; what is finished there is not done again."""
-    workers: int = 1
-    """Processes that work side by side, one thread each."""
-    seeds: int = 3
-    """Trainings of every model without each class."""
-    train: bool = True
-    """Train and judge; without, make the page from classes.json."""
-    smoke: bool = False
-    """A run of one epoch that shows only that the study runs; it writes in runs/ alone."""
-
-
 def carry_out(config: Config, out: Path) -> list[Row]:
     """One row for each model, class and seed, trained and not."""
     held, seeds, epochs = (range(1), 1, 1) if config.smoke else (range(10), config.seeds, 20)
@@ -187,8 +171,8 @@ def places(results: Row) -> dict[str, str]:
 
 def main(config: Config) -> None:
     """Carry out the study; write results and page."""
-    out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
-    target = out if config.smoke else HERE
+    out = config.folder
+    target = config.target
     if config.train:
         started = time.perf_counter()
         rows = carry_out(config, out)

@@ -1,4 +1,4 @@
-"""What both parts of the study share: the text, the networks, how they are trained and judged.
+"""What the parts of the study share: the text, the networks, how they are trained and judged.
 
 What is kept for the next job of a process is here, since jobs reach other processes by the names of
 modules that can be imported.
@@ -37,6 +37,33 @@ READ = 4
 """Pieces of 16 streams of the test text on which operations are counted."""
 SHORT = 160
 """Sequences of every split that a smoke run reads."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where the trainings are, and how much is done."""
+
+    out: Path = Path("runs/smaller")
+    """Folder of the trainings, which all parts share, and judgements; what is finished there is
+    not done again."""
+    workers: int = 1
+    """Processes that work side by side, one thread each."""
+    seeds: int = 5
+    """Trainings of every network."""
+    train: bool = True
+    """Train and judge; without, make the page from the results."""
+    smoke: bool = False
+    """A small run that shows only that the study runs; it writes in runs/ alone."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the trainings of this run are."""
+        return self.out.with_name(f"{self.out.name}-smoke") if self.smoke else self.out
+
+    @property
+    def target(self) -> Path:
+        """Where results and page are written."""
+        return self.folder if self.smoke else HERE
 
 
 @dataclass(frozen=True)

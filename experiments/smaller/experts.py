@@ -22,6 +22,7 @@ from common import (
     READ,
     TABLES,
     VIEWS,
+    Config,
     Floats,
     Learning,
     Model,
@@ -161,27 +162,10 @@ def step_time(network: Any) -> float:
     return 1e3 * float(np.median(samples)) / len(characters)
 
 
-@dataclass(frozen=True)
-class Config:
-    """Where the trainings are, and how much is done."""
-
-    out: Path = Path("runs/smaller")
-    """Folder of the trainings, which both parts share, and judgements; what is finished there is
-    not done again."""
-    workers: int = 1
-    """Processes that work side by side, one thread each."""
-    seeds: int = 5
-    """Trainings of every network."""
-    train: bool = True
-    """Train and judge; without, make the page from experts.json."""
-    smoke: bool = False
-    """A run on a few sequences that shows only that the study runs; it writes in runs/ alone."""
-
-
 def carry_out(config: Config) -> list[Row]:
     """One row for each network and seed."""
     whole = extent(config.seeds, config.smoke)
-    out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
+    out = config.folder
     rows = []
     for model in MODELS:
         by_chance = model is RANDOM
@@ -293,7 +277,7 @@ def figure(rows: Sequence[Row]) -> Figure:
 
 def main(config: Config) -> None:
     """Carry out the study; write results, figure and page."""
-    target = Path(f"{config.out}-smoke") if config.smoke else HERE
+    target = config.target
     if config.train:
         started = time.perf_counter()
         rows = carry_out(config)

@@ -22,6 +22,7 @@ from common import (
     SHORT,
     TABLES,
     VIEWS,
+    Config,
     Learning,
     Model,
     Row,
@@ -165,27 +166,10 @@ def times_of(recalling: Recalling) -> list[float] | None:
     return [1e3 * float(np.median(samples[name])) / len(characters) for name in rounds]
 
 
-@dataclass(frozen=True)
-class Config:
-    """Where the trainings are, and how much is done."""
-
-    out: Path = Path("runs/smaller")
-    """Folder of the trainings, which both parts share, and judgements; what is finished there is
-    not done again."""
-    workers: int = 1
-    """Processes that work side by side, one thread each."""
-    seeds: int = 5
-    """Trainings of every network."""
-    train: bool = True
-    """Train and judge; without, make the page from memory.json."""
-    smoke: bool = False
-    """A run on a few sequences that shows only that the study runs; it writes in runs/ alone."""
-
-
 def carry_out(config: Config) -> list[Row]:
     """One row for each network, seed and share of the text."""
     whole = extent(config.seeds, config.smoke)
-    out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
+    out = config.folder
     rows = []
     for model in MODELS:
         rate, networks, results = learned(model, whole, out, config.workers)
@@ -264,6 +248,12 @@ def shares_table(rows: Sequence[Row]) -> str:
     return markdown.table(head, lines)
 
 
+def costs(row: Row, name: str) -> tuple[float, float] | None:
+    """A cost of a network alone and with its memory, if both are known."""
+    pair = row["microseconds"] if name == "microseconds" else row["cost"][name]
+    return None if pair is None or None in pair else (pair[0], pair[1])
+
+
 def cost_table(rows: Sequence[Row]) -> str:
     """Estimates per character, network alone and with its memory, and time at batch 1."""
     lines = []
@@ -271,22 +261,18 @@ def cost_table(rows: Sequence[Row]) -> str:
         row = of(rows, model.name, SHARES[-1])[0]
         for name in TABLES:
             for view in VIEWS:
-                alone, whole = row["cost"][f"{name}, {view}"]
-                known = alone is not None and whole is not None
-                shown = [f"{alone / 1e3:.2f} nJ", f"{whole / 1e3:.1f} nJ", f"{whole / alone:.1f}"]
-                lines.append([model.name, name, view, *(shown if known else 3 * ["-"])])
-        if row["microseconds"]:
-            alone, whole = row["microseconds"]
+                shown = 3 * ["-"]
+                if pair := costs(row, f"{name}, {view}"):
+                    alone, whole = pair
+                    shown = [f"{alone / 1e3:.2f} nJ", f"{whole / 1e3:.1f} nJ"]
+                    shown.append(f"{whole / alone:.1f}")
+                lines.append([model.name, name, view, *shown])
+        if pair := costs(row, "microseconds"):
+            alone, whole = pair
             shown = [f"{alone:.1f} µs", f"{whole:.1f} µs", f"{whole / alone:.1f}"]
             lines.append([model.name, "time at batch 1", "stream", *shown])
     head = ["network", "table", "view", "alone", "with memory", "times"]
     return markdown.table(head, lines, (0, 1, 2))
-
-
-def costs(row: Row, name: str) -> tuple[float, float] | None:
-    """A cost of a network alone and with its memory, if both are known."""
-    pair = row["microseconds"] if name == "microseconds" else row["cost"][name]
-    return None if pair is None or None in pair else (pair[0], pair[1])
 
 
 def figure(rows: Sequence[Row]) -> Figure:
@@ -328,7 +314,7 @@ def places(results: Row) -> dict[str, str]:
 
 def main(config: Config) -> None:
     """Carry out the study; write results, figure and page."""
-    target = Path(f"{config.out}-smoke") if config.smoke else HERE
+    target = config.target
     if config.train:
         started = time.perf_counter()
         rows = carry_out(config)
