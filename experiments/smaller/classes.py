@@ -5,7 +5,6 @@ python experiments/smaller/classes.py --no-train  # only the page again, from cl
 python experiments/smaller/classes.py --smoke     # seconds; shows that it runs, in runs/ only
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from common import HERE, Config, Row
+from common import HERE, Config, Row, publish
 
 from spikern import InputError, Network
-from spikern._utils import atomic, json_file
-from spikern._utils.provenance import provenance
+from spikern._utils import json_file
 from spikern.data import Dataset, Split, load
 from spikern.report import markdown
 from spikern.report.numbers import mean_interval
@@ -117,8 +115,8 @@ def recalled(
     return dict(zip(("held out", "others", "all"), np.mean(found, 0).tolist()))
 
 
-def carry_out(config: Config, out: Path) -> list[Row]:
-    """One row for each model, class and seed, trained and not."""
+def carry_out(config: Config) -> Row:
+    """Results: one row for each model, class and seed, trained and not."""
     held, seeds, epochs = (range(1), 1, 1) if config.smoke else (range(10), config.seeds, 20)
     jobs = [
         Held(
@@ -134,12 +132,14 @@ def carry_out(config: Config, out: Path) -> list[Row]:
         for label in held
         for seed in range(seeds)
     ]  # fmt: skip
-    return [
+    results = run_all(judged, jobs, config.folder / "classes", config.workers)
+    rows = [
         {"model": job.training.model, "held": job.held, "seed": job.training.seed}
         | {"trained": job.trained}
         | result
-        for job, result in zip(jobs, run_all(judged, jobs, out / "classes", config.workers))
+        for job, result in zip(jobs, results)
     ]
+    return {"rows": rows}
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -169,19 +169,5 @@ def places(results: Row) -> dict[str, str]:
     return {"classes": table(results["rows"])}
 
 
-def main(config: Config) -> None:
-    """Carry out the study; write results and page."""
-    out = config.folder
-    target = config.target
-    if config.train:
-        started = time.perf_counter()
-        rows = carry_out(config, out)
-        own = provenance(time.perf_counter() - started, config.workers)
-        json_file.write(target / "classes.json", {"rows": rows, "provenance": own})
-    results = json_file.read(target / "classes.json")
-    page = (HERE / "README.md").read_text()
-    atomic.write(target / "README.md", markdown.filled(page, places(results)))
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    publish(tyro.cli(Config), "classes", carry_out, places)

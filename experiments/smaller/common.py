@@ -6,6 +6,7 @@ modules that can be imported.
 
 import functools
 import runpy
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from spikern import InputError
+from spikern._utils import atomic, json_file
+from spikern._utils.provenance import provenance
+from spikern.cost import Counts, energy, tables
 from spikern.data import Dataset, Split, load
+from spikern.plot.style import save
+from spikern.report import markdown
 from spikern.report.numbers import mean_interval
 from spikern.retrieval import bits
 from spikern.retrieval.ngrams import counted, probabilities, text_of
@@ -32,6 +40,13 @@ SPIKING = CHARACTERS.architecture
 """The structure of the spiking networks of the characters study."""
 TRIAL_SEED = 1000
 TABLES, VIEWS = ("45nm_fp32", "45nm_int8"), ("operations", "registers", "read-modify-write")
+COSTS = {
+    "accumulations and products": "operations",
+    "updates of neurons": "updates",
+    "45nm_int8, registers, pJ": "45nm_int8, registers",
+    "45nm_int8, read-modify-write, pJ": "45nm_int8, read-modify-write",
+}
+"""What is compared at equal bits, and its name in a row."""
 MIXES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 READ = 4
 """Pieces of 16 streams of the test text on which operations are counted."""
@@ -215,6 +230,92 @@ def joined(one: Sequence[Floats], other: Sequence[Floats]) -> Floats:
     return min(mixtures, key=lambda both: bits(both[0]))[1]
 
 
-def spread(values: Sequence[float]) -> str:
+def energies(counts: Counts, parts: int) -> Row:
+    """Estimates in pJ of one of the parts that were counted, by table and view.
+
+    An energy is None where a table cannot price what was done.
+    """
+    found = {}
+    for name in TABLES:
+        for view in VIEWS:
+            estimate = energy(counts, tables()[name], view)
+            found[f"{name}, {view}"] = estimate and estimate.pj * counts.inferences / parts
+    return found
+
+
+def priced(counts: Counts, parts: int) -> Row:
+    """Operations, updates of neurons and energies of one of the parts that were counted."""
+    ops = counts.ops
+    own = {"operations": (ops.ac + ops.mac) / parts, "updates": ops.neuron_updates / parts}
+    return own | energies(counts, parts)
+
+
+def of(rows: Sequence[Row], model: Model) -> list[Row]:
+    """The rows of a model, by seed."""
+    return [row for row in rows if row["model"] == model.name]
+
+
+def averages(rows: Sequence[Row], models: Sequence[Model], name: str) -> Floats:
+    """The mean over seeds of a number, by model; NaN where there is none."""
+    values = [[row[name] for row in of(rows, model)] for model in models]
+    return np.array([np.nan if None in found else mean(found) for found in values])
+
+
+def frontier(
+    rows: Sequence[Row], dense: Sequence[Model], measure: str, name: str
+) -> Callable[[float], float]:
+    """What a dense network that is so good costs, between those trained; NaN beyond them."""
+    reached, costs = averages(rows, dense, measure), averages(rows, dense, name)
+    order = np.argsort(reached)
+
+    def at(wanted: float) -> float:
+        logs = np.interp(wanted, reached[order], np.log(costs[order]), left=np.nan, right=np.nan)
+        return float(np.exp(logs))
+
+    return at
+
+
+def gains_table(
+    rows: Sequence[Row], dense: Sequence[Model], groups: Sequence[Model], measure: str
+) -> str:
+    """How many times less than a dense network that is as good each network with groups costs."""
+    lines = []
+    for model in groups:
+        wanted = averages(rows, [model], measure)[0]
+        cells = []
+        for name in COSTS.values():
+            ratio = frontier(rows, dense, measure, name)(wanted) / averages(rows, [model], name)[0]
+            cells.append("beyond the dense ones" if np.isnan(ratio) else f"{ratio:.2f}")
+        lines.append([model.name, f"{wanted:.3f}", *cells])
+    return markdown.table(["network", measure, *COSTS], lines)
+
+
+def spread(values: Sequence[float], decimals: int = 3) -> str:
     """A mean, with half its interval where there are several."""
-    return mean_interval(mean(values), interval(values), 3)
+    return mean_interval(mean(values), interval(values), decimals)
+
+
+def publish(
+    config: Config,
+    name: str,
+    carry_out: Callable[[Config], Row],
+    places: Callable[[Row], dict[str, str]],
+    figure: Callable[[Sequence[Row]], Figure] | None = None,
+) -> None:
+    """Carry out a part of the study; write its results, its figure and its places on the page.
+
+    Raises InputError where nothing is to be trained and there are no results.
+    """
+    path = config.target / f"{name}.json"
+    if config.train:
+        started = time.perf_counter()
+        found = carry_out(config)
+        own = provenance(time.perf_counter() - started, config.workers)
+        json_file.write(path, found | {"provenance": own})
+    elif not path.exists():
+        raise InputError(f"{path} is not there; run {name}.py without --no-train")
+    results = json_file.read(path)
+    if figure:
+        save(figure(results["rows"]), config.target / f"{name}.svg")
+    page = (HERE / "README.md").read_text()
+    atomic.write(config.target / "README.md", markdown.filled(page, places(results)))

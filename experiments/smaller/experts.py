@@ -6,8 +6,7 @@ python experiments/smaller/experts.py --smoke     # minutes; shows that it runs,
 """
 
 import functools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,25 @@ import numpy as np
 import torch
 import tyro
 from common import (
+    COSTS,
     FIXED,
-    HERE,
     RATES,
     READ,
-    TABLES,
-    VIEWS,
     Config,
     Floats,
     Learning,
     Model,
     Row,
+    averages,
     extent,
+    gains_table,
     joined,
     learn,
     learned,
     noisy_text,
+    of,
+    priced,
+    publish,
     spread,
     table_of_counts,
     text,
@@ -39,17 +41,14 @@ from common import (
 )  # fmt: skip
 from matplotlib.figure import Figure
 
-from spikern._utils import atomic, json_file
-from spikern._utils.provenance import provenance
-from spikern.cost import count, energy, tables
+from spikern.cost import count
 from spikern.data.dataset import Split
 from spikern.layers import compile_stream
-from spikern.plot.style import COLOURS, save, tidy
+from spikern.plot.style import COLOURS, tidy
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.retrieval import bits
 from spikern.retrieval.remembering import labelled_steps, run
-from spikern.studies import mean
 from spikern.studies.jobs import files, key
 from spikern.studies.runner import run_all
 from spikern.studies.statistics import paired
@@ -74,13 +73,6 @@ GATED = (
 MODELS = (*DENSE, *GROUPS, *GATED)
 ORDER, PRIORS = 1, (8.0,)
 """The count table of pairs, which routing by the character knows."""
-COSTS = {
-    "accumulations and products": "operations",
-    "updates of neurons": "updates",
-    "45nm_int8, registers, pJ": "45nm_int8, registers",
-    "45nm_int8, read-modify-write, pJ": "45nm_int8, read-modify-write",
-}
-"""What is compared at equal bits, and its name in a row."""
 AXES = {
     "operations": "accumulations and products per character",
     "45nm_int8, read-modify-write": "pJ with memory traffic, 45nm_int8",
@@ -137,20 +129,11 @@ def judge(config: Judging, _: Path, out: Path) -> Row:
     own = [predicted(network, split) for split in (data.validation, data.test)]
     batch = data.test.batch(range(min(READ, len(data.test))))
     counts = count(network, batch.x, batch.lengths, data.events)
-    characters = int(batch.lengths.sum())
-    per_inference = len(batch) / characters
-    found = {
+    return {
         "bits": bits(own[1]),
         "with pairs": bits(joined(own, table_of_counts(config.network.first, 1.0, ORDER, PRIORS))),
-        "operations": (counts.ops.ac + counts.ops.mac) / characters,
-        "updates": counts.ops.neuron_updates / characters,
         "microseconds": step_time(network) if network.spiking and not config.random else None,
-    }
-    for name in TABLES:
-        for view in VIEWS:
-            estimate = energy(counts, tables()[name], view)
-            found[f"{name}, {view}"] = estimate and estimate.pj * per_inference
-    return found
+    } | priced(counts, int(batch.lengths.sum()))
 
 
 def step_time(network: Any) -> float:
@@ -162,8 +145,8 @@ def step_time(network: Any) -> float:
     return 1e3 * float(np.median(samples)) / len(characters)
 
 
-def carry_out(config: Config) -> list[Row]:
-    """One row for each network and seed."""
+def carry_out(config: Config) -> Row:
+    """Results: one row for each network and seed."""
     whole = extent(config.seeds, config.smoke)
     out = config.folder
     rows = []
@@ -179,18 +162,7 @@ def carry_out(config: Config) -> list[Row]:
             {"model": model.name, "seed": seed, "rate": rate} | results[seed] | found
             for seed, found in enumerate(judged)
         ]
-    return rows
-
-
-def of(rows: Sequence[Row], model: Model) -> list[Row]:
-    """The rows of a model, by seed."""
-    return [row for row in rows if row["model"] == model.name]
-
-
-def averages(rows: Sequence[Row], models: Sequence[Model], name: str) -> Floats:
-    """The mean over seeds of a number, by model; NaN where there is none."""
-    values = [[row[name] for row in of(rows, model)] for model in models]
-    return np.array([np.nan if None in found else mean(found) for found in values])
+    return {"rows": rows}
 
 
 def networks_table(rows: Sequence[Row]) -> str:
@@ -209,31 +181,6 @@ def networks_table(rows: Sequence[Row]) -> str:
         )
     head = ["network", "parameters", "bits", "with counts of pairs", *COSTS, "µs at batch 1"]
     return markdown.table(head, lines)
-
-
-def frontier(rows: Sequence[Row], name: str) -> Callable[[float], float]:
-    """What a dense network of so many bits costs, between those trained; NaN beyond them."""
-    reached, costs = averages(rows, DENSE, "bits"), averages(rows, DENSE, name)
-    order = np.argsort(reached)
-
-    def at(wanted: float) -> float:
-        logs = np.interp(wanted, reached[order], np.log(costs[order]), left=np.nan, right=np.nan)
-        return float(np.exp(logs))
-
-    return at
-
-
-def gains_table(rows: Sequence[Row]) -> str:
-    """How many times less than a dense network of equal bits each network with groups costs."""
-    lines = []
-    for model in GROUPS:
-        wanted = averages(rows, [model], "bits")[0]
-        cells = []
-        for name in COSTS.values():
-            ratio = frontier(rows, name)(wanted) / averages(rows, [model], name)[0]
-            cells.append("beyond the dense ones" if np.isnan(ratio) else f"{ratio:.2f}")
-        lines.append([model.name, f"{wanted:.3f}", *cells])
-    return markdown.table(["network", "bits", *COSTS], lines)
 
 
 def claims_table(rows: Sequence[Row]) -> str:
@@ -275,25 +222,16 @@ def figure(rows: Sequence[Row]) -> Figure:
     return made
 
 
-def main(config: Config) -> None:
-    """Carry out the study; write results, figure and page."""
-    target = config.target
-    if config.train:
-        started = time.perf_counter()
-        rows = carry_out(config)
-        own = provenance(time.perf_counter() - started, config.workers)
-        json_file.write(target / "experts.json", {"rows": rows, "provenance": own})
-    rows = json_file.read(target / "experts.json")["rows"]
+def places(results: Row) -> dict[str, str]:
+    """What is filled in on the page, by place."""
+    rows = results["rows"]
     several = len({row["seed"] for row in rows}) > 1
-    save(figure(rows), target / "experts.svg")
-    places = {
+    return {
         "experts networks": networks_table(rows),
-        "experts at equal bits": gains_table(rows),
+        "experts at equal bits": gains_table(rows, DENSE, GROUPS, "bits"),
         "experts claims": claims_table(rows) if several else "One seed: no claims.",
     }
-    page = (HERE / "README.md").read_text()
-    atomic.write(target / "README.md", markdown.filled(page, places))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    publish(tyro.cli(Config), "experts", carry_out, places, figure)

@@ -6,17 +6,14 @@ python experiments/smaller/memory.py --smoke     # minutes; shows that it runs, 
 """
 
 import functools
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tyro
 from common import (
     FIXED,
-    HERE,
     RATES,
     READ,
     SHORT,
@@ -26,21 +23,20 @@ from common import (
     Learning,
     Model,
     Row,
+    energies,
     extent,
     joined,
     learned,
+    publish,
     spread,
     table_of_counts,
     text,
 )  # fmt: skip
 from matplotlib.figure import Figure
 
-from spikern._utils import atomic, json_file
-from spikern._utils.provenance import provenance
-from spikern.cost import energy, tables
 from spikern.data import Dataset
 from spikern.layers import compile_stream
-from spikern.plot.style import CLASSES, LINES, MARKERS, MUTED, save, tidy
+from spikern.plot.style import CLASSES, LINES, MARKERS, MUTED, tidy
 from spikern.report import markdown
 from spikern.retrieval import (
     Recalling,
@@ -137,16 +133,10 @@ def cost_of(recalling: Recalling, data: Dataset) -> Row:
     batch = data.test.batch(range(min(READ, len(data.test))))
     whole = count_recalling(recalling, batch.x, lengths=batch.lengths)
     alone = replace(whole, layers=whole.layers[:-1])
-    characters = int(batch.lengths.sum()) / len(batch)
-    found: dict[str, Any] = {
-        "ac": alone.ops.ac / characters / len(batch),
-        "mac": alone.ops.mac / characters / len(batch),
-    }
-    for name in TABLES:
-        for view in VIEWS:
-            pair = [energy(counts, tables()[name], view) for counts in (alone, whole)]
-            found[f"{name}, {view}"] = [each and each.pj / characters for each in pair]
-    return found
+    characters = int(batch.lengths.sum())
+    pair = [energies(counts, characters) for counts in (alone, whole)]
+    own = {"ac": alone.ops.ac / characters, "mac": alone.ops.mac / characters}
+    return own | {name: [each[name] for each in pair] for name in pair[0]}
 
 
 def times_of(recalling: Recalling) -> list[float] | None:
@@ -166,8 +156,8 @@ def times_of(recalling: Recalling) -> list[float] | None:
     return [1e3 * float(np.median(samples[name])) / len(characters) for name in rounds]
 
 
-def carry_out(config: Config) -> list[Row]:
-    """One row for each network, seed and share of the text."""
+def carry_out(config: Config) -> Row:
+    """Results: one row for each network, seed and share of the text."""
     whole = extent(config.seeds, config.smoke)
     out = config.folder
     rows = []
@@ -189,7 +179,8 @@ def carry_out(config: Config) -> list[Row]:
             | found
             for (seed, share, _), found in zip(jobs, judged)
         ]
-    return rows
+    common = common_passages(SHORT if config.smoke else None)
+    return {"rows": rows, "common": common}
 
 
 def common_passages(first: int | None) -> dict[str, int]:
@@ -312,25 +303,5 @@ def places(results: Row) -> dict[str, str]:
     }
 
 
-def main(config: Config) -> None:
-    """Carry out the study; write results, figure and page."""
-    target = config.target
-    if config.train:
-        started = time.perf_counter()
-        rows = carry_out(config)
-        json_file.write(
-            target / "memory.json",
-            {
-                "rows": rows,
-                "common": common_passages(SHORT if config.smoke else None),
-                "provenance": provenance(time.perf_counter() - started, config.workers),
-            },
-        )
-    results = json_file.read(target / "memory.json")
-    save(figure(results["rows"]), target / "memory.svg")
-    page = (HERE / "README.md").read_text()
-    atomic.write(target / "README.md", markdown.filled(page, places(results)))
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    publish(tyro.cli(Config), "memory", carry_out, places, figure)
