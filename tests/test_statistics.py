@@ -90,6 +90,7 @@ def test_a_claim_and_its_opposite():
 # Laws of growth
 
 SIZES = [1e3 * 2**k for k in range(8)]
+FINE = [1e3 * 2 ** (k / 1.5) for k in range(12)]
 POWER = {"a": 30.0, "b": 0.6, "c": 0.05}
 BROKEN = {"a": 3.0, "b": 0.2, "c": 0.02, "d": 1.2e4, "f": 0.3, "g": 0.5}
 
@@ -109,15 +110,15 @@ def test_a_power_law_without_noise_is_found():
 
 def test_no_law_says_that_growth_does_harm():
     """The planted fault: an error that rises again, which a bend upwards would follow."""
-    rising = [[0.1], [0.07], [0.05], [0.05], [0.06], [0.08], [0.12]]
-    law = fit(SIZES[:7], [3 * values for values in rising], "broken", refits=2)
+    rising = [0.1, 0.08, 0.07, 0.06, 0.05, 0.05, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12]
+    law = fit(FINE, [[value] * 3 for value in rising], "broken", refits=2)
     assert law.parameters["b"] >= 0
     assert law.parameters["b"] + law.parameters["g"] >= -1e-9  # a sum of rounded numbers
 
 
 def test_a_broken_law_without_noise_is_found():
-    law = fit(SIZES, noised("broken", BROKEN, noise=0.0), "broken", refits=2)
-    # six letters from eight points: the curve is found tightly, its letters less so
+    law = fit(FINE, noised("broken", BROKEN, noise=0.0, sizes=FINE), "broken", refits=2)
+    # six letters from twelve points: the curve is found tightly, its letters less so
     assert law.error < 1e-4
     assert law.parameters["b"] == pytest.approx(BROKEN["b"], abs=0.05)
     assert law.parameters["b"] + law.parameters["g"] == pytest.approx(0.7, abs=0.1)
@@ -146,8 +147,26 @@ def test_beyond_the_range_it_is_a_prediction():
 
 def test_a_power_law_misses_a_break():
     """The planted fault: broken data, which only the broken law fits."""
-    data = noised("broken", BROKEN, noise=0.0)
-    assert fit(SIZES, data, "power", refits=2).error > 10 * fit(SIZES, data, "broken", 2).error
+    data = noised("broken", BROKEN, noise=0.0, sizes=FINE)
+    assert fit(FINE, data, "power", refits=2).error > 10 * fit(FINE, data, "broken", 2).error
+
+
+@pytest.mark.parametrize(("law", "letters"), [("power", POWER), ("broken", BROKEN)])
+def test_the_criterion_prefers_the_law_that_made_the_data(law, letters):
+    data = noised(law, letters, sizes=FINE)
+    judged = {kind: fit(FINE, data, kind, refits=2) for kind in ("power", "broken")}
+    assert min(judged, key=lambda kind: judged[kind].aicc) == law
+    # the broken law has the smaller error on both: only its letters speak against it
+    assert judged["broken"].error < judged["power"].error
+
+
+def test_the_criterion_by_hand():
+    law = fit(SIZES, noised("power", POWER), refits=2)
+    n, k = 8, 4  # three letters, and the variance
+    expected = n * np.log(law.error**2) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+    # one formula, in two orders of operations
+    assert law.aicc == pytest.approx(expected, rel=1e-12)
+    assert fit(SIZES[:5], noised("power", POWER)[:5], refits=2).aicc == np.inf
 
 
 def test_a_wrong_sign_is_seen(monkeypatch):
@@ -171,7 +190,7 @@ def test_equal_in_any_unit():
     ("sizes", "data", "law", "message"),
     [
         (SIZES[:3], [[1, 1, 1]] * 3, "power", "4 different sizes"),
-        (SIZES[:6], [[1, 1, 1]] * 6, "broken", "7 different sizes"),
+        (SIZES, [[1, 1, 1]] * 8, "broken", "12 different sizes"),
         ([1, 1, 2, 3], [[1, 1, 1]] * 4, "power", "4 different sizes"),
         (SIZES[:4], [[1, 1, 1]] * 3, "power", "seeds of 3"),
         (SIZES[:4], [[1, 1]] * 4, "power", "3 seeds"),

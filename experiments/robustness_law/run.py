@@ -6,7 +6,6 @@ python experiments/robustness_law/run.py --smoke      # seconds; shows that it r
 """
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,10 @@ import tyro
 from fitting import NOISES, RADIUS, WRONG, Fitting, Row, fitted
 from matplotlib.figure import Figure
 
-from spikern._utils import atomic, json_file
-from spikern._utils.provenance import provenance
-from spikern.plot.style import CLASSES, MUTED, save, tidy
+from spikern.plot.style import CLASSES, MUTED, tidy
 from spikern.report import markdown
 from spikern.report.numbers import mean_interval, percent, significant
+from spikern.report.publishing import Script, publish
 from spikern.studies import interval, mean
 from spikern.studies.runner import run_all
 
@@ -36,29 +34,20 @@ SLOPES = {"gradient": "largest gradient", "difference": f"largest difference at 
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Script):
     """Where the trainings are, and how much is done."""
 
     out: Path = Path("runs/robustness_law")
-    """Folder of the trainings; what is finished there is not done again."""
-    workers: int = 1
-    """Processes that train side by side, one thread each."""
-    seeds: int = 5
-    """Trainings of every model and size."""
-    train: bool = True
-    """Train what is not trained yet; without, make page and figure from results.json."""
-    smoke: bool = False
-    """A run of seconds that shows only that the study runs; it writes in runs/ alone."""
 
 
-def carry_out(config: Config, out: Path) -> list[Row]:
-    """One row for each model, size and seed, at the learning rate that fits most labels."""
+def carry_out(config: Config) -> Row:
+    """Results: a row for each model, size and seed, at the learning rate that fits most labels."""
     models, sizes, rates, seeds, epochs, samples = MODELS, SIZES, RATES, config.seeds, 150, SAMPLES
     if config.smoke:
         models, sizes, rates, seeds, epochs, samples = MODELS[1:], SIZES[:2], RATES[1:2], 2, 2, 50
     kinds = [(model, size) for model in models for size in sizes]
     trials = [Fitting(*kind, rate, TRIAL_SEED, epochs, samples) for kind in kinds for rate in rates]
-    tried = run_all(fitted, trials, out, config.workers)
+    tried = run_all(fitted, trials, config.folder, config.workers)
     chosen: dict[tuple[str, int], tuple[float, float]] = {}
     for job, result in zip(trials, tried):
         own = (result["unfitted"], job.rate)
@@ -69,10 +58,12 @@ def carry_out(config: Config, out: Path) -> list[Row]:
         for kind in kinds
         for seed in range(seeds)
     ]
-    return [
+    results = run_all(fitted, jobs, config.folder, config.workers)
+    rows = [
         {"model": job.model, "size": job.budget, "rate": job.rate, "seed": job.seed} | result
-        for job, result in zip(jobs, run_all(fitted, jobs, out, config.workers))
+        for job, result in zip(jobs, results)
     ]
+    return {"rows": rows}
 
 
 def cells(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -158,8 +149,9 @@ def under(rows: Sequence[Row]) -> str:
     )
 
 
-def figure(rows: Sequence[Row]) -> Figure:
+def figure(results: Row) -> Figure:
     """Both slopes against the parameters; filled where a network fits below the noise."""
+    rows = results["rows"]
     made = Figure(figsize=(4.6 * len(SLOPES), 3.8), layout="constrained")
     for axis, (name, label) in zip(made.subplots(1, len(SLOPES)), SLOPES.items()):
         for k, model in enumerate(dict.fromkeys(row["model"] for row in rows)):
@@ -181,21 +173,11 @@ def figure(rows: Sequence[Row]) -> Figure:
     return made
 
 
-def main(config: Config) -> None:
-    """Carry out the study; write results, figure and page."""
-    out = config.out.with_name(f"{config.out.name}-smoke") if config.smoke else config.out
-    target = out if config.smoke else HERE
-    if config.train:
-        started = time.perf_counter()
-        rows = carry_out(config, out)
-        own = provenance(time.perf_counter() - started, config.workers)
-        json_file.write(target / "results.json", {"rows": rows, "provenance": own})
-    rows = json_file.read(target / "results.json")["rows"]
-    save(figure(rows), target / "slopes.svg")
-    places = {"networks": table(rows), "exponents": exponents(rows), "under": under(rows)}
-    page = (HERE / "README.md").read_text()
-    atomic.write(target / "README.md", markdown.filled(page, places))
+def places(results: Row) -> dict[str, str]:
+    """What is filled in on the page, by place."""
+    rows = results["rows"]
+    return {"networks": table(rows), "exponents": exponents(rows), "under": under(rows)}
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    publish(tyro.cli(Config), HERE, "results", carry_out, places, {"slopes": figure})

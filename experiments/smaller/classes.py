@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from common import HERE, Config, Row, publish
+from common import HERE, Config, Row
 
 from spikern import InputError, Network
 from spikern._utils import json_file
 from spikern.data import Dataset, Split, load
 from spikern.report import markdown
 from spikern.report.numbers import mean_interval
+from spikern.report.publishing import publish
 from spikern.retrieval import examples, recall_classes, remember_classes
 from spikern.studies import TrainingJob, interval, mean
 from spikern.studies.runner import run_all
@@ -170,4 +171,4 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    publish(tyro.cli(Config), "classes", carry_out, places)
+    publish(tyro.cli(Config), HERE, "classes", carry_out, places, {})

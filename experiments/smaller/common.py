@@ -6,7 +6,6 @@ modules that can be imported.
 
 import functools
 import runpy
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,17 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spikern import InputError
-from spikern._utils import atomic, json_file
-from spikern._utils.provenance import provenance
 from spikern.cost import Counts, energy, tables
 from spikern.data import Dataset, Split, load
-from spikern.plot.style import save
 from spikern.report import markdown
 from spikern.report.numbers import mean_interval
+from spikern.report.publishing import Script
 from spikern.retrieval import bits
 from spikern.retrieval.ngrams import counted, probabilities, text_of
 from spikern.studies import Architecture, TrainingJob, interval, mean
@@ -55,30 +50,10 @@ SHORT = 160
 
 
 @dataclass(frozen=True)
-class Config:
-    """Where the trainings are, and how much is done."""
+class Config(Script):
+    """Where the trainings are, which all parts share, and how much is done."""
 
     out: Path = Path("runs/smaller")
-    """Folder of the trainings, which all parts share, and judgements; what is finished there is
-    not done again."""
-    workers: int = 1
-    """Processes that work side by side, one thread each."""
-    seeds: int = 5
-    """Trainings of every network."""
-    train: bool = True
-    """Train and judge; without, make the page from the results."""
-    smoke: bool = False
-    """A small run that shows only that the study runs; it writes in runs/ alone."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the trainings of this run are."""
-        return self.out.with_name(f"{self.out.name}-smoke") if self.smoke else self.out
-
-    @property
-    def target(self) -> Path:
-        """Where results and page are written."""
-        return self.folder if self.smoke else HERE
 
 
 @dataclass(frozen=True)
@@ -293,29 +268,3 @@ def gains_table(
 def spread(values: Sequence[float], decimals: int = 3) -> str:
     """A mean, with half its interval where there are several."""
     return mean_interval(mean(values), interval(values), decimals)
-
-
-def publish(
-    config: Config,
-    name: str,
-    carry_out: Callable[[Config], Row],
-    places: Callable[[Row], dict[str, str]],
-    figure: Callable[[Sequence[Row]], Figure] | None = None,
-) -> None:
-    """Carry out a part of the study; write its results, its figure and its places on the page.
-
-    Raises InputError where nothing is to be trained and there are no results.
-    """
-    path = config.target / f"{name}.json"
-    if config.train:
-        started = time.perf_counter()
-        found = carry_out(config)
-        own = provenance(time.perf_counter() - started, config.workers)
-        json_file.write(path, found | {"provenance": own})
-    elif not path.exists():
-        raise InputError(f"{path} is not there; run {name}.py without --no-train")
-    results = json_file.read(path)
-    if figure:
-        save(figure(results["rows"]), config.target / f"{name}.svg")
-    page = (HERE / "README.md").read_text()
-    atomic.write(config.target / "README.md", markdown.filled(page, places(results)))

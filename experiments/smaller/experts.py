@@ -17,6 +17,7 @@ import tyro
 from common import (
     COSTS,
     FIXED,
+    HERE,
     RATES,
     READ,
     Config,
@@ -33,7 +34,6 @@ from common import (
     noisy_text,
     of,
     priced,
-    publish,
     spread,
     table_of_counts,
     text,
@@ -47,6 +47,7 @@ from spikern.layers import compile_stream
 from spikern.plot.style import COLOURS, tidy
 from spikern.report import markdown
 from spikern.report.numbers import significant
+from spikern.report.publishing import publish
 from spikern.retrieval import bits
 from spikern.retrieval.remembering import labelled_steps, run
 from spikern.studies.jobs import files, key
@@ -204,8 +205,9 @@ def claims_table(rows: Sequence[Row]) -> str:
     return markdown.table(head, lines, (0, 1, 2, 3))
 
 
-def figure(rows: Sequence[Row]) -> Figure:
+def figure(results: Row) -> Figure:
     """Bits against operations, memory traffic and time."""
+    rows = results["rows"]
     made = Figure(figsize=(4.4 * len(AXES), 3.8), layout="constrained")
     for axis, (name, label) in zip(made.subplots(1, len(AXES)), AXES.items()):
         for models, marker, colour, title in (
@@ -234,4 +236,4 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    publish(tyro.cli(Config), "experts", carry_out, places, figure)
+    publish(tyro.cli(Config), HERE, "experts", carry_out, places, {"experts": figure})

@@ -14,6 +14,7 @@ import numpy as np
 import tyro
 from common import (
     FIXED,
+    HERE,
     RATES,
     READ,
     SHORT,
@@ -27,7 +28,6 @@ from common import (
     extent,
     joined,
     learned,
-    publish,
     spread,
     table_of_counts,
     text,
@@ -38,6 +38,7 @@ from spikern.data import Dataset
 from spikern.layers import compile_stream
 from spikern.plot.style import CLASSES, LINES, MARKERS, MUTED, tidy
 from spikern.report import markdown
+from spikern.report.publishing import publish
 from spikern.retrieval import (
     Recalling,
     RecallingStream,
@@ -266,8 +267,9 @@ def cost_table(rows: Sequence[Row]) -> str:
     return markdown.table(head, lines, (0, 1, 2))
 
 
-def figure(rows: Sequence[Row]) -> Figure:
+def figure(results: Row) -> Figure:
     """Bits against three costs, from each network alone (hollow) to it with its memory (filled)."""
+    rows = results["rows"]
     made = Figure(figsize=(4.4 * len(AXES), 4.4), layout="constrained")
     for axis, (name, label) in zip(made.subplots(1, len(AXES), sharey=True), AXES.items()):
         for k, model in enumerate(MODELS):
@@ -304,4 +306,4 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    publish(tyro.cli(Config), "memory", carry_out, places, figure)
+    publish(tyro.cli(Config), HERE, "memory", carry_out, places, {"memory": figure})

@@ -13,6 +13,7 @@ import torch
 import tyro
 from common import (
     COSTS,
+    HERE,
     TRIAL_SEED,
     Config,
     Model,
@@ -21,12 +22,12 @@ from common import (
     gains_table,
     of,
     priced,
-    publish,
     spread,
 )
 
 from spikern.report import markdown
 from spikern.report.numbers import significant
+from spikern.report.publishing import publish
 from spikern.studies import Architecture, TrainingJob
 from spikern.studies.runner import run_all
 from spikern.studies.statistics import paired
@@ -142,4 +143,4 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    publish(tyro.cli(Config), "sounds", carry_out, places)
+    publish(tyro.cli(Config), HERE, "sounds", carry_out, places, {})

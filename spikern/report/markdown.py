@@ -328,8 +328,17 @@ def growth(part: Part) -> str:
         interval_of_b = " to ".join(significant(bound, 2) for bound in law["interval_of_b"])
         names = [law[key] for key in ("model", "axis", "law")]
         error, prediction = f"{law['error']:.3f}", f"{predicted} ({low} to {high})"
-        lines.append([*names, letters, interval_of_b, error, prediction])
-    head = ["model", "growth in", "law", "fitted", "interval of b", "error of the fit (log)"]
+        aicc = "-" if law["aicc"] is None else f"{law['aicc']:.1f}"
+        lines.append([*names, letters, interval_of_b, error, aicc, prediction])
+    head = [
+        "model",
+        "growth in",
+        "law",
+        "fitted",
+        "interval of b",
+        "error of the fit (log)",
+        "AICc",
+    ]
     return table([*head, f"prediction at {BEYOND:g} times the largest size"], lines)
 
 

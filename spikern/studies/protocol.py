@@ -103,7 +103,7 @@ class Plan:
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
     """Weights of the penalty on the rate along the frontier; none: no frontier."""
     budgets: tuple[int, ...] = ()
-    """Parameters at which growth is measured; a fit with a break needs seven."""
+    """Parameters at which growth is measured; a law with a break needs twelve."""
     measure: Measure = "accuracy"
     """The reported figure: test accuracy, or bits per answer (test loss / ln 2; less is better)."""
     answer: Answer = "last"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from spikern.cost.counts import Ops, total
 from spikern.data.dataset import Dataset
-from spikern.studies.scaling import fit, predict
+from spikern.studies.scaling import NEEDED, fit, predict
 from spikern.studies.statistics import mean, summary
 
 Part = dict[str, Any]
@@ -102,12 +103,12 @@ def error(part: Part, run: Part) -> float:
 def laws(part: Part) -> list[Part]:
     """The laws fitted to the errors of every model, with predictions; empty without growth.
 
-    The law with a break needs seven sizes and is fitted only where there are as many.
+    Each law is fitted where there are as many sizes as it needs.
     """
     found = []
     for axis in AXES:
         for model, (sizes, values) in errors_by_size(part, axis).items():
-            for law in ("power", "broken") if len(sizes) > 6 else ("power",):
+            for law in (known for known, needed in NEEDED.items() if len(sizes) >= needed):
                 fitted = fit(sizes, values, law)
                 found.append(
                     {
@@ -117,6 +118,7 @@ def laws(part: Part) -> list[Part]:
                         "parameters": fitted.parameters,
                         "interval_of_b": fitted.intervals["b"],
                         "error": fitted.error,
+                        "aicc": fitted.aicc if math.isfinite(fitted.aicc) else None,
                         "prediction": predict(fitted, [BEYOND * max(sizes)])[0]._asdict(),
                     }
                 )

@@ -31,7 +31,9 @@ from spikern._utils.errors import InputError
 Array = NDArray[np.float64]
 Law = Literal["power", "broken"]
 PARAMETERS: dict[str, tuple[str, ...]] = {"power": "abc", "broken": "abcdfg"}  # type: ignore[dict-item]
-"""The letters of each law; a fit needs one size more than letters."""
+"""The letters of each law."""
+NEEDED: dict[Law, int] = {"power": 4, "broken": 12}
+"""Sizes that a fit of each law needs: a break is seen only where both of its sides are."""
 EXPONENTS = (0.2, 0.8)
 FLOORS = (1e-3, 0.7)
 BREAKS = (0.25, 0.5, 0.75)
@@ -66,6 +68,17 @@ class Fit:
         """The smallest and the largest size."""
         return min(self.x), max(self.x)
 
+    @property
+    def aicc(self) -> float:
+        """Akaike's corrected criterion, by which of two laws of one data set the lower is better.
+
+        Infinite where there are too few sizes to judge so many letters.
+        """
+        n, k = len(self.x), len(self.parameters) + 1
+        if n < k + 2:
+            return math.inf
+        return n * math.log(self.error**2) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+
 
 class Predicted(NamedTuple):
     """What a fit says of a size; `kind` is "measured range" or, beyond it, "prediction"."""
@@ -82,8 +95,8 @@ def fit(
 ) -> Fit:
     """Fit a law to sizes x and, for each, the values of its seeds y[k].
 
-    A power law needs 4 sizes, a broken one 7: one more than it has letters. Raises InputError for
-    fewer, for less than 3 seeds at a size, or for values that are not positive and finite.
+    A power law needs 4 sizes, a broken one 12. Raises InputError for fewer, for less than 3 seeds
+    at a size, or for values that are not positive and finite.
 
     >>> sizes = [1e3, 2e3, 4e3, 8e3, 16e3]
     >>> found = fit(sizes, [[0.1 + 20 * n**-0.7] * 3 for n in sizes], refits=10)
@@ -155,7 +168,7 @@ def evaluate(law: Law, parameters: dict[str, float], x: Sequence[float] | Array)
 
 
 def _check(sizes: Array, y: Sequence[Sequence[float]], law: Law) -> None:
-    needed = len(PARAMETERS[law]) + 1
+    needed = NEEDED[law]
     distinct = len(np.unique(sizes))
     if distinct < needed or len(y) != len(sizes) or distinct < len(sizes):
         raise InputError(

@@ -1,0 +1,118 @@
+"""Networks of a size that learn from a part of the data: the job of this study.
+
+What is kept for the next job of a process is here, since jobs reach other processes by the names of
+modules that can be imported.
+"""
+
+import functools
+import math
+import runpy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spikern.data import Dataset, load
+from spikern.studies import Architecture, TrainingJob
+from spikern.studies.trainings import prepare
+from spikern.train import Training, evaluate, fit
+
+Row = dict[str, Any]
+(CHARACTERS,) = runpy.run_path(str(Path(__file__).parents[1] / "characters" / "plan.py"))["PLANS"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set, what is trained on it, and how long at most."""
+
+    dataset: str
+    answer: Any
+    spiking: tuple[Training, Architecture, tuple[float, ...]]
+    """How the spiking network is trained, its structure, and the learning rates to try."""
+    gated: tuple[Training, Architecture, tuple[float, ...]]
+    budgets: tuple[int, ...]
+    most: int
+    """Epochs on a small part of the data; on more of it as many updates or fewer epochs."""
+
+    def epochs(self, share: float, gated: bool) -> int:
+        """Epochs at most: as many updates as on all data, up to `most` epochs."""
+        training, *_ = self.gated if gated else self.spiking
+        return min(self.most, math.ceil(training.epochs / share))
+
+
+CARRIED = Training(epochs=12, carry_state=True, patience=3)
+TASKS = {
+    "tinyshakespeare": Task(
+        "tinyshakespeare",
+        "every_step",
+        (
+            replace(CARRIED, batch_size=8, rate_limit=0.01, rate_penalty=10.0),
+            CHARACTERS.architecture,
+            (1e-2, 2e-2, 4e-2),
+        ),
+        (replace(CARRIED, batch_size=16), Architecture(), (3e-3, 1e-2, 3e-2)),
+        (3_125, 6_250, 12_500, 25_000, 50_000, 100_000, 200_000),
+        most=48,
+    ),
+    "fsdd": Task(
+        "fsdd",
+        "mean",
+        (Training(epochs=40, patience=20), Architecture(), (1e-2, 3e-2, 1e-1)),
+        (Training(epochs=40, patience=20), Architecture(), (3e-3, 1e-2, 3e-2)),
+        (1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 80_000),
+        most=160,
+    ),
+}
+MODELS = ("ALIF", "GRU")
+
+
+@dataclass(frozen=True)
+class Growing:
+    """A training on a share of the training data."""
+
+    training: TrainingJob
+    share: float
+
+
+def job(task: Task, model: str, budget: int, share: float, rate: float, seed: int) -> Growing:
+    """A network of a size on a share of the data."""
+    gated = model == "GRU"
+    training, structure, _ = task.gated if gated else task.spiking
+    training = replace(training, epochs=task.epochs(share, gated), learning_rate=rate)
+    return Growing(
+        TrainingJob(
+            task.dataset, model, seed, training, budget, answer=task.answer, architecture=structure
+        ),
+        share,
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def part_of(name: str, share: float) -> Dataset:
+    """The data with a share of the training sequences: the first of a text, else evenly spread."""
+    data = load(name)
+    number = round(share * len(data.train))
+    chosen = torch.arange(number)
+    if not data.every_step:
+        chosen = chosen * len(data.train) // number
+    return replace(data, train=data.train.select(chosen))
+
+
+def grown(config: Growing, checkpoint: Path) -> Row:
+    """Train; bits per answer on validation and test of the epoch that is best on validation."""
+    own = config.training
+    network, _ = prepare(own)
+    data = part_of(own.dataset, config.share)
+    history = fit(network, data, own.training, own.seed, checkpoint, bar=False)
+    carry = own.training.carry_state
+    found = {
+        name: evaluate(network, split, carry_state=carry).loss / math.log(2)
+        for name, split in (("validation", data.validation), ("test", data.test))
+    }
+    return {
+        "parameters": network.parameter_count,
+        "samples": int((data.train.y >= 0).sum()),
+        "epochs": history.best_epoch,
+        "trained": len(history.epochs),
+    } | found
