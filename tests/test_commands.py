@@ -27,6 +27,7 @@ NOT_HERE = ("make", "pip", "apt", "python3 -m venv", ".venv/bin", "export", "pyt
 LONG = (
     "article/run.py",
     "experiments/run.py",
+    "growth",
     "microcontroller/run.py",
     "robustness_law",
     "smaller",

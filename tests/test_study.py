@@ -449,15 +449,12 @@ STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/plan.py")
 """All that have a plan for the command of the studies."""
 OWN_DATA = {"heidelberg": write_shd, "memory": lambda folder: None}
 """Studies whose smoke run needs no original files: theirs are written here, or made by spikern."""
-TEXTS = ("smaller/memory.py", "smaller/experts.py", "smaller/classes.py")
+OWN = ("growth/run.py", *(f"smaller/{n}.py" for n in ("memory", "experts", "sounds", "classes")))
 """Studies with a command of their own that read original files."""
 SMOKES = [
     *(["run.py", name, "--smoke"] for name in STUDIES),
     ["article/run.py", "--smoke"],
-    ["smaller/memory.py", "--smoke", "--workers", "2"],
-    ["smaller/experts.py", "--smoke", "--workers", "2"],
-    ["smaller/classes.py", "--smoke", "--workers", "2"],
-    ["robustness_law/run.py", "--smoke", "--workers", "2"],
+    *([name, "--smoke", "--workers", "2"] for name in (*OWN, "robustness_law/run.py")),
 ]
 
 
@@ -468,7 +465,7 @@ SMOKES = [
         pytest.param(
             command,
             id=" ".join(command[: command.index("--smoke")]),
-            marks=[pytest.mark.data] if {*command} & ({*STUDIES, *TEXTS} - {*OWN_DATA}) else [],
+            marks=[pytest.mark.data] if {*command} & ({*STUDIES, *OWN} - {*OWN_DATA}) else [],
         )
         for command in SMOKES
     ],
