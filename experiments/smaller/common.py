@@ -68,6 +68,8 @@ class Model:
     experts: int = 1
     """Groups of neurons, or banks of recurrent weights, of which two are awake."""
     routing: str = "fixed"
+    seeds: int | None = None
+    """Trainings at most; None: as many as the study has."""
 
     @property
     def gated(self) -> bool:
@@ -193,9 +195,8 @@ def learned(
     ]
     reached = run_all(job, trials, out / "trials", workers)
     rate = max(zip((r["validation"] for r in reached), rates))[1]
-    networks = [
-        Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in range(whole.seeds)
-    ]
+    seeds = min(whole.seeds, model.seeds or whole.seeds)
+    networks = [Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in range(seeds)]
     return rate, networks, run_all(job, networks, out, workers)
 
 
