@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from spikern import DivergedError
 from spikern.data import Dataset, load
 from spikern.studies import Architecture, TrainingJob
 from spikern.studies.trainings import prepare
@@ -116,3 +117,11 @@ def grown(config: Growing, checkpoint: Path) -> Row:
         "epochs": history.best_epoch,
         "trained": len(history.epochs),
     } | found
+
+
+def tried(config: Growing, checkpoint: Path) -> Row:
+    """What `grown` gives; no bits where the training diverges."""
+    try:
+        return grown(config, checkpoint)
+    except DivergedError:
+        return {"validation": None}

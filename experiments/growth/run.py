@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from growing import MODELS, TASKS, Row, Task, grown, job
+from growing import MODELS, TASKS, Row, Task, grown, job, tried
 from matplotlib.figure import Figure
 
 from spikern._utils import json_file
@@ -55,15 +55,15 @@ def carry_out(config: Config) -> Row:
         for budget in task.budgets:
             of_size = functools.partial(job, task, model, budget)
             trials = [of_size(min(TRIAL_SHARE, shares[-1]), rate, TRIAL_SEED) for rate in rates]
-            tried = run_all(grown, trials, config.folder, config.workers)
-            rate = min(zip((row["validation"] for row in tried), rates))[1]
+            reached = run_all(tried, trials, config.folder, config.workers)
+            known = [(row["validation"], rate) for row, rate in zip(reached, rates)]
+            rate = min(pair for pair in known if pair[0] is not None)[1]
             kinds = [(share, seed) for share in shares for seed in range(seeds)]
             jobs = [of_size(share, rate, seed) for share, seed in kinds]
+            results = run_all(grown, jobs, config.folder, config.workers)
             rows += [
                 {"model": model, "budget": budget, "share": share, "rate": rate, "seed": seed} | row
-                for (share, seed), row in zip(
-                    kinds, run_all(grown, jobs, config.folder, config.workers)
-                )
+                for (share, seed), row in zip(kinds, results)
             ]
     laws = {model: law_of(cells(rows, model)) for model in MODELS}
     return {"task": task.dataset, "rows": rows, "laws": laws}

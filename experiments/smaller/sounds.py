@@ -25,6 +25,7 @@ from common import (
     spread,
 )
 
+from spikern import DivergedError
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.report.publishing import publish
@@ -87,6 +88,14 @@ def heard(config: Hearing, checkpoint: Path) -> Row:
     } | priced(count_split(network, data), len(data.test))
 
 
+def tried(config: Hearing, checkpoint: Path) -> Row:
+    """What `heard` gives; no accuracy where the training diverges."""
+    try:
+        return heard(config, checkpoint)
+    except DivergedError:
+        return {"validation": 0.0}
+
+
 def carry_out(config: Config) -> Row:
     """Results: one row for each network and seed."""
     small = config.smoke
@@ -95,7 +104,7 @@ def carry_out(config: Config) -> Row:
     rows = []
     for model in (*DENSE, *GROUPS):
         trials = [job(model, rate, TRIAL_SEED, epochs, sequences) for rate in rates]
-        reached = run_all(heard, trials, config.folder / "sounds", config.workers)
+        reached = run_all(tried, trials, config.folder / "sounds", config.workers)
         rate = max(zip((row["validation"] for row in reached), rates))[1]
         jobs = [job(model, rate, seed, epochs, sequences) for seed in range(seeds)]
         results = run_all(heard, jobs, config.folder / "sounds", config.workers)
