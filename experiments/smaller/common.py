@@ -188,13 +188,18 @@ def learned(
     workers: int,
     job: Callable[[Learning, Path], Row] = learn,
 ) -> tuple[float, list[Learning], list[Row]]:
-    """Search a model's learning rate, then train it with every seed: rate, jobs and results."""
-    rates = model.rates[: whole.rates]
-    trials = [
-        Learning(model.job(rate, TRIAL_SEED, whole.trial_epochs), whole.first) for rate in rates
-    ]
-    reached = run_all(job, trials, out / "trials", workers)
-    rate = max(zip((r["validation"] for r in reached), rates))[1]
+    """Search a model's learning rate, then train it with every seed: rate, jobs and results.
+
+    A single rate is taken as it is.
+    """
+    rate = model.rates[0]
+    if len(model.rates) > 1:
+        rates = model.rates[: whole.rates]
+        trials = [
+            Learning(model.job(rate, TRIAL_SEED, whole.trial_epochs), whole.first) for rate in rates
+        ]
+        reached = run_all(job, trials, out / "trials", workers)
+        rate = max(zip((r["validation"] for r in reached), rates))[1]
     seeds = min(whole.seeds, model.seeds or whole.seeds)
     networks = [Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in range(seeds)]
     return rate, networks, run_all(job, networks, out, workers)
