@@ -96,18 +96,26 @@ def tried(config: Hearing, checkpoint: Path) -> Row:
         return {"validation": 0.0}
 
 
+def learned(model: Model, seeds: int, config: Config) -> tuple[float, list[Row]]:
+    """The best learning rate at which no training of any seed diverges, and their results."""
+    epochs, sequences = (1, 16) if config.smoke else (40, None)
+    rates = model.rates[:1] if config.smoke else model.rates
+    out = config.folder / "sounds"
+    trials = [job(model, rate, TRIAL_SEED, epochs, sequences) for rate in rates]
+    reached = run_all(tried, trials, out, config.workers)
+    for _, rate in sorted(zip((row["validation"] for row in reached), rates), reverse=True):
+        jobs = [job(model, rate, seed, epochs, sequences) for seed in range(seeds)]
+        results = run_all(tried, jobs, out, config.workers)
+        if all(row["validation"] for row in results):
+            return rate, results
+    raise DivergedError(f"{model.name} diverges at every rate of {rates}; lower them")
+
+
 def carry_out(config: Config) -> Row:
     """Results: one row for each network and seed."""
-    small = config.smoke
-    epochs, seeds, rates = (1, 1, RATES[:1]) if small else (40, config.seeds, RATES)
-    sequences = 16 if small else None
     rows = []
     for model in (*DENSE, *GROUPS):
-        trials = [job(model, rate, TRIAL_SEED, epochs, sequences) for rate in rates]
-        reached = run_all(tried, trials, config.folder / "sounds", config.workers)
-        rate = max(zip((row["validation"] for row in reached), rates))[1]
-        jobs = [job(model, rate, seed, epochs, sequences) for seed in range(seeds)]
-        results = run_all(heard, jobs, config.folder / "sounds", config.workers)
+        rate, results = learned(model, 1 if config.smoke else config.seeds, config)
         rows += [
             {"model": model.name, "seed": seed, "rate": rate} | row
             for seed, row in enumerate(results)
