@@ -1,5 +1,6 @@
 """Studies: jobs that are skipped, resumed, shared, failed and killed; tables, tuning, figures."""
 
+import importlib
 import json
 import os
 import runpy
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from data_files import write_shd
@@ -443,6 +445,25 @@ def test_a_ray_cluster_that_loses_a_machine(tmp_path, monkeypatch):
         assert studies.read_results(configs, tmp_path / "ray") == studies.read_results(
             configs, tmp_path / "local"
         )
+
+
+def test_a_dense_network_that_a_cheaper_one_equals_does_not_count(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "smaller"))
+    common = importlib.import_module("common")
+    found = {
+        "small": (3.0, 10.0),
+        "good": (1.0, 40.0),
+        "dear": (2.0, 90.0),
+        "largest": (0.5, 160.0),
+    }
+    rows = [{"model": name, "bits": b, "cost": c} for name, (b, c) in found.items()]
+    dense = [common.Model(name, "ALIF", ()) for name in found]
+    cost = common.frontier(rows, dense, "bits", "cost")
+    # between small and good, as if "dear" were not there: the logarithm of the cost is a line
+    assert cost(2.0) == pytest.approx(20.0, rel=1e-12)  # a logarithm and back
+    assert cost(1.0) == pytest.approx(40.0, rel=1e-12)
+    assert cost(0.75) == pytest.approx(80.0, rel=1e-12)
+    assert np.isnan([cost(0.4), cost(3.1)]).all()
 
 
 STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/plan.py"))

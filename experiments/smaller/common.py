@@ -245,12 +245,17 @@ def averages(rows: Sequence[Row], models: Sequence[Model], name: str) -> Floats:
 def frontier(
     rows: Sequence[Row], dense: Sequence[Model], measure: str, name: str
 ) -> Callable[[float], float]:
-    """What a dense network that is so good costs, between those trained; NaN beyond them."""
+    """What a dense network that is so good costs, between those trained; NaN beyond them.
+
+    Dense networks that a cheaper one equals do not count.
+    """
     reached, costs = averages(rows, dense, measure), averages(rows, dense, name)
-    order = np.argsort(reached)
+    by_cost = np.argsort(costs)
+    best_before = np.concatenate([[np.inf], np.minimum.accumulate(reached[by_cost])[:-1]])
+    kept = by_cost[reached[by_cost] < best_before][::-1]
 
     def at(wanted: float) -> float:
-        logs = np.interp(wanted, reached[order], np.log(costs[order]), left=np.nan, right=np.nan)
+        logs = np.interp(wanted, reached[kept], np.log(costs[kept]), left=np.nan, right=np.nan)
         return float(np.exp(logs))
 
     return at
