@@ -6,7 +6,7 @@ python experiments/smaller/experts.py --smoke     # minutes; shows that it runs,
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from common import (
 )  # fmt: skip
 from matplotlib.figure import Figure
 
+from spikern import Network
 from spikern.cost import count
 from spikern.data.dataset import Split
 from spikern.layers import compile_stream
@@ -78,6 +79,8 @@ GATED = (
     Model("LSTM, 8 banks of 64", "LSTM", RATES, None, 64, 8),
 )
 MODELS = (*DENSE, *GROUPS, *GATED)
+ROUNDS = 21
+"""How often each network is timed."""
 ORDER, PRIORS = 1, (8.0,)
 """The count table of pairs, which routing by the character knows."""
 AXES = {
@@ -139,28 +142,35 @@ def judge(config: Judging, _: Path, out: Path) -> Row:
     return {
         "bits": bits(own[1]),
         "with pairs": bits(joined(own, table_of_counts(config.network.first, 1.0, ORDER, PRIORS))),
-        "microseconds": step_time(network) if network.spiking and not config.random else None,
     } | priced(counts, int(batch.lengths.sum()))
 
 
-def step_time(network: Any) -> float:
-    """Microseconds of a character at batch 1 in a stream."""
-    stream = compile_stream(network)
-    characters = np.eye(stream.input_size, dtype=np.float32)
-    state = stream.zero_state()
-    (samples,) = interleaved({0: lambda: [stream.step(x, state) for x in characters]}, 7).values()
-    return 1e3 * float(np.median(samples)) / len(characters)
+def step_times(networks: Mapping[str, Network]) -> dict[str, float]:
+    """Microseconds of a character at batch 1 in a stream, of all networks in turns."""
+    (size,) = {network.body.input_size for network in networks.values()}
+    characters = np.eye(size, dtype=np.float32)
+
+    def run_of(network: Network) -> Callable[[], object]:
+        stream = compile_stream(network)
+        state = stream.zero_state()
+        return lambda: [stream.step(x, state) for x in characters]
+
+    runs = {name: run_of(network) for name, network in networks.items()}
+    samples = interleaved(runs, ROUNDS)
+    return {name: 1e3 * float(np.median(each)) / size for name, each in samples.items()}
 
 
 def carry_out(config: Config) -> Row:
     """Results: one row for each network and seed."""
     whole = extent(config.seeds, config.smoke)
-    out = config.folder
-    rows = []
+    rows, timed = [], {}
     for model in MODELS:
         by_chance = model is RANDOM
-        own, job = (out / "chance", learn_by_chance) if by_chance else (out, learn)
+        own = config.folder / "chance" if by_chance else config.folder
+        job = learn_by_chance if by_chance else learn
         rate, networks, results = learned(model, whole, own, config.workers, job)
+        if not by_chance and not model.gated:
+            timed[model.name] = load_network(files(own, key(networks[0])).checkpoint)
         judged = run_all(
             functools.partial(judge, out=own), [Judging(n, by_chance) for n in networks],
             own / "experts", config.workers,
@@ -169,7 +179,8 @@ def carry_out(config: Config) -> Row:
             {"model": model.name, "seed": seed, "rate": rate} | results[seed] | found
             for seed, found in enumerate(judged)
         ]
-    return {"rows": rows}
+    times = step_times(timed)
+    return {"rows": [row | {"microseconds": times.get(row["model"])} for row in rows]}
 
 
 def networks_table(rows: Sequence[Row]) -> str:
