@@ -194,10 +194,12 @@ def networks_table(rows: Sequence[Row]) -> str:
                 model.name,
                 f"{own[0]['parameters']:,}",
                 *(spread([row[kind] for row in own]) for kind in ("bits", "with pairs")),
+                f"{spread([100 * row['validation'] for row in own], 1)} %",
                 *("-" if np.isnan(cost) else significant(cost) for cost in costs),
             ]
         )
-    head = ["network", "parameters", "bits", "with counts of pairs", *COSTS, "µs at batch 1"]
+    quality = ["bits", "with counts of pairs", "validation accuracy"]
+    head = ["network", "parameters", *quality, *COSTS, "µs at batch 1"]
     return markdown.table(head, lines)
 
 
