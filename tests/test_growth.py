@@ -88,6 +88,18 @@ def test_data_that_count_for_nothing_are_seen(monkeypatch):
     assert fit(cells(0.0), refits=0).error > 0.01
 
 
+def test_the_size_that_a_compute_wants():
+    """At equal N D the least loss, found by search, grows as the exponent says."""
+    shares = np.linspace(1, 8, 7001)  # log10 N
+
+    def best(compute):
+        losses = [predict(KNOWN, 10**n, compute / 10**n).value for n in shares]
+        return shares[np.argmin(losses)]
+
+    slope = (best(1e12) - best(1e9)) / 3
+    assert compute_exponent(KNOWN).value == pytest.approx(slope, abs=1e-3)  # the grid
+
+
 def test_what_no_size_reaches_is_infinite():
     floor = loss(list(TRUTH.values()), math.inf, 1e5, 3)
     assert equivalent_size(KNOWN, floor, 1e5, 3).value == math.inf
