@@ -330,16 +330,9 @@ def growth(part: Part) -> str:
         error, prediction = f"{law['error']:.3f}", f"{predicted} ({low} to {high})"
         aicc = "-" if law["aicc"] is None else f"{law['aicc']:.1f}"
         lines.append([*names, letters, interval_of_b, error, aicc, prediction])
-    head = [
-        "model",
-        "growth in",
-        "law",
-        "fitted",
-        "interval of b",
-        "error of the fit (log)",
-        "AICc",
-    ]
-    return table([*head, f"prediction at {BEYOND:g} times the largest size"], lines)
+    head = ["model", "growth in", "law", "fitted", "interval of b"]
+    beyond = f"prediction at {BEYOND:g} times the largest size"
+    return table([*head, "error of the fit (log)", "AICc", beyond], lines)
 
 
 MAKERS = (accuracy, claims, tuning, variants, robustness, times, growth)
