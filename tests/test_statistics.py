@@ -1,5 +1,7 @@
 """Paired comparison, Holm's correction, verdicts and fitted laws, against scipy and simulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -167,6 +169,7 @@ def test_the_criterion_by_hand():
     # one formula, in two orders of operations
     assert law.aicc == pytest.approx(expected, rel=1e-12)
     assert fit(SIZES[:5], noised("power", POWER)[:5], refits=2).aicc == np.inf
+    assert replace(law, error=0.0).aicc == -np.inf
 
 
 def test_a_wrong_sign_is_seen(monkeypatch):

@@ -269,11 +269,11 @@ def gains_table(
     for model in groups:
         wanted = averages(rows, [model], measure)[0]
         cells = []
-        for name in COSTS.values():
+        for name in (*COSTS.values(), "parameters"):
             ratio = frontier(rows, dense, measure, name)(wanted) / averages(rows, [model], name)[0]
             cells.append("beyond the dense ones" if np.isnan(ratio) else f"{ratio:.2f}")
         lines.append([model.name, f"{wanted:.3f}", *cells])
-    return markdown.table(["network", measure, *COSTS], lines)
+    return markdown.table(["network", measure, *COSTS, "parameters"], lines)
 
 
 def spread(values: Sequence[float], decimals: int = 3) -> str:

@@ -253,6 +253,7 @@ def places(results: Row) -> dict[str, str]:
     return {
         "experts networks": networks_table(rows),
         "experts at equal bits": gains_table(rows, DENSE, GROUPS, "bits"),
+        "experts banks": gains_table(rows, (GATED[0], GATED[2]), GATED[1:2], "bits"),
         "experts claims": claims_table(rows) if several else "One seed: no claims.",
     }
 

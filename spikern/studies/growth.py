@@ -69,7 +69,7 @@ class Surface:
     error: float
     resampled: Array
 
-    def all(self) -> Array:
+    def letters(self) -> Array:
         """The letters of the fit, then of every refit, (1 + refits, 6)."""
         own = [self.parameters[name] for name in LETTERS]
         return np.concatenate([[own], self.resampled])
@@ -126,13 +126,13 @@ def loss(letters: Sequence[float] | Array, n: float, samples: float, epochs: flo
     6.0
     """
     floor, of_size, a, of_data, b, r = letters
-    seen = samples * (1 + r * -math.expm1(-(epochs - 1) / r))
+    seen = samples * (1 - r * math.expm1(-(epochs - 1) / r))
     return float(floor + of_size * n**-a + of_data * seen**-b)
 
 
 def predict(fitted: Surface, n: float, samples: float, epochs: float = 1.0) -> Estimate:
     """The loss of n parameters, trained for so many epochs on so many different samples."""
-    return _estimate([loss(letters, n, samples, epochs) for letters in fitted.all()])
+    return _estimate([loss(letters, n, samples, epochs) for letters in fitted.letters()])
 
 
 def compute_exponent(fitted: Surface) -> Estimate:
@@ -140,7 +140,7 @@ def compute_exponent(fitted: Surface) -> Estimate:
 
     Above a half a network wants parameters more than data, below it data more than parameters.
     """
-    return _estimate([letters[4] / (letters[2] + letters[4]) for letters in fitted.all()])
+    return _estimate([letters[4] / (letters[2] + letters[4]) for letters in fitted.letters()])
 
 
 def equivalent_size(fitted: Surface, reached: float, samples: float, epochs: float) -> Estimate:
@@ -153,7 +153,7 @@ def equivalent_size(fitted: Surface, reached: float, samples: float, epochs: flo
     4.0
     """
     found = []
-    for letters in fitted.all():
+    for letters in fitted.letters():
         left = reached - loss(letters, math.inf, samples, epochs)
         found.append(math.inf if left <= 0 else (letters[1] / left) ** (1 / letters[2]))
     return _estimate(found)

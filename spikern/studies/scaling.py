@@ -72,12 +72,15 @@ class Fit:
     def aicc(self) -> float:
         """Akaike's corrected criterion, by which of two laws of one data set the lower is better.
 
-        Infinite where there are too few sizes to judge so many letters.
+        Infinite where there are too few sizes to judge so many letters, minus infinite where the
+        law meets every mean.
         """
         n, k = len(self.x), len(self.parameters) + 1
         if n < k + 2:
             return math.inf
-        return n * math.log(self.error**2) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+        if self.error == 0:
+            return -math.inf
+        return 2 * n * math.log(self.error) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
 
 
 class Predicted(NamedTuple):
