@@ -9,12 +9,13 @@ import math
 import runpy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from spikern import DivergedError
 from spikern.data import Dataset, load
+from spikern.layers.network import Answer
 from spikern.studies import Architecture, TrainingJob
 from spikern.studies.trainings import prepare
 from spikern.train import Training, evaluate, fit
@@ -23,49 +24,60 @@ Row = dict[str, Any]
 (CHARACTERS,) = runpy.run_path(str(Path(__file__).parents[1] / "characters" / "plan.py"))["PLANS"]
 
 
+class Way(NamedTuple):
+    """How a model is trained, its structure, and the learning rates to try."""
+
+    training: Training
+    structure: Architecture
+    rates: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Task:
-    """A data set, what is trained on it, and how long at most."""
+    """A data set, how each model learns it, and how long at most."""
 
     dataset: str
-    answer: Any
-    spiking: tuple[Training, Architecture, tuple[float, ...]]
-    """How the spiking network is trained, its structure, and the learning rates to try."""
-    gated: tuple[Training, Architecture, tuple[float, ...]]
+    answer: Answer
+    ways: dict[str, Way]
     budgets: tuple[int, ...]
     most: int
     """Epochs on a small part of the data; on more of it as many updates or fewer epochs."""
 
-    def epochs(self, share: float, gated: bool) -> int:
-        """Epochs at most: as many updates as on all data, up to `most` epochs."""
-        training, *_ = self.gated if gated else self.spiking
-        return min(self.most, math.ceil(training.epochs / share))
+    def training(self, model: str, share: float) -> Training:
+        """As many updates as on all data, up to `most` epochs."""
+        training = self.ways[model].training
+        return replace(training, epochs=min(self.most, math.ceil(training.epochs / share)))
 
 
+MODELS = ("ALIF", "GRU")
 CARRIED = Training(epochs=12, carry_state=True, patience=3)
+RECORDINGS = Training(epochs=40, patience=20)
 TASKS = {
     "tinyshakespeare": Task(
         "tinyshakespeare",
         "every_step",
-        (
-            replace(CARRIED, batch_size=8, rate_limit=0.01, rate_penalty=10.0),
-            CHARACTERS.architecture,
-            (1e-2, 2e-2, 4e-2),
-        ),
-        (replace(CARRIED, batch_size=16), Architecture(), (3e-3, 1e-2, 3e-2)),
+        {
+            "ALIF": Way(
+                replace(CARRIED, batch_size=8, rate_limit=0.01, rate_penalty=10.0),
+                CHARACTERS.architecture,
+                (1e-2, 2e-2, 4e-2),
+            ),
+            "GRU": Way(replace(CARRIED, batch_size=16), Architecture(), (3e-3, 1e-2, 3e-2)),
+        },
         (3_125, 6_250, 12_500, 25_000, 50_000, 100_000, 200_000),
         most=48,
     ),
     "fsdd": Task(
         "fsdd",
         "mean",
-        (Training(epochs=40, patience=20), Architecture(), (1e-2, 3e-2, 1e-1)),
-        (Training(epochs=40, patience=20), Architecture(), (3e-3, 1e-2, 3e-2)),
+        {
+            "ALIF": Way(RECORDINGS, Architecture(), (1e-2, 3e-2, 1e-1)),
+            "GRU": Way(RECORDINGS, Architecture(), (3e-3, 1e-2, 3e-2)),
+        },
         (1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 80_000),
         most=160,
     ),
 }
-MODELS = ("ALIF", "GRU")
 
 
 @dataclass(frozen=True)
@@ -78,12 +90,16 @@ class Growing:
 
 def job(task: Task, model: str, budget: int, share: float, rate: float, seed: int) -> Growing:
     """A network of a size on a share of the data."""
-    gated = model == "GRU"
-    training, structure, _ = task.gated if gated else task.spiking
-    training = replace(training, epochs=task.epochs(share, gated), learning_rate=rate)
+    training = replace(task.training(model, share), learning_rate=rate)
     return Growing(
         TrainingJob(
-            task.dataset, model, seed, training, budget, answer=task.answer, architecture=structure
+            task.dataset,
+            model,
+            seed,
+            training,
+            budget,
+            answer=task.answer,
+            architecture=task.ways[model].structure,
         ),
         share,
     )

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from growing import MODELS, TASKS, Row, Task, grown, job, tried
+from growing import MODELS, TASKS, Row, Task, Way, grown, job, tried
 from matplotlib.figure import Figure
 
+from spikern import DivergedError
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern.plot.style import CLASSES, tidy
@@ -51,13 +52,16 @@ def carry_out(config: Config) -> Row:
         shares, seeds = (1 / 64, 1 / 32, 1 / 16), 1
     rows = []
     for model in MODELS:
-        _, _, rates = task.gated if model == "GRU" else task.spiking
+        rates = task.ways[model].rates
         for budget in task.budgets:
             of_size = functools.partial(job, task, model, budget)
             trials = [of_size(min(TRIAL_SHARE, shares[-1]), rate, TRIAL_SEED) for rate in rates]
             reached = run_all(tried, trials, config.folder, config.workers)
             known = [(row["validation"], rate) for row, rate in zip(reached, rates)]
-            rate = min(pair for pair in known if pair[0] is not None)[1]
+            learned = [pair for pair in known if pair[0] is not None]
+            if not learned:
+                raise DivergedError(f"{model} of {budget} diverges at every rate of {rates}")
+            _, rate = min(learned)
             kinds = [(share, seed) for share in shares for seed in range(seeds)]
             jobs = [of_size(share, rate, seed) for share, seed in kinds]
             results = run_all(grown, jobs, config.folder, config.workers)
@@ -74,8 +78,10 @@ def brief(task: Task) -> Task:
     return replace(
         task,
         budgets=task.budgets[:3],
-        spiking=(replace(task.spiking[0], epochs=1), *task.spiking[1:2], task.spiking[2][:1]),
-        gated=(replace(task.gated[0], epochs=1), *task.gated[1:2], task.gated[2][:1]),
+        ways={
+            model: Way(replace(way.training, epochs=1), way.structure, way.rates[:1])
+            for model, way in task.ways.items()
+        },
         most=2,
     )
 
