@@ -86,22 +86,30 @@ def awake_groups(weight, awake, learned, row, tally, events):
 def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input", router=None):
     """LIF, ALIF or LI over x (T, F) for one sample: spikes or potentials (T, H), tallies (T,).
 
-    `router` is weight (E, F), how many are awake, and whether it is learned.
+    `router` is weight (E, F), how many are awake, and whether it is learned; and whether those
+    asleep decay, for which they make up when they wake.
     """
     size = len(w_in)
     v = [0.0] * size
     a = [0.0] * size
     z = [0.0] * size
+    slept = [[] for _ in range(size)]
     out, tallies = [], []
     for row in x:
         tally = Counter()
         following = []
         if router is not None:
-            gains = awake_groups(*router, row, tally, events)
+            gains = awake_groups(*router[:3], row, tally, events)
         for n in range(size):
             if router is not None and n * len(router[0]) // size not in gains:
                 following.append(0.0)
+                slept[n].append(z[n])
                 continue
+            if router is not None and router[3]:
+                constants = {symbol: values[n] for symbol, values in p.items()}
+                for fired in slept[n]:
+                    v[n], a[n] = rested(name, constants, v[n], a[n], fired, tally)
+                slept[n].clear()
             i = gather(bias[n], zip(w_in[n], row), tally, events, kind)
             if w_rec is not None:
                 i = gather(i, zip(w_rec[n], z), tally, True, "recurrent")
@@ -127,6 +135,18 @@ def spiking_layer(name, p, w_in, w_rec, bias, x, events, kind="input", router=No
         out.append(following)
         tallies.append(tally)
     return out, tallies
+
+
+def rested(name, p, v, a, fired, tally):
+    """The potential and the adaptation after a step without a current; `fired`: with the reset."""
+    u, adaptation = Number(v, tally) * p["alpha_mem"], Number(a, Counter())
+    if fired:
+        u = u - Number(fired, tally) * p["v_th"]
+    if name == "ALIF":
+        adaptation = Number(a, tally) * p["alpha_adapt"]
+        if fired:
+            adaptation = adaptation + Number(fired, tally) * (1 - p["alpha_adapt"])
+    return u.value, adaptation.value
 
 
 def standard_layer(kind, w_ih, w_hh, b, x, w_hr=None, backward=False, events=False, banks=None):

@@ -12,11 +12,13 @@ from torch.nn.utils import parametrize, prune
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.cost.counts import Counts
+from spikern.engines.codegen.operations import update_ops
 from spikern.events.encoders import delta
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
+from spikern.neurons import LIF
 
 LENGTHS = torch.tensor([9, 4, 1])
 
@@ -51,7 +53,10 @@ def brute_spiking(sums, module, names, signal, declared, kind="input"):
             signal,
             declared,
             kind,
-            (getattr(module, f"weight_rt_l{k}").tolist(), module.awake, module.routing == "learned")
+            (
+                *(getattr(module, f"weight_rt_l{k}").tolist(), module.awake),
+                *(module.routing == "learned", module.sleep == "decaying"),
+            )
             if module.experts > 1
             else None,
         )
@@ -172,11 +177,26 @@ def assert_counts_are_brute(model, declared, layers, hidden, **settings):
 
 @pytest.mark.parametrize("declared", [False, True])
 @pytest.mark.parametrize("routing", ["fixed", "learned"])
-@pytest.mark.parametrize(("experts", "awake"), [(4, 2), (3, 3)])
+@pytest.mark.parametrize(
+    ("experts", "awake", "sleep"), [(4, 2, "frozen"), (4, 2, "decaying"), (3, 3, "frozen")]
+)
 @torch.no_grad()
-def test_experts_count_who_is_awake_and_the_choice(routing, declared, experts, awake):
-    groups = {"experts": experts, "awake": awake, "routing": routing}
+def test_experts_count_who_is_awake_and_the_choice(routing, declared, experts, awake, sleep):
+    groups = {"experts": experts, "awake": awake, "routing": routing, "sleep": sleep}
     assert_counts_are_brute("ALIF", declared, 2, 12, **groups)
+
+
+@torch.no_grad()
+def test_a_sleep_that_no_step_ends_costs_nothing():
+    torch.manual_seed(0)
+    network = build("LIF", 2, 8, 2, experts=2, awake=1, sleep="decaying")
+    network.body.weight_rt_l0.copy_(torch.eye(2))
+    x = torch.zeros(6, 1, 2)
+    x[:5, 0, 0] = x[5, 0, 1] = 1.0  # the second group sleeps for five steps, then the first for one
+    slept = dict.fromkeys(("mul", "add", "compare"), 0) | {"mul": 4 * 5}
+    awake = {kind: 6 * 4 * n for kind, n in update_ops(LIF).items()}
+    counted = count(network, x, events=True).layers[0].ops.updates
+    assert counted == {kind: awake[kind] + slept[kind] for kind in awake}
 
 
 @pytest.mark.parametrize("declared", [False, True])

@@ -281,6 +281,7 @@ def test_a_verdict_of_the_page_is_never_bolder_than_that_of_its_data_set(monkeyp
         ("smaller/classes.py", "smaller/classes.json", "experiments/smaller/README.md"),
         ("smaller/experts.py", "smaller/experts.json", "experiments/smaller/README.md"),
         ("smaller/memory.py", "smaller/memory.json", "experiments/smaller/README.md"),
+        ("smaller/sleep.py", "smaller/sleep.json", "experiments/smaller/README.md"),
         ("smaller/sounds.py", "smaller/sounds.json", "experiments/smaller/README.md"),
     ],
 )

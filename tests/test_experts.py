@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import triton
-from spikern.engines.codegen import expert_kernels, stream_kernels
-from spikern.engines.experts import Router, Routing, imbalance, route, working
+from spikern.engines.codegen import decaying_kernels, expert_kernels, stream_kernels
+from spikern.engines.experts import SLEEPS, Router, Routing, imbalance, route, working
 from spikern.engines.reference import run
 from spikern.engines.stream import load_stream
 from spikern.events import Events
@@ -42,7 +43,11 @@ from spikern.train import Training, fit
 
 ROUTINGS = ["fixed", "learned"]
 NEURONS = [name for name in SPIKING if name != "EIF"]
-"""EIF runs away where it falls asleep before the reset of its spike, which sleep leaves out."""
+"""EIF runs away where it falls asleep above its threshold, which only a spike ends."""
+CASES = [
+    *((name, routing, "frozen") for name in NEURONS for routing in ROUTINGS),
+    *((name, "learned" if name == "ALIF" else "fixed", "decaying") for name in NEURONS),
+]
 LENGTHS = torch.tensor([25, 9, 1])
 
 
@@ -90,6 +95,7 @@ def written_out(layer, x, lengths):
             raw = layer.weight_ih_l0 @ x[t, b] + layer.weight_hh_l0 @ state.z + layer.bias_l0
             z = torch.zeros(layer.hidden_size)
             fields = {name: value.clone() for name, value in state._asdict().items()}
+            slept = torch.ones(layer.hidden_size, dtype=torch.bool)
             for group, gain in awake_groups(layer, x[t, b]).items():
                 own = slice(group * members, (group + 1) * members)
                 after, z[own] = layer.neuron.step(
@@ -100,6 +106,11 @@ def written_out(layer, x, lengths):
                 )
                 for name, value in after._asdict().items():
                     fields[name][own] = value
+                slept[own] = False
+            if layer.sleep == "decaying":
+                rest, _ = layer.neuron.step(p, state, torch.zeros_like(raw), torch.zeros_like)
+                for name, value in rest._asdict().items():
+                    fields[name][slept] = value[slept]
             state = type(state)(**fields | {"z": z})
             out[t, b] = z
         finals.append(state)
@@ -107,10 +118,9 @@ def written_out(layer, x, lengths):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("routing", ROUTINGS)
-@pytest.mark.parametrize("name", NEURONS)
-def test_a_layer_does_what_its_words_say(name, routing):
-    layer = layer_of(name, routing=routing, engine="reference")
+@pytest.mark.parametrize(("name", "routing", "sleep"), CASES)
+def test_a_layer_does_what_its_words_say(name, routing, sleep):
+    layer = layer_of(name, routing=routing, sleep=sleep, engine="reference")
     x = few_events(25, 3, 7)
     out, after = layer(x, lengths=LENGTHS)
     expected, last = written_out(layer, x, LENGTHS)
@@ -132,14 +142,16 @@ def test_groups_are_named_by_votes_and_the_first_of_equals():
     assert set(gain.unique().tolist()) == {0.0, 1.0}
 
 
-@pytest.mark.parametrize("engine", ["reference", "fused"])
+@pytest.mark.parametrize(
+    ("engine", "sleep"), [("reference", "frozen"), ("fused", "frozen"), ("fused", "decaying")]
+)
 @pytest.mark.parametrize("name", SPIKING)
-def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine, all_but_alif_plain):
+def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine, sleep, all_but_alif_plain):
     """On an input with an event at every step, without which all groups sleep."""
     x = events(40, 5, 6)
     x[..., 0] = 1.0
     torch.manual_seed(3)
-    layer = SpikingRNN(name, 6, 32, experts=4, awake=4, engine=engine)
+    layer = SpikingRNN(name, 6, 32, experts=4, awake=4, sleep=sleep, engine=engine)
     dense = SpikingRNN(name, 6, 32, engine=engine)
     shared = {k: v for k, v in layer.state_dict().items() if not k.startswith("weight_rt")}
     dense.load_state_dict(shared)
@@ -151,8 +163,9 @@ def test_with_all_groups_awake_a_layer_is_a_dense_one(name, engine, all_but_alif
 
 @pytest.mark.parametrize("engine", ["reference", "fused"])
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_chunked_is_whole_padding_changes_nothing_and_samples_are_alone(routing, engine):
-    layer = layer_of(routing=routing, layers=2, engine=engine)
+@pytest.mark.parametrize("sleep", SLEEPS)
+def test_chunked_is_whole_padding_changes_nothing_and_samples_are_alone(routing, engine, sleep):
+    layer = layer_of(routing=routing, layers=2, engine=engine, sleep=sleep)
     x = few_events(25, 3, 7)
     whole, final = layer(x)
     first, state = layer(x[:11])
@@ -184,8 +197,10 @@ def test_the_table_is_balanced_seeded_and_kept(tmp_path):
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_network_is_described_and_rebuilt(routing):
-    network = build("ALIF", 7, 24, 3, num_layers=2, experts=4, awake=2, routing=routing)
+@pytest.mark.parametrize("sleep", SLEEPS)
+def test_a_network_is_described_and_rebuilt(routing, sleep):
+    groups = {"experts": 4, "awake": 2, "routing": routing, "sleep": sleep}
+    network = build("ALIF", 7, 24, 3, num_layers=2, **groups)
     again = rebuild(describe(network), network.state_dict())
     x = few_events(20, 2, 7)
     assert torch.equal(network(x)[0], again(x)[0])
@@ -196,7 +211,8 @@ def test_a_network_is_described_and_rebuilt(routing):
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_gradients_match_finite_differences(routing):
+@pytest.mark.parametrize("sleep", SLEEPS)
+def test_gradients_match_finite_differences(routing, sleep):
     """Also that of the router, where the order of the scores does not change."""
     torch.manual_seed(2)
     layer = layer_of(features=5, hidden=6, experts=3, routing=routing).double()
@@ -208,7 +224,8 @@ def test_gradients_match_finite_differences(routing):
         gain, _ = route(Router(weight, 2, routing == "learned"), x)
         current = functional.linear(x, w_in, bias)
         fire, gain = layer.surrogate.primitive, gain.repeat_interleave(2, 2)
-        out, after = run(model, params, state, current, w_rec, fire, torch.tensor([6, 4]), gain)
+        settings = {"lengths": torch.tensor([6, 4]), "decaying": sleep == "decaying"}
+        out, after = run(model, params, state, current, w_rec, fire, gain=gain, **settings)
         return out, *after
 
     weights = [layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_l0]
@@ -225,6 +242,7 @@ def test_gradients_match_finite_differences(routing):
         ({"experts": 2.0}, InputError, "experts must be a whole number"),
         ({"experts": 5}, InputError, r"hidden_size must be a multiple of experts=5, .* got 24"),
         ({"routing": "lerned"}, InputError, "did you mean 'learned'"),
+        ({"sleep": "decay"}, InputError, "did you mean 'decaying'"),
         ({"routing": "learned", "awake": 1}, InputError, "awake=2 or more"),
         ({"delay": 2}, UnsupportedError, "delays"),
         ({"recurrent_delay": 2}, UnsupportedError, "delays"),
@@ -248,8 +266,9 @@ def test_who_cannot_use_groups_says_so():
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_recording_shows_what_sleeps(routing):
-    layer = layer_of(routing=routing, layers=2)
+@pytest.mark.parametrize("sleep", SLEEPS)
+def test_a_recording_shows_what_sleeps(routing, sleep):
+    layer = layer_of(routing=routing, layers=2, sleep=sleep)
     x = few_events(25, 3, 7)
     outputs, after = layer.unroll(x, lengths=LENGTHS)
     recording = record(layer, x, lengths=LENGTHS)
@@ -274,10 +293,9 @@ def test_a_budget_is_met_by_groups_of_one_size():
 # The fused engine
 
 
-@pytest.mark.parametrize("routing", ROUTINGS)
-@pytest.mark.parametrize("name", NEURONS)
-def test_fused_has_the_references_bits_and_gradients(name, routing, all_but_alif_plain):
-    layer = layer_of(name, routing=routing)
+@pytest.mark.parametrize(("name", "routing", "sleep"), CASES)
+def test_fused_has_the_references_bits_and_gradients(name, routing, sleep, all_but_alif_plain):
+    layer = layer_of(name, routing=routing, sleep=sleep)
     x, lengths = few_events(40, 5, 7), torch.tensor([40, 1, 17, 16, 33])
     out = assert_as_reference(layer, x, lengths, alternating(layer, 5))
     assert out.any()
@@ -287,10 +305,10 @@ def test_fused_has_the_references_bits_and_gradients(name, routing, all_but_alif
     ("experts", "awake", "hidden", "features"),
     [(2, 1, 6, 3), (3, 2, 51, 70), (8, 2, 8, 5), (4, 4, 20, 4)],
 )
-@pytest.mark.parametrize("layers", [1, 2])
-def test_groups_of_any_number_and_size(experts, awake, hidden, features, layers):
+@pytest.mark.parametrize(("layers", "sleep"), [(1, "frozen"), (2, "frozen"), (2, "decaying")])
+def test_groups_of_any_number_and_size(experts, awake, hidden, features, layers, sleep):
     routing = "learned" if awake > 1 else "fixed"
-    groups = {"experts": experts, "awake": awake, "routing": routing}
+    groups = {"experts": experts, "awake": awake, "routing": routing, "sleep": sleep}
     layer = layer_of("ALIF", features, hidden, layers=layers, **groups)
     assert_as_reference(layer, events(40, 9, features, 0.2))
 
@@ -345,9 +363,9 @@ def test_compile_takes_a_layer_of_experts_whole():
     assert layer.weight_rt_l0.grad is not None
 
 
-def fused_agrees():
+def fused_agrees(sleep):
     for routing in ROUTINGS:
-        layer = layer_of("ALIF", 4, 6, 3, 2, routing)
+        layer = layer_of("ALIF", 4, 6, 3, 2, routing, sleep=sleep)
         x, lengths = few_events(20, 3, 4), torch.tensor([20, 7, 18])
         assert_as_reference(layer, x, lengths, alternating(layer, 3))
 
@@ -370,22 +388,41 @@ FAULTS = {
 }  # fmt: skip
 
 
+FAULTS_OF_DECAY = {
+    "sleepers fire": ("z = z if gate != f32(0.0) else f32(0.0)", "pass"),
+    "sleepers hear": (
+        "gate * acc[group, h - own] if gate != f32(0.0) else f32(0.0)", "acc[group, h - own]"
+    ),
+    "sleepers get gradients of their spikes": ("d = d if gate != f32(0.0) else f32(0.0)", "pass"),
+    "sleepers get gradients of their currents": ("di[u, j] *= gate", "pass"),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_rejected(fault, plain_python):
     plain_python(expert_kernels, *FAULTS[fault])
     with pytest.raises(AssertionError):
-        fused_agrees()
+        fused_agrees("frozen")
 
 
-def test_without_a_fault_the_gate_passes(plain_python):
-    fused_agrees()
+@pytest.mark.parametrize("fault", FAULTS_OF_DECAY)
+def test_a_planted_fault_of_decay_is_rejected(fault, plain_python):
+    plain_python(decaying_kernels, *FAULTS_OF_DECAY[fault])
+    with pytest.raises(AssertionError):
+        fused_agrees("decaying")
+
+
+@pytest.mark.parametrize("sleep", SLEEPS)
+def test_without_a_fault_the_gate_passes(sleep, plain_python):
+    fused_agrees(sleep)
 
 
 # The stream
 
 
-def test_a_stream_of_a_table_has_the_references_bits_whole_in_parts_and_by_steps(plain_python):
-    body, readout = layer_of(layers=2), dyadic_layer("LI", 24, 3)
+@pytest.mark.parametrize("sleep", SLEEPS)
+def test_a_stream_of_a_table_has_the_references_bits_by_parts_and_steps(sleep, plain_python):
+    body, readout = layer_of(layers=2, sleep=sleep), dyadic_layer("LI", 24, 3)
     network = Network(body, readout, "every_step")
     x = few_events(30, 4, 7)
     lengths = torch.tensor([30, 7, 30, 1])
@@ -412,10 +449,9 @@ def test_a_stream_of_a_table_has_the_references_bits_whole_in_parts_and_by_steps
         assert sum(layer.synaptic(True, "recurrent")) == recurrent
 
 
-@pytest.mark.parametrize("routing", ROUTINGS)
-@pytest.mark.parametrize("name", NEURONS)
-def test_a_stream_follows_the_reference(name, routing, all_but_alif_plain):
-    layer = layer_of(name, hidden=20, routing=routing)
+@pytest.mark.parametrize(("name", "routing", "sleep"), CASES)
+def test_a_stream_follows_the_reference(name, routing, sleep, all_but_alif_plain):
+    layer = layer_of(name, hidden=20, routing=routing, sleep=sleep)
     x = few_events(40, 3, 7)
     stream = compile_stream(layer)
     result = stream.run(x.numpy())
@@ -429,7 +465,10 @@ def test_a_stream_follows_the_reference(name, routing, all_but_alif_plain):
 
 STREAM_FAULTS = {
     "sleepers keep their spikes": ("S0[2, h] = f32(0.0)", "pass"),
-    "a gain is left out": ("gains0[0, g] * acc0[g, h - g * m0]", "acc0[g, h - g * m0]"),
+    "a gain is left out": ("gate * acc0[g, h - g * m0]", "acc0[g, h - g * m0]"),
+    "nobody decays": (" and plan[0, DECAYING] == 0", ""),
+    "all decay": (" and plan[0, DECAYING] == 0", " and False"),
+    "sleepers fire": ("z = z if gate != f32(0.0) else f32(0.0)", "pass"),
     "spikes of the wrong group": ("n0, None, g * H0)", "n0, None, 0)"),
     "a table is scored": ("if plan[0, LEARNED]:", "if True:"),
 }
@@ -438,14 +477,17 @@ STREAM_FAULTS = {
 @pytest.mark.parametrize("fault", STREAM_FAULTS)
 def test_a_fault_in_a_stream_is_rejected(fault, plain_python):
     def follows():
-        for routing in ROUTINGS:
-            layer = layer_of(routing=routing, engine="reference")
-            x = -few_events(25, 3, 7)  # a vote counts whatever the sign
+        # CubaLIF has a current that decays, by which it would fire asleep
+        for name, (routing, sleep) in product(("ALIF", "CubaLIF"), product(ROUTINGS, SLEEPS)):
+            layer = layer_of(name, routing=routing, sleep=sleep, engine="reference")
+            x = few_events(25, 3, 7)
+            x[:9] *= -1.0  # a vote counts whatever the sign
             expected, after = layer(x)
-            result = compile_stream(layer).run(x.numpy())
+            stream = compile_stream(layer)
+            result = stream.run(x.numpy())
             np.testing.assert_array_equal(result.out, expected.detach())
             np.testing.assert_allclose(
-                result.state[:, :24], after.v[0].detach(), rtol=0, atol=1e-5
+                stream.fields(result.state)[0]["v"], after.v[0].detach(), rtol=0, atol=1e-5
             )  # a learned gain has an exponential
 
     follows()
@@ -455,8 +497,11 @@ def test_a_fault_in_a_stream_is_rejected(fault, plain_python):
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_file_brings_the_stream_back_or_says_what_is_wrong(routing, tmp_path, plain_python):
-    network = build("ALIF", 7, 24, 3, experts=4, awake=2, routing=routing)
+@pytest.mark.parametrize("sleep", SLEEPS)
+def test_a_file_brings_the_stream_back_or_says_what_is_wrong(
+    routing, sleep, tmp_path, plain_python
+):
+    network = build("ALIF", 7, 24, 3, experts=4, awake=2, routing=routing, sleep=sleep)
     stream, path = compile_stream(network), tmp_path / "net.safetensors"
     stream.save(path)
     x = few_events(30, 2, 7).numpy()

@@ -470,7 +470,10 @@ STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/plan.py")
 """All that have a plan for the command of the studies."""
 OWN_DATA = {"heidelberg": write_shd, "memory": lambda folder: None}
 """Studies whose smoke run needs no original files: theirs are written here, or made by spikern."""
-OWN = ("growth/run.py", *(f"smaller/{n}.py" for n in ("memory", "experts", "sounds", "classes")))
+OWN = (
+    "growth/run.py",
+    *(f"smaller/{n}.py" for n in ("memory", "experts", "sleep", "sounds", "classes")),
+)
 """Studies with a command of their own that read original files."""
 SMOKES = [
     *(["run.py", name, "--smoke"] for name in STUDIES),

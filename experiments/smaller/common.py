@@ -68,6 +68,7 @@ class Model:
     experts: int = 1
     """Groups of neurons, or banks of recurrent weights, of which two are awake."""
     routing: str = "fixed"
+    sleep: str = "frozen"
     seeds: int | None = None
     """Trainings at most; None: as many as the study has."""
 
@@ -86,7 +87,8 @@ class Model:
             training = replace(training, batch_size=8, rate_limit=0.01, rate_penalty=10.0)
             structure = SPIKING
         if self.experts > 1:
-            structure = replace(structure, experts=self.experts, awake=2, routing=self.routing)
+            groups = {"experts": self.experts, "routing": self.routing, "sleep": self.sleep}
+            structure = replace(structure, awake=2, **groups)
         return TrainingJob(
             "tinyshakespeare", self.model, seed, training, self.budget, self.hidden, "every_step",
             structure,

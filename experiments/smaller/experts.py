@@ -164,9 +164,14 @@ def step_times(networks: Mapping[str, Network]) -> dict[str, float]:
 
 def carry_out(config: Config) -> Row:
     """Results: one row for each network and seed."""
+    return {"rows": carried_out(MODELS, config)}
+
+
+def carried_out(models: Sequence[Model], config: Config) -> list[Row]:
+    """One row for each network and seed."""
     whole = extent(config.seeds, config.smoke)
     rows, timed = [], {}
-    for model in MODELS:
+    for model in models:
         by_chance = model is RANDOM
         own = config.folder / "chance" if by_chance else config.folder
         job = learn_by_chance if by_chance else learn
@@ -182,13 +187,13 @@ def carry_out(config: Config) -> Row:
             for seed, found in enumerate(judged)
         ]
     times = step_times(timed)
-    return {"rows": [row | {"microseconds": times.get(row["model"])} for row in rows]}
+    return [row | {"microseconds": times.get(row["model"])} for row in rows]
 
 
-def networks_table(rows: Sequence[Row]) -> str:
+def networks_table(rows: Sequence[Row], models: Sequence[Model]) -> str:
     """Bits and costs of every network."""
     lines = []
-    for model in MODELS:
+    for model in models:
         own = of(rows, model)
         costs = [averages(rows, [model], name)[0] for name in (*COSTS.values(), "microseconds")]
         lines.append(
@@ -251,7 +256,7 @@ def places(results: Row) -> dict[str, str]:
     rows = results["rows"]
     several = len({row["seed"] for row in rows}) > 1
     return {
-        "experts networks": networks_table(rows),
+        "experts networks": networks_table(rows, MODELS),
         "experts at equal bits": gains_table(rows, DENSE, GROUPS, "bits"),
         "experts banks": gains_table(rows, (GATED[0], GATED[2]), GATED[1:2], "bits"),
         "experts claims": claims_table(rows) if several else "One seed: no claims.",

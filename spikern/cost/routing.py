@@ -1,14 +1,18 @@
-"""Counts of a router: which groups are awake, and what it takes to choose them."""
+"""Counts of a router: who is awake, what it takes to choose them, and what sleep costs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from spikern.cost.counts import Layer
-from spikern.cost.synapses import Signal, connect, counted
+from spikern.cost.counts import Layer, Steps
+from spikern.cost.synapses import Signal, connect, counted, one_step_later
+from spikern.engines.codegen.operations import sleep_ops
 from spikern.engines.experts import Router, route
+from spikern.neurons.model import NeuronModel
 
 
 def awake_groups(router: Router, x: Signal, valid: Tensor) -> Tensor:
@@ -32,11 +36,44 @@ def with_router(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer
         softmax = {"add": 2 * k - 1, "exp": k, "div": k, "mul": k}
         more |= {kind: tuple(n * u for u in layer.uses) for kind, n in softmax.items()}
         more["mul"] = tuple(map(sum, zip(more["mul"], layer.neuron_updates)))
+    scores = connect(x, layer.name, "router", router.weight, valid)
+    layer = _with_arithmetic(layer, more)
+    return replace(layer, connections=(*layer.connections, scores))
+
+
+def with_decay(
+    layer: Layer, model: NeuronModel, own: Signal, awake: Tensor, valid: Tensor
+) -> Layer:
+    """The counts of a layer with those of its neurons' decay, (T, B, E) of which were awake.
+
+    A group that wakes makes up for the steps that it slept, each without a current: the first one
+    for those that had fired with their reset. The steps of a group that never wakes cost nothing.
+    """
+    members = layer.units // awake.shape[2]
+    fired = (one_step_later(own).values != 0).cpu()
+    fired = fired.view(*awake.shape, members).sum(3)
+    slept = torch.zeros_like(fired[0])
+    resets = torch.zeros_like(slept)
+    reset, rested = [], []
+    for woken, spikes, there in zip(awake, fired, valid.cpu()):
+        resets = torch.where(~woken & (slept == 0), spikes, resets)
+        reset.append(int((resets * (woken & (slept > 0))).sum()))
+        rested.append(members * int((slept * woken).sum()) - reset[-1])
+        slept = torch.where(woken, 0, slept + there.unsqueeze(1))
+    kinds: dict[str, Steps] = {}
+    for after_spike, times in ((True, reset), (False, rested)):
+        for kind, n in sleep_ops(model, after_spike).items():
+            before = kinds.get(kind, (0,) * len(times))
+            kinds[kind] = tuple(b + n * t for b, t in zip(before, times))
+    return _with_arithmetic(layer, kinds)
+
+
+def _with_arithmetic(layer: Layer, more: Mapping[str, Steps]) -> Layer:
+    """The layer with more operations of its units, by kind."""
     nothing = (0,) * len(layer.uses)
     both = (layer.arithmetic, more)
     arithmetic = {
         kind: tuple(map(sum, zip(*(part.get(kind, nothing) for part in both))))
         for kind in {**layer.arithmetic, **more}
     }
-    scores = connect(x, layer.name, "router", router.weight, valid)
-    return replace(layer, arithmetic=arithmetic, connections=(*layer.connections, scores))
+    return replace(layer, arithmetic=arithmetic)

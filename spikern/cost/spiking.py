@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
 from spikern.cost.counts import Connection, Layer, Storage
-from spikern.cost.routing import awake_groups, with_router
+from spikern.cost.routing import awake_groups, with_decay, with_router
 from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
@@ -91,10 +91,11 @@ def spiking_layers(
             )
             for what, source, weight in arriving
         ]
-        layer = _layer(
-            module, module.neuron_of(index), own[index], tuple(connections), valid, awake
-        )
-        if router is not None:
+        model = module.neuron_of(index)
+        layer = _layer(module, model, own[index], tuple(connections), valid, awake)
+        if router is not None and awake is not None:
+            if router.decaying:
+                layer = with_decay(layer, model, own[index], awake, valid)
             layer = with_router(layer, router, signals[index], valid)
         layers.append(layer)
     return layers, signals[-1]

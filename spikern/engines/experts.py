@@ -2,9 +2,13 @@
 
     i_g = gain_g (w_in x_t + w_rec z_{t-1} + b)_g,    then the neuron's step, where gain_g > 0
 
-Group g has the neurons g H / E to (g + 1) H / E - 1. In a group that sleeps z is 0 and the rest of
-the state stands still; the reset of a spike that it fired just before is not made up for. Gains
-depend on x_t alone, so a step needs no other to know who is awake.
+Group g has the neurons g H / E to (g + 1) H / E - 1. In a group that sleeps z is 0, and the rest of
+the state
+
+    frozen     stands still; the reset of a spike that it fired just before is not made up for
+    decaying   takes the neuron's step with i = 0 and without a spike
+
+Gains depend on x_t alone, so a step needs no other to know who is awake.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ from spikern.events.trains import Events, valid_steps
 
 FIXED, LEARNED = "fixed", "learned"
 ROUTINGS = (FIXED, LEARNED)
+FROZEN, DECAYING = "frozen", "decaying"
+SLEEPS = (FROZEN, DECAYING)
 
 
 class Router(NamedTuple):
-    """What wakes `awake` of E groups, by weight (E, F).
+    """What wakes `awake` of E groups, by weight (E, F), and whether the state of the others decays.
 
     fixed    a group has a vote of each event whose weight is 1; awake, with a gain of 1, are the
              groups with most votes, none without any vote
@@ -35,6 +41,7 @@ class Router(NamedTuple):
     weight: Tensor
     awake: int
     learned: bool
+    decaying: bool = False
 
 
 class Routing(NamedTuple):

@@ -46,7 +46,7 @@ from spikern.engines.arrays import (
     places_of_synapses,
     sum_of_blocks,
 )
-from spikern.engines.codegen import cache, expert_kernels, kernels, trace
+from spikern.engines.codegen import cache, decaying_kernels, expert_kernels, kernels, trace
 from spikern.engines.codegen.program import Gradient, Step
 from spikern.engines.population import Input, Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
@@ -85,7 +85,8 @@ def run_stack(
 ) -> RunResult:
     """Run populations one after the other on x (T, B, F); lengths (B,).
 
-    gain (T, B, E) scales the current of groups of the first population, which sleep where it is 0.
+    gain (T, B, E) scales the current of groups of the first population, which sleep where it is 0,
+    as its router says.
 
     Raises UnsupportedError for anything but float32 on the CPU, for a step without scalar form,
     for a population below the last one that does not spike, in forward-mode differentiation and in
@@ -110,8 +111,11 @@ def run_stack(
             "forward-mode derivatives (jvp, jacfwd, dual tensors)"
         )
     gains = [gain, *[None] * (len(populations) - 1)]
+    router = populations[0].router
+    decaying = router is not None and router.decaying
+    of_groups = decaying_kernels if decaying else expert_kernels
     names = [
-        kernel_name(p.model, p.surrogate, smooth, kernels if own is None else expert_kernels)
+        kernel_name(p.model, p.surrogate, smooth, kernels if own is None else of_groups)
         for p, own in zip(populations, gains)
     ]
     steps, batch, _ = x.shape

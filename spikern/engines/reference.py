@@ -4,7 +4,8 @@
     s_t, out_t = step(p, s_{t-1}, i_t)
 
 `current` is the input projection w_in x_t + b, computed for all steps at once. With a gain it is
-gain_t i_t that a neuron gets, and a neuron whose gain is 0 sleeps.
+gain_t i_t that a neuron gets, and a neuron whose gain is 0 sleeps: it cannot fire, and its state
+stands still or decays.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ def run(
     fire: Fire,
     lengths: Tensor | None = None,
     gain: Tensor | None = None,
+    decaying: bool = False,
 ) -> tuple[Tensor, State]:
     """Run a population over time.
 
     current (T, B, H), w_rec (H, H) as (to, from) or None, state fields (B, H), lengths (B,), gain
     (T, B, H). Returns the outputs (T, B, H) and the state after each sample's last step. Past a
-    sample's length the state does not change and the output is zero; so it is where the gain is
-    zero, but the spikes in the state are zero there.
+    sample's length the state does not change and the output is zero. Where the gain is zero the
+    output and the spikes in the state are zero; the rest of the state does not change, or, if
+    `decaying`, takes a step without input.
     """
     outputs = []
     for t, i in enumerate(current.unbind()):
@@ -44,9 +47,11 @@ def run(
         if gain is None:
             following, out = model.step(params, state, i, fire)
         else:
-            following, out = model.step(params, state, gain[t] * i, fire)
-            out = torch.where(gain[t] != 0, out, 0.0)
-            following = _where(gain[t] != 0, following, state)._replace(z=out)
+            awake = gain[t] != 0
+            i = torch.where(awake, gain[t] * i, 0.0)
+            following, out = model.step(params, state, i, _fire_where(awake, fire))
+            if not decaying:
+                following = _where(awake, following, state)._replace(z=out)
         if lengths is None:
             state = following
         else:
@@ -62,6 +67,11 @@ def _where(condition: Tensor, following: State, state: State) -> State:
     return type(state)(*(torch.where(condition, n, s) for n, s in zip(following, state)))
 
 
+def _fire_where(awake: Tensor, fire: Fire) -> Fire:
+    """What fires as `fire` does, but only where neurons are awake."""
+    return lambda u: torch.where(awake, fire(u), 0.0)
+
+
 def run_stack(
     populations: Sequence[Population],
     states: Sequence[State],
@@ -75,10 +85,10 @@ def run_stack(
     for p, state in zip(populations, states):
         current = functional.linear(out, p.w_in, p.bias)
         fire, w_rec = spike(p.surrogate), recurrent_weights(p)
-        own = None
+        own, decaying = None, p.router is not None and p.router.decaying
         if gain is not None:
             own, gain = gain.repeat_interleave(len(p.w_in) // gain.shape[2], 2), None
-        out, final = run(p.model, p.params, state, current, w_rec, fire, lengths, own)
+        out, final = run(p.model, p.params, state, current, w_rec, fire, lengths, own, decaying)
         finals.append(final)
         if p.model.spikes:
             spikes.append(out.sum((0, 1)))

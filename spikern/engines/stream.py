@@ -54,9 +54,11 @@ ENTRIES = {
     "task": dict,
     "answer": str,
     "routings": [(int, int)],
+    "decaying": [int],
 }
 """The forms of the entries of its header; only a `DelayedStream` has wires. With experts there are
-routings: for each population how many groups are awake, 0 for none, and whether that is learned."""
+routings: for each population how many groups are awake, 0 for none, and whether that is learned.
+`decaying` lists the populations whose groups decay as they sleep; without it there are none."""
 LAYOUT = {
     "params": ("float32", "constants", "neurons"),
     "w_in": ("float32", "neurons", "channels"),
@@ -81,11 +83,15 @@ ALIGNMENT = 16
 
 
 class StreamRouter(NamedTuple):
-    """What wakes `awake` of E groups of neurons, by weight (E, F), learned or a table."""
+    """What wakes `awake` of E groups of neurons, by weight (E, F), learned or a table.
+
+    The state of the others stands still or decays.
+    """
 
     weight: Floats
     awake: int
     learned: bool
+    decaying: bool = False
 
 
 class StreamPopulation(NamedTuple):
@@ -201,6 +207,7 @@ class Stream(Predicting):
             if p.router is not None:
                 experts, w_rt = len(p.router.weight), p.router.weight
                 row[Column.AWAKE], row[Column.LEARNED] = p.router.awake, p.router.learned
+                row[Column.DECAYING] = p.router.decaying
             w_rec = np.zeros((hidden, 0), np.float32) if p.w_rec is None else p.w_rec
             row[Column.HIDDEN], row[Column.FAN_IN] = hidden, fan_in
             row[Column.EXPERTS] = experts
@@ -506,7 +513,7 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     try:
         entries = {name: json_file.parse(text, ENTRIES[name]) for name, text in head.items()}
         outputs, wires = entries["outputs"], entries.get("wires")
-        routings = entries.get("routings")
+        routings, decaying = entries.get("routings"), entries.get("decaying", [])
         if head["format"] != str(NAMES_ONLY):
             steps = [storage.from_data(data) for data in entries["steps"]]
         else:
@@ -520,7 +527,7 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     if head["format"] == str(NAMES_ONLY):
         steps = _traced(path, names, own)
     try:
-        populations, connections = _assemble(arrays, steps, outputs, wires, routings)
+        populations, connections = _assemble(arrays, steps, outputs, wires, routings, decaying)
     except ValueError as error:
         raise DataError(f"{path}: {error}; save it again") from error
     stream = (
@@ -575,6 +582,8 @@ def _write(
     routers = [p.router for p in stream.populations]
     if any(routers):
         head["routings"] = json.dumps([[r.awake, int(r.learned)] if r else [0, 0] for r in routers])
+    if decaying := [k for k, r in enumerate(routers) if r and r.decaying]:
+        head["decaying"] = json.dumps(decaying)
     if stream.task is not None:
         head["task"] = json.dumps(stream.task.to_data())
     tensor_file.write(path, arrays, head)
@@ -586,6 +595,7 @@ def _assemble(
     outputs: int,
     wires: list[tuple[list[int], int]] | None,
     routings: list[list[int]] | None,
+    decaying: list[int],
 ) -> tuple[list[StreamPopulation], list[Connections]]:
     """The populations of a file and how they are connected; ValueError says what is impossible.
 
@@ -639,7 +649,7 @@ def _assemble(
         router = None
         if routings is not None and "router" in own:
             awake, learned = routings[k]
-            router = StreamRouter(own["router"], awake, bool(learned))
+            router = StreamRouter(own["router"], awake, bool(learned), k in decaying)
         if wrong := _impossible_groups(own, step, router):
             raise ValueError(f"population {k}, {step.name}: {wrong}")
         populations.append(

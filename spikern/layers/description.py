@@ -22,7 +22,7 @@ STACK = (
     *("bidirectional", "skip", "delay", "recurrent_delay", "learn_delays", "dt", "input_power"),
 )
 """The arguments of a SpikingRNN that it keeps as they are."""
-GROUPS = ("experts", "awake", "routing")
+GROUPS = ("experts", "awake", "routing", "sleep")
 """Those of one with experts; a file without them is of one without."""
 
 

@@ -31,7 +31,7 @@ TOLERANCE = 0.05
 """Largest deviation from a parameter budget, as a share of it."""
 SETTINGS = (
     "dt", "surrogate", "engine", "recurrent", "feedback", "dropout", "bidirectional", "skip",
-    "delay", "recurrent_delay", "learn_delays", "experts", "awake", "routing",
+    "delay", "recurrent_delay", "learn_delays", "experts", "awake", "routing", "sleep",
 )  # fmt: skip
 """The settings that `build` passes to a spiking body."""
 PREDICTED = 256
@@ -277,9 +277,9 @@ def build(
 
     Lists of neurons and of hidden sizes have one entry per layer, of spiking neurons alone.
     `settings` (dt, surrogate, engine, recurrent, feedback, dropout, bidirectional, skip, delay,
-    recurrent_delay, learn_delays, experts, awake, routing) go to SpikingRNN; a standard model takes
-    experts and awake. `engine` is that of the readout too, whose neuron is `readout`, and `delay`
-    also applies to the axons to it.
+    recurrent_delay, learn_delays, experts, awake, routing, sleep) go to SpikingRNN; a standard
+    model takes experts and awake. `engine` is that of the readout too, whose neuron is `readout`,
+    and `delay` also applies to the axons to it.
 
     >>> build("GRU", 1, 8, 10).parameter_count
     354

@@ -141,16 +141,16 @@ class _Calls(NamedTuple):
 
 @torch.no_grad()
 def _asleep(layer: SpikingRNN, x: Input, calls: Sequence[_Calls]) -> list[_Calls]:
-    """The calls of layers of experts without what a step gave to neurons that slept."""
+    """The calls of layers of experts as they were for neurons that slept."""
     result = []
     for population, own in zip(layer.populations(), calls):
         gain, _ = route(population.router, x)  # type: ignore[arg-type]
         awake = gain.repeat_interleave(own.i[0].shape[1] // layer.experts, 2) != 0
-        x = torch.stack(own.out) * awake
-        i, u = ([*(torch.stack(values) * awake)] for values in (own.i, own.u))
-        fields = (torch.where(awake[-1], n, s) for n, s in zip(own.state[-1], own.before[-1]))
-        last = type(own.state[-1])(*fields)._replace(z=x[-1])
-        result.append(_Calls(own.before, [*own.before[1:], last], i, u, [*x]))
+        x, states = torch.stack(own.out), own.state
+        if not population.router.decaying:  # type: ignore[union-attr]
+            fields = (torch.where(awake[-1], n, s) for n, s in zip(own.state[-1], own.before[-1]))
+            states = [*own.before[1:], type(own.state[-1])(*fields)._replace(z=x[-1])]
+        result.append(own._replace(state=states, u=[*(torch.stack(own.u) * awake)]))
     return result
 
 

@@ -18,7 +18,7 @@ from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_numbers, check_whole
 from spikern.engines import fused, triton
 from spikern.engines.dispatch import ENGINES, run_stack
-from spikern.engines.experts import LEARNED, Router
+from spikern.engines.experts import DECAYING, LEARNED, Router
 from spikern.engines.population import (
     Bundle,
     Input,
@@ -181,10 +181,10 @@ class SpikingRNN(nn.Module):
     state then has one more field, `line` (D, B, A), or (D, A): the last D values of all A axons.
 
     With `experts` the neurons of a layer are so many groups, of which the layer's input of a step
-    wakes `awake`; the others are silent, cost nothing, and their state stands still. `routing` is
-    "fixed", a balanced random table of the groups that an event of each feature wakes, or
-    "learned", scores of the input that scale the current of the groups. Either is
-    `weight_rt_l<k>` (E, F): a table is a buffer.
+    wakes `awake`; the others are silent. With `sleep="frozen"` their state stands still and costs
+    nothing, with "decaying" it takes steps without input. `routing` is "fixed", a balanced random
+    table of the groups that an event of each feature wakes, or "learned", scores of the input that
+    scale the current of the groups. Either is `weight_rt_l<k>` (E, F): a table is a buffer.
 
     `dropout` is that of torch.nn.LSTM: in training, each output of all layers but the last is
     zero with this probability, else divided by 1 - dropout. `bidirectional` adds to each layer a
@@ -231,6 +231,7 @@ class SpikingRNN(nn.Module):
         experts: int = 1,
         awake: int = 1,
         routing: str = "fixed",
+        sleep: str = "frozen",
         dt: float = 1.0,
         surrogate: PerLayer[str | Surrogate] = "triangular",
         engine: str = "auto",
@@ -283,7 +284,7 @@ class SpikingRNN(nn.Module):
             "bidirectional": bidirectional,
             "a recurrence of some synapses": any(not c.is_full for c in within),
         }
-        check_groups(experts, awake, routing, self.hidden_sizes, others)
+        check_groups(experts, awake, routing, sleep, self.hidden_sizes, others)
         self.input_size = input_size
         self.num_layers = num_layers
         self.bias = bias
@@ -299,6 +300,7 @@ class SpikingRNN(nn.Module):
         self.experts = experts
         self.awake = awake
         self.routing = routing
+        self.sleep = sleep
         self.dt = dt
         self.engine_asked = engine
         self.input_power = input_power
@@ -552,10 +554,13 @@ class SpikingRNN(nn.Module):
             getattr(self, f"bias_{name}") if self.bias else None,
             w_rec,
             synapses,
-            Router(getattr(self, f"weight_rt_{name}"), self.awake, self.routing == LEARNED)
-            if self.experts > 1
-            else None,
+            self._router(name) if self.experts > 1 else None,
         )
+
+    def _router(self, name: str) -> Router:
+        """Return what wakes the groups of one population."""
+        weight = getattr(self, f"weight_rt_{name}")
+        return Router(weight, self.awake, self.routing == LEARNED, self.sleep == DECAYING)
 
     @property
     def engine(self) -> str:
@@ -799,6 +804,7 @@ class SpikingRNN(nn.Module):
             + ("learn_delays=True, " if self.learn_delays else "")
             + (
                 f"experts={self.experts}, awake={self.awake}, routing={self.routing}, "
+                f"sleep={self.sleep}, "
                 if self.experts > 1
                 else ""
             )

@@ -10,7 +10,7 @@ from torch import Tensor
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.numbers import check_whole
-from spikern.engines.experts import LEARNED, ROUTINGS
+from spikern.engines.experts import LEARNED, ROUTINGS, SLEEPS
 
 
 def check_experts(experts: int, awake: int) -> None:
@@ -21,13 +21,19 @@ def check_experts(experts: int, awake: int) -> None:
 
 
 def check_groups(
-    experts: int, awake: int, routing: str, widths: Sequence[int], others: Mapping[str, bool]
+    experts: int,
+    awake: int,
+    routing: str,
+    sleep: str,
+    widths: Sequence[int],
+    others: Mapping[str, bool],
 ) -> None:
     """Raise InputError on numbers that make no groups, UnsupportedError beside one of `others`.
 
     `others` are the settings that groups are not built with, and whether they are there.
     """
     check_choice("routing", routing, ROUTINGS)
+    check_choice("sleep", sleep, SLEEPS)
     check_experts(experts, awake)
     if routing == LEARNED and awake == 1:
         raise InputError(

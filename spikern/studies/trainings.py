@@ -78,6 +78,8 @@ class Architecture:
     """How many of them the input wakes."""
     routing: str = "fixed"
     """What names them: a table, or, of spiking networks, a router that learns ("learned")."""
+    sleep: str = "frozen"
+    """What the state of the others does in spiking networks: it stands still, or is "decaying"."""
     constants: tuple[ConstantDraw, ...] = ()
     readout_constants: tuple[ConstantDraw, ...] = ()
     chrono: int | None = None
@@ -85,7 +87,7 @@ class Architecture:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a spiking body, as `spikern.build` takes them."""
-        names = ("recurrent", "dropout", *SIZING)
+        names = ("recurrent", "dropout", "sleep", *SIZING)
         check_choice("surrogate", self.surrogate, SURROGATES)
         surrogate = SURROGATES[self.surrogate](*self.surrogate_settings)
         return {name: getattr(self, name) for name in names} | {"surrogate": surrogate}

@@ -208,6 +208,7 @@ class Form(NamedTuple):
     blocks  the texts of lines `@name` of FORWARD and BACKWARD
     spikes  those that a population which never fires has not
     notes   what the backward kernel keeps of arriving events for the gradients
+    awake   the condition without which a neuron does not fire; none: all can
     """
 
     i: str
@@ -215,6 +216,7 @@ class Form(NamedTuple):
     blocks: Mapping[str, str]
     spikes: Mapping[str, str]
     notes: Mapping[str, str]
+    awake: str = ""
 
 
 WHOLE = Form(
@@ -384,7 +386,7 @@ def list_events(x, low, high, bits, offsets, indices, values):
 
 def source(step: Step, gradient: Gradient, form: Form = WHOLE) -> str:
     """The text of a module with the training kernels of a neuron."""
-    parts = Parts(step, gradient.primitive)
+    parts = Parts(step, gradient.primitive, awake=form.awake)
     adjoint = prefixed(gradient.adjoint)
     parts.hoist(adjoint)
     blocks = {name: text.strip("\n").split("\n") for name, text in form.blocks.items()}
@@ -426,12 +428,14 @@ def listing() -> str:
 class Parts:
     """The lines that fill the templates, and the constants hoisted out of the loops.
 
-    With a primitive it is what a neuron fires in place of spikes, for tests of the gradient.
+    With a primitive it is what a neuron fires in place of spikes, for tests of the gradient. Only
+    where the condition `awake` holds does it fire; without one, anywhere.
     """
 
     step: Step
     primitive: Program | None = None
     dialect: emit.Dialect = emit.NUMBA
+    awake: str = ""
     names: dict[str, str] = field(default_factory=dict)
     truths: set[str] = field(default_factory=set)
     hoisted: dict[str, str] = field(default_factory=dict)
@@ -469,8 +473,10 @@ class Parts:
         rest = [op for op in needed(self.forward, self.forward.outputs) if op.name not in names]
         lines = [*self.lines(first), f"u = {self.value(self.forward, 'u')}"]
         if self.primitive is None:
-            return [*lines, self.dialect.spike, *self.lines(rest)]
-        return [*lines, *self.of_u(self.primitive, "z"), *self.lines(rest)]
+            lines += [self.dialect.spike, *self.if_awake("z")]
+        else:
+            lines += self.of_u(self.primitive, "z")
+        return [*lines, *self.lines(rest)]
 
     def of_u(self, program: Program, output: str) -> list[str]:
         """A function of u alone; its results get names that the step does not use."""
@@ -478,7 +484,11 @@ class Parts:
         truths = {op.name for op in program.ops if op.truth}
         lines = emit.statements(needed(program, [output]), names, truths, self.dialect)
         result = emit.value(program.outputs[output], names, truths, self.dialect)
-        return [*lines, f"{output} = {result}"]
+        return [*lines, f"{output} = {result}", *self.if_awake(output)]
+
+    def if_awake(self, name: str) -> list[str]:
+        """The statement that a neuron asleep has zero there."""
+        return [f"{name} = {name} if {self.awake} else f32(0.0)"] if self.awake else []
 
 
 def load_lines(

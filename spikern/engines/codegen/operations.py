@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.emit import OPERATIONS
-from spikern.engines.codegen.program import Value, constant_ops, needed
+from spikern.engines.codegen.program import Program, Value, constant_ops, needed, with_values
 from spikern.neurons.model import NeuronModel
 
 
@@ -22,16 +22,34 @@ def update_ops(model: NeuronModel) -> Mapping[str, int]:
     {'mul': 3, 'add': 3, 'compare': 1}
     """
     program = trace.forward(model)
+    return _counts(program, tuple(program.outputs), int(model.spikes))
+
+
+def sleep_ops(model: NeuronModel, fired: bool) -> Mapping[str, int]:
+    """Those of one step asleep: without a current, and without a spike.
+
+    `fired` says whether the neuron fired in the step before, so that it is reset.
+
+    >>> from spikern.neurons import LIF
+    >>> sleep_ops(LIF, True), sleep_ops(LIF, False)
+    ({'mul': 2, 'add': 1}, {'mul': 1})
+    """
+    known = {"i": 0.0, "z": 0.0} | ({} if fired else {"s_z": 0.0})
+    program = with_values(trace.forward(model), known)
+    return _counts(program, tuple(f"n_{field}" for field in model.state._fields), 0)
+
+
+def _counts(program: Program, outputs: tuple[str, ...], comparisons: int) -> Mapping[str, int]:
+    """The operations that these outputs need in every step, by kind, and more comparisons."""
     hoisted = {op.name for op in constant_ops(program)}
-    counts: Counter[str] = Counter()
-    for op in needed(program, program.outputs):
+    counts = Counter(compare=comparisons)
+    for op in needed(program, outputs):
         if op.name in hoisted:
             continue
         if op.kind == "pow":
             counts.update(_power(op.args[1]))
         else:
             counts.update(OPERATIONS[op.kind].cost)
-    counts["compare"] += int(model.spikes)
     order = [kind for kind in ("mul", "add", "div", "compare") if counts[kind]]
     order += sorted(kind for kind in counts if kind not in order and counts[kind])
     return {kind: counts[kind] for kind in order}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 Value = str | float | bool
 """The name of an earlier result or of an input, a number, or a truth value."""
 COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne"}
+ARITHMETIC: dict[str, Callable[..., Value]] = {
+    name: getattr(operator, name) for name in ("add", "sub", "mul", *sorted(COMPARISONS))
+}
+"""What `with_values` computes of numbers."""
 LOGIC = {"and", "or", "xor", "not"}
 """Operations whose result is true or false, as that of `where` is if its values are."""
 
@@ -82,6 +87,45 @@ def needed(program: Program, outputs: Iterable[str]) -> list[Op]:
             kept.append(op)
             wanted |= set(op.args)
     return kept[::-1]
+
+
+def with_values(program: Program, known: Mapping[str, float]) -> Program:
+    """The program for inputs of known values, without the operations that then change nothing.
+
+    >>> ops = (Op("a", "mul", ("z", "v")), Op("b", "sub", ("v", "a")), Op("c", "mul", ("p", "b")))
+    >>> program = Program(("p", "v", "z"), ops, {"out": "c"})
+    >>> with_values(program, {"z": 0.0}).ops
+    (Op(name='c', kind='mul', args=('p', 'v'), truth=False),)
+    """
+    values: dict[str, Value] = dict(known)
+
+    def of(value: Value) -> Value:
+        return values.get(value, value) if isinstance(value, str) else value
+
+    kept = []
+    for op in program.ops:
+        args = tuple(map(of, op.args))
+        value = _without_operation(op.kind, args)
+        if value is None:
+            kept.append(Op(op.name, op.kind, args, op.truth))
+        else:
+            values[op.name] = value
+    outputs = {name: of(value) for name, value in program.outputs.items()}
+    return Program(program.inputs, tuple(kept), outputs)
+
+
+def _without_operation(kind: str, args: tuple[Value, ...]) -> Value | None:
+    """The result that needs no operation, or None."""
+    if kind in ARITHMETIC and not any(isinstance(a, str) for a in args):
+        return ARITHMETIC[kind](*args)
+    if kind == "where" and isinstance(args[0], bool):
+        return args[1] if args[0] else args[2]
+    for own, other in (args, args[::-1]) if len(args) == 2 else ():
+        if kind == "mul" and own == 0.0:
+            return 0.0
+        if (kind, own) in (("mul", 1.0), ("add", 0.0)):
+            return other
+    return args[0] if kind == "sub" and args[1] == 0.0 else None
 
 
 def constant_ops(program: Program) -> list[Op]:

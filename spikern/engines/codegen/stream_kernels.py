@@ -51,21 +51,23 @@ class Column(IntEnum):
     """How many of them the input wakes."""
     LEARNED = 16
     """1 if its router is learned, 0 if it is a table."""
-    W_RT = 17
+    DECAYING = 17
+    """1 if the state of those asleep decays, 0 if it stands still."""
+    W_RT = 18
     """Where the weights of its router begin in `memory`."""
-    STATE_SIZE = 18
+    STATE_SIZE = 19
     """Size of a sample's state. This and what follows: first row only, read by `step` only."""
-    MEMORY = 19
+    MEMORY = 20
     """Address of `memory`."""
-    MEMORY_SIZE = 20
+    MEMORY_SIZE = 21
     """Length of `memory`."""
-    INDICES = 21
+    INDICES = 22
     """Address of `indices`."""
-    INDICES_SIZE = 22
+    INDICES_SIZE = 23
     """Length of `indices`."""
-    OUT = 23
+    OUT = 24
     """Address of the output of a step."""
-    ADDITIONS = 24
+    ADDITIONS = 25
     """Address of the additions counted by `step`."""
 
 
@@ -197,7 +199,8 @@ if plan[{k}, RECURRENT] > 0:
         else:
             add_rows(acc{k}, g, w_rec{k}, rows, {k}, 0, n{k}, None, g * H{k})
 for g in range(E{k}):
-    if gains{k}[0, g] == f32(0.0):
+    gate = gains{k}[0, g]
+    if gate == f32(0.0) and plan[{k}, DECAYING] == 0:
         for h in range(g * m{k}, g * m{k} + m{k}):
             S{k}[{z}, h] = f32(0.0)
             @asleep
@@ -221,7 +224,7 @@ def source(steps: Sequence[Step], grouped: Sequence[bool]) -> str:
     count: list[str] = []
     last = len(steps) - 1
     for k, (step, groups) in enumerate(zip(steps, grouped, strict=True)):
-        parts = kernels.Parts(step)
+        parts = kernels.Parts(step, awake="gate != f32(0.0)" if groups else "")
         fields = step.state
         filled = kernels.constant_parts(parts)
         body += emit.fill(kernels.CONSTANTS.replace("def constants", f"def constants{k}"), filled)
@@ -265,7 +268,9 @@ def _population(k: int, parts: kernels.Parts, last: bool, groups: bool) -> dict[
     if last:
         stores.append(f"out[at, h] = {parts.value(parts.forward, 'out')}")
     sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {
-        "i": f"gains{k}[0, g] * acc{k}[g, h - g * m{k}]" if groups else f"acc{k}[0, h]"
+        "i": f"gate * acc{k}[g, h - g * m{k}] if gate != f32(0.0) else f32(0.0)"
+        if groups
+        else f"acc{k}[0, h]"
     }
     loads = kernels.load_lines(parts, [*update, *stores], sources, f"P{k}", f"C{k}")
     recur: list[str] = []
