@@ -35,6 +35,7 @@ from spikern.studies.jobs import canonical, files, key, read_result
 from spikern.studies.lock import claim, died
 from spikern.studies.protocol import ABLATIONS, Axis, Plan, Search, carried_out
 from spikern.studies.results import errors_by_size, laws
+from spikern.studies.search import best_that_learns
 from spikern.studies.trainings import (
     Architecture,
     ConstantDraw,
@@ -620,10 +621,11 @@ def test_a_search_may_vary_more_than_the_rate_with_as_many_trials():
     varied = [(t.training.learning_rate, t.architecture.dropout) for t in trials[:4]]
     assert varied == [(1e-3, 0.0), (1e-3, 0.2), (1e-2, 0.0), (1e-2, 0.2)]
     results = [{"validation_accuracy": k / 8, "seconds": 2.0} for k in range(8)]
-    ranked = protocol.rank(plan, trials, results)
-    assert ranked["LIF"]["best"] == {"learning_rate": 1e-2, "architecture.dropout": 0.2}
-    assert ranked["LIF"]["seconds"] == 8.0
-    job = protocol.tuned_job(plan, "LIF", ranked["LIF"]["best"])
+    search = protocol.searched(plan, trials, results)["LIF"]
+    best = protocol.by_accuracy(search["trials"])[0]
+    assert best == {"learning_rate": 1e-2, "architecture.dropout": 0.2}
+    assert search["seconds"] == 8.0
+    job = protocol.tuned_job(plan, "LIF", best)
     assert (job.training.learning_rate, job.architecture.dropout) == (1e-2, 0.2)
     assert job.training.epochs == 7
     with pytest.raises(InputError, match="3 by the learning rates, 4 by the search of LIF"):
@@ -670,6 +672,13 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     assert {run["learning_rate"] for run in part["runs"]} == {0.01}
     assert {search["seconds"] for search in part["tuning"].values()} == {3.0}
     assert "0.03: 90.0 %, diverged later |" in markdown.tuning(part)
+
+
+def test_a_search_in_which_all_diverge_says_so():
+    with pytest.raises(
+        DivergedError, match=r"every setting that was tried, \[0.1, 0.01\]; try low"
+    ):
+        best_that_learns([0.1, 0.01], lambda rate: [{"bits": 2.0}, {"diverged": "loss is nan"}])
 
 
 def test_variants_that_diverge_are_an_error(tmp_path, monkeypatch):

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from spikern import DivergedError
 from spikern.data import Dataset, load
 from spikern.layers.network import Answer
 from spikern.studies import Architecture, TrainingJob
@@ -133,11 +132,3 @@ def grown(config: Growing, checkpoint: Path) -> Row:
         "epochs": history.best_epoch,
         "trained": len(history.epochs),
     } | found
-
-
-def tried(config: Growing, checkpoint: Path) -> Row:
-    """What `grown` gives; no bits where the training diverges."""
-    try:
-        return grown(config, checkpoint)
-    except DivergedError:
-        return {"validation": None}

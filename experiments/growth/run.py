@@ -6,17 +6,16 @@ python experiments/growth/run.py fsdd --no-train  # only the page again, from fs
 python experiments/growth/run.py fsdd --smoke     # seconds; shows that it runs, in runs/ only
 """
 
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import tyro
-from growing import MODELS, TASKS, Row, Task, Way, grown, job, tried
+from growing import MODELS, TASKS, Growing, Row, Task, Way, grown, job
 from matplotlib.figure import Figure
 
-from spikern import DivergedError
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern.plot.style import CLASSES, tidy
@@ -26,6 +25,7 @@ from spikern.report.publishing import Script, publish
 from spikern.studies import growth, mean
 from spikern.studies.growth import Cell, Estimate, Surface
 from spikern.studies.runner import run_all
+from spikern.studies.search import best_that_learns, or_diverged, ranked
 
 HERE = Path(__file__).parent
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
@@ -50,21 +50,22 @@ def carry_out(config: Config) -> Row:
     if config.smoke:
         task = brief(task)
         shares, seeds = (1 / 64, 1 / 32, 1 / 16), 1
+    kinds = [(share, seed) for share in shares for seed in range(seeds)]
+
+    def train(jobs: Sequence[Growing]) -> list[Row]:
+        return run_all(partial(or_diverged, grown), jobs, config.folder, config.workers)
+
+    def train_all(of_size: Callable[..., Growing], rate: float) -> list[Row]:
+        return train([of_size(share, rate, seed) for share, seed in kinds])
+
     rows = []
     for model in MODELS:
         rates = task.ways[model].rates
         for budget in task.budgets:
-            of_size = functools.partial(job, task, model, budget)
+            of_size = partial(job, task, model, budget)
             trials = [of_size(min(TRIAL_SHARE, shares[-1]), rate, TRIAL_SEED) for rate in rates]
-            reached = run_all(tried, trials, config.folder, config.workers)
-            known = [(row["validation"], rate) for row, rate in zip(reached, rates)]
-            learned = [pair for pair in known if pair[0] is not None]
-            if not learned:
-                raise DivergedError(f"{model} of {budget} diverges at every rate of {rates}")
-            _, rate = min(learned)
-            kinds = [(share, seed) for share in shares for seed in range(seeds)]
-            jobs = [of_size(share, rate, seed) for share, seed in kinds]
-            results = run_all(grown, jobs, config.folder, config.workers)
+            by_bits = ranked(rates, train(trials), lambda row: -row["validation"])
+            rate, results = best_that_learns(by_bits, partial(train_all, of_size))
             rows += [
                 {"model": model, "budget": budget, "share": share, "rate": rate, "seed": seed} | row
                 for (share, seed), row in zip(kinds, results)

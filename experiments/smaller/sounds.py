@@ -5,8 +5,10 @@ python experiments/smaller/sounds.py --no-train  # only the page again, from sou
 python experiments/smaller/sounds.py --smoke     # seconds; shows that it runs, in runs/ only
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -25,12 +27,12 @@ from common import (
     spread,
 )
 
-from spikern import DivergedError
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.report.publishing import publish
 from spikern.studies import Architecture, TrainingJob
 from spikern.studies.runner import run_all
+from spikern.studies.search import best_that_learns, or_diverged, ranked
 from spikern.studies.statistics import paired
 from spikern.studies.trainings import prepare
 from spikern.train import Training, evaluate, fit
@@ -88,27 +90,19 @@ def heard(config: Hearing, checkpoint: Path) -> Row:
     } | priced(count_split(network, data), len(data.test))
 
 
-def tried(config: Hearing, checkpoint: Path) -> Row:
-    """What `heard` gives; no accuracy where the training diverges."""
-    try:
-        return heard(config, checkpoint)
-    except DivergedError:
-        return {"validation": 0.0}
-
-
 def learned(model: Model, seeds: int, config: Config) -> tuple[float, list[Row]]:
     """The best learning rate at which no training of any seed diverges, and their results."""
     epochs, sequences = (1, 16) if config.smoke else (40, None)
-    rates = model.rates[:1] if config.smoke else model.rates
+    rates = model.rates[:1] if config.smoke else model.rates[::-1]
     out = config.folder / "sounds"
-    trials = [job(model, rate, TRIAL_SEED, epochs, sequences) for rate in rates]
-    reached = run_all(tried, trials, out, config.workers)
-    for _, rate in sorted(zip((row["validation"] for row in reached), rates), reverse=True):
-        jobs = [job(model, rate, seed, epochs, sequences) for seed in range(seeds)]
-        results = run_all(tried, jobs, out, config.workers)
-        if all(row["validation"] for row in results):
-            return rate, results
-    raise DivergedError(f"{model.name} diverges at every rate of {rates}; lower them")
+
+    def trained(rate: float, seeds: Iterable[int]) -> list[Row]:
+        jobs = [job(model, rate, seed, epochs, sequences) for seed in seeds]
+        return run_all(partial(or_diverged, heard), jobs, out, config.workers)
+
+    trials = [trial for rate in rates for trial in trained(rate, [TRIAL_SEED])]
+    by_accuracy = ranked(rates, trials, itemgetter("validation"))
+    return best_that_learns(by_accuracy, lambda rate: trained(rate, range(seeds)))
 
 
 def carry_out(config: Config) -> Row:

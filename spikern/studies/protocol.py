@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from operator import attrgetter
+from functools import partial
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from spikern.layers.network import Answer
 from spikern.studies import runner, table
 from spikern.studies.jobs import changed, grid
 from spikern.studies.results import by_model, describe, has_ended, laws
+from spikern.studies.search import best_that_learns, or_diverged, ranked
 from spikern.studies.statistics import claims, mean
 from spikern.studies.trainings import (
     AS_BUILT,
@@ -168,7 +170,7 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
     out = Path(out)
 
     def train(jobs: Sequence[TrainingJob]) -> list[Result]:
-        results = runner.run_all(train_and_disturb, jobs, out, workers, ray)
+        results = runner.run_all(partial(or_diverged, train_and_disturb), jobs, out, workers, ray)
         return [settings_of(job) | result for job, result in zip(jobs, results)]
 
     def variants(job: TrainingJob, axes: Axes = MappingProxyType({})) -> list[TrainingJob]:
@@ -180,15 +182,19 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
             raise DataError(f"{len(lost)} variants diverged, state lower rates: {lost}")
         return runs
 
+    def train_seeds(model: str, settings: Result) -> list[Result]:
+        return train(by_seed(plan, tuned_job(plan, model, settings), plan.seeds))
+
     trials = trials_of(plan)
-    tuning = rank(plan, trials, runner.run_all(validate, trials, out, workers, ray))
-    while True:
-        tuned = {model: tuned_job(plan, model, found["best"]) for model, found in tuning.items()}
-        runs = train([job for base in tuned.values() for job in by_seed(plan, base, plan.seeds)])
-        diverged = {run["model"] for run in runs if "diverged" in run}
-        if not diverged:
-            break
-        tuning |= {model: next_best(tuning[model]) for model in diverged}
+    searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
+    tuning, tuned, runs = {}, {}, []
+    for model, search in searches.items():
+        settings, of_model = best_that_learns(
+            by_accuracy(search["trials"]), partial(train_seeds, model)
+        )
+        tuning[model] = decided(search, settings)
+        tuned[model] = tuned_job(plan, model, settings)
+        runs += of_model
     best = {kind: best_model(runs, kind) for kind in ("spiking", "standard")}
     base = tuned[best["spiking"]]
     penalised = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
@@ -289,8 +295,10 @@ def settings_of(job: TrainingJob) -> Result:
     )
 
 
-def rank(plan: Plan, trials: Sequence[TrainingJob], results: Sequence[Result]) -> dict[str, Result]:
-    """The trials of every model with their seconds in sum, and the settings of its best."""
+def searched(
+    plan: Plan, trials: Sequence[TrainingJob], results: Sequence[Result]
+) -> dict[str, Result]:
+    """The trials of every model with their seconds in sum."""
     searches: dict[str, Result] = {}
     for job, result in zip(trials, results):
         settings = {name: attrgetter(dotted(name))(job) for name in axes_of(plan, job.model)}
@@ -298,32 +306,30 @@ def rank(plan: Plan, trials: Sequence[TrainingJob], results: Sequence[Result]) -
         search = searches.setdefault(job.model, {"trials": [], "seconds": 0.0})
         search["trials"].append(trial)
         search["seconds"] += result["seconds"]
-    for search in searches.values():
-        search["best"] = best_settings(search["trials"])
     return searches
 
 
-def best_settings(trials: Sequence[Result]) -> Result:
-    """The settings of the best trial, the first of equals."""
-    return dict(max(trials, key=lambda trial: float(trial["accuracy"]))["settings"])
+def by_accuracy(trials: Sequence[Result]) -> list[Result]:
+    """The settings of trials, the most accurate first."""
+    return ranked([trial["settings"] for trial in trials], trials, itemgetter("accuracy"))
 
 
-def next_best(search: Result) -> Result:
-    """A model's search with its best rate marked as one at which a reported training diverged.
+def decided(search: Result, best: Result) -> Result:
+    """A model's search with the best settings; those before them are marked as diverged later.
 
     >>> trials = [{"settings": {"learning_rate": rate}, "accuracy": reached}
     ...           for rate, reached in ((0.1, 0.9), (0.01, 0.8))]
-    >>> next_best({"trials": trials, "best": {"learning_rate": 0.1}})["best"]
-    {'learning_rate': 0.01}
+    >>> found = decided({"trials": trials}, {"learning_rate": 0.01})
+    >>> [trial.get("diverged", False) for trial in found["trials"]], found["best"]
+    ([True, False], {'learning_rate': 0.01})
     """
+    order = by_accuracy(search["trials"])
+    better = order[: order.index(best)]
     trials = [
-        trial | {"diverged": True} if trial["settings"] == search["best"] else trial
+        trial | {"diverged": True} if trial["settings"] in better else trial
         for trial in search["trials"]
     ]
-    left = [trial for trial in trials if "diverged" not in trial]
-    if not left:
-        raise DataError("trainings diverged at every rate that was tried; state lower ones")
-    return search | {"trials": trials, "best": best_settings(left)}
+    return search | {"trials": trials, "best": best}
 
 
 def best_model(runs: Sequence[Result], kind: str) -> str:
