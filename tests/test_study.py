@@ -568,11 +568,12 @@ def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
     best = max(e.validation_accuracy for e in fit(network, data, tried[1].training).epochs)
     assert found[1]["validation_accuracy"] == best
     plan = Plan("digits", 500, Training(), ("LIF",), ("RNN",), learning_rates=rates)
-    tuned = protocol.rank(plan, tried, found)
+    tuned = protocol.searched(plan, tried, found)
     for k, model in enumerate(("LIF", "RNN")):
         reached = [one["validation_accuracy"] for one in found[3 * k : 3 * k + 3]]
         assert [trial["accuracy"] for trial in tuned[model]["trials"]] == reached
-        assert tuned[model]["best"] == {"learning_rate": rates[reached.index(max(reached))]}
+        best, *_ = protocol.by_accuracy(tuned[model]["trials"])
+        assert best == {"learning_rate": rates[reached.index(max(reached))]}
 
 
 def test_a_plan_says_how_a_network_is_built():
