@@ -69,8 +69,6 @@ class Model:
     """Groups of neurons, or banks of recurrent weights, of which two are awake."""
     routing: str = "fixed"
     sleep: str = "frozen"
-    seeds: int | None = None
-    """Trainings at most; None: as many as the study has."""
 
     @property
     def gated(self) -> bool:
@@ -189,10 +187,11 @@ def learned(
     out: Path,
     workers: int,
     job: Callable[[Learning, Path], Row] = learn,
+    first: int = 0,
 ) -> tuple[float, list[Learning], list[Row]]:
-    """Search a model's learning rate, then train it with every seed: rate, jobs and results.
+    """Search a model's learning rate, then train it with all seeds from the first on.
 
-    A single rate is taken as it is.
+    Rate, jobs and results. A single rate is taken as it is.
     """
     rate = model.rates[0]
     if len(model.rates) > 1:
@@ -202,8 +201,8 @@ def learned(
         ]
         reached = run_all(job, trials, out / "trials", workers)
         rate = max(zip((r["validation"] for r in reached), rates))[1]
-    seeds = min(whole.seeds, model.seeds or whole.seeds)
-    networks = [Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in range(seeds)]
+    seeds = range(first, whole.seeds)
+    networks = [Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in seeds]
     return rate, networks, run_all(job, networks, out, workers)
 
 

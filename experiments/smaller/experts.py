@@ -2,12 +2,13 @@
 
 python experiments/smaller/experts.py             # search, train, judge; hours; resumes
 python experiments/smaller/experts.py --no-train  # only the page again, from experts.json
+python experiments/smaller/experts.py --add       # train only the seeds that experts.json lacks
 python experiments/smaller/experts.py --smoke     # minutes; shows that it runs, in runs/ only
 """
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from common import (
 from matplotlib.figure import Figure
 
 from spikern import Network
+from spikern._utils import json_file
 from spikern.cost import count
 from spikern.data.dataset import Split
 from spikern.layers import compile_stream
@@ -62,23 +64,23 @@ from spikern.train.trial import fresh_network
 
 DENSE = (
     *(Model(f"dense, {width}", "ALIF", RATES, None, width) for width in (32, 64, 128, 256)),
-    *(Model(f"dense, {width}", "ALIF", RATES[1:2], None, width, seeds=1) for width in (480, 960)),
+    *(Model(f"dense, {width}", "ALIF", RATES[1:2], None, width) for width in (480, 960)),
 )
 LEARNED = Model("8 groups of 32, learned", "ALIF", RATES, None, 256, 8, "learned")
 RANDOM = Model("8 groups of 32, by chance", "ALIF", RATES, None, 256, 8)
 LARGE = Model("16 groups of 32, by the character", "ALIF", RATES, None, 512, 16)
-TEN_TIMES = Model("8 groups of 120, by the character", "ALIF", RATES[1:2], None, 960, 8, seeds=1)
-"""Ten times the parameters of the groups of 32; as the dense networks of its size it has one seed,
-and the learning rate that was best for 256 and 512 neurons, dense and in groups."""
+TEN_TIMES = Model("8 groups of 120, by the character", "ALIF", RATES[1:2], None, 960, 8)
+"""Ten times the parameters of the groups of 32; as the dense networks of its size it has the
+learning rate that was best for 256 and 512 neurons, dense and in groups."""
 GROUPS = (FIXED, LEARNED, RANDOM, LARGE, TEN_TIMES)
 SLOWER, BANKED = (2.5e-3, 5e-3, 1e-2, 2e-2), (5e-3, 1e-2, 2e-2, 4e-2)
 """Learning rates of the GRU, some of whose seeds fall apart at 0.04, and of the banks."""
 GATED = (
     Model("GRU, 64", "GRU", SLOWER, None, 64),
-    Model("GRU, 8 banks of 64", "GRU", BANKED, None, 64, 8, seeds=3),
+    Model("GRU, 8 banks of 64", "GRU", BANKED, None, 64, 8),
     Model("GRU, 128", "GRU", SLOWER, None, 128),
     Model("LSTM, 64", "LSTM", RATES, None, 64),
-    Model("LSTM, 8 banks of 64", "LSTM", BANKED, None, 64, 8, seeds=3),
+    Model("LSTM, 8 banks of 64", "LSTM", BANKED, None, 64, 8),
 )
 MODELS = (*DENSE, *GROUPS, *GATED)
 ROUNDS = 21
@@ -91,6 +93,14 @@ AXES = {
     "microseconds": "µs of a step at batch 1",
 }
 """The panels of the figure."""
+
+
+@dataclass(frozen=True)
+class Adding(Config):
+    """How much is done, and whether it is added to what there is."""
+
+    add: bool = False
+    """Keep what experts.json has, and train only the seeds that it lacks."""
 
 
 @dataclass(frozen=True)
@@ -162,31 +172,43 @@ def step_times(networks: Mapping[str, Network]) -> dict[str, float]:
     return {name: 1e3 * float(np.median(each)) / size for name, each in samples.items()}
 
 
-def carry_out(config: Config) -> Row:
+def carry_out(config: Adding) -> Row:
     """Results: one row for each network and seed."""
-    return {"rows": carried_out(MODELS, config)}
+    before = json_file.read(HERE / "experts.json") if config.add else {}
+    rows = carried_out(MODELS, config, before.get("rows", ()))
+    earlier = [*before.get("earlier", ()), before["provenance"]] if before else []
+    return {"rows": rows, "earlier": earlier}
 
 
-def carried_out(models: Sequence[Model], config: Config) -> list[Row]:
-    """One row for each network and seed."""
+def carried_out(models: Sequence[Model], config: Config, known: Sequence[Row] = ()) -> list[Row]:
+    """One row for each network and seed; of known networks only further seeds are trained.
+
+    They have the learning rate and the time of those before them.
+    """
     whole = extent(config.seeds, config.smoke)
     rows, timed = [], {}
     for model in models:
         by_chance = model is RANDOM
         own = config.folder / "chance" if by_chance else config.folder
         job = learn_by_chance if by_chance else learn
-        rate, networks, results = learned(model, whole, own, config.workers, job)
-        if not by_chance and not model.gated:
+        kept = of(known, model)
+        rows += kept
+        if len(kept) >= whole.seeds:
+            continue
+        asked = replace(model, rates=(kept[0]["rate"],)) if kept else model
+        rate, networks, results = learned(asked, whole, own, config.workers, job, len(kept))
+        if not (kept or by_chance or model.gated):
             timed[model.name] = load_network(files(own, key(networks[0])).checkpoint)
         judged = run_all(
             functools.partial(judge, out=own), [Judging(n, by_chance) for n in networks],
             own / "experts", config.workers,
         )  # fmt: skip
         rows += [
-            {"model": model.name, "seed": seed, "rate": rate} | results[seed] | found
-            for seed, found in enumerate(judged)
+            {"model": model.name, "seed": network.training.seed, "rate": rate} | result | found
+            for network, result, found in zip(networks, results, judged)
         ]
-    times = step_times(timed)
+    times = {row["model"]: row["microseconds"] for row in known}
+    times |= step_times(timed) if timed else {}
     return [row | {"microseconds": times.get(row["model"])} for row in rows]
 
 
@@ -264,4 +286,4 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    publish(tyro.cli(Config), HERE, "experts", carry_out, places, {"experts": figure})
+    publish(tyro.cli(Adding), HERE, "experts", carry_out, places, {"experts": figure})
