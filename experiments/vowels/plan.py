@@ -7,8 +7,9 @@ PLANS = (
     Plan(
         "japanese_vowels",
         5_000,
-        Training(epochs=60, batch_size=16),
+        Training(epochs=120, batch_size=16),
         spiking=("LIF", "ALIF", "AdLIF", "RF"),
+        learning_rates=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
         budgets=(900, 1_600, 2_500, 4_000, 6_400, 10_000, 16_000),
         answer="mean",
     ),
