@@ -467,6 +467,29 @@ def test_a_dense_network_that_a_cheaper_one_equals_does_not_count(monkeypatch):
     assert np.isnan([cost(0.4), cost(3.1)]).all()
 
 
+def test_only_the_seeds_that_results_lack_are_trained(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "smaller"))
+    experts = importlib.import_module("experts")
+    first, second, *_ = experts.MODELS
+    own = {"rate": 0.5, "bits": 2.5, "microseconds": 1.5}
+    known = [{"model": first.name, "seed": seed, **own} for seed in range(2)]
+    known += [{"model": second.name, "seed": 0, **own}]
+    asked = []
+
+    def learned(model, whole, out, workers, job, before):
+        asked.append((model.name, model.rates, before))
+        job = model.job(model.rates[0], before, 1)
+        return model.rates[0], [experts.Learning(job)], [{"validation": 0.5}]
+
+    monkeypatch.setattr(experts, "learned", learned)
+    monkeypatch.setattr(experts, "run_all", lambda *_: [{"bits": 2.0}])
+    config = experts.Adding(out=tmp_path, seeds=2)
+    rows = experts.carried_out((first, second), config, known)
+    assert asked == [(second.name, (0.5,), 1)]
+    added = {"model": second.name, "seed": 1, **own, "bits": 2.0, "validation": 0.5}
+    assert rows == [*known, added]
+
+
 STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/plan.py"))
 """All that have a plan for the command of the studies."""
 OWN_DATA = {"heidelberg": write_shd, "memory": lambda folder: None}
