@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
 import torch
 import tyro
@@ -21,7 +22,6 @@ from common import (
     HERE,
     RATES,
     READ,
-    Config,
     Floats,
     Learning,
     Model,
@@ -96,7 +96,7 @@ AXES = {
 
 
 @dataclass(frozen=True)
-class Adding(Config):
+class Config(common.Config):
     """How much is done, and whether it is added to what there is."""
 
     add: bool = False
@@ -172,7 +172,7 @@ def step_times(networks: Mapping[str, Network]) -> dict[str, float]:
     return {name: 1e3 * float(np.median(each)) / size for name, each in samples.items()}
 
 
-def carry_out(config: Adding) -> Row:
+def carry_out(config: Config) -> Row:
     """Results: one row for each network and seed."""
     before = json_file.read(HERE / "experts.json") if config.add else {}
     rows = carried_out(MODELS, config, before.get("rows", ()))
@@ -180,7 +180,9 @@ def carry_out(config: Adding) -> Row:
     return {"rows": rows, "earlier": earlier}
 
 
-def carried_out(models: Sequence[Model], config: Config, known: Sequence[Row] = ()) -> list[Row]:
+def carried_out(
+    models: Sequence[Model], config: common.Config, known: Sequence[Row] = ()
+) -> list[Row]:
     """One row for each network and seed; of known networks only further seeds are trained.
 
     They have the learning rate and the time of those before them.
@@ -286,4 +288,4 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    publish(tyro.cli(Adding), HERE, "experts", carry_out, places, {"experts": figure})
+    publish(tyro.cli(Config), HERE, "experts", carry_out, places, {"experts": figure})
