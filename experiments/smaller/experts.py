@@ -242,6 +242,7 @@ def claims_table(rows: Sequence[Row]) -> str:
         (FIXED, DENSE[1], "as many neurons awake"),
         (FIXED, DENSE[2], "as many operations"),
         (FIXED, DENSE[3], "as many parameters"),
+        (TEN_TIMES, DENSE[5], "as many parameters"),
         (LEARNED, FIXED, "learned"),
         (FIXED, RANDOM, "by chance"),
         (banks, gru, "banks"),
