@@ -270,7 +270,8 @@ def figure(results: Row) -> Figure:
             x, y = averages(rows, models, name), averages(rows, models, "bits")
             if not np.isnan(x).all():
                 axis.plot(x, y, marker, color=colour, label=title)
-        axis.set(xscale="log", xlabel=label, ylabel="bits per character, test")
+        scale = "linear" if name == "microseconds" else "log"
+        axis.set(xscale=scale, xlabel=label, ylabel="bits per character, test")
         axis.legend(frameon=False)
         tidy(axis)
     return made
