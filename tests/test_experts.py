@@ -507,12 +507,14 @@ def test_a_file_brings_the_stream_back_or_says_what_is_wrong(
     x = few_events(30, 2, 7).numpy()
     again = load_stream(path)
     assert np.array_equal(again.run(x).out, stream.run(x).out)
-    assert copy.copy(again).populations[0].router.awake == 2
+    router = copy.copy(again).populations[0].router
+    assert (router.awake, router.decaying) == (2, sleep == "decaying")
     arrays, head = tensor_file.read(path)
     for change, message in [
         ({"routings": "[[5, 0], [0, 0]]"}, "5 of 4 groups cannot be awake"),
         ({"routings": "[[2, 0]]"}, "do not fit the routings"),
         ({"routings": None}, "a router of which its file says nothing"),
+        ({"decaying": "[0, 1]"}, r"populations \[1\] have no groups that could decay"),
     ]:
         changed = {k: v for k, v in (head | change).items() if v is not None}
         tensor_file.write(path, arrays, changed)

@@ -607,6 +607,9 @@ def _assemble(
         raise ValueError(f"{len(steps)} populations and {outputs} outputs do not fit {wires}")
     if routings is not None and len(routings) != len(steps):
         raise ValueError(f"{len(steps)} populations do not fit the routings {routings}")
+    without_groups = [k for k in decaying if f"{k}.router" not in arrays]
+    if without_groups:
+        raise ValueError(f"populations {without_groups} have no groups that could decay")
     left = dict(arrays)
     populations, connections = [], []
     widths: list[int] = []  # of what a population can read

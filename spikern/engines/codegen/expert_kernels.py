@@ -4,7 +4,8 @@
 targets: the row of source j for group g is row g sources + j. So an event adds one short row for
 each group that is awake, and sums and gradients of currents have a row for each group too. In
 `di` those of group g begin at row g `span`. Neurons are counted without a sign, since numba asks
-of every other index that it does not know whether it is negative."""
+of every other index that it does not know whether it is negative.
+"""
 
 from __future__ import annotations
 
