@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 
+import faiss
 import numpy as np
 import pytest
 import torch
@@ -112,6 +113,19 @@ def test_with_one_bucket_and_no_pointers_to_trust_the_search_is_exact(network, m
     assert np.unique(expected // PLACES).size > 3
     assert np.array_equal(recall.neighbours, expected)
     assert np.array_equal(nearest_of_all(queries[:, 0], memory.keys, 9), expected[:, 0])
+
+
+def test_the_nearest_of_all_are_those_of_faiss(network, memory):
+    """Its exhaustive index leaves the order of equal distances open, so these are compared."""
+    queries = np.ascontiguousarray(queries_of(network, memory, READ.batch([0, 1]))[:, 0])
+    words = memory.keys.shape[1]
+    drawn = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, (5_000, words))
+    for keys in (memory.keys, drawn):
+        index = faiss.IndexBinaryFlat(64 * words)
+        index.add(keys.view(np.uint8))
+        expected, _ = index.search(queries.view(np.uint8), 9)
+        assert np.unique(expected).size > 3
+        assert np.array_equal(nearest_of_all(queries, keys, 9) // PLACES, expected)
 
 
 def plain_search(queries, symbols, memory, nearest, need, most):
