@@ -12,38 +12,7 @@ from spikern.engines.codegen.program import Gradient, Step
 
 DECAYING = GROUPS._replace(
     i="gate * acc[group, h - own] if gate != f32(0.0) else f32(0.0)",
-    blocks={
-        **GROUPS.blocks,
-        "update_neurons": """
-for group in range(experts):
-    own, gate = np.uint64(group * members), gains[at, group]
-    @tape_sums
-    for h in range(own, own + np.uint64(members)):
-        @load
-        @update
-        @surrogate
-        @tape
-        @store
-        @count
-""",
-        "differentiate_neurons": """
-for group in range(experts):
-    own, gate = np.uint64(group * members), gains[t * batch + b, group]
-    u = group * span + e
-    for h in range(own, own + np.uint64(members)):
-        @load_adjoint
-        @adjoint
-        @store_adjoint
-    d_gains[t * batch + b, group] = f32(0.0)
-    if gate != f32(0.0):
-        d_gains[t * batch + b, group] = product(di, u, raw, u)
-    for j in range(members):
-        di[u, j] *= gate
-        db[own + j] += di[u, j]
-        if passed:
-            d_current[t, b, own + j] = di[u, j]
-""",
-    },
+    blocks={**GROUPS.blocks, "stand_still": "", "hand_on_gradients": ""},
     awake="gate != f32(0.0)",
 )
 

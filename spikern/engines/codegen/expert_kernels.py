@@ -36,10 +36,7 @@ for k in range(awake):
         "update_neurons": """
 for group in range(experts):
     own, gate = np.uint64(group * members), gains[at, group]
-    if gate == f32(0.0):
-        for h in range(own, own + np.uint64(members)):
-            S_z[q, h] = f32(0.0)
-        continue
+    @stand_still
     @tape_sums
     for h in range(own, own + np.uint64(members)):
         @load
@@ -69,23 +66,33 @@ if passed:
 for group in range(experts):
     own, gate = np.uint64(group * members), gains[t * batch + b, group]
     u = group * span + e
-    if gate == f32(0.0):
-        d_gains[t * batch + b, group] = f32(0.0)
-        for h in range(own, own + np.uint64(members)):
-            G_z[q, h] = f32(0.0)
-            if passed:
-                d_current[t, b, h] = f32(0.0)
-        continue
+    d_gains[t * batch + b, group] = f32(0.0)
+    @hand_on_gradients
     for h in range(own, own + np.uint64(members)):
         @load_adjoint
         @adjoint
         @store_adjoint
-    d_gains[t * batch + b, group] = product(di, u, raw, u)
+    if gate != f32(0.0):
+        d_gains[t * batch + b, group] = product(di, u, raw, u)
     for j in range(members):
         di[u, j] *= gate
         db[own + j] += di[u, j]
         if passed:
             d_current[t, b, own + j] = di[u, j]
+""",
+        "stand_still": """
+if gate == f32(0.0):
+    for h in range(own, own + np.uint64(members)):
+        S_z[q, h] = f32(0.0)
+    continue
+""",
+        "hand_on_gradients": """
+if gate == f32(0.0):
+    for h in range(own, own + np.uint64(members)):
+        G_z[q, h] = f32(0.0)
+        if passed:
+            d_current[t, b, h] = f32(0.0)
+    continue
 """,
         "carry_gradients": """
 for group in range(experts):

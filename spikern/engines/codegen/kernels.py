@@ -205,7 +205,7 @@ class Form(NamedTuple):
 
     i       where the current of neuron h is
     keep    where its gradient y goes
-    blocks  the texts of lines `@name` of FORWARD and BACKWARD
+    blocks  the texts of lines `@name` of FORWARD and BACKWARD, and of such lines in these
     spikes  those that a population which never fires has not
     notes   what the backward kernel keeps of arriving events for the gradients
     awake   the condition without which a neuron does not fire; none: all can
@@ -389,15 +389,15 @@ def source(step: Step, gradient: Gradient, form: Form = WHOLE) -> str:
     parts = Parts(step, gradient.primitive, awake=form.awake)
     adjoint = prefixed(gradient.adjoint)
     parts.hoist(adjoint)
-    blocks = {name: text.strip("\n").split("\n") for name, text in form.blocks.items()}
+    blocks = {name: text.strip("\n").splitlines() for name, text in form.blocks.items()}
     for name, text in form.spikes.items():
-        blocks[name] = text.strip("\n").split("\n") if step.spikes else []
+        blocks[name] = text.strip("\n").splitlines() if step.spikes else []
     forward = _forward_parts(parts, form) | constant_parts(parts)
     backward = forward | _backward_parts(parts, form, adjoint, gradient.derivative)
     forward |= {name: [] for name in (*form.notes, "surrogate", "tape")}
     backward |= {"count": []} | {name: [line] for name, line in form.notes.items()}
-    body = emit.fill(emit.fill(CONSTANTS + FORWARD, blocks), forward)
-    body += emit.fill(emit.fill(BACKWARD, blocks), backward)
+    body = emit.fill(emit.fill(CONSTANTS + FORWARD, blocks), blocks | forward)
+    body += emit.fill(emit.fill(BACKWARD, blocks), blocks | backward)
     body = body.replace("@valued", "t == 0" if parts.primitive is None else "True")
     title = f"{step.name} with the {gradient.surrogate} surrogate"
     facts = f"TITLE = {title!r}\nCONSTANTS = {len(parts.hoisted)}\n"
