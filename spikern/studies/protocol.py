@@ -182,11 +182,17 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
             raise DataError(f"{len(lost)} variants diverged, state lower rates: {lost}")
         return runs
 
+    def seeds_of(model: str, settings: Result) -> list[TrainingJob]:
+        return by_seed(plan, tuned_job(plan, model, settings), plan.seeds)
+
     def train_seeds(model: str, settings: Result) -> list[Result]:
-        return train(by_seed(plan, tuned_job(plan, model, settings), plan.seeds))
+        return train(seeds_of(model, settings))
 
     trials = trials_of(plan)
     searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
+    first = {model: by_accuracy(search["trials"])[0] for model, search in searches.items()}
+    # All models side by side, before each is looked at alone: workers need not wait for a model.
+    train([job for model, best in first.items() for job in seeds_of(model, best)])
     tuning, tuned, runs = {}, {}, []
     for model, search in searches.items():
         settings, of_model = best_that_learns(
