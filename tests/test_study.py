@@ -484,7 +484,7 @@ def test_only_the_seeds_that_results_lack_are_trained(monkeypatch, tmp_path):
     monkeypatch.setattr(experts, "learned", learned)
     monkeypatch.setattr(experts, "run_all", lambda *_: [{"bits": 2.0}])
     config = experts.Config(out=tmp_path, seeds=2)
-    rows = experts.carried_out((first, second), config, known)
+    rows = experts.rows_of((first, second), config, known)
     assert asked == [(second.name, (0.5,), 1)]
     added = {"model": second.name, "seed": 1, **own, "bits": 2.0, "validation": 0.5}
     assert rows == [*known, added]

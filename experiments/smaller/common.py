@@ -187,9 +187,9 @@ def learned(
     out: Path,
     workers: int,
     job: Callable[[Learning, Path], Row] = learn,
-    first: int = 0,
+    begin: int = 0,
 ) -> tuple[float, list[Learning], list[Row]]:
-    """Search a model's learning rate, then train it with all seeds from the first on.
+    """Search a model's learning rate, then train it with the seeds from `begin` on.
 
     Rate, jobs and results. A single rate is taken as it is.
     """
@@ -201,7 +201,7 @@ def learned(
         ]
         reached = run_all(job, trials, out / "trials", workers)
         rate = max(zip((r["validation"] for r in reached), rates))[1]
-    seeds = range(first, whole.seeds)
+    seeds = range(begin, whole.seeds)
     networks = [Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in seeds]
     return rate, networks, run_all(job, networks, out, workers)
 

@@ -175,14 +175,12 @@ def step_times(networks: Mapping[str, Network]) -> dict[str, float]:
 def carry_out(config: Config) -> Row:
     """Results: one row for each network and seed."""
     before = json_file.read(HERE / "experts.json") if config.add else {}
-    rows = carried_out(MODELS, config, before.get("rows", ()))
+    rows = rows_of(MODELS, config, before.get("rows", ()))
     earlier = [*before.get("earlier", ()), before["provenance"]] if before else []
     return {"rows": rows, "earlier": earlier}
 
 
-def carried_out(
-    models: Sequence[Model], config: common.Config, known: Sequence[Row] = ()
-) -> list[Row]:
+def rows_of(models: Sequence[Model], config: common.Config, known: Sequence[Row] = ()) -> list[Row]:
     """One row for each network and seed; of known networks only further seeds are trained.
 
     They have the learning rate and the time of those before them.

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import tyro
 from common import FIXED, HERE, Config, Row, of
-from experts import carried_out, networks_table
+from experts import networks_table, rows_of
 
 from spikern.report import markdown
 from spikern.report.publishing import publish
@@ -21,7 +21,7 @@ DECAYING = replace(FIXED, name=f"{FIXED.name}, decaying", sleep="decaying")
 
 def carry_out(config: Config) -> Row:
     """Results: one row for each network and seed."""
-    return {"rows": carried_out((FIXED, DECAYING), config)}
+    return {"rows": rows_of((FIXED, DECAYING), config)}
 
 
 def claims_table(rows: Sequence[Row]) -> str:
