@@ -14,7 +14,7 @@ from engine_cases import assert_as_reference, events
 from spikern._utils.errors import UnsupportedError
 from spikern.engines import fused
 from spikern.engines.codegen import emit, storage, stream_kernels, trace
-from spikern.engines.codegen.operations import update_ops
+from spikern.engines.codegen.operations import sleep_ops, update_ops
 from spikern.engines.fused import show_kernel
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
@@ -43,6 +43,16 @@ def test_operations_of_the_neurons_counted_by_hand():
     # EIF: 1 - z and a product; - v_rh, / v_sharp, exp, times v_sharp; alpha v, + i, times
     # (1 - alpha), their sum; - v_th.
     assert update_ops(EIF) == {"mul": 4, "add": 5, "div": 1, "compare": 1, "exp": 1}
+
+
+def test_operations_of_a_step_asleep_counted_by_hand():
+    # ALIF: alpha v and alpha a; where it had fired, v_th z and (1 - alpha) z, and two sums.
+    assert sleep_ops(ALIF, False) == {"mul": 2}
+    assert sleep_ops(ALIF, True) == {"mul": 4, "add": 2}
+    # SEAdLIF: alpha v, (1 - alpha) w, their difference; alpha w, a v, (1 - alpha) a v, a sum. It
+    # resets in the step of the spike.
+    for fired in (False, True):
+        assert sleep_ops(NEURONS["SEAdLIF"], fired) == {"mul": 5, "add": 2}
 
 
 def test_a_users_own_neuron_is_counted_from_its_equation():

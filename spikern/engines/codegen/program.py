@@ -106,10 +106,12 @@ def with_values(program: Program, known: Mapping[str, float]) -> Program:
     for op in program.ops:
         args = tuple(map(of, op.args))
         value = _without_operation(op.kind, args)
-        if value is None:
-            kept.append(Op(op.name, op.kind, args, op.truth))
-        else:
+        if value is not None:
             values[op.name] = value
+        elif op.kind == "sub" and args[0] == 0.0:
+            kept.append(Op(op.name, "neg", args[1:]))
+        else:
+            kept.append(Op(op.name, op.kind, args, op.truth))
     outputs = {name: of(value) for name, value in program.outputs.items()}
     return Program(program.inputs, tuple(kept), outputs)
 
