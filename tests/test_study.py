@@ -705,19 +705,41 @@ def test_a_search_in_which_all_diverge_says_so():
         best_that_learns([0.1, 0.01], lambda rate: [{"bits": 2.0}, {"diverged": "loss is nan"}])
 
 
-def test_variants_that_diverge_are_an_error(tmp_path, monkeypatch):
+def test_a_variant_that_diverges_takes_the_next_best_rate_alone(tmp_path, monkeypatch):
+    """Without recurrence, the second seed diverges at the rate that is best for the whole model."""
+
+    def diverges_without_recurrence(network, dataset, training, seed, *rest):
+        if (
+            training.learning_rate > 0.02
+            and seed == 1
+            and not getattr(network.body, "recurrent", 1)
+        ):
+            raise DivergedError("on purpose")
+        return train_and_test(network, dataset, training, seed, *rest)
+
+    monkeypatch.setattr(trainings, "train_and_test", diverges_without_recurrence)
+    monkeypatch.setattr(protocol, "time_networks", lambda jobs, out: [])
     monkeypatch.setattr(
         protocol,
-        "train_and_disturb",
-        lambda job, path: (
-            train_and_disturb(job, path)
-            if job.architecture.recurrent
-            else {"diverged": "on purpose"}
-        ),
+        "validate",
+        lambda job, checkpoint: {
+            "validation_accuracy": job.training.learning_rate,
+            "seconds": 1.0,
+        },
     )
-    plan = protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief()
-    with pytest.raises(DataError, match="state lower rates"):
-        protocol.carry_out(plan, tmp_path, workers=1)
+    plan = replace(
+        protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief(),
+        learning_rates=(0.001, 0.01, 0.03),
+        variant_seeds=2,
+    )
+    part = protocol.carry_out(plan, tmp_path, workers=1)
+    assert {run["learning_rate"] for run in part["runs"]} == {0.03}
+    (variant,) = part["ablations"].values()
+    assert [(run["learning_rate"], run["seed"]) for run in variant] == [(0.01, 0), (0.01, 1)]
+    assert {run["learning_rate"] for run in (*part["frontier"], *part["int8"])} == {0.03}
+    shown = markdown.variants(part)
+    assert "| no recurrence (learning rate 0.01) |" in shown
+    assert shown.count("learning rate") == 1
 
 
 def test_growth_is_fitted_against_parameters_and_operations():

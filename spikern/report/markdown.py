@@ -165,7 +165,7 @@ def accuracy(part: Part) -> str:
                 *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
                 energy_extent(runs),
                 energy(mean([run["energy_pj"][AS_TRAINED] for run in runs])),
-                *([score(part, in_int8[model])] if in_int8 else []),
+                *([score(part, in_int8[model]) + at_rate(in_int8[model], runs)] if in_int8 else []),
             ]
         )
     bits = ["bits per answer"] if part["plan"]["measure"] == "bits" else []
@@ -265,7 +265,7 @@ def variants(part: Part) -> str:
     named += [(f"rate penalty {weight:g}", runs) for weight, runs in penalised.items()]
     lines = [
         [
-            name,
+            name + at_rate(runs, full),
             f"{runs[0]['parameters']:,}",
             score(part, runs),
             percent(rate(runs) or 0.0, gap=" "),
@@ -277,6 +277,16 @@ def variants(part: Part) -> str:
     reported = "test accuracy" if part["plan"]["measure"] == "accuracy" else "bits per answer"
     head = ["variant", "parameters", reported, "rate", "AC"]
     return table([*head, f"energy estimate by {AS_TRAINED}"], lines)
+
+
+def at_rate(runs: Sequence[Part], whole: Sequence[Part]) -> str:
+    """The learning rate of a variant, where that of the whole model made it diverge.
+
+    >>> at_rate([{"learning_rate": 0.003}], [{"learning_rate": 0.01}])
+    ' (learning rate 0.003)'
+    """
+    own, usual = (of_model[0]["learning_rate"] for of_model in (runs, whole))
+    return "" if own == usual else f" (learning rate {own:g})"
 
 
 def robustness(part: Part) -> str:

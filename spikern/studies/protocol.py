@@ -2,7 +2,7 @@
 
 1. Search: the same learning rates are tried with every model and judged on validation, with a seed
    that no reported training has. A rate at which a reported training diverges is replaced by the
-   next best.
+   next best; for a variant of a model alone, where only the variant diverges.
 2. Train: every model with every seed at one number of parameters; the epoch is chosen on
    validation, the test split is looked at once.
 3. Choose the best spiking and the best standard model on validation; claims are about these.
@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import DataError, InputError
+from spikern._utils.errors import InputError
 from spikern.layers.network import Answer
 from spikern.studies import runner, table
 from spikern.studies.jobs import changed, grid
@@ -173,65 +173,57 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         results = runner.run_all(partial(or_diverged, train_and_disturb), jobs, out, workers, ray)
         return [settings_of(job) | result for job, result in zip(jobs, results)]
 
-    def variants(job: TrainingJob, axes: Axes = MappingProxyType({})) -> list[TrainingJob]:
-        return by_seed(plan, job, plan.variant_seeds, axes)
+    def train_groups(
+        groups: Mapping[str, tuple[str, Axes]], seeds: int
+    ) -> dict[str, tuple[Result, list[Result]]]:
+        """The settings and results of groups, each a model and the axes along which it varies."""
 
-    def train_variants(jobs: Sequence[TrainingJob]) -> list[Result]:
-        runs = train(jobs)
-        if lost := [run for run in runs if "diverged" in run]:
-            raise DataError(f"{len(lost)} variants diverged, state lower rates: {lost}")
-        return runs
+        def train_at(name: str, settings: Result) -> list[Result]:
+            return train(jobs_at(name, settings))
 
-    def seeds_of(model: str, settings: Result) -> list[TrainingJob]:
-        return by_seed(plan, tuned_job(plan, model, settings), plan.seeds)
+        def jobs_at(name: str, settings: Result) -> list[TrainingJob]:
+            model, axes = groups[name]
+            return by_seed(plan, tuned_job(plan, model, settings), seeds, axes)
 
-    def train_seeds(model: str, settings: Result) -> list[Result]:
-        return train(seeds_of(model, settings))
+        ranking = {name: order[model] for name, (model, _) in groups.items()}
+        # All groups side by side, before each is looked at alone: workers need not wait for one.
+        train([job for name, settings in ranking.items() for job in jobs_at(name, settings[0])])
+        return {
+            name: best_that_learns(settings, partial(train_at, name))
+            for name, settings in ranking.items()
+        }
+
+    def train_variants(groups: Mapping[str, tuple[str, Axes]]) -> dict[str, list[Result]]:
+        trained = train_groups(groups, plan.variant_seeds) if groups else {}
+        return {name: results for name, (_, results) in trained.items()}
 
     trials = trials_of(plan)
     searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
-    first = {model: by_accuracy(search["trials"])[0] for model, search in searches.items()}
-    # All models side by side, before each is looked at alone: workers need not wait for a model.
-    train([job for model, best in first.items() for job in seeds_of(model, best)])
-    tuning, tuned, runs = {}, {}, []
-    for model, search in searches.items():
-        settings, of_model = best_that_learns(
-            by_accuracy(search["trials"]), partial(train_seeds, model)
-        )
-        tuning[model] = decided(search, settings)
-        tuned[model] = tuned_job(plan, model, settings)
-        runs += of_model
+    order = {model: by_accuracy(search["trials"]) for model, search in searches.items()}
+    trained = train_groups({model: (model, {}) for model in plan.models}, plan.seeds)
+    for model, (settings, _) in trained.items():
+        order[model] = order[model][order[model].index(settings) :]
+    runs = joined({model: results for model, (_, results) in trained.items()})
     best = {kind: best_model(runs, kind) for kind in ("spiking", "standard")}
-    base = tuned[best["spiking"]]
-    penalised = replace(base, training=replace(base.training, rate_limit=RATE_LIMIT))
+    spiking = best["spiking"]
+    penalised = {"training.rate_limit": [RATE_LIMIT], "training.rate_penalty": plan.penalties}
+    frontier = {spiking: (spiking, penalised)}
+    in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
+    growth = {model: (model, {"budget": plan.budgets}) for model in best.values()}
     part = {
         "plan": asdict(plan),
         "dataset": describe(load_dataset(plan.dataset, plan.sequences)),
-        "tuning": tuning,
+        "tuning": {name: decided(search, trained[name][0]) for name, search in searches.items()},
         "runs": runs,
         "best": best,
-        "claims": judge(runs, best["spiking"], plan),
-        "ablations": {
-            name: train_variants(variants(replace(base, architecture=ablated(base, name))))
-            for name in plan.ablations
-        },
-        "frontier": train_variants(variants(penalised, {"training.rate_penalty": plan.penalties}))
-        if plan.penalties
-        else [],
-        "int8": train_variants(
-            [
-                job
-                for tuned_model in tuned.values()
-                for job in variants(tuned_model, {"training.weights": ["int8"]})
-            ]
+        "claims": judge(runs, spiking, plan),
+        "ablations": train_variants({name: (spiking, ablated(name)) for name in plan.ablations}),
+        "frontier": joined(train_variants(frontier if plan.penalties else {})),
+        "int8": joined(train_variants(in_int8)),
+        "growth": joined(train_variants(growth if plan.budgets else {})),
+        "times": time_networks(
+            [by_seed(plan, tuned_job(plan, m, order[m][0]), 1)[0] for m in best.values()], out
         ),
-        "growth": [
-            run
-            for model in best.values()
-            if plan.budgets
-            for run in train_variants(variants(tuned[model], {"budget": plan.budgets}))
-        ],
-        "times": time_networks([by_seed(plan, tuned[m], 1)[0] for m in best.values()], out),
     }
     return part | {"laws": laws(part)}
 
@@ -262,9 +254,18 @@ def by_seed(
     return [replace(each, dataset=turns[each.seed % len(turns)]) for each in jobs]
 
 
-def ablated(job: TrainingJob, ablation: str) -> Architecture:
-    """The structure of a job without what an ablation takes away."""
-    return replace(job.architecture, **ABLATIONS[ablation])
+def ablated(ablation: str) -> Axes:
+    """What an ablation changes of a job.
+
+    >>> ablated("no recurrence")
+    {'architecture.recurrent': [False]}
+    """
+    return {f"architecture.{name}": [value] for name, value in ABLATIONS[ablation].items()}
+
+
+def joined(groups: Mapping[str, list[Result]]) -> list[Result]:
+    """The results of all groups, one after the other."""
+    return [result for results in groups.values() for result in results]
 
 
 def dotted(name: str) -> str:
