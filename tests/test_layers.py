@@ -249,6 +249,7 @@ def test_smooth_readout_is_linear_in_spikes():
 
 
 LAYER = SpikingRNN("LIF", 3, 8)
+BRFS = SpikingRNN("BRF", 3, 2, dt=2.0)
 X = torch.randn(5, 2, 3)
 NETWORK = build("LIF", 3, 8, 2)
 STREAM = compile_stream(NETWORK)
@@ -290,6 +291,7 @@ THREE = Task("own", ("a", "b", "c"), 1.0, False, 3)
         (lambda: replace(triangular(), derivative=1.0), "derivative must be a function, got 1.0"),
         (lambda: LAYER.set_constants(tau_mem="a"), "tau_mem must be one number, or one per neuron"),
         (lambda: LAYER.set_constants(tau_mem=None), "tau_mem must be one number, or one per neur"),
+        (lambda: BRFS.set_constants(omega=[0.1, 0.5]), "omega must stay below 0.5 at dt = 2, got"),
         (lambda: setattr(NETWORK, "task", {"classes": 2}), "a task is that of a data set"),
         (lambda: setattr(NETWORK, "task", THREE), "expected a task of 2 classes, .* got 3"),
         (lambda: setattr(STREAM, "task", THREE), "expected a task of 2 classes, .* got 3"),

@@ -143,6 +143,17 @@ def test_divergence_stops_with_advice():
         fit(network, small(), TRAINING)
 
 
+def test_training_keeps_oscillators_in_the_stable_region():
+    """Above an omega dt of 1 a neuron is silent, and its gradient is not a number."""
+    torch.manual_seed(0)
+    network = build("BRF", 2, 12, 2)
+    network.body.set_constants(omega=0.98)
+    fit(network, small(), replace(TRAINING, epochs=1, learning_rate=0.1, schedule="constant"))
+    omega = network.body.constants()["omega"].detach()
+    assert float(omega.max()) == pytest.approx(0.999)  # some have come to the bound
+    assert float(omega.min()) < 0.98
+
+
 def test_the_rate_penalty_lowers_the_rate():
     rates = []
     for penalty in (0.0, 1000.0):

@@ -504,10 +504,31 @@ class SpikingRNN(nn.Module):
             for constant in neuron.constants.values():
                 if constant.symbol in values:
                     raw = getattr(self, f"raw_{constant.symbol}_{self.names[k]}")
-                    found.append((raw, constant.centre(len(raw))))
+                    value = constant.centre(len(raw))
+                    if bool((constant.field(value, self.dt) >= constant.below).any()):
+                        raise InputError(
+                            f"{constant.symbol} must stay below {constant.below / self.dt:g} at "
+                            f"dt = {self.dt:g}, got {values[constant.symbol]}"
+                        )
+                    found.append((raw, value))
         with torch.no_grad():
             for raw, value in found:
                 raw.copy_(value)
+
+    def keep_stable(self) -> None:
+        """Move trained constants back to where the equation has a meaning, such as omega dt < 1.
+
+        `fit` calls it after every update. Other constants stay as they are.
+
+        >>> layer = SpikingRNN("BRF", 3, 2, dt=2.0)
+        >>> _ = layer.raw_omega_l0.data.fill_(3.0)  # where training has brought it
+        >>> layer.keep_stable()
+        >>> layer.constants()["omega"]
+        tensor([0.4995, 0.4995], grad_fn=<ExpBackward0>)
+        """
+        for k, name in enumerate(self.names):
+            for constant in self.neuron_of(k).constants.values():
+                constant.keep_below(getattr(self, f"raw_{constant.symbol}_{name}"), self.dt)
 
     def _check_symbols(self, index: int, symbols: Iterable[str]) -> None:
         """Raise InputError for a constant that population `index` has not; it says which have."""

@@ -13,7 +13,8 @@ shrink, because g^2 + omega^2 = 1; the square root marks this boundary.
 After Higuchi et al. 2024 (arXiv 2402.14603), code AdaptiveAILab/brf-neurons: v + i y is u + i v
 there, 1 + b dt is g, and dt is 0.01 per step, here read as 1 ms. The update is the same, with q
 written before its use. Where we differ: the damping b' dt > 0 there is 1 - alpha_mem here, so it
-is below 1; the current enters with gain 1, not dt. omega dt must stay below 1, as there.
+is below 1; the current enters with gain 1, not dt. omega dt must stay below 1, as there; here
+training keeps it there.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ BRF = NeuronModel(
     constants={
         "alpha_mem": decay("tau_mem", 40.0, spread=0.5),
         "alpha_ref": decay("tau_ref", 9.5, trainable=False),
-        "omega": frequency("omega", 0.07, spread=0.2),
+        "omega": frequency("omega", 0.07, spread=0.2, below=1.0),
         "q_damp": frequency("q_damp", 0.01, trainable=False),
         "v_th": positive("v_th", 1.0),
     },

@@ -19,6 +19,8 @@ from torch import Tensor
 from spikern._utils.errors import InputError
 
 Kind = Literal["decay", "frequency", "steps", "positive", "between", "real"]
+MARGIN = 1e-3
+"""Share of its bound by which a trained field stays below it."""
 UNITS: dict[Kind, str] = {"decay": "ms", "steps": "ms", "frequency": "1/ms"}
 """The units in which the user sets constants; others are pure numbers or have the unit of v."""
 
@@ -38,7 +40,8 @@ class Constant:
     around the raw form of the mean, with standard deviation `spread`, which is relative where raw
     is a logarithm. With a spread of 1.5 a value between bounds is almost uniform. With a `span` the
     value itself is drawn uniformly between its two ends instead. A `mean` of several values (a
-    tuple, list, array or tensor) has one per neuron; these are taken as they are.
+    tuple, list, array or tensor) has one per neuron; these are taken as they are. A field of kind
+    "frequency" may have a bound `below`, from which on the equation has no meaning.
     """
 
     symbol: str
@@ -49,6 +52,7 @@ class Constant:
     low: float = 0.0
     high: float = math.inf
     span: tuple[float, float] | None = None
+    below: float = math.inf
 
     def __post_init__(self) -> None:
         if not isinstance(self.mean, int | float):
@@ -140,18 +144,37 @@ class Constant:
             return value * dt
         return torch.round(value / dt) if self.kind == "steps" else value
 
+    def keep_below(self, raw: Tensor, dt: float) -> None:
+        """Move raw values in place to where the field is below its bound.
+
+        >>> omega = frequency("omega", 0.1, below=1.0)
+        >>> raw = torch.tensor([0.1, 7.0]).log()
+        >>> omega.keep_below(raw, dt=2.0)
+        >>> omega.field(raw, dt=2.0)
+        tensor([0.2000, 0.9990])
+        """
+        if self.below < math.inf:
+            with torch.no_grad():
+                raw.clamp_(max=math.log((1 - MARGIN) * self.below / dt))
+
 
 def decay(symbol: str, tau: float, spread: float = 0.0, trainable: bool = True) -> Constant:
     """alpha = exp(-dt / tau), tau in ms."""
     return Constant(symbol, tau, spread, trainable, "decay")
 
 
-def frequency(symbol: str, value: float, spread: float = 0.0, trainable: bool = True) -> Constant:
-    """A rate in 1/ms, which the equation reads as its share per step.
+def frequency(
+    symbol: str,
+    value: float,
+    spread: float = 0.0,
+    trainable: bool = True,
+    below: float = math.inf,
+) -> Constant:
+    """A rate in 1/ms, which the equation reads as its share per step; training keeps it `below`.
 
     An angular frequency omega in rad/ms is 2 pi / (period in ms).
     """
-    return Constant(symbol, value, spread, trainable, "frequency")
+    return Constant(symbol, value, spread, trainable, "frequency", below=below)
 
 
 def steps(symbol: str, time: float, spread: float = 0.0) -> Constant:

@@ -506,12 +506,19 @@ def _train_epoch(
                     f"(now {updates.rates[0]:g}) or the clip (now {training.clip:g})"
                 )
             updates.optimizer.step()
+            _keep_stable(network)
             losses.append(loss.item() * len(batch))
             judged += len(batch)
     _warn_of_collapse(network, awake, epoch)
     if not judged:
         raise InputError(f"no batch of epoch {epoch + 1} has a label: there is nothing to learn")
     return sum(losses) / judged, sum(rates) / len(rates) if rates else None
+
+
+def _keep_stable(network: Network) -> None:
+    for layer in network.modules():
+        if isinstance(layer, SpikingRNN):
+            layer.keep_stable()
 
 
 def _warn_of_collapse(network: Network, awake: Mapping[int, Tensor], epoch: int) -> None:
