@@ -8,6 +8,8 @@ import functools
 import runpy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from spikern.retrieval import bits
 from spikern.retrieval.ngrams import counted, probabilities, text_of
 from spikern.studies import Architecture, TrainingJob, interval, mean
 from spikern.studies.runner import run_all
+from spikern.studies.search import best_that_learns, or_diverged, ranked
 from spikern.studies.trainings import prepare
 from spikern.train import Training, fit
 
@@ -191,19 +194,27 @@ def learned(
 ) -> tuple[float, list[Learning], list[Row]]:
     """Search a model's learning rate, then train it with the seeds from `begin` on.
 
-    Rate, jobs and results. A single rate is taken as it is.
+    Rate, jobs and results, at the best rate at which none diverges. A single rate is taken as it
+    is.
     """
-    rate = model.rates[0]
-    if len(model.rates) > 1:
-        rates = model.rates[: whole.rates]
+
+    def networks_at(rate: float) -> list[Learning]:
+        seeds = range(begin, whole.seeds)
+        return [Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in seeds]
+
+    def trained_at(rate: float) -> list[Row]:
+        return run_all(partial(or_diverged, job), networks_at(rate), out, workers)
+
+    rates: Sequence[float] = model.rates
+    if len(rates) > 1:
+        rates = rates[: whole.rates][::-1]  # of equals the greatest
         trials = [
             Learning(model.job(rate, TRIAL_SEED, whole.trial_epochs), whole.first) for rate in rates
         ]
-        reached = run_all(job, trials, out / "trials", workers)
-        rate = max(zip((r["validation"] for r in reached), rates))[1]
-    seeds = range(begin, whole.seeds)
-    networks = [Learning(model.job(rate, seed, whole.epochs), whole.first) for seed in seeds]
-    return rate, networks, run_all(job, networks, out, workers)
+        reached = run_all(partial(or_diverged, job), trials, out / "trials", workers)
+        rates = ranked(rates, reached, itemgetter("validation"))
+    rate, results = best_that_learns(rates, trained_at)
+    return rate, networks_at(rate), results
 
 
 def joined(one: Sequence[Floats], other: Sequence[Floats]) -> Floats:
