@@ -278,6 +278,11 @@ def test_a_verdict_of_the_page_is_never_bolder_than_that_of_its_data_set(monkeyp
     ("script", "results", "page"),
     [
         ("bench/gpu.py", "bench/results_gpu.json", "docs/gpu.md"),
+        (
+            "robustness_law/run.py",
+            "robustness_law/results.json",
+            "experiments/robustness_law/README.md",
+        ),
         ("smaller/classes.py", "smaller/classes.json", "experiments/smaller/README.md"),
         ("smaller/experts.py", "smaller/experts.json", "experiments/smaller/README.md"),
         ("smaller/memory.py", "smaller/memory.json", "experiments/smaller/README.md"),

@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 from fitting import NOISES, RADIUS, WRONG, Fitting, Row, fitted
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from spikern.plot.style import CLASSES, MUTED, tidy
 from spikern.report import markdown
@@ -33,6 +34,8 @@ SIZES = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 """Parameters p, up to n d."""
 RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 TRIAL_SEED = 1000
+MOST = math.sqrt(2) / RADIUS
+"""The largest difference that can be: an answer that turns from one class to another."""
 SLOPES = {"gradient": "largest gradient", "difference": f"largest difference at {RADIUS}"}
 
 
@@ -169,7 +172,11 @@ def figure(results: Row) -> Figure:
         axis.plot(
             p, scale * np.sqrt(SAMPLES * DIMENSIONS / p), "--", color=MUTED, label="slope -1/2"
         )
+        if name == "difference":
+            axis.axhline(MOST, color=MUTED, linewidth=0.8, label="largest possible")
         axis.set(xscale="log", yscale="log", xlabel="parameters", ylabel=label)
+        axis.yaxis.set_major_formatter(LogFormatter())
+        axis.yaxis.set_minor_formatter(LogFormatter())
         axis.legend(frameon=False)
         tidy(axis)
     return made
