@@ -69,21 +69,30 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[i
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
-def machine(provenance: Mapping[str, Any], seconds: float) -> str:
-    """What a study ran on, and the sum of the training times of its jobs."""
+def machine(provenance: Mapping[str, Any], parts: Sequence[Part]) -> str:
+    """What a study ran on, and how long its trainings took in sum."""
     names = ("spikern", "torch", "numba", "python")
     versions = ", ".join(f"{name} {provenance[name]}" for name in names)
+    searches = [search for part in parts for search in part["tuning"].values()]
+    counted = "with" if all("seconds" in search for search in searches) else "without"
+    hours = math.fsum(map(seconds, parts)) / 3600
     return (
-        f"{provenance['processor']}, one thread a job, {seconds / 60:.0f} minutes of training in "
-        f"sum; {versions}; commit {provenance['commit']}."
+        f"{provenance['processor']}, one thread a job; its trainings took one core {hours:.1f} "
+        f"hours, {counted} those of the search; {versions}; commit {provenance['commit']}."
     )
 
 
 def seconds(part: Part) -> float:
-    """The sum of the training times of all reported runs, without searches."""
+    """The sum of the training times of all runs, and of trials; older results have none of these.
+
+    >>> nothing = {"ablations": {}, "frontier": [], "growth": [], "runs": [{"seconds": 2.0}]}
+    >>> seconds(nothing | {"tuning": {"LIF": {"seconds": 5.0}}})
+    7.0
+    """
     ablations = [run for runs in part["ablations"].values() for run in runs]
     variants = (*ablations, *part["frontier"], *part["growth"], *part.get("int8", ()))
-    return math.fsum(run["seconds"] for run in (*part["runs"], *variants))
+    trials = [search.get("seconds", 0.0) for search in part["tuning"].values()]
+    return math.fsum([*trials, *(run["seconds"] for run in (*part["runs"], *variants))])
 
 
 def score(part: Part, runs: Sequence[Part]) -> str:
@@ -360,5 +369,4 @@ def tables(part: Part) -> dict[str, str]:
 def study(results: Part) -> dict[str, str]:
     """All texts of a study's page, from its results.json, by the name of their place."""
     places = {place: text for part in results["parts"] for place, text in tables(part).items()}
-    trained = sum(map(seconds, results["parts"]))
-    return places | {"machine": machine(results["provenance"], trained)}
+    return places | {"machine": machine(results["provenance"], results["parts"])}
