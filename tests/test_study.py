@@ -827,12 +827,25 @@ def test_times_of_a_study_have_the_range_of_their_rounds(monkeypatch, tmp_path):
 
 def test_claims_of_a_study_are_about_bits_where_fewer_win():
     runs = [
-        {"model": m, "seed": s, "bits": bits + s, "test_accuracy": 0.0}
+        {"dataset": "text", "model": m, "seed": s, "bits": bits + s, "test_accuracy": 0.0}
         for m, bits in (("LIF", 2.0), ("LSTM", 3.0))
-        for s in (0, 1)
+        for s in (1, 0)
     ]
     found = protocol.pairs(runs, "LIF", ["LSTM"], "bits")
     assert found == {"LIF > LSTM": ([-2.0, -3.0], [-3.0, -4.0])}
+
+
+def test_seeds_that_share_a_test_are_one_pair():
+    """Four trainings on two speakers say as much about speakers as two."""
+    runs = [
+        {"dataset": f"speaker {s % 2}", "model": m, "seed": s, "test_accuracy": accuracy + s / 8}
+        for m, accuracy in (("LIF", 0.5), ("LSTM", 0.25))
+        for s in range(4)
+    ]
+    found = protocol.pairs(runs, "LIF", ["LSTM"], "accuracy")
+    assert found == {"LIF > LSTM": ([0.625, 0.75], [0.375, 0.5])}
+    part = {"plan": {"measure": "accuracy"}}
+    assert markdown.score(part, runs[:4]) == "68.8 ± 79.4 %"  # not 68.8 ± 25.7 %, as of four
 
 
 def test_a_run_as_a_job(tmp_path):

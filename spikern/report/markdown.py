@@ -29,6 +29,7 @@ from spikern.studies.results import (
     by_model,
     energies,
     has_ended,
+    independent,
     late_gain,
     per_inference,
     rate,
@@ -98,8 +99,8 @@ def seconds(part: Part) -> float:
 def score(part: Part, runs: Sequence[Part]) -> str:
     """What is reported of some seeds: accuracy, or bits per answer."""
     if part["plan"]["measure"] == "accuracy":
-        return accuracy_interval([run["test_accuracy"] for run in runs])
-    bits = [run["bits"] for run in runs]
+        return accuracy_interval(independent(runs, "test_accuracy"))
+    bits = independent(runs, "bits")
     return mean_interval(mean(bits), interval(bits), 3)
 
 
@@ -155,11 +156,11 @@ def accuracy(part: Part) -> str:
                 f"**{model}**" if model in part["best"].values() else model,
                 units(runs[0]["hidden"]),
                 f"{runs[0]['parameters']:,}",
-                accuracy_interval([run["validation_accuracy"] for run in runs]),
+                accuracy_interval(independent(runs, "validation_accuracy")),
                 *([score(part, runs)] if part["plan"]["measure"] == "bits" else []),
-                accuracy_interval([run["test_accuracy"] for run in runs]),
+                accuracy_interval(independent(runs, "test_accuracy")),
                 *(
-                    [accuracy_interval([run["test_accuracy_all_steps"] for run in runs])]
+                    [accuracy_interval(independent(runs, "test_accuracy_all_steps"))]
                     if "test_accuracy_all_steps" in runs[0]
                     else []
                 ),

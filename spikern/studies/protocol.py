@@ -29,7 +29,7 @@ from spikern._utils.errors import InputError
 from spikern.layers.network import Answer
 from spikern.studies import runner, table
 from spikern.studies.jobs import changed, grid
-from spikern.studies.results import by_model, describe, has_ended, laws
+from spikern.studies.results import by_model, describe, has_ended, independent, laws
 from spikern.studies.search import best_that_learns, or_diverged, ranked
 from spikern.studies.statistics import claims, mean
 from spikern.studies.trainings import (
@@ -369,15 +369,16 @@ def judge(runs: Sequence[Result], spiking: str, plan: Plan) -> dict[str, Result]
 def pairs(
     runs: Sequence[Result], spiking: str, standard: Sequence[str], measure: Measure
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """A spiking model against every standard one; where bits are measured, fewer win."""
-    if measure == "accuracy":
-        good = table.gathered(runs, ["model"], "test_accuracy")
-    else:
-        good = {
-            model: [-bits for bits in found]
-            for model, found in table.gathered(runs, ["model"], "bits").items()
-        }
-    return {f"{spiking} > {other}": (good[spiking,], good[other,]) for other in standard}
+    """A spiking model against every standard one; where bits are measured, fewer win.
+
+    A pair is of one seed, or of one data set where the seeds take several in turn.
+    """
+    value, sign = ("test_accuracy", 1) if measure == "accuracy" else ("bits", -1)
+    good = {
+        model: [sign * found for found in independent(of_model, value)]
+        for model, of_model in by_model(sorted(runs, key=itemgetter("seed"))).items()
+    }
+    return {f"{spiking} > {other}": (good[spiking], good[other]) for other in standard}
 
 
 def time_networks(jobs: Sequence[TrainingJob], out: Path) -> list[Result]:

@@ -30,6 +30,23 @@ def by_model(runs: Sequence[Part]) -> dict[str, list[Part]]:
     return found
 
 
+def independent(runs: Sequence[Part], value: str) -> list[float]:
+    """The values of a model's runs; where these are of several data sets, one mean for each.
+
+    Two seeds that hold out the same speaker share a test, so that only speakers are independent.
+    Runs of before, which do not name their data set, are of one.
+
+    >>> runs = [{"dataset": d, "bits": b} for d, b in (("one", 2.0), ("two", 1.0), ("one", 3.0))]
+    >>> independent(runs, "bits"), independent(runs[::2], "bits")
+    ([2.5, 1.0], [2.0, 3.0])
+    """
+    by_dataset: dict[str | None, list[float]] = {}
+    for run in runs:
+        by_dataset.setdefault(run.get("dataset"), []).append(float(run[value]))
+    found = [*by_dataset.values()]
+    return found[0] if len(found) == 1 else [mean(values) for values in found]
+
+
 def per_inference(runs: Sequence[Part], kind: str) -> float:
     """Operations of one kind ("ac", "mac" or "updates") of one inference, mean over seeds."""
 
