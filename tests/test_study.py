@@ -27,14 +27,14 @@ from spikern.data import load
 from spikern.data.dataset import encoded
 from spikern.data.files import FOLDER
 from spikern.plot.comparison import Look
-from spikern.plot.study import frontier, growth
+from spikern.plot.study import frontier, growth, looks_of, part_frontier
 from spikern.report import markdown
 from spikern.report.markdown import filled
 from spikern.studies import protocol, robustness, runner, scaling, table, trainings
 from spikern.studies.jobs import canonical, files, key, read_result
 from spikern.studies.lock import claim, died
 from spikern.studies.protocol import ABLATIONS, Axis, Plan, Search, carried_out
-from spikern.studies.results import errors_by_size, laws
+from spikern.studies.results import by_model, errors_by_size, independent, laws
 from spikern.studies.search import best_that_learns
 from spikern.studies.trainings import (
     Architecture,
@@ -846,6 +846,16 @@ def test_seeds_that_share_a_test_are_one_pair():
     assert found == {"LIF > LSTM": ([0.625, 0.75], [0.375, 0.5])}
     part = {"plan": {"measure": "accuracy"}}
     assert markdown.score(part, runs[:4]) == "68.8 ± 79.4 %"  # not 68.8 ± 25.7 %, as of four
+
+
+def test_a_figure_does_not_join_the_easiest_speakers():
+    path = ROOT / "experiments" / "spoken_digits" / "results.json"
+    part = json.loads(path.read_text())["parts"][1]
+    axis = part_frontier(Figure().subplots(), part, looks_of([part]))
+    shown = {line.get_label(): line.get_ydata() for line in axis.get_lines()}
+    by_speaker = independent(by_model(part["runs"])["GRU"], "test_accuracy")
+    assert len(by_speaker) == 6
+    assert shown["GRU"] == pytest.approx([sum(by_speaker) / 6])
 
 
 def test_a_run_as_a_job(tmp_path):

@@ -153,21 +153,33 @@ def looks_of(parts: Sequence[dict[str, Any]]) -> dict[str, Look]:
 
 
 def part_frontier(axis: Axes, part: dict[str, Any], look: dict[str, Look]) -> Axes:
-    """Test accuracy against AC and MAC per inference, for every run and penalty."""
+    """Test accuracy against AC and MAC per inference, for every run and penalty.
+
+    Where the seeds take several data sets in turn, which are not equally hard, a point is the mean.
+    """
+    settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for kind in ("runs", "frontier"):
+        for run in part[kind]:
+            own = () if part["plan"].get("turns") else (run["seed"],)
+            key = (kind, run["model"], run["rate_penalty"], *own)
+            settings.setdefault(key, []).append(run)
     points: dict[str, list[tuple[float, float]]] = {}
-    for run in (*part["runs"], *part["frontier"]):
-        operations = sum(results.per_inference([run], kind) for kind in ("ac", "mac"))
-        points.setdefault(run["model"], []).append((operations, run["test_accuracy"]))
+    for runs in settings.values():
+        operations = sum(results.per_inference(runs, kind) for kind in ("ac", "mac"))
+        accuracy = mean(results.independent(runs, "test_accuracy"))
+        points.setdefault(runs[0]["model"], []).append((operations, accuracy))
     return frontier(axis, points, look)
 
 
 def _robust(axis: Axes, part: dict[str, Any], look: dict[str, Look], name: str) -> Axes:
     """Test accuracy of every model against the level of a disturbance."""
+
+    def reached(runs: Sequence[dict[str, Any]], k: int) -> list[float]:
+        at_level = [run | {"reached": run["robustness"][name][k][1]} for run in runs]
+        return results.independent(at_level, "reached")
+
     curves = {
-        model: {
-            level: [run["robustness"][name][k][1] for run in runs]
-            for k, (level, _) in enumerate(runs[0]["robustness"][name])
-        }
+        model: {level: reached(runs, k) for k, (level, _) in enumerate(runs[0]["robustness"][name])}
         for model, runs in results.by_model(part["runs"]).items()
     }
     return levels(axis, curves, look, AXES[name])
