@@ -1,6 +1,6 @@
 """A spoken digit that was held out in training is learned from a few examples; fills in the page.
 
-python experiments/smaller/classes.py             # train, judge; half an hour; resumes
+python experiments/smaller/classes.py             # train, judge; an hour; resumes
 python experiments/smaller/classes.py --no-train  # only the page again, from classes.json
 python experiments/smaller/classes.py --smoke     # seconds; shows that it runs, in runs/ only
 """
