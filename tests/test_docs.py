@@ -274,6 +274,13 @@ def test_a_verdict_of_the_page_is_never_bolder_than_that_of_its_data_set(monkeyp
     assert 0 < len(decided) < sum(verdict != "undecided" for verdict in own.values())
 
 
+def test_no_result_names_a_folder_of_one_machine():
+    for path in ROOT.glob("experiments/*/*.json"):
+        for line in path.read_text().splitlines():
+            if '"command":' in line:
+                assert not re.search("[ =]/", line), path
+
+
 @pytest.mark.parametrize(
     ("script", "results", "page"),
     [

@@ -23,8 +23,11 @@ from spikern.report import markdown
 from spikern.report.numbers import mean_interval, percent, significant
 from spikern.report.publishing import Script, publish
 from spikern.studies import interval, mean
+from spikern.studies.jobs import files, key
 from spikern.studies.runner import run_all
 from spikern.studies.search import best_that_learns, or_diverged, ranked
+from spikern.train.checkpoint import read
+from spikern.train.progress import Epoch
 
 HERE = Path(__file__).parent
 SAMPLES, DIMENSIONS = 500, 64
@@ -55,7 +58,10 @@ def carry_out(config: Config) -> Row:
     if config.smoke:
         models, sizes, rates, seeds, epochs, samples = MODELS[1:], SIZES[:2], RATES[1:2], 2, 2, 50
 
+    all_jobs: list[Fitting] = []
+
     def train(jobs: Sequence[Fitting]) -> list[Row]:
+        all_jobs.extend(jobs)
         return run_all(partial(or_diverged, fitted), jobs, config.folder, config.workers)
 
     def train_all(model: str, size: int, rate: float) -> list[Row]:
@@ -68,7 +74,13 @@ def carry_out(config: Config) -> Row:
         rate, results = best_that_learns(by_fit, partial(train_all, *kind))
         named = dict(zip(("model", "size"), kind), rate=rate)
         rows += [named | {"seed": seed} | row for seed, row in enumerate(results)]
-    return {"rows": rows}
+    return {"rows": rows, "hours": sum(hours_of(job, config.folder) for job in all_jobs)}
+
+
+def hours_of(job: Fitting, folder: Path) -> float:
+    """How long a training took, by its checkpoint."""
+    _, header = read(files(folder, key(job)).checkpoint)
+    return sum(Epoch(*epoch).seconds for epoch in header["epochs"]) / 3600
 
 
 def cells(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -185,7 +197,12 @@ def figure(results: Row) -> Figure:
 def places(results: Row) -> dict[str, str]:
     """What is filled in on the page, by place."""
     rows = results["rows"]
-    return {"networks": table(rows), "exponents": exponents(rows), "under": under(rows)}
+    return {
+        "networks": table(rows),
+        "exponents": exponents(rows),
+        "under": under(rows),
+        "hours": f"The trainings took one core {results['hours']:.1f} hours, with the search.",
+    }
 
 
 if __name__ == "__main__":
