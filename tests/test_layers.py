@@ -18,6 +18,7 @@ from spikern.layers.baseline import Baseline
 from spikern.layers.network import MODELS, build, hidden_for_budget, last_step, mean_step
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import LIF, NEURONS, SURROGATES
+from spikern.neurons.constants import Constant, frequency
 from spikern.neurons.resonator import RF
 from spikern.neurons.surrogate import triangular
 from spikern.train import Training
@@ -291,6 +292,8 @@ THREE = Task("own", ("a", "b", "c"), 1.0, False, 3)
         (lambda: replace(triangular(), derivative=1.0), "derivative must be a function, got 1.0"),
         (lambda: LAYER.set_constants(tau_mem="a"), "tau_mem must be one number, or one per neuron"),
         (lambda: LAYER.set_constants(tau_mem=None), "tau_mem must be one number, or one per neur"),
+        (lambda: Constant("v_th", 1.0, kind="positive", below=2.0), "a constant made by frequency"),
+        (lambda: frequency("omega", 0.1, below=-1.0), "a bound above 0"),
         (lambda: BRFS.set_constants(omega=[0.1, 0.5]), "omega must stay below 0.5 at dt = 2, got"),
         (lambda: setattr(NETWORK, "task", {"classes": 2}), "a task is that of a data set"),
         (lambda: setattr(NETWORK, "task", THREE), "expected a task of 2 classes, .* got 3"),

@@ -55,6 +55,11 @@ class Constant:
     below: float = math.inf
 
     def __post_init__(self) -> None:
+        if self.below < math.inf and (self.kind != "frequency" or not self.below > 0):
+            raise InputError(
+                f"{self.symbol}: below= is a bound above 0 of a constant made by frequency(), got "
+                f"{self.below:g} of kind '{self.kind}'"
+            )
         if not isinstance(self.mean, int | float):
             try:
                 values = torch.as_tensor(self.mean, dtype=torch.float64)
