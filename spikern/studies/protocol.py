@@ -59,6 +59,8 @@ RATE_LIMIT = 0.01
 Measure = Literal["accuracy", "bits"]
 Axes = Mapping[str, Sequence[Any]]
 """Values by the dotted name of a setting of a job."""
+Groups = Mapping[str, tuple[str, Axes]]
+"""By name, a model and the axes along which it varies."""
 
 
 @dataclass(frozen=True)
@@ -173,10 +175,8 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         results = runner.run_all(partial(or_diverged, train_and_disturb), jobs, out, workers, ray)
         return [settings_of(job) | result for job, result in zip(jobs, results)]
 
-    def train_groups(
-        groups: Mapping[str, tuple[str, Axes]], seeds: int
-    ) -> dict[str, tuple[Result, list[Result]]]:
-        """The settings and results of groups, each a model and the axes along which it varies."""
+    def train_groups(groups: Groups, seeds: int) -> dict[str, tuple[Result, list[Result]]]:
+        """The settings of each group at which it learns, and its results."""
 
         def train_at(name: str, settings: Result) -> list[Result]:
             return train(jobs_at(name, settings))
@@ -193,7 +193,7 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
             for name, settings in ranking.items()
         }
 
-    def train_variants(groups: Mapping[str, tuple[str, Axes]]) -> dict[str, list[Result]]:
+    def train_variants(groups: Groups) -> dict[str, list[Result]]:
         trained = train_groups(groups, plan.variant_seeds) if groups else {}
         return {name: results for name, (_, results) in trained.items()}
 
