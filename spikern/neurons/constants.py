@@ -55,10 +55,11 @@ class Constant:
     below: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.below < math.inf and (self.kind != "frequency" or not self.below > 0):
+        number = isinstance(self.below, int | float) and self.below > 0
+        if not number or (self.below < math.inf and self.kind != "frequency"):
             raise InputError(
                 f"{self.symbol}: below= is a bound above 0 of a constant made by frequency(), got "
-                f"{self.below:g} of kind '{self.kind}'"
+                f"{self.below!r} of kind '{self.kind}'"
             )
         if not isinstance(self.mean, int | float):
             try:
