@@ -50,7 +50,7 @@ def test_an_object_is_a_line_of_facts(name):
     assert OBJECTS[name]._repr_html_().startswith(f"<table><caption>{name}</caption><tr>")
 
 
-EPOCHS = [Epoch(k, 0.5, 0.25 * k, None, 1.0) for k in (1, 2)]
+EPOCHS = [Epoch(k, 0.5, 0.25 * k, None, 1.0, 0.75) for k in (1, 2)]
 RECORDS = [
     EPOCHS[0],
     History(EPOCHS, 2),
@@ -76,7 +76,7 @@ def test_a_history_has_a_row_for_each_epoch():
     html = RECORDS[1]._repr_html_()
     assert "<tr><th>best_epoch</th><td>2</td></tr>" in html
     assert html.count("<tr>") == 2 + 1 + len(EPOCHS)
-    assert "<tr><th>1</th><td>0.5</td><td>0.25</td><td>None</td><td>1</td></tr>" in html
+    assert "<tr><th>1</th><td>0.5</td><td>0.25</td><td>None</td><td>1</td><td>0.75</td></tr>" in html
 
 
 def test_the_facts_are_right():

@@ -1,5 +1,6 @@
 """Training learns, repeats itself, survives being killed, and stops when it diverges."""
 
+import math
 import statistics
 import subprocess
 import sys
@@ -309,7 +310,12 @@ def test_batches_train_as_the_data_set_does_that_they_are_of():
     torch.manual_seed(0)
     network = build("ALIF", 2, 12, 2, dt=4.0)
     found = fit(network, Orders(), training, validation=loader(data.validation))
-    assert without_time(found) == without_time(history)
+    # The loader's batches are smaller, so that losses add up in another order.
+    by_batches, by_split = (
+        [epoch.validation_loss for epoch in one.epochs] for one in (found, history)
+    )
+    assert by_batches == pytest.approx(by_split, rel=1e-6)
+    assert [epoch[:4] for epoch in found.epochs] == [epoch[:4] for epoch in history.epochs]
     assert same(network, wanted)
     judged = evaluate(network, loader(data.test))
     assert torch.equal(judged.predictions, evaluate(network, data.test).predictions)
@@ -423,10 +429,69 @@ def test_patience_ends_a_training_and_a_resumed_one_stays_ended(tmp_path):
     assert again == history
 
 
+def test_the_epoch_is_selected_by_accuracy_or_by_loss(tmp_path):
+    """Of equal accuracies the first counts, which may be far from the least loss."""
+    training = replace(TRAINING, epochs=12)
+    _, by_accuracy = trained("LIF", training)
+    accuracies = [epoch.validation_accuracy for epoch in by_accuracy.epochs]
+    losses = [epoch.validation_loss for epoch in by_accuracy.epochs]
+    assert by_accuracy.best_epoch == 1 + accuracies.index(max(accuracies))
+    assert losses.index(min(losses)) != accuracies.index(max(accuracies))
+
+    path = tmp_path / "run.safetensors"
+    network, by_loss = trained("LIF", replace(training, select_by="loss"), checkpoint=path)
+    assert by_loss.best_epoch == 1 + losses.index(min(losses))
+    assert evaluate(network, small().validation).loss == min(losses)
+    again, _ = trained("LIF", replace(training, select_by="loss"), checkpoint=path)
+    assert same(network, again)
+
+
+def test_patience_waits_for_what_the_epoch_is_selected_by():
+    training = replace(TRAINING, epochs=60, learning_rate=2e-1, patience=2, schedule="constant")
+    for measure in ("accuracy", "loss"):
+        _, history = trained("RNN", replace(training, select_by=measure))
+        assert len(history.epochs) == history.best_epoch + 2 < 60
+        reached = [getattr(epoch, f"validation_{measure}") for epoch in history.epochs]
+        best = max(reached) if measure == "accuracy" else min(reached)
+        assert history.best_epoch == 1 + reached.index(best)
+
+
+def test_epochs_of_version_0_1_0_are_gone_on_with(tmp_path):
+    """They have no loss on validation."""
+    path = tmp_path / "run.safetensors"
+    whole, history = trained("LIF")
+    stop = [lambda epoch: epoch.epoch == 2]
+    trained("LIF", checkpoint=path, callbacks=stop)
+    tensors, header = checkpoint.read(path)
+    del header["training"]["select_by"]
+    checkpoint.write(path, tensors, header | {"epochs": [epoch[:5] for epoch in header["epochs"]]})
+    network, resumed = trained("LIF", checkpoint=path)
+    assert same(whole, network)
+    assert [epoch.validation_loss for epoch in resumed.epochs[:2]] == [None, None]
+    assert without_time(resumed)[0][2] == without_time(history)[0][2]
+
+    (tensors, header), odd = checkpoint.read(path), [1, 0.5, 0.5]
+    checkpoint.write(path, tensors, header | {"epochs": [odd]})
+    with pytest.raises(DataError, match="delete it to start anew"):
+        trained("LIF", checkpoint=path)
+
+
+def test_a_loss_on_validation_that_is_no_number_ends_the_training(monkeypatch, tmp_path):
+    path = tmp_path / "run.safetensors"
+    trained("LIF", checkpoint=path, callbacks=[lambda epoch: epoch.epoch == 2])
+    kept = path.read_bytes()
+    judged = loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda *a, **k: judged(*a, **k)._replace(loss=math.nan))
+    with pytest.raises(DivergedError, match=r"epoch 3: the loss on validation is nan; lower"):
+        trained("LIF", checkpoint=path)
+    assert path.read_bytes() == kept
+
+
 @pytest.mark.parametrize(
     ("settings", "name", "message"),
     [
         ({"schedule": "cosin"}, None, "did you mean 'cosine'"),
+        ({"select_by": "los"}, None, "did you mean 'loss'"),
         ({"loss": "all"}, None, "no loss 'all'"),
         ({"final_rate": 1.0}, None, "final_rate must be at least 0 and below 1"),
         ({"patience": 0}, None, "patience must be at least 1"),

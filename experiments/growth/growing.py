@@ -33,7 +33,7 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """A data set, how each model learns it, and how long at most."""
+    """A data set, how a spiking and a gated model learn it, and how long at most."""
 
     dataset: str
     answer: Answer
@@ -43,14 +43,15 @@ class Task:
     """Epochs on a small part of the data; on more of it as many updates or fewer epochs."""
 
     def training(self, model: str, share: float) -> Training:
-        """As many updates as on all data, up to `most` epochs."""
+        """As many updates as on all data, up to `most` epochs; patience for a share of them."""
         training = self.ways[model].training
-        return replace(training, epochs=min(self.most, math.ceil(training.epochs / share)))
+        epochs = min(self.most, math.ceil(training.epochs / share))
+        patience = training.patience * epochs // training.epochs
+        return replace(training, epochs=epochs, patience=patience)
 
 
-MODELS = ("ALIF", "GRU")
-CARRIED = Training(epochs=12, carry_state=True, patience=3)
-RECORDINGS = Training(epochs=40, patience=20)
+CARRIED = Training(epochs=12, carry_state=True, select_by="loss", patience=3)
+RECORDINGS = Training(epochs=40, select_by="loss", patience=20)
 TASKS = {
     "tinyshakespeare": Task(
         "tinyshakespeare",
@@ -70,7 +71,7 @@ TASKS = {
         "fsdd",
         "mean",
         {
-            "ALIF": Way(RECORDINGS, Architecture(), (1e-2, 3e-2, 1e-1)),
+            "AdLIF": Way(RECORDINGS, Architecture(), (3e-3, 1e-2, 3e-2)),
             "GRU": Way(RECORDINGS, Architecture(), (3e-3, 1e-2, 3e-2)),
         },
         (1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 80_000),

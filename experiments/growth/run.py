@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from growing import MODELS, TASKS, Growing, Row, Task, Way, grown, job
+from growing import TASKS, Growing, Row, Task, Way, grown, job
 from matplotlib.figure import Figure
 
 from spikern._utils import json_file
@@ -59,8 +59,8 @@ def carry_out(config: Config) -> Row:
         return train([of_size(share, rate, seed) for share, seed in kinds])
 
     rows = []
-    for model in MODELS:
-        rates = task.ways[model].rates
+    for model, way in task.ways.items():
+        rates = way.rates
         for budget in task.budgets:
             of_size = partial(job, task, model, budget)
             trials = [of_size(min(TRIAL_SHARE, shares[-1]), rate, TRIAL_SEED) for rate in rates]
@@ -70,7 +70,7 @@ def carry_out(config: Config) -> Row:
                 {"model": model, "budget": budget, "share": share, "rate": rate, "seed": seed} | row
                 for (share, seed), row in zip(kinds, results)
             ]
-    laws = {model: law_of(cells(rows, model)) for model in MODELS}
+    laws = {model: law_of(cells(rows, model)) for model in task.ways}
     return {"task": task.dataset, "rows": rows, "laws": laws}
 
 
@@ -123,7 +123,7 @@ def losses_table(results: Row) -> str:
     """Mean bits by size and amount of data."""
     rows = results["rows"]
     lines, amounts = [], sorted({row["samples"] for row in rows})
-    for model in MODELS:
+    for model in results["laws"]:
         own = cells(rows, model)
         for size in dict.fromkeys(cell.parameters for cell in own):
             by_amount = {cell.samples: mean(cell.losses) for cell in own if cell.parameters == size}
@@ -137,7 +137,7 @@ def losses_table(results: Row) -> str:
 def laws_table(results: Row) -> str:
     """The letters of the law of each model, its errors, and which size it wants."""
     lines = []
-    for model in MODELS:
+    for model in results["laws"]:
         law, missed = surface(results, model), results["laws"][model]["missed"]
         letters = [significant(law.parameters[name]) for name in growth.LETTERS]
         exponent = shown(growth.compute_exponent(law), "{:.2f}")
@@ -155,7 +155,7 @@ def shown(estimate: Estimate, form: str = "{:,.0f}") -> str:
 
 def worth_table(results: Row) -> str:
     """With how many parameters a law reaches the bits of other networks on all data."""
-    spiking, gated = MODELS
+    spiking, gated = results["laws"]
     amount = max(row["samples"] for row in results["rows"])
     own = [cell for cell in cells(results["rows"], spiking) if cell.samples == amount]
     asked = [(spiking, cell.parameters, mean(cell.losses), gated) for cell in own]
@@ -185,9 +185,10 @@ def smaller() -> Iterator[tuple[str, int, float]]:
 
 def figure(results: Row) -> Figure:
     """Bits against parameters, a line of the law for every amount of data, a panel a model."""
-    made = Figure(figsize=(4.6 * len(MODELS), 3.8), layout="constrained")
+    models = list(results["laws"])
+    made = Figure(figsize=(4.6 * len(models), 3.8), layout="constrained")
     amounts = sorted({row["samples"] for row in results["rows"]})
-    for axis, model in zip(made.subplots(1, len(MODELS), sharey=True), MODELS):
+    for axis, model in zip(made.subplots(1, len(models), sharey=True), models):
         law, own = surface(results, model), cells(results["rows"], model)
         for amount, colour in zip(amounts, CLASSES):
             of_amount = [cell for cell in own if cell.samples == amount]

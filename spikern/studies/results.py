@@ -205,7 +205,7 @@ def ops_per_inference(counted: Ops, runs: int) -> dict[str, Any]:
 
 
 def validation_accuracy(model: Part) -> float:
-    """The validation accuracy of a model of results.json at its best epochs, mean over seeds."""
+    """The validation accuracy of a model of results.json at its kept epochs, mean over seeds."""
     return mean([h["epochs"][h["best_epoch"] - 1]["validation_accuracy"] for h in model["history"]])
 
 

@@ -210,7 +210,7 @@ def disturb(
 
 
 def validate(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
-    """The best accuracy on validation; the test split is not looked at.
+    """The accuracy on validation of the epoch that is kept; the test split is not looked at.
 
     A training that diverges has accuracy 0.
     """

@@ -138,7 +138,7 @@ def prune(
 ) -> Pruned:
     """A copy of a trained standard network, pruned to the density `kept` and fine-tuned.
 
-    `training` says for how many epochs; the epoch with the best validation accuracy is kept,
+    `training` says for how many epochs; the epoch that is best on validation is kept,
     and the test split is looked at once.
 
     Raises InputError for a spiking network, or a density outside 0..1.

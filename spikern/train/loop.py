@@ -1,8 +1,8 @@
 """Training: one plain loop for every model.
 
 Cross-entropy is minimised by AdamW with gradient clipping. Learned delays are narrowed during the
-first half of the training. The weights of the epoch with the best validation accuracy are kept; the
-test split is not looked at. All that is random follows from the seed, and the order of an epoch's
+first half of the training. The weights of the epoch that is best on validation are kept; the test
+split is not looked at. All that is random follows from the seed, and the order of an epoch's
 batches from seed and epoch alone, so that a resumed run equals an unbroken one bit for bit.
 """
 
@@ -55,7 +55,9 @@ from spikern.train.quantisation import rounded_weights
 
 OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
-EPOCHS = [(int, float, float, float | None, float)]
+OLD_EPOCHS = [(int, float, float, float | None, float)]
+"""The form of epochs in a checkpoint of version 0.1.0."""
+EPOCHS = [(*OLD_EPOCHS[0], float)]
 """The form of epochs in a checkpoint."""
 
 
@@ -63,6 +65,7 @@ CHECKS = {"int": check_whole, "float": check_numbers}
 Schedule = Literal["cosine", "linear", "constant"]
 Place = Literal["answer", "every_step"]
 Numbers = Literal["float32", "int8"]
+Measure = Literal["accuracy", "loss"]
 
 
 @table_of_fields
@@ -101,8 +104,10 @@ class Training:
     carry_state: bool = False
     """Carry the state from each sequence to the next: the split is read as `batch_size` streams of
     consecutive sequences, for data that were cut from one stream."""
+    select_by: Measure = "accuracy"
+    """What the epoch whose weights are kept is best in, on validation; the first among equals."""
     patience: int | None = None
-    """Epochs without a better validation accuracy after which the training ends; None: never."""
+    """Epochs that are no better on validation after which the training ends; None: never."""
     channel_shift: int = 0
     """Largest random shift of the features of an analog input, in places."""
     time_stretch: float = 0.0
@@ -115,6 +120,7 @@ class Training:
         check_choice("schedule", self.schedule, get_args(Schedule))
         check_choice("loss", self.loss, get_args(Place))
         check_choice("weights", self.weights, get_args(Numbers))
+        check_choice("select_by", self.select_by, get_args(Measure))
         for field in fields(self):
             kind, *optional = str(field.type).split(" | ")
             value = getattr(self, field.name)
@@ -250,13 +256,19 @@ def fit(
         asked = [call(epoch) for epoch in epochs for call in callbacks]
         while not (any(asked) or _ended(epochs, training)):
             started = time.perf_counter()
-            mean_loss, rate = _train_epoch(network, source, training, updates, seed, len(epochs))
+            number = len(epochs) + 1
+            mean_loss, rate = _train_epoch(network, source, training, updates, seed, number - 1)
             with _numbers(network, training):
-                accuracy = evaluate(network, judged, carry_state=training.carry_state).accuracy
-                if all(accuracy > e.validation_accuracy for e in epochs):
+                found = evaluate(network, judged, carry_state=training.carry_state)
+                if not math.isfinite(found.loss):
+                    raise DivergedError(
+                        f"training diverged in epoch {number}: the loss on validation is "
+                        f"{found.loss}; lower the learning rate (now {updates.rates[0]:g})"
+                    )
+                seconds = time.perf_counter() - started
+                epochs.append(Epoch(number, mean_loss, found.accuracy, rate, seconds, found.loss))
+                if _best(epochs, training) is epochs[-1]:
                     best = _copy(network)
-            seconds = time.perf_counter() - started
-            epochs.append(Epoch(len(epochs) + 1, mean_loss, accuracy, rate, seconds))
             if file is not None:
                 tensors = (
                     pack("network", network.state_dict())
@@ -268,7 +280,7 @@ def fit(
             advance(shown, len(epochs), epochs[-1])
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
-    return History(epochs, _best(epochs).epoch)
+    return History(epochs, _best(epochs, training).epoch)
 
 
 def check_device(device: str | torch.device) -> None:
@@ -369,15 +381,18 @@ def _checked(optimizer: torch.optim.Optimizer, network: Network) -> torch.optim.
 
 
 def _ended(epochs: list[Epoch], training: Training) -> bool:
-    """Whether all epochs are done, or as many as `patience` brought no better accuracy."""
-    waited = len(epochs) - _best(epochs).epoch if epochs else 0
+    """Whether all epochs are done, or the last `patience` of them were no better."""
+    waited = len(epochs) - _best(epochs, training).epoch if epochs else 0
     return len(epochs) >= training.epochs or (
         training.patience is not None and waited >= training.patience
     )
 
 
-def _best(epochs: list[Epoch]) -> Epoch:
-    return max(epochs, key=lambda e: (e.validation_accuracy, -e.epoch))
+def _best(epochs: list[Epoch], training: Training) -> Epoch:
+    """The first of the epochs that are best on validation."""
+    if training.select_by == "loss":
+        return min(epochs, key=lambda e: e.validation_loss)  # type: ignore[arg-type,return-value]
+    return max(epochs, key=lambda epoch: epoch.validation_accuracy)
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
@@ -414,7 +429,8 @@ def _resume(
     wanted = pack("network", network.state_dict()) | pack("best", network.state_dict())
     try:
         more = found.keys() - header - {"task"}  # which earlier versions did not write
-        if not json_file.has_form(found, {"epochs": EPOCHS}) or more != {"epochs"}:
+        known = any(json_file.has_form(found, {"epochs": form}) for form in (EPOCHS, OLD_EPOCHS))
+        if not known or more != {"epochs"}:
             raise DataError(f"expected the epochs behind it, got {more}")
         remembered = checkpoint.unpack("optimizer", tensors)
         check_tensors(tensors, wanted | pack("optimizer", checkpoint.layout(optimizer, remembered)))

@@ -17,6 +17,8 @@ class Epoch(NamedTuple):
     validation_accuracy: float
     rate: float | None
     seconds: float
+    validation_loss: float | None = None
+    """Mean cross-entropy of an answer, in nats; None where version 0.1.0 wrote the epoch."""
 
 
 def figures(epoch: Epoch) -> str:
