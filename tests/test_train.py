@@ -432,11 +432,12 @@ def test_patience_ends_a_training_and_a_resumed_one_stays_ended(tmp_path):
 def test_the_epoch_is_selected_by_accuracy_or_by_loss(tmp_path):
     """Of equal accuracies the first counts, which may be far from the least loss."""
     training = replace(TRAINING, epochs=12)
-    _, by_accuracy = trained("LIF", training)
+    network, by_accuracy = trained("LIF", training)
     accuracies = [epoch.validation_accuracy for epoch in by_accuracy.epochs]
     losses = [epoch.validation_loss for epoch in by_accuracy.epochs]
     assert by_accuracy.best_epoch == 1 + accuracies.index(max(accuracies))
     assert losses.index(min(losses)) != accuracies.index(max(accuracies))
+    assert evaluate(network, small().validation).loss == losses[by_accuracy.best_epoch - 1]
 
     path = tmp_path / "run.safetensors"
     network, by_loss = trained("LIF", replace(training, select_by="loss"), checkpoint=path)
