@@ -76,7 +76,9 @@ def test_a_history_has_a_row_for_each_epoch():
     html = RECORDS[1]._repr_html_()
     assert "<tr><th>best_epoch</th><td>2</td></tr>" in html
     assert html.count("<tr>") == 2 + 1 + len(EPOCHS)
-    assert "<tr><th>1</th><td>0.5</td><td>0.25</td><td>None</td><td>1</td><td>0.75</td></tr>" in html
+    assert (
+        "<tr><th>1</th><td>0.5</td><td>0.25</td><td>None</td><td>1</td><td>0.75</td></tr>" in html
+    )
 
 
 def test_the_facts_are_right():

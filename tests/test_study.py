@@ -588,14 +588,16 @@ def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
     monkeypatch.setattr(trainings, "train_and_test", None)
     found = [validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
     network, data = prepare(tried[1])
-    best = max(e.validation_accuracy for e in fit(network, data, tried[1].training).epochs)
-    assert found[1]["validation_accuracy"] == best
+    history = fit(network, data, tried[1].training)
+    kept = history.epochs[history.best_epoch - 1]
+    assert found[1]["validation_accuracy"] == kept.validation_accuracy
+    assert found[1]["validation_loss"] == kept.validation_loss
     plan = Plan("digits", 500, Training(), ("LIF",), ("RNN",), learning_rates=rates)
     tuned = protocol.searched(plan, tried, found)
     for k, model in enumerate(("LIF", "RNN")):
         reached = [one["validation_accuracy"] for one in found[3 * k : 3 * k + 3]]
         assert [trial["accuracy"] for trial in tuned[model]["trials"]] == reached
-        best, *_ = protocol.by_accuracy(tuned[model]["trials"])
+        best, *_ = protocol.best_first(tuned[model]["trials"], "accuracy")
         assert best == {"learning_rate": rates[reached.index(max(reached))]}
 
 
@@ -644,9 +646,11 @@ def test_a_search_may_vary_more_than_the_rate_with_as_many_trials():
     assert {t.training.epochs for t in trials} == {2}
     varied = [(t.training.learning_rate, t.architecture.dropout) for t in trials[:4]]
     assert varied == [(1e-3, 0.0), (1e-3, 0.2), (1e-2, 0.0), (1e-2, 0.2)]
-    results = [{"validation_accuracy": k / 8, "seconds": 2.0} for k in range(8)]
+    results = [
+        {"validation_accuracy": k / 8, "validation_loss": 1.0, "seconds": 2.0} for k in range(8)
+    ]
     search = protocol.searched(plan, trials, results)["LIF"]
-    best = protocol.by_accuracy(search["trials"])[0]
+    best = protocol.best_first(search["trials"], "accuracy")[0]
     assert best == {"learning_rate": 1e-2, "architecture.dropout": 0.2}
     assert search["seconds"] == 8.0
     job = protocol.tuned_job(plan, "LIF", best)
@@ -661,7 +665,8 @@ def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):
         raise DivergedError("on purpose")
 
     monkeypatch.setattr(trainings, "fit", diverges)
-    assert validate(small("LIF"), tmp_path / "x")["validation_accuracy"] == 0.0
+    found = validate(small("LIF"), tmp_path / "x")
+    assert (found["validation_accuracy"], found["validation_loss"]) == (0.0, None)
 
 
 def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, monkeypatch):
@@ -678,6 +683,7 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
         "validate",
         lambda job, checkpoint: {
             "validation_accuracy": accuracies[job.training.learning_rate],
+            "validation_loss": 1.0,
             "seconds": 1.0,
         },
     )
@@ -696,6 +702,45 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     assert {run["learning_rate"] for run in part["runs"]} == {0.01}
     assert {search["seconds"] for search in part["tuning"].values()} == {3.0}
     assert "0.03: 90.0 %, diverged later |" in markdown.tuning(part)
+
+
+def test_a_plan_that_selects_by_loss_searches_and_chooses_by_it(tmp_path, monkeypatch):
+    """The more accurate rate and model have more loss here; one trial diverged."""
+    losses = {0.005: 0.7, 0.01: 0.5, 0.03: None}
+    monkeypatch.setattr(protocol, "time_networks", lambda jobs, out: [])
+    monkeypatch.setattr(
+        protocol,
+        "validate",
+        lambda job, checkpoint: {
+            "validation_accuracy": 0.0 if job.training.learning_rate == 0.03 else 0.6,
+            "validation_loss": losses[job.training.learning_rate],
+            "seconds": 1.0,
+        },
+    )
+    reached = {"LIF": (0.5, 0.1), "ALIF": (0.9, 0.2), "LSTM": (0.9, 0.2)}
+
+    def answers(network, *rest):
+        kept = train_and_test(network, *rest)
+        name = network.body.neuron.name if network.spiking else "LSTM"
+        accuracy, loss = reached[name]
+        return kept | {"validation_accuracy": accuracy, "validation_loss": loss}
+
+    monkeypatch.setattr(trainings, "train_and_test", answers)
+    plan = replace(
+        protocol.Plan("digits", 2_200, Training(), standard=("LSTM",), measure="bits").brief(),
+        spiking=("LIF", "ALIF"),
+        learning_rates=tuple(losses),
+        ablations=(),
+        penalties=(),
+    )
+    for measure, best in (("accuracy", "ALIF"), ("loss", "LIF")):
+        chosen = replace(plan, training=replace(plan.training, select_by=measure))
+        part = protocol.carry_out(chosen, tmp_path / measure, workers=1)
+        assert part["best"] == {"spiking": best, "standard": "LSTM"}
+        rate = {"accuracy": 0.005, "loss": 0.01}[measure]
+        assert {run["learning_rate"] for run in part["runs"]} == {rate}
+    shown = "| LIF | 0.01: 0.721 bits | 0.005: 1.010 bits | 0.03: diverged |"
+    assert shown in markdown.tuning(part)
 
 
 def test_a_search_in_which_all_diverge_says_so():
@@ -724,6 +769,7 @@ def test_a_variant_that_diverges_takes_the_next_best_rate_alone(tmp_path, monkey
         "validate",
         lambda job, checkpoint: {
             "validation_accuracy": job.training.learning_rate,
+            "validation_loss": 1.0,
             "seconds": 1.0,
         },
     )

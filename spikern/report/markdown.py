@@ -34,6 +34,7 @@ from spikern.studies.results import (
     per_inference,
     rate,
 )
+from spikern.studies.search import goodness
 from spikern.studies.statistics import interval, mean
 
 
@@ -219,20 +220,37 @@ def effect(part: Part, claim: Mapping[str, Any]) -> list[str]:
 
 
 def tuning(part: Part) -> str:
-    """Every trial of the search with its validation accuracy, the chosen one first.
+    """Every trial of the search with what it reached on validation, the chosen one first.
 
     Where the chosen learning rate is the largest or the smallest that was tried, a better one may
     lie beyond, and the table says so.
     """
     lines = []
+    measure = part["plan"]["training"].get("select_by", "accuracy")
+
+    def place(trial: Part) -> tuple[bool, float]:
+        return "diverged" in trial, -goodness(trial[measure], measure)
+
     for model, search in part["tuning"].items():
         line = [model + at_the_edge(search)]
-        for trial in sorted(search["trials"], key=lambda t: ("diverged" in t, -t["accuracy"])):
+        for trial in sorted(search["trials"], key=place):
             later = ", diverged later" if "diverged" in trial else ""
-            reached = percent(trial["accuracy"], gap=" ")
-            line.append(f"{in_words(trial['settings'])}: {reached}{later}")
+            line.append(f"{in_words(trial['settings'])}: {reached(trial, measure)}{later}")
         lines.append(line)
     return table(["model", "chosen", *["tried"] * (len(lines[0]) - 2)], lines)
+
+
+def reached(trial: Part, measure: str) -> str:
+    """What a trial reached on validation: accuracy, or bits per answer.
+
+    >>> reached({"accuracy": 0.5}, "accuracy"), reached({"loss": math.log(4)}, "loss")
+    ('50.0 %', '2.000 bits')
+    >>> reached({"loss": None}, "loss")
+    'diverged'
+    """
+    if measure == "accuracy":
+        return percent(trial["accuracy"], gap=" ")
+    return "diverged" if trial["loss"] is None else f"{trial['loss'] / math.log(2):.3f} bits"
 
 
 def at_the_edge(search: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """The protocol of a study of one data set, the same for every model, spiking or standard.
 
 1. Search: the same learning rates are tried with every model and judged on validation, with a seed
-   that no reported training has. A rate at which a reported training diverges is replaced by the
-   next best; for a variant of a model alone, where only the variant diverges.
+   that no reported training has. Judged is what the training selects its epoch by, accuracy or
+   loss. A rate at which a reported training diverges is replaced by the next best; for a variant of
+   a model alone, where only the variant diverges.
 2. Train: every model with every seed at one number of parameters; the epoch is chosen on
    validation, the test split is looked at once.
 3. Choose the best spiking and the best standard model on validation; claims are about these.
@@ -30,7 +31,7 @@ from spikern.layers.network import Answer
 from spikern.studies import runner, table
 from spikern.studies.jobs import changed, grid
 from spikern.studies.results import by_model, describe, has_ended, independent, laws
-from spikern.studies.search import best_that_learns, or_diverged, ranked
+from spikern.studies.search import best_that_learns, goodness, or_diverged, ranked
 from spikern.studies.statistics import claims, mean
 from spikern.studies.trainings import (
     AS_BUILT,
@@ -199,12 +200,13 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
 
     trials = trials_of(plan)
     searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
-    order = {model: by_accuracy(search["trials"]) for model, search in searches.items()}
+    measure = plan.training.select_by
+    order = {model: best_first(search["trials"], measure) for model, search in searches.items()}
     trained = train_groups({model: (model, {}) for model in plan.models}, plan.seeds)
     for model, (settings, _) in trained.items():
         order[model] = order[model][order[model].index(settings) :]
     runs = joined({model: results for model, (_, results) in trained.items()})
-    best = {kind: best_model(runs, kind) for kind in ("spiking", "standard")}
+    best = {kind: best_model(runs, kind, measure) for kind in ("spiking", "standard")}
     spiking = best["spiking"]
     penalised = {"training.rate_limit": [RATE_LIMIT], "training.rate_penalty": plan.penalties}
     frontier = {spiking: (spiking, penalised)}
@@ -213,7 +215,9 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
     part = {
         "plan": asdict(plan),
         "dataset": describe(load_dataset(plan.dataset, plan.sequences)),
-        "tuning": {name: decided(search, trained[name][0]) for name, search in searches.items()},
+        "tuning": {
+            name: decided(search, trained[name][0], measure) for name, search in searches.items()
+        },
         "runs": runs,
         "best": best,
         "claims": judge(runs, spiking, plan),
@@ -309,28 +313,35 @@ def searched(
     searches: dict[str, Result] = {}
     for job, result in zip(trials, results):
         settings = {name: attrgetter(dotted(name))(job) for name in axes_of(plan, job.model)}
-        trial = {"settings": settings, "accuracy": result["validation_accuracy"]}
+        reached = {name: result[f"validation_{name}"] for name in ("accuracy", "loss")}
+        trial = {"settings": settings} | reached
         search = searches.setdefault(job.model, {"trials": [], "seconds": 0.0})
         search["trials"].append(trial)
         search["seconds"] += result["seconds"]
     return searches
 
 
-def by_accuracy(trials: Sequence[Result]) -> list[Result]:
-    """The settings of trials, the most accurate first."""
-    return ranked([trial["settings"] for trial in trials], trials, itemgetter("accuracy"))
+def best_first(trials: Sequence[Result], measure: str) -> list[Result]:
+    """The settings of trials by what they reached on validation.
+
+    >>> trials = [{"settings": k, "accuracy": 0.5, "loss": nats} for k, nats in enumerate((2, 1))]
+    >>> best_first(trials, "accuracy"), best_first(trials, "loss")
+    ([0, 1], [1, 0])
+    """
+    settings = [trial["settings"] for trial in trials]
+    return ranked(settings, trials, lambda trial: goodness(trial[measure], measure))
 
 
-def decided(search: Result, best: Result) -> Result:
+def decided(search: Result, best: Result, measure: str) -> Result:
     """A model's search with the best settings; those before them are marked as diverged later.
 
     >>> trials = [{"settings": {"learning_rate": rate}, "accuracy": reached}
     ...           for rate, reached in ((0.1, 0.9), (0.01, 0.8))]
-    >>> found = decided({"trials": trials}, {"learning_rate": 0.01})
+    >>> found = decided({"trials": trials}, {"learning_rate": 0.01}, "accuracy")
     >>> [trial.get("diverged", False) for trial in found["trials"]], found["best"]
     ([True, False], {'learning_rate': 0.01})
     """
-    order = by_accuracy(search["trials"])
+    order = best_first(search["trials"], measure)
     better = order[: order.index(best)]
     trials = [
         trial | {"diverged": True} if trial["settings"] in better else trial
@@ -339,17 +350,17 @@ def decided(search: Result, best: Result) -> Result:
     return search | {"trials": trials, "best": best}
 
 
-def best_model(runs: Sequence[Result], kind: str) -> str:
-    """The model of a kind whose mean accuracy on validation is highest.
+def best_model(runs: Sequence[Result], kind: str, measure: str) -> str:
+    """The model of a kind that is best on validation, in the mean over its runs.
 
     >>> runs = [{"model": m, "kind": "spiking", "seed": 0, "validation_accuracy": a}
     ...         for m, a in (("LIF", 0.8), ("BRF", 0.9))]
-    >>> best_model(runs, "spiking")
+    >>> best_model(runs, "spiking", "accuracy")
     'BRF'
     """
     of_kind = [run for run in runs if run["kind"] == kind]
-    accuracies = table.gathered(of_kind, ["model"], "validation_accuracy")
-    return str(max(accuracies, key=lambda model: mean(accuracies[model]))[0])
+    reached = table.gathered(of_kind, ["model"], f"validation_{measure}")
+    return str(max(reached, key=lambda model: goodness(mean(reached[model]), measure))[0])
 
 
 def judge(runs: Sequence[Result], spiking: str, plan: Plan) -> dict[str, Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,17 @@ def or_diverged(job: Job, config: Any, checkpoint: Path) -> Result:
         return job(config, checkpoint)
     except DivergedError as error:
         return {"diverged": str(error)}
+
+
+def goodness(reached: float | None, measure: str) -> float:
+    """More is better: an accuracy, or less loss; None is the loss of a training that diverged.
+
+    >>> goodness(0.9, "accuracy"), goodness(0.5, "loss"), goodness(None, "loss")
+    (0.9, -0.5, -inf)
+    """
+    if reached is None:
+        return -math.inf
+    return reached if measure == "accuracy" else -reached
 
 
 def ranked(

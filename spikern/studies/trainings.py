@@ -210,18 +210,20 @@ def disturb(
 
 
 def validate(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
-    """The accuracy on validation of the epoch that is kept; the test split is not looked at.
+    """Accuracy and loss on validation of the epoch that is kept; the test split is not looked at.
 
-    A training that diverges has accuracy 0.
+    A training that diverges has accuracy 0 and no loss.
     """
     started = time.perf_counter()
     network, dataset = prepare(job)
     try:
         history = fit(network, dataset, job.training, job.seed, checkpoint, bar=False)
-        accuracy = history.epochs[history.best_epoch - 1].validation_accuracy
+        kept = history.epochs[history.best_epoch - 1]
+        accuracy, loss = kept.validation_accuracy, kept.validation_loss
     except DivergedError:
-        accuracy = 0.0
-    return {"validation_accuracy": accuracy, "seconds": time.perf_counter() - started}
+        accuracy, loss = 0.0, None
+    seconds = time.perf_counter() - started
+    return {"validation_accuracy": accuracy, "validation_loss": loss, "seconds": seconds}
 
 
 def trained_network(job: TrainingJob, out: Path, name: Name = key) -> Network:

@@ -71,11 +71,13 @@ def train_and_test(
     test = evaluate(network, dataset.test, carry_state=training.carry_state)
     counted = count_split(network, dataset, encoder)
     inferences = len(dataset.test)
+    kept = history.epochs[history.best_epoch - 1]
     result = {
         "kind": "spiking" if network.spiking else "standard",
         "engine": engine,
         "parameters": network.parameter_count,
-        "validation_accuracy": history.epochs[history.best_epoch - 1].validation_accuracy,
+        "validation_accuracy": kept.validation_accuracy,
+        "validation_loss": kept.validation_loss,
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,
         "rates": test.rates,
