@@ -717,7 +717,7 @@ def test_a_plan_that_selects_by_loss_searches_and_chooses_by_it(tmp_path, monkey
             "seconds": 1.0,
         },
     )
-    reached = {"LIF": (0.5, 0.1), "ALIF": (0.9, 0.2), "LSTM": (0.9, 0.2)}
+    reached = {"LIF": (0.5, 0.1), "ALIF": (0.9, 0.2), "BRF": (0.3, 0.3), "LSTM": (0.9, 0.2)}
 
     def answers(network, *rest):
         kept = train_and_test(network, *rest)
@@ -728,7 +728,7 @@ def test_a_plan_that_selects_by_loss_searches_and_chooses_by_it(tmp_path, monkey
     monkeypatch.setattr(trainings, "train_and_test", answers)
     plan = replace(
         protocol.Plan("digits", 2_200, Training(), standard=("LSTM",), measure="bits").brief(),
-        spiking=("LIF", "ALIF"),
+        spiking=("LIF", "ALIF", "BRF"),
         learning_rates=tuple(losses),
         ablations=(),
         penalties=(),
