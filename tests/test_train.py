@@ -1,5 +1,6 @@
 """Training learns, repeats itself, survives being killed, and stops when it diverges."""
 
+import itertools
 import math
 import statistics
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from spikern._utils.errors import DataError, DivergedError, InputError
@@ -142,6 +144,44 @@ def test_divergence_stops_with_advice():
         network.readout.weight[0] = 1e38  # the gradient overflows
     with pytest.raises(DivergedError, match="lower the learning rate"):
         fit(network, small(), TRAINING)
+
+
+def overflowing(at):
+    """A cross-entropy whose value is right, and whose gradient is no number in some batches."""
+    calls = itertools.count()
+
+    def loss(logits, labels):
+        right = functional.cross_entropy(logits, labels)
+        return right + (0 * logits.sum()).sqrt() if next(calls) in at else right
+
+    return loss
+
+
+def test_an_update_whose_gradient_overflows_is_left_out():
+    """What is left is the training whose learning rate is zero at these batches: 2, 3 and 5."""
+
+    def run(**settings):
+        torch.manual_seed(0)
+        network = build("LIF", 2, 12, 2, dt=4.0)
+        sgd = torch.optim.SGD(network.parameters(), lr=0.1)
+        return network, fit(network, small(), TRAINING, optimizer=sgd, **settings)
+
+    def schedule(progress):
+        return 0.0 if round(9 * progress) in (1, 2, 4) else 1.0
+
+    at_zero, wanted = run(schedule=schedule)
+    with pytest.warns(UserWarning, match="left out") as caught:
+        left_out, history = run(schedule=lambda progress: 1.0, loss=overflowing({1, 2, 4}))
+    assert [str(one.message)[:25] for one in caught] == [
+        "2 of 3 updates of epoch 1", "1 of 3 updates of epoch 2",
+    ]  # fmt: skip
+    assert same(at_zero, left_out)
+    assert without_time(history) == without_time(wanted)
+
+
+def test_three_gradients_in_a_row_that_overflow_end_the_training():
+    with pytest.raises(DivergedError, match=r"epoch 2, batch 3: loss 0\.\d+, gradient norm nan"):
+        trained("LIF", loss=overflowing({3, 4, 5}))
 
 
 def test_training_keeps_oscillators_in_the_stable_region():

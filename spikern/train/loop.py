@@ -59,6 +59,8 @@ OLD_EPOCHS = [(int, float, float, float | None, float)]
 """The form of epochs in a checkpoint of version 0.1.0."""
 EPOCHS = [(*OLD_EPOCHS[0], float)]
 """The form of epochs in a checkpoint."""
+OVERFLOWS = 3
+"""Gradients in a row that are no finite numbers, at which a training counts as diverged."""
 
 
 CHECKS = {"int": check_whole, "float": check_numbers}
@@ -212,10 +214,11 @@ def fit(
     bar         whether a bar is shown; by default in a terminal and in a notebook
 
     The network gets the data set's `task`; beside batches it keeps its own. A batch without any
-    label is skipped. What a DataLoader draws follows from the seed, unless it has a generator of
-    its own. Raises DivergedError when loss or gradient is no longer finite, DataError when the
-    checkpoint belongs to another run or is damaged, InputError for a training split of one class
-    and for arguments of another form.
+    label is skipped. An update whose gradient overflows, as that of a single batch can through many
+    steps, is left out with a warning. What a DataLoader draws follows from the seed, unless it has
+    a generator of its own. Raises DivergedError when the loss, or the gradient of three batches in
+    a row, is no longer finite, DataError when the checkpoint belongs to another run or is damaged,
+    InputError for a training split of one class and for arguments of another form.
     """
     _check_parts(network, optimizer, {"loss": loss, "schedule": schedule}, callbacks)
     if device is not None:
@@ -472,7 +475,7 @@ def _train_epoch(
     losses: list[float] = []
     rates: list[float] = []
     awake: dict[int, Any] = {}
-    judged = 0
+    judged, left_out, in_a_row = 0, 0, 0
     state: Any = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())  # for dropout, and what a DataLoader draws
@@ -515,16 +518,26 @@ def _train_epoch(
                 updates.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(parameters, training.clip)
-            if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+            in_a_row = 0 if math.isfinite(norm.item()) else in_a_row + 1
+            if not math.isfinite(loss.item()) or in_a_row == OVERFLOWS:
                 raise DivergedError(
                     f"training diverged in epoch {epoch + 1}, batch {k + 1}: loss "
                     f"{loss.item():.3g}, gradient norm {norm.item():.3g}; lower the learning rate "
                     f"(now {updates.rates[0]:g}) or the clip (now {training.clip:g})"
                 )
-            updates.optimizer.step()
-            _keep_stable(network)
+            if in_a_row:
+                left_out += 1
+            else:
+                updates.optimizer.step()
+                _keep_stable(network)
             losses.append(loss.item() * len(batch))
             judged += len(batch)
+    if left_out:
+        warnings.warn(
+            f"{left_out} of {len(losses)} updates of epoch {epoch + 1} were left out: their "
+            f"gradient was no finite number",
+            stacklevel=3,
+        )
     _warn_of_collapse(network, awake, epoch)
     if not judged:
         raise InputError(f"no batch of epoch {epoch + 1} has a label: there is nothing to learn")
