@@ -586,7 +586,8 @@ def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
     rates = (1e-3, 3e-2, 1e30)
     tried = studies.grid(small("LIF"), {"model": ("LIF", "RNN"), "training.learning_rate": rates})
     monkeypatch.setattr(trainings, "train_and_test", None)
-    found = [validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
+    with pytest.warns(UserWarning, match="left out"):  # at a rate of 1e30
+        found = [validate(run, tmp_path / str(k)) for k, run in enumerate(tried)]
     network, data = prepare(tried[1])
     history = fit(network, data, tried[1].training)
     kept = history.epochs[history.best_epoch - 1]
@@ -786,6 +787,34 @@ def test_a_variant_that_diverges_takes_the_next_best_rate_alone(tmp_path, monkey
     shown = markdown.variants(part)
     assert "| no recurrence (learning rate 0.01) |" in shown
     assert shown.count("learning rate") == 1
+
+
+def test_a_variant_that_diverges_at_every_rate_is_named_and_ends_nothing(tmp_path, monkeypatch):
+    """The second of two penalties, where the first learns, and the LSTM in int8."""
+
+    def diverges(network, dataset, training, seed, *rest):
+        lstm_in_int8 = training.weights == "int8" and not network.spiking
+        if seed == 1 and (training.rate_penalty == 100.0 or lstm_in_int8):
+            raise DivergedError("on purpose")
+        return train_and_test(network, dataset, training, seed, *rest)
+
+    monkeypatch.setattr(trainings, "train_and_test", diverges)
+    monkeypatch.setattr(protocol, "time_networks", lambda jobs, out: [])
+    plan = replace(
+        protocol.Plan("digits", 2_200, Training(), standard=("LSTM",)).brief(),
+        learning_rates=(0.01, 0.03),
+        ablations=(),
+        penalties=(10.0, 100.0),
+        variant_seeds=2,
+    )
+    part = protocol.carry_out(plan, tmp_path, workers=1)
+    assert [run["rate_penalty"] for run in part["frontier"]] == [10.0, 10.0]
+    assert {run["model"] for run in part["int8"]} == {"LIF"}
+    assert "| rate penalty 100 | - | diverges at every rate | - |" in markdown.variants(part)
+    lif, lstm = markdown.accuracy(part).split("\n\n")[0].splitlines()[2:]
+    assert lstm.endswith("| diverges |")
+    assert "diverges" not in lif
+    part_frontier(Figure().add_subplot(), part, looks_of([part]))
 
 
 def test_growth_is_fitted_against_parameters_and_operations():

@@ -37,6 +37,8 @@ from spikern.studies.results import (
 from spikern.studies.search import goodness
 from spikern.studies.statistics import interval, mean
 
+DIVERGES = "diverges"
+
 
 def filled(text: str, contents: Mapping[str, str]) -> str:
     """The text with new contents between every `<!-- name -->` and the next `<!-- end -->`.
@@ -176,7 +178,7 @@ def accuracy(part: Part) -> str:
                 *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
                 energy_extent(runs),
                 energy(mean([run["energy_pj"][AS_TRAINED] for run in runs])),
-                *([score(part, in_int8[model]) + at_rate(in_int8[model], runs)] if in_int8 else []),
+                *([score_in_int8(part, in_int8.get(model, ()), runs)] if in_int8 else []),
             ]
         )
     bits = ["bits per answer"] if part["plan"]["measure"] == "bits" else []
@@ -187,6 +189,11 @@ def accuracy(part: Part) -> str:
     words = "[What the words mean](../../docs/glossary.md)"
     head += [f"by {AS_TRAINED}", *(["trained in int8"] if in_int8 else [])]
     return f"{table(head, lines)}\n\n{words}"
+
+
+def score_in_int8(part: Part, runs: Sequence[Part], whole: Sequence[Part]) -> str:
+    """What is reported of the seeds that were trained in int8."""
+    return score(part, runs) + at_rate(runs, whole) if runs else DIVERGES
 
 
 def claims(part: Part) -> str:
@@ -287,9 +294,9 @@ def variants(part: Part) -> str:
     best = part["best"]["spiking"]
     full = [run for run in part["runs"] if run["model"] == best][:seeds]
     named = [(f"{best}, whole", full), *part["ablations"].items()]
-    penalised: dict[float, list[Part]] = {}
+    penalised: dict[float, list[Part]] = {weight: [] for weight in part["plan"]["penalties"]}
     for run in part["frontier"]:
-        penalised.setdefault(run["rate_penalty"], []).append(run)
+        penalised[run["rate_penalty"]].append(run)
     named += [(f"rate penalty {weight:g}", runs) for weight, runs in penalised.items()]
     lines = [
         [
@@ -300,6 +307,8 @@ def variants(part: Part) -> str:
             count(per_inference(runs, "ac")),
             energy(mean([run["energy_pj"][AS_TRAINED] for run in runs])),
         ]
+        if runs
+        else [name, "-", f"{DIVERGES} at every rate", "-", "-", "-"]
         for name, runs in named
     ]
     reported = "test accuracy" if part["plan"]["measure"] == "accuracy" else "bits per answer"

@@ -3,7 +3,7 @@
 1. Search: the same learning rates are tried with every model and judged on validation, with a seed
    that no reported training has. Judged is what the training selects its epoch by, accuracy or
    loss. A rate at which a reported training diverges is replaced by the next best; for a variant of
-   a model alone, where only the variant diverges.
+   a model alone, where only the variant diverges. One that diverges at every rate has no results.
 2. Train: every model with every seed at one number of parameters; the epoch is chosen on
    validation, the test split is looked at once.
 3. Choose the best spiking and the best standard model on validation; claims are about these.
@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import InputError
+from spikern._utils.errors import DivergedError, InputError
 from spikern.layers.network import Answer
 from spikern.studies import runner, table
 from spikern.studies.jobs import changed, grid
@@ -60,8 +60,9 @@ RATE_LIMIT = 0.01
 Measure = Literal["accuracy", "bits"]
 Axes = Mapping[str, Sequence[Any]]
 """Values by the dotted name of a setting of a job."""
-Groups = Mapping[str, tuple[str, Axes]]
-"""By name, a model and the axes along which it varies."""
+Group = tuple[str, Axes]
+"""A model and the axes along which it varies."""
+Groups = Mapping[str, Group]
 
 
 @dataclass(frozen=True)
@@ -176,40 +177,48 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         results = runner.run_all(partial(or_diverged, train_and_disturb), jobs, out, workers, ray)
         return [settings_of(job) | result for job, result in zip(jobs, results)]
 
-    def train_groups(groups: Groups, seeds: int) -> dict[str, tuple[Result, list[Result]]]:
-        """The settings of each group at which it learns, and its results."""
+    def train_group(group: Group, seeds: int, settings: Result) -> list[Result]:
+        model, axes = group
+        return train(by_seed(plan, tuned_job(plan, model, settings), seeds, axes))
 
-        def train_at(name: str, settings: Result) -> list[Result]:
-            return train(jobs_at(name, settings))
+    def learned(group: Group, seeds: int) -> tuple[Result, list[Result]]:
+        """The settings at which no training of a group diverges, and its results."""
+        return best_that_learns(order[group[0]], partial(train_group, group, seeds))
 
-        def jobs_at(name: str, settings: Result) -> list[TrainingJob]:
-            model, axes = groups[name]
-            return by_seed(plan, tuned_job(plan, model, settings), seeds, axes)
-
-        ranking = {name: order[model] for name, (model, _) in groups.items()}
-        # All groups side by side, before each is looked at alone: workers need not wait for one.
-        train([job for name, settings in ranking.items() for job in jobs_at(name, settings[0])])
-        return {
-            name: best_that_learns(settings, partial(train_at, name))
-            for name, settings in ranking.items()
-        }
+    def train_side_by_side(groups: Groups, seeds: int) -> None:
+        """Train all groups before each is looked at alone: workers need not wait for one."""
+        jobs = [
+            job
+            for model, axes in groups.values()
+            for job in by_seed(plan, tuned_job(plan, model, order[model][0]), seeds, axes)
+        ]
+        if jobs:
+            train(jobs)
 
     def train_variants(groups: Groups) -> dict[str, list[Result]]:
-        trained = train_groups(groups, plan.variant_seeds) if groups else {}
-        return {name: results for name, (_, results) in trained.items()}
+        """The results of each group; none for one that diverges with every setting."""
+        train_side_by_side(groups, plan.variant_seeds)
+        found: dict[str, list[Result]] = {}
+        for name, group in groups.items():
+            try:
+                found[name] = learned(group, plan.variant_seeds)[1]
+            except DivergedError:
+                found[name] = []
+        return found
 
     trials = trials_of(plan)
     searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
     measure = plan.training.select_by
     order = {model: best_first(search["trials"], measure) for model, search in searches.items()}
-    trained = train_groups({model: (model, {}) for model in plan.models}, plan.seeds)
+    whole: Groups = {model: (model, {}) for model in plan.models}
+    train_side_by_side(whole, plan.seeds)
+    trained = {model: learned(group, plan.seeds) for model, group in whole.items()}
     for model, (settings, _) in trained.items():
         order[model] = order[model][order[model].index(settings) :]
     runs = joined({model: results for model, (_, results) in trained.items()})
     best = {kind: best_model(runs, kind, measure) for kind in ("spiking", "standard")}
     spiking = best["spiking"]
-    penalised = {"training.rate_limit": [RATE_LIMIT], "training.rate_penalty": plan.penalties}
-    frontier = {spiking: (spiking, penalised)}
+    frontier = {f"{weight:g}": (spiking, penalised(weight)) for weight in plan.penalties}
     in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
     growth = {model: (model, {"budget": plan.budgets}) for model in best.values()}
     part = {
@@ -222,7 +231,7 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         "best": best,
         "claims": judge(runs, spiking, plan),
         "ablations": train_variants({name: (spiking, ablated(name)) for name in plan.ablations}),
-        "frontier": joined(train_variants(frontier if plan.penalties else {})),
+        "frontier": joined(train_variants(frontier)),
         "int8": joined(train_variants(in_int8)),
         "growth": joined(train_variants(growth if plan.budgets else {})),
         "times": time_networks(
@@ -265,6 +274,11 @@ def ablated(ablation: str) -> Axes:
     {'architecture.recurrent': [False]}
     """
     return {f"architecture.{name}": [value] for name, value in ABLATIONS[ablation].items()}
+
+
+def penalised(weight: float) -> Axes:
+    """A penalty of this weight on rates above the limit."""
+    return {"training.rate_limit": [RATE_LIMIT], "training.rate_penalty": [weight]}
 
 
 def joined(groups: Mapping[str, list[Result]]) -> list[Result]:
