@@ -510,6 +510,8 @@ def test_epochs_of_version_0_1_0_are_gone_on_with(tmp_path):
     assert same(whole, network)
     assert [epoch.validation_loss for epoch in resumed.epochs[:2]] == [None, None]
     assert without_time(resumed)[0][2] == without_time(history)[0][2]
+    again, _ = trained("LIF", checkpoint=path)
+    assert same(whole, again)
 
     (tensors, header), odd = checkpoint.read(path), [1, 0.5, 0.5]
     checkpoint.write(path, tensors, header | {"epochs": [odd]})

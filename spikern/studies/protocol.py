@@ -1,9 +1,9 @@
 """The protocol of a study of one data set, the same for every model, spiking or standard.
 
-1. Search: the same learning rates are tried with every model and judged on validation, with a seed
-   that no reported training has. Judged is what the training selects its epoch by, accuracy or
-   loss. A rate at which a reported training diverges is replaced by the next best; for a variant of
-   a model alone, where only the variant diverges. One that diverges at every rate has no results.
+1. Search: the same learning rates are tried with every model and judged on validation, by what the
+   training selects its epoch by, with a seed that no reported training has. A rate at which a
+   reported training diverges is replaced by the next best; for a variant of a model alone, where
+   only the variant diverges. A variant that diverges at every rate has no results.
 2. Train: every model with every seed at one number of parameters; the epoch is chosen on
    validation, the test split is looked at once.
 3. Choose the best spiking and the best standard model on validation; claims are about these.
@@ -195,6 +195,11 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         if jobs:
             train(jobs)
 
+    def train_groups(groups: Groups, seeds: int) -> dict[str, tuple[Result, list[Result]]]:
+        """The settings of each group at which it learns, and its results."""
+        train_side_by_side(groups, seeds)
+        return {name: learned(group, seeds) for name, group in groups.items()}
+
     def train_variants(groups: Groups) -> dict[str, list[Result]]:
         """The results of each group; none for one that diverges with every setting."""
         train_side_by_side(groups, plan.variant_seeds)
@@ -210,9 +215,7 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
     searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
     measure = plan.training.select_by
     order = {model: best_first(search["trials"], measure) for model, search in searches.items()}
-    whole: Groups = {model: (model, {}) for model in plan.models}
-    train_side_by_side(whole, plan.seeds)
-    trained = {model: learned(group, plan.seeds) for model, group in whole.items()}
+    trained = train_groups({model: (model, {}) for model in plan.models}, plan.seeds)
     for model, (settings, _) in trained.items():
         order[model] = order[model][order[model].index(settings) :]
     runs = joined({model: results for model, (_, results) in trained.items()})
@@ -220,7 +223,8 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
     spiking = best["spiking"]
     frontier = {f"{weight:g}": (spiking, penalised(weight)) for weight in plan.penalties}
     in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
-    growth = {model: (model, {"budget": plan.budgets}) for model in best.values()}
+    sizes = {model: (model, {"budget": plan.budgets}) for model in best.values()}
+    growth = train_groups(sizes if plan.budgets else {}, plan.variant_seeds)
     part = {
         "plan": asdict(plan),
         "dataset": describe(load_dataset(plan.dataset, plan.sequences)),
@@ -233,7 +237,7 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         "ablations": train_variants({name: (spiking, ablated(name)) for name in plan.ablations}),
         "frontier": joined(train_variants(frontier)),
         "int8": joined(train_variants(in_int8)),
-        "growth": joined(train_variants(growth if plan.budgets else {})),
+        "growth": joined({model: results for model, (_, results) in growth.items()}),
         "times": time_networks(
             [by_seed(plan, tuned_job(plan, m, order[m][0]), 1)[0] for m in best.values()], out
         ),

@@ -57,7 +57,7 @@ OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
 OLD_EPOCHS = [(int, float, float, float | None, float)]
 """The form of epochs in a checkpoint of version 0.1.0."""
-EPOCHS = [(*OLD_EPOCHS[0], float)]
+EPOCHS = [(*OLD_EPOCHS[0], float | None)]
 """The form of epochs in a checkpoint."""
 OVERFLOWS = 3
 """Gradients in a row that are no finite numbers, at which a training counts as diverged."""
