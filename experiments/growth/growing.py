@@ -71,8 +71,8 @@ TASKS = {
         "fsdd",
         "mean",
         {
-            "AdLIF": Way(RECORDINGS, Architecture(), (3e-3, 1e-2, 3e-2, 1e-1)),
-            "GRU": Way(RECORDINGS, Architecture(), (3e-3, 1e-2, 3e-2, 1e-1)),
+            "AdLIF": Way(RECORDINGS, Architecture(), (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
+            "GRU": Way(RECORDINGS, Architecture(), (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
         },
         (1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 80_000),
         most=160,
