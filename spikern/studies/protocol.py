@@ -213,13 +213,13 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
 
     trials = trials_of(plan)
     searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
-    measure = plan.training.select_by
-    order = {model: best_first(search["trials"], measure) for model, search in searches.items()}
+    select_by = plan.training.select_by
+    order = {model: best_first(search["trials"], select_by) for model, search in searches.items()}
     trained = train_groups({model: (model, {}) for model in plan.models}, plan.seeds)
     for model, (settings, _) in trained.items():
         order[model] = order[model][order[model].index(settings) :]
     runs = joined({model: results for model, (_, results) in trained.items()})
-    best = {kind: best_model(runs, kind, measure) for kind in ("spiking", "standard")}
+    best = {kind: best_model(runs, kind, select_by) for kind in ("spiking", "standard")}
     spiking = best["spiking"]
     frontier = {f"{weight:g}": (spiking, penalised(weight)) for weight in plan.penalties}
     in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
@@ -229,7 +229,7 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         "plan": asdict(plan),
         "dataset": describe(load_dataset(plan.dataset, plan.sequences)),
         "tuning": {
-            name: decided(search, trained[name][0], measure) for name, search in searches.items()
+            name: decided(search, trained[name][0], select_by) for name, search in searches.items()
         },
         "runs": runs,
         "best": best,
@@ -339,7 +339,7 @@ def searched(
     return searches
 
 
-def best_first(trials: Sequence[Result], measure: str) -> list[Result]:
+def best_first(trials: Sequence[Result], select_by: str) -> list[Result]:
     """The settings of trials by what they reached on validation.
 
     >>> trials = [{"settings": k, "accuracy": 0.5, "loss": nats} for k, nats in enumerate((2, 1))]
@@ -347,10 +347,10 @@ def best_first(trials: Sequence[Result], measure: str) -> list[Result]:
     ([0, 1], [1, 0])
     """
     settings = [trial["settings"] for trial in trials]
-    return ranked(settings, trials, lambda trial: goodness(trial[measure], measure))
+    return ranked(settings, trials, lambda trial: goodness(trial[select_by], select_by))
 
 
-def decided(search: Result, best: Result, measure: str) -> Result:
+def decided(search: Result, best: Result, select_by: str) -> Result:
     """A model's search with the best settings; those before them are marked as diverged later.
 
     >>> trials = [{"settings": {"learning_rate": rate}, "accuracy": reached}
@@ -359,7 +359,7 @@ def decided(search: Result, best: Result, measure: str) -> Result:
     >>> [trial.get("diverged", False) for trial in found["trials"]], found["best"]
     ([True, False], {'learning_rate': 0.01})
     """
-    order = best_first(search["trials"], measure)
+    order = best_first(search["trials"], select_by)
     better = order[: order.index(best)]
     trials = [
         trial | {"diverged": True} if trial["settings"] in better else trial
@@ -368,7 +368,7 @@ def decided(search: Result, best: Result, measure: str) -> Result:
     return search | {"trials": trials, "best": best}
 
 
-def best_model(runs: Sequence[Result], kind: str, measure: str) -> str:
+def best_model(runs: Sequence[Result], kind: str, select_by: str) -> str:
     """The model of a kind that is best on validation, in the mean over its runs.
 
     >>> runs = [{"model": m, "kind": "spiking", "seed": 0, "validation_accuracy": a}
@@ -377,8 +377,8 @@ def best_model(runs: Sequence[Result], kind: str, measure: str) -> str:
     'BRF'
     """
     of_kind = [run for run in runs if run["kind"] == kind]
-    reached = table.gathered(of_kind, ["model"], f"validation_{measure}")
-    return str(max(reached, key=lambda model: goodness(mean(reached[model]), measure))[0])
+    reached = table.gathered(of_kind, ["model"], f"validation_{select_by}")
+    return str(max(reached, key=lambda model: goodness(mean(reached[model]), select_by))[0])
 
 
 def judge(runs: Sequence[Result], spiking: str, plan: Plan) -> dict[str, Result]:
