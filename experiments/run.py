@@ -38,6 +38,8 @@ class Config:
     """Processes that train side by side, one thread each."""
     ray: str | None = None
     """Address of a Ray cluster on which to train."""
+    device: str | None = None
+    """What the networks train on, such as cuda; by default the CPU, on which they are tested."""
     train: bool = True
     """Train what is not trained yet; without, make page and figures from results.json."""
     smoke: bool = False
@@ -64,7 +66,9 @@ def main(config: Config) -> None:
         results: dict[str, Any] = {
             "schema": 1,
             "topic": config.study,
-            "parts": [carry_out(plan, out, config.workers, config.ray) for plan in plans],
+            "parts": [
+                carry_out(plan, out, config.workers, config.ray, config.device) for plan in plans
+            ],
             "provenance": provenance(time.perf_counter() - started, config.workers),
         }
         json_file.write(target / "results.json", results)

@@ -682,7 +682,7 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     monkeypatch.setattr(
         protocol,
         "validate",
-        lambda job, checkpoint: {
+        lambda job, checkpoint, device=None: {
             "validation_accuracy": accuracies[job.training.learning_rate],
             "validation_loss": 1.0,
             "seconds": 1.0,
@@ -712,7 +712,7 @@ def test_a_plan_that_selects_by_loss_searches_and_chooses_by_it(tmp_path, monkey
     monkeypatch.setattr(
         protocol,
         "validate",
-        lambda job, checkpoint: {
+        lambda job, checkpoint, device=None: {
             "validation_accuracy": 0.0 if job.training.learning_rate == 0.03 else 0.6,
             "validation_loss": losses[job.training.learning_rate],
             "seconds": 1.0,
@@ -744,6 +744,41 @@ def test_a_plan_that_selects_by_loss_searches_and_chooses_by_it(tmp_path, monkey
     assert shown in markdown.tuning(part)
 
 
+def test_a_plan_searches_and_trains_on_the_device_that_is_asked_for(tmp_path, monkeypatch):
+    for work in (validate, train_and_disturb):
+        with pytest.raises(InputError, match="cannot be moved to nowhere"):
+            work(small("LIF"), tmp_path / "x", "nowhere")
+    devices = []
+
+    def tried(job, checkpoint, device=None):
+        devices.append(device)
+        return {"validation_accuracy": 0.5, "validation_loss": 1.0, "seconds": 1.0}
+
+    def trained(job, checkpoint, device=None):
+        devices.append(device)
+        raise InputError("far enough")
+
+    monkeypatch.setattr(protocol, "validate", tried)
+    monkeypatch.setattr(protocol, "train_and_disturb", trained)
+    plan = protocol.Plan("digits", 2_200, Training()).brief()
+    with pytest.raises(DataError, match="far enough"):
+        protocol.carry_out(plan, tmp_path, workers=1, device="cuda")
+    assert devices == ["cuda"] * 6
+
+
+def test_a_page_says_how_long_each_device_trained():
+    versions = dict.fromkeys(("spikern", "torch", "numba", "python"), "1")
+    provenance = versions | {"processor": "a CPU", "commit": "abc"}
+    on = {"seconds": 7200.0, "trained_on": "a GPU"}
+    part = {"ablations": {}, "frontier": [], "growth": [], "runs": [on, {"seconds": 3600.0}]}
+    for searched, took in (
+        (on, "one core 1.0 hours and a GPU 4.0 hours in sum, with those of the search"),
+        ({}, "one core 1.0 hours and a GPU 2.0 hours in sum, without those of the search"),
+    ):
+        text = markdown.machine(provenance, [part | {"tuning": {"LIF": searched}}])
+        assert f"a CPU, one thread a job; its trainings took {took};" in text
+
+
 def test_a_search_in_which_all_diverge_says_so():
     with pytest.raises(
         DivergedError, match=r"every setting that was tried, \[0.1, 0.01\]; try low"
@@ -768,7 +803,7 @@ def test_a_variant_that_diverges_takes_the_next_best_rate_alone(tmp_path, monkey
     monkeypatch.setattr(
         protocol,
         "validate",
-        lambda job, checkpoint: {
+        lambda job, checkpoint, device=None: {
             "validation_accuracy": job.training.learning_rate,
             "validation_loss": 1.0,
             "seconds": 1.0,

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from spikern import __version__
 
 
@@ -38,6 +40,18 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
+
+
+def device_name(device: str | torch.device | None) -> str:
+    """What a device is, as the system gives it; None is the processor.
+
+    >>> device_name("cpu") == device_name(None) == processor(), device_name("meta")
+    (True, 'meta')
+    """
+    kind = torch.device(device or "cpu").type
+    if kind == "cpu":
+        return processor()
+    return torch.cuda.get_device_name(device) if kind == "cuda" else kind
 
 
 def commit() -> str:

@@ -79,24 +79,35 @@ def machine(provenance: Mapping[str, Any], parts: Sequence[Part]) -> str:
     versions = ", ".join(f"{name} {provenance[name]}" for name in names)
     searches = [search for part in parts for search in part["tuning"].values()]
     counted = "with" if all("seconds" in search for search in searches) else "without"
-    hours = math.fsum(map(seconds, parts)) / 3600
+    by_device: dict[str, float] = {}
+    for part in parts:
+        for device, time in seconds(part, provenance["processor"]).items():
+            by_device[device] = by_device.get(device, 0.0) + time / 3600
+    core = by_device.pop(provenance["processor"], 0.0)
+    took = [f"one core {core:.1f} hours"] if core or not by_device else []
+    took += [f"{name} {hours:.1f} hours in sum" for name, hours in by_device.items()]
     return (
-        f"{provenance['processor']}, one thread a job; its trainings took one core {hours:.1f} "
-        f"hours, {counted} those of the search; {versions}; commit {provenance['commit']}."
+        f"{provenance['processor']}, one thread a job; its trainings took {' and '.join(took)}, "
+        f"{counted} those of the search; {versions}; commit {provenance['commit']}."
     )
 
 
-def seconds(part: Part) -> float:
-    """The sum of the training times of all runs, and of trials; older results have none of these.
+def seconds(part: Part, processor: str) -> dict[str, float]:
+    """The sum of the times of all trainings and trials by what they ran on, the longest first.
+
+    Older results do not say what, which was the processor, and have no times of trials.
 
     >>> nothing = {"ablations": {}, "frontier": [], "growth": [], "runs": [{"seconds": 2.0}]}
-    >>> seconds(nothing | {"tuning": {"LIF": {"seconds": 5.0}}})
-    7.0
+    >>> seconds(nothing | {"tuning": {"LIF": {"seconds": 5.0, "trained_on": "a GPU"}}}, "a CPU")
+    {'a GPU': 5.0, 'a CPU': 2.0}
     """
     ablations = [run for runs in part["ablations"].values() for run in runs]
     variants = (*ablations, *part["frontier"], *part["growth"], *part.get("int8", ()))
-    trials = [search.get("seconds", 0.0) for search in part["tuning"].values()]
-    return math.fsum([*trials, *(run["seconds"] for run in (*part["runs"], *variants))])
+    times: dict[str, float] = {}
+    for took in (*part["runs"], *variants, *part["tuning"].values()):
+        device = took.get("trained_on") or processor
+        times[device] = times.get(device, 0.0) + took.get("seconds", 0.0)
+    return dict(sorted(times.items(), key=lambda pair: -pair[1]))
 
 
 def score(part: Part, runs: Sequence[Part]) -> str:

@@ -169,12 +169,22 @@ def carried_out(plan: Plan, part: Result) -> bool:
     return json_file.canonical(recorded) == json_file.canonical(asdict(plan))
 
 
-def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None) -> Result:
-    """Do what is left of a plan; its part of results.json."""
+def carry_out(
+    plan: Plan,
+    out: str | Path,
+    workers: int,
+    ray: str | None = None,
+    device: str | None = None,
+) -> Result:
+    """Do what is left of a plan; its part of results.json.
+
+    Networks train on `device`, by default the CPU; they are tested, counted and timed on the CPU.
+    """
     out = Path(out)
+    work = partial(train_and_disturb, device=device)
 
     def train(jobs: Sequence[TrainingJob]) -> list[Result]:
-        results = runner.run_all(partial(or_diverged, train_and_disturb), jobs, out, workers, ray)
+        results = runner.run_all(partial(or_diverged, work), jobs, out, workers, ray)
         return [settings_of(job) | result for job, result in zip(jobs, results)]
 
     def train_group(group: Group, seeds: int, settings: Result) -> list[Result]:
@@ -212,7 +222,8 @@ def carry_out(plan: Plan, out: str | Path, workers: int, ray: str | None = None)
         return found
 
     trials = trials_of(plan)
-    searches = searched(plan, trials, runner.run_all(validate, trials, out, workers, ray))
+    tried = runner.run_all(partial(validate, device=device), trials, out, workers, ray)
+    searches = searched(plan, trials, tried)
     select_by = plan.training.select_by
     order = {model: best_first(search["trials"], select_by) for model, search in searches.items()}
     trained = train_groups({model: (model, {}) for model in plan.models}, plan.seeds)
@@ -336,6 +347,7 @@ def searched(
         search = searches.setdefault(job.model, {"trials": [], "seconds": 0.0})
         search["trials"].append(trial)
         search["seconds"] += result["seconds"]
+        search["trained_on"] = result.get("trained_on")
     return searches
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from spikern import data
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DivergedError, InputError
+from spikern._utils.provenance import device_name
 from spikern.data.dataset import Dataset, encoded
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
@@ -170,9 +171,11 @@ def train(job: TrainingJob, checkpoint: Path, device: str | None = None) -> dict
     return _trained(job, checkpoint, device)[0]
 
 
-def train_and_disturb(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
+def train_and_disturb(
+    job: TrainingJob, checkpoint: Path, device: str | None = None
+) -> dict[str, Any]:
     """Train as `train` does, without the epochs, which the checkpoint has; with the robustness."""
-    result, network, dataset = _trained(job, checkpoint)
+    result, network, dataset = _trained(job, checkpoint, device)
     curve = [epoch["validation_accuracy"] for epoch in result.pop("epochs")]
     disturbed = disturb(network, dataset, job.training.carry_state)
     return result | {"curve": curve, "robustness": disturbed}
@@ -209,7 +212,7 @@ def disturb(
     return curves
 
 
-def validate(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
+def validate(job: TrainingJob, checkpoint: Path, device: str | None = None) -> dict[str, Any]:
     """Accuracy and loss on validation of the epoch that is kept; the test split is not looked at.
 
     A training that diverges has accuracy 0 and no loss.
@@ -217,13 +220,20 @@ def validate(job: TrainingJob, checkpoint: Path) -> dict[str, Any]:
     started = time.perf_counter()
     network, dataset = prepare(job)
     try:
-        history = fit(network, dataset, job.training, job.seed, checkpoint, bar=False)
+        history = fit(
+            network, dataset, job.training, job.seed, checkpoint, device=device, bar=False
+        )
         kept = history.epochs[history.best_epoch - 1]
         accuracy, loss = kept.validation_accuracy, kept.validation_loss
     except DivergedError:
         accuracy, loss = 0.0, None
     seconds = time.perf_counter() - started
-    return {"validation_accuracy": accuracy, "validation_loss": loss, "seconds": seconds}
+    return {
+        "validation_accuracy": accuracy,
+        "validation_loss": loss,
+        "seconds": seconds,
+        "trained_on": device_name(device),
+    }
 
 
 def trained_network(job: TrainingJob, out: Path, name: Name = key) -> Network:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from spikern import cost
+from spikern._utils.provenance import device_name
 from spikern.cost.counts import Counts
 from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
@@ -91,6 +92,7 @@ def train_and_test(
         "best_epoch": history.best_epoch,
         "epochs": [e._asdict() for e in history.epochs],
         "seconds": sum(e.seconds for e in history.epochs),
+        "trained_on": device_name(device),
     }
     if dataset.label_of_unlabelled is not None:
         labels = torch.where(dataset.test.y < 0, dataset.label_of_unlabelled, dataset.test.y)
