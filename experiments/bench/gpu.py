@@ -254,16 +254,27 @@ def on_engine(layer: Any, engine: str, x: Tensor) -> Any:
 def quick_rivals(shape: Shape, layer: Any, x: Tensor) -> Iterator[tuple[str, Callable[[], Call]]]:
     """Each rival's name, and a function that makes its training step."""
     yield "triton", lambda: training_step(on_engine(layer, "triton", x), x)
+    budget = sum(p.numel() for p in layer.parameters())
     for name in ("LSTM", "GRU"):
-        module = getattr(nn, name)
-        yield (
-            f"cuDNN {name}",
-            lambda module=module: training_step(
-                module(shape.features, shape.hidden).to(x.device), x
-            ),
-        )
+        smaller = width_within(budget, name, shape.features)
+        for label, width in ((name, shape.hidden), (f"{name} of {smaller}, equal size", smaller)):
+            yield (
+                f"cuDNN {label}",
+                lambda name=name, width=width: training_step(
+                    getattr(nn, name)(shape.features, width).to(x.device), x
+                ),
+            )
     if x.is_cuda:
         yield "triton in a graph", lambda: graphed(training_step(on_engine(layer, "triton", x), x))
+
+
+def width_within(budget: int, name: str, features: int) -> int:
+    """The largest width of torch's LSTM or GRU that has no more parameters than the budget."""
+    gates = {"LSTM": 4, "GRU": 3}[name]
+    width = 1
+    while gates * (width + 1) * (features + width + 1 + 2) <= budget:
+        width += 1
+    return width
 
 
 def slow_rivals(shape: Shape, layer: Any, x: Tensor) -> Iterator[tuple[str, Callable[[], Call]]]:
