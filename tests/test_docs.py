@@ -285,6 +285,7 @@ def test_no_result_names_a_folder_of_one_machine():
     ("script", "results", "page"),
     [
         ("bench/gpu.py", "bench/results_gpu.json", "docs/gpu.md"),
+        ("growth/run.py", "growth/fsdd.json", "experiments/growth/README.md"),
         (
             "robustness_law/run.py",
             "robustness_law/results.json",

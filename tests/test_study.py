@@ -40,8 +40,10 @@ from spikern.studies.trainings import (
     Architecture,
     ConstantDraw,
     TrainingJob,
+    hours_of,
     load_dataset,
     prepare,
+    train,
     train_and_disturb,
     validate,
 )
@@ -764,6 +766,13 @@ def test_a_plan_searches_and_trains_on_the_device_that_is_asked_for(tmp_path, mo
     with pytest.raises(DataError, match="far enough"):
         protocol.carry_out(plan, tmp_path, workers=1, device="cuda")
     assert devices == ["cuda"] * 6
+
+
+def test_the_hours_of_a_job_are_those_of_its_epochs(tmp_path):
+    job = small("LIF")
+    assert hours_of(job, tmp_path) == 0  # it diverged in its first epoch
+    result = train(job, files(tmp_path, key(job)).checkpoint)
+    assert hours_of(job, tmp_path) == result["seconds"] / 3600 > 0
 
 
 def test_a_page_says_how_long_each_device_trained():

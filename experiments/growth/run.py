@@ -26,6 +26,7 @@ from spikern.studies import growth, mean
 from spikern.studies.growth import Cell, Estimate, Surface
 from spikern.studies.runner import run_all
 from spikern.studies.search import best_that_learns, or_diverged, ranked
+from spikern.studies.trainings import hours_of
 
 HERE = Path(__file__).parent
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
@@ -52,7 +53,10 @@ def carry_out(config: Config) -> Row:
         shares, seeds = (1 / 64, 1 / 32, 1 / 16), 1
     kinds = [(share, seed) for share in shares for seed in range(seeds)]
 
+    trained: dict[Growing, None] = {}
+
     def train(jobs: Sequence[Growing]) -> list[Row]:
+        trained.update(dict.fromkeys(jobs))
         return run_all(partial(or_diverged, grown), jobs, config.folder, config.workers)
 
     def train_all(of_size: Callable[..., Growing], rate: float) -> list[Row]:
@@ -71,7 +75,8 @@ def carry_out(config: Config) -> Row:
                 for (share, seed), row in zip(kinds, results)
             ]
     laws = {model: law_of(cells(rows, model)) for model in task.ways}
-    return {"task": task.dataset, "rows": rows, "laws": laws}
+    hours = sum(hours_of(one, config.folder) for one in trained)
+    return {"task": task.dataset, "rows": rows, "laws": laws, "hours": hours}
 
 
 def brief(task: Task) -> Task:
@@ -139,7 +144,8 @@ def laws_table(results: Row) -> str:
     lines = []
     for model in results["laws"]:
         law, missed = surface(results, model), results["laws"][model]["missed"]
-        letters = [significant(law.parameters[name]) for name in growth.LETTERS]
+        floor, *others = (law.parameters[name] for name in growth.LETTERS)
+        letters = [f"{floor:.3f}", *map(significant, others)]
         exponent = shown(growth.compute_exponent(law), "{:.2f}")
         lines.append(
             [model, *letters, f"{100 * law.error:.1f} %", f"{100 * missed:+.1f} %", exponent]
@@ -149,8 +155,8 @@ def laws_table(results: Row) -> str:
 
 
 def shown(estimate: Estimate, form: str = "{:,.0f}") -> str:
-    """A number with its interval."""
-    return "{} ({} to {})".format(*map(form.format, estimate))
+    """A number with its interval; ∞ where none is large enough."""
+    return "{} ({} to {})".format(*map(form.format, estimate)).replace("inf", "∞")
 
 
 def worth_table(results: Row) -> str:
@@ -199,9 +205,12 @@ def figure(results: Row) -> Figure:
             sizes = np.geomspace(min(x), max(x), 60)
             line = [growth.predict(law, n, amount, epochs).value for n in sizes]
             axis.plot(sizes, line, color=colour, label=f"{amount:,}")
-        axis.set(xscale="log", xlabel="parameters", ylabel="bits, test", title=model)
+        axis.set(xscale="log", yscale="log", xlabel="parameters", ylabel="bits, test", title=model)
+        axis.set_xticks(x[::2], labels=[f"{n:,.0f}" for n in x[::2]])
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
         tidy(axis)
-    axis.legend(frameon=False, title="answers learned from")
+    axis.legend(frameon=False, title="answers learned from", loc="lower left")
     return made
 
 
@@ -212,6 +221,9 @@ def places(results: Row) -> dict[str, str]:
         f"{task} losses": losses_table(results),
         f"{task} laws": laws_table(results),
         f"{task} worth": worth_table(results),
+        f"{task} hours": (
+            f"The trainings took one core {results['hours']:.1f} hours, with the search."
+        ),
     }
 
 

@@ -23,11 +23,9 @@ from spikern.report import markdown
 from spikern.report.numbers import mean_interval, percent, significant
 from spikern.report.publishing import Script, publish
 from spikern.studies import interval, mean
-from spikern.studies.jobs import files, key
 from spikern.studies.runner import run_all
 from spikern.studies.search import best_that_learns, or_diverged, ranked
-from spikern.train.checkpoint import read
-from spikern.train.progress import Epoch
+from spikern.studies.trainings import hours_of
 
 HERE = Path(__file__).parent
 SAMPLES, DIMENSIONS = 500, 64
@@ -75,12 +73,6 @@ def carry_out(config: Config) -> Row:
         named = dict(zip(("model", "size"), kind), rate=rate)
         rows += [named | {"seed": seed} | row for seed, row in enumerate(results)]
     return {"rows": rows, "hours": sum(hours_of(job, config.folder) for job in all_jobs)}
-
-
-def hours_of(job: Fitting, folder: Path) -> float:
-    """How long a training took, by its checkpoint."""
-    _, header = read(files(folder, key(job)).checkpoint)
-    return sum(Epoch(*epoch).seconds for epoch in header["epochs"]) / 3600
 
 
 def cells(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:

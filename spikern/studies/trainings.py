@@ -19,8 +19,10 @@ from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.neurons import LI, NEURONS, SURROGATES, NeuronModel
 from spikern.studies.jobs import Name, files, key
 from spikern.studies.robustness import robustness
+from spikern.train.checkpoint import read
 from spikern.train.loading import load_network
 from spikern.train.loop import Training, fit
+from spikern.train.progress import Epoch
 from spikern.train.trial import fresh_network, train_and_test
 
 LEVELS: dict[str, tuple[float, ...]] = {
@@ -234,6 +236,15 @@ def validate(job: TrainingJob, checkpoint: Path, device: str | None = None) -> d
         "seconds": seconds,
         "trained_on": device_name(device),
     }
+
+
+def hours_of(job: Any, out: Path, name: Name = key) -> float:
+    """How long a job trained, by its checkpoint; one that diverged in its first epoch has none."""
+    path = files(out, name(job)).checkpoint
+    if not path.exists():
+        return 0.0
+    _, header = read(path)
+    return math.fsum(Epoch(*epoch).seconds for epoch in header["epochs"]) / 3600
 
 
 def trained_network(job: TrainingJob, out: Path, name: Name = key) -> Network:
