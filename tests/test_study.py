@@ -764,8 +764,11 @@ def test_a_plan_searches_and_trains_on_the_device_that_is_asked_for(tmp_path, mo
     monkeypatch.setattr(protocol, "train_and_disturb", trained)
     plan = protocol.Plan("digits", 2_200, Training()).brief()
     with pytest.raises(DataError, match="far enough"):
-        protocol.carry_out(plan, tmp_path, workers=1, device="cuda")
-    assert devices == ["cuda"] * 6
+        protocol.carry_out(plan, tmp_path, workers=1, device="meta")
+    assert devices == ["meta"] * 6
+    with pytest.raises(InputError, match="cannot be moved to nowhere"):
+        protocol.carry_out(plan, tmp_path, workers=1, device="nowhere")
+    assert len(devices) == 6
 
 
 def test_the_hours_of_a_job_are_those_of_its_epochs(tmp_path):

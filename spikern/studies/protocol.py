@@ -43,7 +43,7 @@ from spikern.studies.trainings import (
     validate,
 )
 from spikern.timing.inference import Contestant, measure
-from spikern.train.loop import Training
+from spikern.train.loop import Training, check_device
 
 Result = dict[str, Any]
 TUNING_SEED = 1000
@@ -179,7 +179,10 @@ def carry_out(
     """Do what is left of a plan; its part of results.json.
 
     Networks train on `device`, by default the CPU; they are tested, counted and timed on the CPU.
+    Raises InputError for a device that is not there.
     """
+    if device is not None:
+        check_device(device)
     out = Path(out)
     work = partial(train_and_disturb, device=device)
 
