@@ -1,12 +1,15 @@
 """The law of growth with parameters and data: known laws are found again, and what follows."""
 
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
 from spikern import InputError
+from spikern._utils.errors import DivergedError
 from spikern.studies import growth
 from spikern.studies.growth import (
     LETTERS,
@@ -52,7 +55,7 @@ def test_with_noise_the_intervals_hold_the_truth():
     assert (list(TRUTH.values()) < high).all()
     exponent = compute_exponent(found)
     assert exponent.low < 0.6 / 1.1 < exponent.high
-    size = equivalent_size(found, predict(KNOWN, 3e4, 1e6, 10).value, 1e6, 10)
+    size = equivalent_size(found, [predict(KNOWN, 3e4, 1e6, 10).value], 1e6, 10)
     assert size.low < 3e4 < size.high < 1.3 * size.low
 
 
@@ -102,11 +105,36 @@ def test_the_size_that_a_compute_wants():
 
 def test_what_no_size_reaches_is_infinite():
     floor = loss(list(TRUTH.values()), math.inf, 1e5, 3)
-    assert equivalent_size(KNOWN, floor, 1e5, 3).value == math.inf
-    assert equivalent_size(KNOWN, 1.01 * floor, 1e5, 3).value < math.inf
-    assert equivalent_size(KNOWN, predict(KNOWN, 5e3, 1e5, 3).value, 1e5, 3).value == (
+    assert equivalent_size(KNOWN, [floor], 1e5, 3).value == math.inf
+    assert equivalent_size(KNOWN, [1.01 * floor], 1e5, 3).value < math.inf
+    assert equivalent_size(KNOWN, [predict(KNOWN, 5e3, 1e5, 3).value], 1e5, 3).value == (
         pytest.approx(5e3, rel=1e-9)  # an inversion in float64
     )
+
+
+def test_the_interval_of_a_worth_holds_the_noise_of_both_networks():
+    certain = Surface(KNOWN.parameters, 0.0, np.tile(list(TRUTH.values()), (200, 1)))
+    reached = predict(KNOWN, 5e3, 1e5, 3).value
+    exact, noisy = (
+        equivalent_size(certain, [reached * (1 + k * spread) for k in (-1, 0, 1)], 1e5, 3)
+        for spread in (0.0, 0.02)
+    )
+    assert exact.low == exact.high == exact.value
+    assert noisy.low < 0.9 * exact.value < exact.value < 1.1 * noisy.value < noisy.high
+
+
+def test_a_refit_can_find_a_floor_that_the_fit_does_not_have():
+    """One run in three of each cell falls on a floor: without those runs there is none."""
+    without = Surface({**TRUTH, "E": 1e-12}, 0.0, np.zeros((0, 6)))
+    made = [
+        cell._replace(losses=[y, y, y + TRUTH["E"]])
+        for cell in cells(0.0)
+        for y in [predict(without, cell.parameters, cell.samples, 5).value]
+    ]
+    made = [cell._replace(epochs=[5.0] * 3) for cell in made]
+    found = fit(made, refits=20)
+    assert found.parameters["E"] < 0.01 * TRUTH["E"]
+    assert found.resampled[:, 0].max() > 0.05 * TRUTH["E"]
 
 
 def few(**changes):
@@ -126,3 +154,42 @@ def few(**changes):
 def test_refusals(given, message):
     with pytest.raises(InputError, match=message):
         fit(given, refits=0)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """The study's script, experiments/growth/run.py."""
+    path = Path(__file__).parents[1] / "experiments" / "growth" / "run.py"
+    monkeypatch.syspath_prepend(str(path.parent))
+    return runpy.run_path(str(path))
+
+
+def run(share, rate, seed, **found):
+    return {"share": share, "rate": rate, "seed": seed, **found}
+
+
+def test_each_amount_of_data_counts_the_rate_that_is_better_on_validation(script):
+    """On half of the data the larger rate has the best seed, but not the best mean."""
+    rows = [
+        *(run(0.5, 0.1, seed, validation=bits) for seed, bits in enumerate((0.1, 0.9))),
+        *(run(0.5, 0.01, seed, validation=bits) for seed, bits in enumerate((0.4, 0.3))),
+        *(run(1.0, 0.1, seed, validation=bits) for seed, bits in enumerate((0.2, 0.2))),
+        run(1.0, 0.01, 0, validation=0.1),
+        run(1.0, 0.01, 1, diverged="loss is nan"),
+    ]
+    found = [
+        (row["share"], row["rate"], row["seed"]) for row in script["decided"](rows) if row["counts"]
+    ]
+    assert found == [(0.5, 0.01, 0), (0.5, 0.01, 1), (1.0, 0.1, 0), (1.0, 0.1, 1)]
+    with pytest.raises(DivergedError, match=r"on 1 of the data diverge at \[0.01\]"):
+        script["decided"](rows[-2:])
+
+
+def test_how_large_a_network_is_as_good_as_another(script):
+    between, within = script["between"], script["within"]
+    sizes, losses = [1e3, 1e4, 1e5], [1.0, 0.01, 0.1]
+    assert between(sizes, losses, 0.1) == pytest.approx(10**3.5)  # halfway, both logarithmic
+    assert between(sizes, losses, 0.01) == 1e4
+    assert (between(sizes, losses, 2.0), between(sizes, losses, 0.001)) == (0.0, math.inf)
+    shown = [within(n, sizes) for n in (0.0, 1e3, 1234.4, 1e5, 2e5, math.inf)]
+    assert shown == ["below 1,000", "1,000", "1,234", "100,000", "above 100,000", "above 100,000"]

@@ -6,10 +6,13 @@ python experiments/growth/run.py fsdd --no-train  # only the page again, from fs
 python experiments/growth/run.py fsdd --smoke     # seconds; shows that it runs, in runs/ only
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tyro
@@ -18,21 +21,32 @@ from matplotlib.figure import Figure
 
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
+from spikern._utils.errors import DivergedError
 from spikern.plot.style import CLASSES, tidy
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.report.publishing import Script, publish
 from spikern.studies import growth, mean
-from spikern.studies.growth import Cell, Estimate, Surface
+from spikern.studies.growth import Cell, Surface
 from spikern.studies.runner import run_all
-from spikern.studies.search import best_that_learns, or_diverged, ranked
+from spikern.studies.search import or_diverged, ranked
 from spikern.studies.trainings import hours_of
 
 HERE = Path(__file__).parent
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 TRIAL_SHARE, TRIAL_SEED = 1 / 4, 1000
+FINALISTS = 2
+"""Learning rates of each size, the best of the search, with which all is trained."""
 REFITS = 200
 GROUPS = "8 groups of 32, by the character"
+
+
+class Kind(NamedTuple):
+    """What the trainings of a size differ in."""
+
+    share: float
+    rate: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -51,32 +65,52 @@ def carry_out(config: Config) -> Row:
     if config.smoke:
         task = brief(task)
         shares, seeds = (1 / 64, 1 / 32, 1 / 16), 1
-    kinds = [(share, seed) for share in shares for seed in range(seeds)]
-
     trained: dict[Growing, None] = {}
 
     def train(jobs: Sequence[Growing]) -> list[Row]:
         trained.update(dict.fromkeys(jobs))
         return run_all(partial(or_diverged, grown), jobs, config.folder, config.workers)
 
-    def train_all(of_size: Callable[..., Growing], rate: float) -> list[Row]:
-        return train([of_size(share, rate, seed) for share, seed in kinds])
+    def trained_rows(model: str, budget: int, kinds: Sequence[Kind]) -> list[Row]:
+        results = train([job(task, model, budget, *kind) for kind in kinds])
+        return [
+            {"model": model, "budget": budget} | kind._asdict() | row
+            for kind, row in zip(kinds, results)
+        ]
 
-    rows = []
-    for model, way in task.ways.items():
-        rates = way.rates
-        for budget in task.budgets:
-            of_size = partial(job, task, model, budget)
-            trials = [of_size(min(TRIAL_SHARE, shares[-1]), rate, TRIAL_SEED) for rate in rates]
-            by_bits = ranked(rates, train(trials), lambda row: -row["validation"])
-            rate, results = best_that_learns(by_bits, partial(train_all, of_size))
-            rows += [
-                {"model": model, "budget": budget, "share": share, "rate": rate, "seed": seed} | row
-                for (share, seed), row in zip(kinds, results)
-            ]
+    trials, rows = [], []
+    for (model, way), budget in itertools.product(task.ways.items(), task.budgets):
+        share = min(TRIAL_SHARE, shares[-1])
+        tried = trained_rows(model, budget, [Kind(share, r, TRIAL_SEED) for r in way.rates])
+        best = ranked(way.rates, tried, lambda row: -row["validation"])[:FINALISTS]
+        kinds = itertools.starmap(Kind, itertools.product(shares, best, range(seeds)))
+        trials += tried
+        rows += decided(trained_rows(model, budget, list(kinds)))
     laws = {model: law_of(cells(rows, model)) for model in task.ways}
     hours = sum(hours_of(one, config.folder) for one in trained)
-    return {"task": task.dataset, "rows": rows, "laws": laws, "hours": hours}
+    found = {"trials": trials, "rows": rows, "laws": laws, "hours": hours}
+    return {"task": task.dataset} | found
+
+
+def decided(rows: Sequence[Row]) -> list[Row]:
+    """The runs of a size; "counts" says whether theirs is the rate of their amount of data.
+
+    That is the rate with the fewest bits on validation in the mean over seeds, of those at which no
+    seed diverges. Raises DivergedError where all do.
+    """
+    by_share: dict[float, dict[float, list[Row]]] = {}
+    for row in rows:
+        by_share.setdefault(row["share"], {}).setdefault(row["rate"], []).append(row)
+    found = []
+    for share, by_rate in by_share.items():
+        learned = {
+            rate: own for rate, own in by_rate.items() if not any("diverged" in row for row in own)
+        }
+        if not learned:
+            raise DivergedError(f"trainings on {share:g} of the data diverge at {list(by_rate)}")
+        best = min(learned, key=lambda rate: mean([row["validation"] for row in learned[rate]]))
+        found += [row | {"counts": rate == best} for rate, own in learned.items() for row in own]
+    return found
 
 
 def brief(task: Task) -> Task:
@@ -93,10 +127,10 @@ def brief(task: Task) -> Task:
 
 
 def cells(rows: Sequence[Row], model: str) -> list[Cell]:
-    """The runs of a model by size and amount of data, smallest first."""
+    """The runs of a model that count, by size and amount of data, smallest first."""
     found: dict[tuple[int, int], list[Row]] = {}
     for row in rows:
-        if row["model"] == model:
+        if row["model"] == model and row["counts"]:
             found.setdefault((row["parameters"], row["samples"]), []).append(row)
     return [
         Cell(*kind, [row["epochs"] for row in own], [row["test"] for row in own])
@@ -125,18 +159,40 @@ def surface(results: Row, model: str) -> Surface:
 
 
 def losses_table(results: Row) -> str:
-    """Mean bits by size and amount of data."""
-    rows = results["rows"]
-    lines, amounts = [], sorted({row["samples"] for row in rows})
+    """Mean bits by size and amount of data, with the learning rates at which they were reached."""
+    lines, amounts = [], amounts_of(results)
     for model in results["laws"]:
-        own = cells(rows, model)
+        own = cells(results["rows"], model)
         for size in dict.fromkeys(cell.parameters for cell in own):
-            by_amount = {cell.samples: mean(cell.losses) for cell in own if cell.parameters == size}
-            rate = next(r["rate"] for r in rows if (r["model"], r["parameters"]) == (model, size))
-            bits = [f"{by_amount[amount]:.3f}" for amount in amounts]
-            lines.append([model, f"{size:,}", f"{rate:g}", *bits])
-    head = ["model", "parameters", "learning rate", *(f"{amount:,}" for amount in amounts)]
+            bits = [f"{mean(cell.losses):.3f}" for cell in own if cell.parameters == size]
+            rates = {
+                row["rate"]
+                for row in results["rows"]
+                if (row["model"], row["parameters"], row["counts"]) == (model, size, True)
+            }
+            lines.append([model, f"{size:,}", ", ".join(map(significant, sorted(rates))), *bits])
+    head = ["model", "parameters", "learning rates", *(f"{amount:,}" for amount in amounts)]
     return markdown.table(head, lines)
+
+
+def amounts_of(results: Row) -> list[int]:
+    """The amounts of data, in answers."""
+    return sorted({row["samples"] for row in results["rows"]})
+
+
+def ahead(results: Row) -> str:
+    """In how many cells the spiking model has fewer bits, and where all of its seeds have."""
+    spiking, gated = (cells(results["rows"], model) for model in results["laws"])
+    names = list(results["laws"])
+    pairs = [(own.losses, other.losses) for own, other in zip(spiking, gated)]
+    fewer = sum(mean(own) < mean(other) for own, other in pairs)
+    clear = sum(max(own) < min(other) for own, other in pairs)
+    behind = sum(min(own) > max(other) for own, other in pairs)
+    return (
+        f"{names[0]} has fewer bits than the {names[1]} of its size in {fewer} of {len(pairs)} "
+        f"cells; in {clear} every one of its seeds is better than every one of the other's, in "
+        f"{behind} it is the reverse."
+    )
 
 
 def laws_table(results: Row) -> str:
@@ -146,39 +202,61 @@ def laws_table(results: Row) -> str:
         law, missed = surface(results, model), results["laws"][model]["missed"]
         floor, *others = (law.parameters[name] for name in growth.LETTERS)
         letters = [f"{floor:.3f}", *map(significant, others)]
-        exponent = shown(growth.compute_exponent(law), "{:.2f}")
-        lines.append(
-            [model, *letters, f"{100 * law.error:.1f} %", f"{100 * missed:+.1f} %", exponent]
-        )
-    head = ["model", *growth.LETTERS, "error", "largest cell, held out", "power of the compute"]
+        off = f"{100 * math.expm1(law.error):.0f} %"
+        exponent = "{:.2f} ({:.2f} to {:.2f})".format(*growth.compute_exponent(law))
+        lines.append([model, *letters, off, f"{100 * missed:+.1f} %", exponent])
+    head = ["model", *growth.LETTERS, "off by", "largest cell, held out", "power of the compute"]
     return markdown.table(head, lines)
 
 
-def shown(estimate: Estimate, form: str = "{:,.0f}") -> str:
-    """A number with its interval; ∞ where none is large enough."""
-    return "{} ({} to {})".format(*map(form.format, estimate)).replace("inf", "∞")
-
-
 def worth_table(results: Row) -> str:
-    """With how many parameters a law reaches the bits of other networks on all data."""
+    """With how many parameters other networks reach the bits of a network, on all data."""
     spiking, gated = results["laws"]
-    amount = max(row["samples"] for row in results["rows"])
-    own = [cell for cell in cells(results["rows"], spiking) if cell.samples == amount]
-    asked = [(spiking, cell.parameters, mean(cell.losses), gated) for cell in own]
+    amount = amounts_of(results)[-1]
+
+    def on_all(model: str) -> list[Cell]:
+        return [cell for cell in cells(results["rows"], model) if cell.samples == amount]
+
+    asked = [(spiking, cell.parameters, cell.losses, gated) for cell in on_all(spiking)]
     if results["task"] == "tinyshakespeare":
         asked += [(*other, spiking) for other in smaller()]
     lines = []
     for name, parameters, bits, model in asked:
-        of_law = [cell for cell in cells(results["rows"], model) if cell.samples == amount]
-        epochs = mean([k for cell in of_law for k in cell.epochs])
+        others = on_all(model)
+        epochs = mean([k for cell in others for k in cell.epochs])
+        sizes = [cell.parameters for cell in others]
         size = growth.equivalent_size(surface(results, model), bits, amount, epochs)
-        lines.append([name, f"{parameters:,}", f"{bits:.3f}", model, shown(size)])
-    head = ["network", "parameters", "bits", "as good by the law of", "parameters"]
+        found = [between(sizes, [mean(cell.losses) for cell in others], mean(bits)), *size]
+        own, by_law, low, high = (within(n, sizes) for n in found)
+        law = by_law if low == high else f"{by_law} ({low} to {high})"
+        lines.append([name, f"{parameters:,.0f}", f"{mean(bits):.3f}", model, own, law])
+    head = ["network", "parameters", "bits", "as good as", "parameters", "by its law"]
     return markdown.table(head, lines, (0, 3))
 
 
-def smaller() -> Iterator[tuple[str, int, float]]:
-    """What the study of the small and smart reached with ALIF: name, parameters, bits."""
+def between(sizes: Sequence[float], losses: Sequence[float], reached: float) -> float:
+    """The first size at which the line through networks reaches a loss, both logarithmic.
+
+    It is zero where the smallest network is better already, and infinite where none is as good.
+    """
+    if losses[0] < reached:
+        return 0.0
+    for (n, y), (m, z) in itertools.pairwise(zip(sizes, losses)):
+        if z <= reached:
+            share = math.log(y / reached) / math.log(y / z)
+            return float(n * (m / n) ** share)
+    return math.inf
+
+
+def within(size: float, sizes: Sequence[float]) -> str:
+    """A number of parameters; one beyond the sizes that were trained is not told."""
+    if size < sizes[0]:
+        return f"below {sizes[0]:,.0f}"
+    return f"above {sizes[-1]:,.0f}" if size > sizes[-1] else f"{size:,.0f}"
+
+
+def smaller() -> Iterator[tuple[str, int, list[float]]]:
+    """What the study of the small and smart reached with ALIF: name, parameters, bits by seed."""
     rows = json_file.read(HERE.parent / "smaller" / "memory.json")["rows"]
     for model, kind, name in (
         ("ALIF", "alone", "ALIF of that study"),
@@ -186,14 +264,14 @@ def smaller() -> Iterator[tuple[str, int, float]]:
         (GROUPS, "alone", f"ALIF, {GROUPS}"),
     ):
         own = [row for row in rows if row["model"] == model and row["share"] == 1]
-        yield name, own[0]["parameters"], mean([row["bits"][kind] for row in own])
+        yield name, own[0]["parameters"], [row["bits"][kind] for row in own]
 
 
 def figure(results: Row) -> Figure:
     """Bits against parameters, a line of the law for every amount of data, a panel a model."""
     models = list(results["laws"])
     made = Figure(figsize=(4.6 * len(models), 3.8), layout="constrained")
-    amounts = sorted({row["samples"] for row in results["rows"]})
+    amounts = amounts_of(results)
     for axis, model in zip(made.subplots(1, len(models), sharey=True), models):
         law, own = surface(results, model), cells(results["rows"], model)
         for amount, colour in zip(amounts, CLASSES):
@@ -219,6 +297,7 @@ def places(results: Row) -> dict[str, str]:
     task = results["task"]
     return {
         f"{task} losses": losses_table(results),
+        f"{task} ahead": ahead(results),
         f"{task} laws": laws_table(results),
         f"{task} worth": worth_table(results),
         f"{task} hours": (

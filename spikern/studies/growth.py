@@ -9,8 +9,9 @@ below, A / N^a what the size and B / D^b what the data leave.
 Sources: the law and its fit are of Hoffmann et al. 2022, arXiv 2203.15556: the sum over runs of
 Huber's loss of log L - log fit, with delta = 0.001, over a grid of starts. Repeated data are
 counted as by Muennighoff et al. 2023, arXiv 2305.16264, with r fitted here to the same runs.
-Intervals are percentiles over refits to runs drawn anew with replacement, in every cell apart: they
-hold the noise of the seeds, not the doubt about the law.
+Intervals, of 95 %, are percentiles over refits to runs drawn anew with replacement, in every cell
+apart. They hold the noise of the seeds, and of few seeds too little of it; not the choice of the
+test samples, which all runs share, nor the doubt about the law.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -97,8 +99,7 @@ def fit(cells: Sequence[Cell], refits: int = 200) -> Surface:
         math.exp(np.mean([math.log(cell.samples) for cell in cells])),
     )
     points = _points(cells, units)
-    found = [_descend(start, points) for start in _starts(points)]
-    raw, _ = min(found, key=lambda one: one[1])
+    raw = _best(_starts(points), points)
     generator = np.random.default_rng(SEED)
     resampled = []
     for _ in range(refits):
@@ -110,7 +111,9 @@ def fit(cells: Sequence[Cell], refits: int = 200) -> Surface:
                     epochs=np.take(cell.epochs, k).tolist(), losses=np.take(cell.losses, k).tolist()
                 )
             )
-        resampled.append(_letters(_descend(raw, _points(drawn, units))[0], units))
+        again = _points(drawn, units)
+        near = [raw, *(np.array([floor, *raw[1:]]) for floor in _floors(again))]
+        resampled.append(_letters(_best(near, again), units))
     rest = _log_loss(raw, points)[0] - points[-1]
     return Surface(
         dict(zip(LETTERS, map(float, _letters(raw, units)))),
@@ -143,18 +146,23 @@ def compute_exponent(fitted: Surface) -> Estimate:
     return _estimate([letters[4] / (letters[2] + letters[4]) for letters in fitted.letters()])
 
 
-def equivalent_size(fitted: Surface, reached: float, samples: float, epochs: float) -> Estimate:
-    """The parameters with which a network of this law reaches a loss on so much data.
+def equivalent_size(
+    fitted: Surface, reached: Sequence[float], samples: float, epochs: float
+) -> Estimate:
+    """The parameters with which a network of this law reaches on so much data what others reached.
 
-    Infinite where it reaches it with no number of parameters.
+    `reached` are the losses of the others' runs, whose mean counts; they are drawn anew too, one
+    draw for each refit. Infinite where it is reached with no number of parameters.
 
     >>> law = Surface(dict(zip(LETTERS, (1.0, 8.0, 1.0, 6.0, 1.0, 9.0))), 0.0, np.zeros((0, 6)))
-    >>> equivalent_size(law, 6.0, 2.0, 1.0).value
+    >>> equivalent_size(law, [5.5, 6.5], 2.0, 1.0).value
     4.0
     """
+    generator = np.random.default_rng(SEED)
+    draws = generator.choice(reached, (len(fitted.resampled), len(reached)))
     found = []
-    for letters in fitted.letters():
-        left = reached - loss(letters, math.inf, samples, epochs)
+    for letters, runs in zip(fitted.letters(), [reached, *draws]):
+        left = float(np.mean(runs)) - loss(letters, math.inf, samples, epochs)
         found.append(math.inf if left <= 0 else (letters[1] / left) ** (1 / letters[2]))
     return _estimate(found)
 
@@ -238,12 +246,21 @@ def _descend(start: Array, points: tuple[Array, ...]) -> tuple[Array, float]:
     return np.asarray(found.x), float(found.fun)
 
 
+def _best(starts: Sequence[Array], points: tuple[Array, ...]) -> Array:
+    """The best fit that is found from any of the starts."""
+    return min((_descend(start, points) for start in starts), key=itemgetter(1))[0]
+
+
+def _floors(points: tuple[Array, ...]) -> list[float]:
+    """Where log E starts."""
+    return [float(points[-1].min()) + math.log(share) for share in FLOORS]
+
+
 def _starts(points: tuple[Array, ...]) -> list[Array]:
-    losses = points[-1]
-    smallest, middle = float(losses.min()), float(losses.mean())
+    middle = float(points[-1].mean())
     return [
-        np.array([smallest + math.log(share), middle - 1, a, middle - 1, b, math.log(r)])
-        for a, b, share, r in itertools.product(EXPONENTS, EXPONENTS, FLOORS, REPEATS)
+        np.array([floor, middle - 1, a, middle - 1, b, math.log(r)])
+        for a, b, floor, r in itertools.product(EXPONENTS, EXPONENTS, _floors(points), REPEATS)
     ]
 
 
