@@ -38,8 +38,8 @@ class Config:
     """Processes that train side by side, one thread each."""
     ray: str | None = None
     """Address of a Ray cluster on which to train."""
-    device: str | None = None
-    """What the networks train on, such as cuda; by default the CPU, on which they are tested."""
+    device: str = "cpu"
+    """What the networks train on, such as cuda; they are tested, counted and timed on the CPU."""
     train: bool = True
     """Train what is not trained yet; without, make page and figures from results.json."""
     smoke: bool = False

@@ -190,6 +190,7 @@ def test_how_large_a_network_is_as_good_as_another(script):
     sizes, losses = [1e3, 1e4, 1e5], [1.0, 0.01, 0.1]
     assert between(sizes, losses, 0.1) == pytest.approx(10**3.5)  # halfway, both logarithmic
     assert between(sizes, losses, 0.01) == 1e4
+    assert between(sizes, [1.0, 1.0, 0.1], 1.0) == 1e3
     assert (between(sizes, losses, 2.0), between(sizes, losses, 0.001)) == (0.0, math.inf)
     shown = [within(n, sizes) for n in (0.0, 1e3, 1234.4, 1e5, 2e5, math.inf)]
     assert shown == ["below 1,000", "1,000", "1,234", "100,000", "above 100,000", "above 100,000"]

@@ -239,8 +239,8 @@ def between(sizes: Sequence[float], losses: Sequence[float], reached: float) -> 
 
     It is zero where the smallest network is better already, and infinite where none is as good.
     """
-    if losses[0] < reached:
-        return 0.0
+    if losses[0] <= reached:
+        return sizes[0] if losses[0] == reached else 0.0
     for (n, y), (m, z) in itertools.pairwise(zip(sizes, losses)):
         if z <= reached:
             share = math.log(y / reached) / math.log(y / z)

@@ -79,35 +79,34 @@ def machine(provenance: Mapping[str, Any], parts: Sequence[Part]) -> str:
     versions = ", ".join(f"{name} {provenance[name]}" for name in names)
     searches = [search for part in parts for search in part["tuning"].values()]
     counted = "with" if all("seconds" in search for search in searches) else "without"
-    by_device: dict[str, float] = {}
-    for part in parts:
-        for device, time in seconds(part, provenance["processor"]).items():
-            by_device[device] = by_device.get(device, 0.0) + time / 3600
-    core = by_device.pop(provenance["processor"], 0.0)
-    took = [f"one core {core:.1f} hours"] if core or not by_device else []
-    took += [f"{name} {hours:.1f} hours in sum" for name, hours in by_device.items()]
+    others = seconds(parts, provenance["processor"])
+    core = others.pop(provenance["processor"], 0.0)
+    took = [f"one core {core / 3600:.1f} hours"] if core or not others else []
+    took += [f"{name} {time / 3600:.1f} hours in sum" for name, time in others.items()]
     return (
         f"{provenance['processor']}, one thread a job; its trainings took {' and '.join(took)}, "
         f"{counted} those of the search; {versions}; commit {provenance['commit']}."
     )
 
 
-def seconds(part: Part, processor: str) -> dict[str, float]:
-    """The sum of the times of all trainings and trials by what they ran on, the longest first.
+def seconds(parts: Sequence[Part], processor: str) -> dict[str, float]:
+    """The sum of the times of all trainings and trials by what they ran on.
 
     Older results do not say what, which was the processor, and have no times of trials.
 
     >>> nothing = {"ablations": {}, "frontier": [], "growth": [], "runs": [{"seconds": 2.0}]}
-    >>> seconds(nothing | {"tuning": {"LIF": {"seconds": 5.0, "trained_on": "a GPU"}}}, "a CPU")
-    {'a GPU': 5.0, 'a CPU': 2.0}
+    >>> searched = {"tuning": {"LIF": {"seconds": 5.0, "trained_on": "a GPU"}}}
+    >>> seconds([nothing | searched], "a CPU")
+    {'a CPU': 2.0, 'a GPU': 5.0}
     """
-    ablations = [run for runs in part["ablations"].values() for run in runs]
-    variants = (*ablations, *part["frontier"], *part["growth"], *part.get("int8", ()))
     times: dict[str, float] = {}
-    for took in (*part["runs"], *variants, *part["tuning"].values()):
-        device = took.get("trained_on") or processor
-        times[device] = times.get(device, 0.0) + took.get("seconds", 0.0)
-    return dict(sorted(times.items(), key=lambda pair: -pair[1]))
+    for part in parts:
+        ablations = [run for runs in part["ablations"].values() for run in runs]
+        variants = (*ablations, *part["frontier"], *part["growth"], *part.get("int8", ()))
+        for took in (*part["runs"], *variants, *part["tuning"].values()):
+            device = took.get("trained_on") or processor
+            times[device] = times.get(device, 0.0) + took.get("seconds", 0.0)
+    return times
 
 
 def score(part: Part, runs: Sequence[Part]) -> str:

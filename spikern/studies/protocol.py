@@ -174,15 +174,14 @@ def carry_out(
     out: str | Path,
     workers: int,
     ray: str | None = None,
-    device: str | None = None,
+    device: str = "cpu",
 ) -> Result:
     """Do what is left of a plan; its part of results.json.
 
-    Networks train on `device`, by default the CPU; they are tested, counted and timed on the CPU.
+    Networks train on `device`; they are tested, counted and timed on the CPU.
     Raises InputError for a device that is not there.
     """
-    if device is not None:
-        check_device(device)
+    check_device(device)
     out = Path(out)
     work = partial(train_and_disturb, device=device)
 
