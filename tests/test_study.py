@@ -988,6 +988,20 @@ def test_a_run_as_a_job(tmp_path):
     assert found["test_loss"] > 0
 
 
+def test_a_run_that_falls_apart_has_diverged(tmp_path, monkeypatch):
+    real = trainings.train_and_test
+
+    def broken_at_the_end(*arguments):
+        result = real(*arguments)
+        losses = [1.0, 0.5, 1.0]
+        return result | {"epochs": [result["epochs"][0] | {"loss": loss} for loss in losses]}
+
+    job = small("LIF", training=Training(epochs=1, batch_size=4))
+    monkeypatch.setattr(trainings, "train_and_test", broken_at_the_end)
+    with pytest.raises(DivergedError, match=r"1 in the first epoch, 0\.5 in the best and 1 in the"):
+        train_and_disturb(job, tmp_path / "run.safetensors")
+
+
 def test_a_run_that_carries_its_state_is_tested_so(tmp_path):
     name, path = "copy_5", tmp_path / "run.safetensors"
     training = Training(epochs=1, batch_size=4, carry_state=True)

@@ -2,8 +2,8 @@
 
 1. Search: the same learning rates are tried with every model and judged on validation, by what the
    training selects its epoch by, with a seed that no reported training has. A rate at which a
-   reported training diverges is replaced by the next best; for a variant of a model alone, where
-   only the variant diverges. A variant that diverges at every rate has no results.
+   reported training diverges or falls apart is replaced by the next best; for a variant of a model
+   alone, where only the variant does. A variant that does so at every rate has no results.
 2. Train: every model with every seed at one number of parameters; the epoch is chosen on
    validation, the test split is looked at once.
 3. Choose the best spiking and the best standard model on validation; claims are about these.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -176,11 +177,33 @@ def train(job: TrainingJob, checkpoint: Path, device: str | None = None) -> dict
 def train_and_disturb(
     job: TrainingJob, checkpoint: Path, device: str | None = None
 ) -> dict[str, Any]:
-    """Train as `train` does, without the epochs, which the checkpoint has; with the robustness."""
+    """Train as `train` does, without the epochs, which the checkpoint has; with the robustness.
+
+    Raises DivergedError for a training that fell apart, since its best epoch is not its end.
+    """
     result, network, dataset = _trained(job, checkpoint, device)
-    curve = [epoch["validation_accuracy"] for epoch in result.pop("epochs")]
+    epochs = result.pop("epochs")
+    losses = [epoch["loss"] for epoch in epochs]
+    if fell_apart(losses):
+        raise DivergedError(
+            f"training fell apart: its loss was {losses[0]:.3g} in the first epoch, "
+            f"{min(losses):.3g} in the best and {losses[-1]:.3g} in the last; lower the learning "
+            f"rate (now {job.training.learning_rate:g})"
+        )
+    curve = [epoch["validation_accuracy"] for epoch in epochs]
     disturbed = disturb(network, dataset, job.training.carry_state)
     return result | {"curve": curve, "robustness": disturbed}
+
+
+def fell_apart(losses: Sequence[float]) -> bool:
+    """Whether a training lost what it had learned, by the mean loss of every epoch.
+
+    At the end it is no better than in the first epoch, and was twice as good in between.
+
+    >>> fell_apart([1.4, 0.6, 2.3]), fell_apart([1.4, 0.6, 0.7]), fell_apart([0.69, 0.68, 0.70])
+    (True, False, False)
+    """
+    return 2 * min(losses) <= losses[0] <= losses[-1]
 
 
 def _trained(
