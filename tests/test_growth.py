@@ -158,10 +158,10 @@ def test_refusals(given, message):
 
 @pytest.fixture
 def script(monkeypatch):
-    """The study's script, experiments/growth/run.py."""
-    path = Path(__file__).parents[1] / "experiments" / "growth" / "run.py"
-    monkeypatch.syspath_prepend(str(path.parent))
-    return runpy.run_path(str(path))
+    """What the files of the study, experiments/growth, define, by the name of a file."""
+    folder = Path(__file__).parents[1] / "experiments" / "growth"
+    monkeypatch.syspath_prepend(str(folder))
+    return lambda name: runpy.run_path(str(folder / f"{name}.py"))
 
 
 def run(share, rate, seed, **found):
@@ -177,16 +177,16 @@ def test_each_amount_of_data_counts_the_rate_that_is_better_on_validation(script
         run(1.0, 0.01, 0, validation=0.1),
         run(1.0, 0.01, 1, diverged="loss is nan"),
     ]
-    found = [
-        (row["share"], row["rate"], row["seed"]) for row in script["decided"](rows) if row["counts"]
-    ]
+    decided = script("run")["decided"]
+    found = [(row["share"], row["rate"], row["seed"]) for row in decided(rows) if row["counts"]]
     assert found == [(0.5, 0.01, 0), (0.5, 0.01, 1), (1.0, 0.1, 0), (1.0, 0.1, 1)]
     with pytest.raises(DivergedError, match=r"on 1 of the data diverge at \[0.01\]"):
-        script["decided"](rows[-2:])
+        decided(rows[-2:])
 
 
 def test_how_large_a_network_is_as_good_as_another(script):
-    between, within = script["between"], script["within"]
+    cells = script("cells")
+    between, within = cells["between"], cells["within"]
     sizes, losses = [1e3, 1e4, 1e5], [1.0, 0.01, 0.1]
     assert between(sizes, losses, 0.1) == pytest.approx(10**3.5)  # halfway, both logarithmic
     assert between(sizes, losses, 0.01) == 1e4
