@@ -126,6 +126,10 @@ def test_what_is_declared_and_right_is_taken():
         ({"train": BINARY, "validation": BINARY, "events": True}, "declared as events"),
         ({"label_of_unlabelled": 0}, "label_of_unlabelled"),
         ({"class_names": ("a", "a")}, "two classes have the name a"),
+        ({"class_names": "ab"}, "class_names must be a tuple of texts, got 'ab'"),
+        ({"class_names": (0, 1)}, r"class_names must be a tuple of texts, got \(0, 1\)"),
+        ({"dt": "1"}, "dt must be a number, got '1'"),
+        ({"train": replace(CUT, y=CUT.y.numpy())}, "expected y as a torch tensor, got ndarray"),
         ({"label_of_unlabelled": 2, "every_step": True}, "label_of_unlabelled"),
     ],
 )

@@ -254,6 +254,7 @@ BRFS = SpikingRNN("BRF", 3, 2, dt=2.0)
 X = torch.randn(5, 2, 3)
 NETWORK = build("LIF", 3, 8, 2)
 STREAM = compile_stream(NETWORK)
+NEGATIVE = replace(LIF, step=lambda p, s, i, fire: LIF.step(p, s, -i, fire))
 THREE = Task("own", ("a", "b", "c"), 1.0, False, 3)
 
 
@@ -279,6 +280,10 @@ THREE = Task("own", ("a", "b", "c"), 1.0, False, 3)
         (lambda: LAYER(pack_padded_sequence(X[..., :2], [5, 2])), r"\(T, B, 3\), got \(5, 2, 2\)"),
         (lambda: SpikingRNN("LIFF", 3, 8), "did you mean 'LIF'"),
         (lambda: SpikingRNN("LIF", 3, 0), "hidden_size must be at least 1"),
+        (lambda: build("LIF", 3, 8, 0), "classes must be at least 1, got 0"),
+        (lambda: build("LSTM", 3, 8, 0), "classes must be at least 1, got 0"),
+        (lambda: build("LSTM", 3, 8, 2.5), "classes must be a whole number, got 2.5"),
+        (lambda: build(NEGATIVE, 3, 8, 2), "another neuron LIF in NEURONS; give yours a name"),
         (lambda: SpikingRNN("LIF", 3, 8.0), "hidden_size must be a whole number, got 8.0"),
         (lambda: SpikingRNN("LIF", True, 8), "input_size must be a whole number, got True"),
         (lambda: SpikingRNN("LIF", 3, 8, dt="1"), "dt must be a number, got '1'"),

@@ -278,7 +278,7 @@ def test_tsv_is_read_up_to_the_first_nan(tmp_path):
 
 
 def test_labels_are_text_and_no_two_become_one(tmp_path):
-    labels = ("20230102", "20230101", "20230103", "1.0", "1", "left", "0.25")
+    labels = ("20230102", "20230101", "20230103", "1.0", "01", "left", "0.25")
     (tmp_path / "a.tsv").write_text("".join(f"{label}\t1\t2\n" for label in labels))
     names, _, classes = read_tsv(tmp_path / "a.tsv")
     assert names == ("0.25", "1", "20230101", "20230102", "20230103", "left")

@@ -25,6 +25,8 @@ from spikern import (
 from spikern._utils import json_file
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.description import describe, rebuild
+from spikern.neurons import BRF
+from spikern.neurons.constants import real
 from spikern.neurons.surrogate import triangular
 from spikern.studies import TrainingJob, key, progress
 from spikern.studies.jobs import files
@@ -85,7 +87,42 @@ def test_a_neuron_of_ones_own_is_asked_for_and_passed():
     with pytest.raises(InputError, match=r"needs the neuron Mine; pass it: neurons=\[Mine\]"):
         rebuild(describe(network), network.state_dict())
     again = rebuild(describe(network), network.state_dict(), [mine])
-    assert again.body.neuron is mine
+    assert again.body.neuron == mine
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        LIF.frozen(),
+        LIF.with_constants(tau_mem=[5.0, 6.0, 7.0, 8.0]),
+        BRF.with_constant("omega", span=(0.15, 0.5)),
+        replace(LIF, constants={**LIF.constants, "v_th": real("v_th", 1.0)}),
+    ],
+    ids=["frozen", "one per neuron", "span", "other kind"],
+)
+def test_a_network_has_the_constants_of_its_neurons_again(neuron, tmp_path):
+    network, path = build(neuron, 1, 4, 10), tmp_path / "x.safetensors"
+    fit(network, load("digits").thinned(20), Training(epochs=1), checkpoint=path)
+    again = load_network(path)
+    assert again.body.neuron == neuron
+    names = [[name for name, _ in n.named_parameters()] for n in (network, again)]
+    assert names[0] == names[1]
+    x = torch.rand(5, 3, 1)
+    assert torch.equal(network.eval()(x)[0], again(x)[0])
+
+
+def test_a_checkpoint_without_constants_is_resumed_and_loaded(tmp_path):
+    """As earlier versions wrote it."""
+    data, path = load("digits").thinned(20), tmp_path / "x.safetensors"
+    fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
+    tensors, header = checkpoint.read(path)
+    for part in ("body", "readout"):
+        del header["network"][part]["constants"]
+    checkpoint.write(path, tensors, header)
+    assert load_network(path).body.neuron == LIF
+    fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
+    with pytest.raises(DataError, match=r"network\.body\.dt is 1\.0 there and 2\.0 here"):
+        fit(build("LIF", 1, 8, 10, dt=2.0), data, Training(epochs=1), checkpoint=path)
 
 
 def test_a_checkpoint_alone_gives_the_weights_of_the_best_epoch(tmp_path):
@@ -111,6 +148,14 @@ def test_a_checkpoint_alone_gives_the_weights_of_the_best_epoch(tmp_path):
         ({"data": lambda: load("digits").thinned(21)}, "data is [0-9a-f]{16} there and"),
         ({"training": Training(epochs=1, clip=2.0)}, "training.clip is 1.0 there and 2.0 here"),
         ({"seed": 1}, "seed is 0 there and 1 here"),
+        (
+            {"network": lambda: build(LIF.with_constants(v_th=3.0), 1, 8, 10)},
+            "body.constants.v_th.mean is 1.0 there and 3.0 here",
+        ),
+        (
+            {"network": lambda: build(LIF.frozen(), 1, 8, 10)},
+            "body.constants.alpha_mem.trainable is None there and False here",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_run_is_not_resumed(change, message, tmp_path):

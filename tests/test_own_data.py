@@ -71,6 +71,35 @@ def test_npz_has_what_it_says(tmp_path):
     assert [len(p) for p in (load(str(path)).train, load(str(path)).test)] == [16, 20]
 
 
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"y": ["1_12", "11_2"] * 10}, ("11_2", "1_12")),
+        ({"y": [b"up", b"down"] * 10}, ("down", "up")),
+        ({"y": np.arange(20) % 2 + 0.0, "class_names": ["up", "down"]}, ("up", "down")),
+        ({"y": ["up", "down"] * 10, "class_names": [b"up", b"down"]}, ("up", "down")),
+        ({"lengths": [3.0] * 20}, ("0", "1")),
+        ({"x": np.full((20, 5), 60_000, np.float16)}, ("0", "1")),
+    ],
+)
+def test_npz_of_other_types_means_the_same(tmp_path, changes, names):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays(**changes))
+    data = load(str(path))
+    assert data.class_names == names
+    assert data.train.lengths.tolist() == [3 if "lengths" in changes else 5] * 14
+
+
+def test_steps_without_a_label_have_none_in_floats_too(tmp_path):
+    y = np.where(np.arange(5) < 2, UNLABELLED, np.arange(20)[:, None] % 2)
+    found = []
+    for kind in (np.int64, np.float64):
+        np.savez(tmp_path / "mine.npz", **arrays(y=y.astype(kind)))
+        found.append(load(str(tmp_path / "mine.npz")))
+    assert found[0].class_names == found[1].class_names == ("0", "1")
+    assert found[0].digest == found[1].digest
+
+
 def test_a_folder_of_sounds_is_a_data_set(tmp_path):
     for label in ("left", "right"):
         (tmp_path / label).mkdir()
@@ -103,7 +132,20 @@ def test_a_folder_of_sounds_is_a_data_set(tmp_path):
         ("a.npz", {"x_train": arrays()["x"], "y_train": arrays()["y"]}, "a train and a test part"),
         ("a.npz", arrays(z=np.zeros(3)), "expected x and y, .* got z"),
         ("a.npz", arrays(x=1j * np.ones((20, 5))), "expected numbers x .* got complex128"),
-        ("a.npz", arrays(dt="4 ms"), r"a\.npz: expected arrays of numpy, whole: could not convert"),
+        ("a.npz", arrays(dt="4 ms"), r"a\.npz: expected dt as one number, got <U4 \(\)"),
+        ("a.npz", arrays(dt=[1.0, 2.0]), r"expected dt as one number, got float64 \(2,\)"),
+        ("a.npz", arrays(events="False"), r"expected events as one number, got <U5 \(\)"),
+        ("a.npz", arrays(lengths=[2.5] * 20), "expected lengths as whole numbers, got float64"),
+        ("a.npz", arrays(lengths=[np.inf] * 20), "expected lengths as whole numbers, got float64"),
+        ("a.npz", arrays(lengths=[True] * 20), "expected lengths as whole numbers, got bool"),
+        ("a.npz", arrays(class_names=["up"]), r"y must lie in 0\.\.0, the number of class_names"),
+        (
+            "a.npz",
+            arrays(y=["up", "left"] * 10, class_names=["up", "down"]),
+            "expected y among class_names, up, down, got left",
+        ),
+        ("a.npz", arrays(y=[b"\xff", b"a"] * 10), "codec can't decode"),
+        ("a.csv", "a,1_5\n", "line 1: could not convert string to float: '1_5'"),
     ],
 )
 def test_files_that_are_no_data_say_why(tmp_path, name, content, message):

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_numbers
 from spikern.data.task import Task
 from spikern.data.transforms import SOUND, TEXT, Transform, transformed
 from spikern.events.trains import Events, valid_steps
@@ -181,6 +182,11 @@ class Dataset:
     transforms: tuple[Transform, ...] | None = ()
 
     def __post_init__(self) -> None:
+        names = self.class_names
+        if not isinstance(names, tuple | list) or not all(isinstance(n, str) for n in names):
+            raise InputError(
+                f"{self.name}: class_names must be a tuple of texts, got {names!r:.60}"
+            )
         twice = [name for name in set(self.class_names) if self.class_names.count(name) > 1]
         if twice:
             raise InputError(f"{self.name}: two classes have the name {', '.join(sorted(twice))}")
@@ -194,6 +200,7 @@ class Dataset:
                     f"{where}: expected {self.input_size} features as in train, "
                     f"got {split.x.shape[2]}"
                 )
+        check_numbers(dt=self.dt)
         if not self.dt > 0:
             raise InputError(f"{self.name}: dt must be above 0 ms, got {self.dt}")
         label = self.label_of_unlabelled
@@ -297,6 +304,12 @@ def check_shapes(
 ) -> None:
     """Require x (T, N, F) of a type, y int64 per sequence or step, lengths (N,) in 1..T."""
     x, y, lengths = split.x, split.y, split.lengths
+    for name, value in (("x", x), ("y", y), ("lengths", lengths)):
+        if not isinstance(value, Tensor) and not (name == "x" and isinstance(value, Events)):
+            raise InputError(
+                f"{where}: expected {name} as a torch tensor, got {type(value).__name__}; "
+                f"torch.as_tensor makes one"
+            )
     if isinstance(x, Tensor) and (x.ndim != 3 or x.dtype != dtype or x.numel() == 0):
         raise InputError(
             f"{where}: expected x as non-empty (T, N, F) {dtype}, got {tuple(x.shape)} {x.dtype}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout, SpikingRNN, per_layer
 from spikern.neurons import NEURONS, SURROGATES, NeuronModel, Surrogate
+from spikern.neurons.constants import Constant
 
 STACK = (
     *("input_size", "num_layers", "bias", "batch_first", "dropout"),
@@ -24,6 +26,8 @@ STACK = (
 """The arguments of a SpikingRNN that it keeps as they are."""
 GROUPS = ("experts", "awake", "routing", "sleep")
 """Those of one with experts; a file without them is of one without."""
+LATER = ("constants",)
+"""What earlier versions did not write; a network of theirs has the constants of its neurons."""
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -73,11 +77,26 @@ def rebuild(
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DataError(f"it does not describe a network: {error!r}") from error
-    if describe(network) != description:
-        raise DataError(f"it describes another network than {describe(network)}")
+    own = as_written(describe(network), description)
+    if own != description:
+        raise DataError(f"it describes another network than {own}")
     check_state(network, state_dict)
     network.to_empty(device="cpu").load_state_dict(dict(state_dict))
     return network
+
+
+def as_written(own: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """A description without what the version that wrote another one did not write.
+
+    >>> as_written({"answer": "last", "body": {"dt": 1.0, "constants": {}}}, {"body": {"dt": 2.0}})
+    {'answer': 'last', 'body': {'dt': 1.0}}
+    """
+    return {
+        part: {key: value for key, value in has.items() if key in found[part] or key not in LATER}
+        if isinstance(has, dict) and isinstance(found.get(part), dict)
+        else has
+        for part, has in own.items()
+    }
 
 
 def check_state(network: Network, found: Mapping[str, Tensor]) -> None:
@@ -167,8 +186,8 @@ def _by_layer(values: Iterable[Any]) -> Any:
 
 def _values(found: Any, layers: int) -> list[Any]:
     """The inverse of `_by_layer`: the value of every layer."""
-    values: list[Any] = found["layers"] if isinstance(found, dict) else [found] * layers
-    return values
+    listed = found.get("layers") if isinstance(found, dict) else None
+    return listed if isinstance(listed, list) else [found] * layers
 
 
 def _described_baseline(body: Baseline) -> dict[str, Any]:
@@ -182,6 +201,7 @@ def _described(stack: SpikingRNN) -> dict[str, Any]:
         **{name: getattr(stack, name) for name in STACK},
         **{name: getattr(stack, name) for name in GROUPS if stack.experts > 1},
         "neuron": _by_layer(n.name for n in stack.neurons),
+        "constants": _by_layer(_described_constants(n) for n in stack.neurons),
         "hidden_size": _by_layer(stack.hidden_sizes),
         "recurrent": _by_layer(_connectivity(stack, "hh", k) for k in range(stack.num_layers)),
         "feedback": _by_layer(
@@ -192,6 +212,33 @@ def _described(stack: SpikingRNN) -> dict[str, Any]:
         ),
         "engine": stack.engine_asked,
     }
+
+
+def _described_constants(neuron: NeuronModel) -> dict[str, dict[str, Any]]:
+    """What is not as by default, of every constant by its field."""
+
+    def own(constant: Constant) -> dict[str, Any]:
+        values = [(f, getattr(constant, f.name)) for f in fields(Constant)]
+        return {
+            f.name: list(value) if isinstance(value, tuple) else value
+            for f, value in values
+            if value != f.default
+        }
+
+    return {field: own(constant) for field, constant in neuron.constants.items()}
+
+
+def _with_constants(neuron: NeuronModel, found: Mapping[str, Mapping[str, Any]]) -> NeuronModel:
+    """The neuron with the constants that `_described_constants` described."""
+
+    def constant(own: Mapping[str, Any]) -> Constant:
+        settings: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in own.items()
+        }
+        return Constant(**settings)
+
+    own = {field: constant(described) for field, described in found.items()}
+    return replace(neuron, constants={**neuron.constants, **own})
 
 
 def _arguments(found: Mapping[str, Any], known: Known) -> dict[str, Any]:
@@ -206,7 +253,10 @@ def _arguments(found: Mapping[str, Any], known: Known) -> dict[str, Any]:
     own = (*STACK, *(key for key in GROUPS if key in found))
     return {key: found[key] for key in own} | {
         "device": "meta",
-        "neuron": [known.neurons[name] for name in names],
+        "neuron": [
+            _with_constants(known.neurons[name], constants)
+            for name, constants in zip(names, _values(found.get("constants", {}), layers))
+        ],
         "hidden_size": widths,
         "surrogate": [_surrogate(each, known) for each in _values(found["surrogate"], layers)],
         "engine": found["engine"],

@@ -124,9 +124,23 @@ def check_one_kind(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogat
         )
 
 
+EQUATION = ("step", "params", "state", "spikes")
+"""What the name of a neuron stands for; its constants may be others."""
+
+
 def neuron_by_name(neuron: str | NeuronModel) -> NeuronModel:
-    """Return the neuron of a name in NEURONS, or the neuron itself."""
+    """Return the neuron of a name in NEURONS, or the neuron itself.
+
+    Raises InputError for a neuron of one's own that has the name of another: files tell neurons
+    by their names.
+    """
     if isinstance(neuron, NeuronModel):
+        known = NEURONS.get(neuron.name, neuron)
+        if any(getattr(neuron, part) != getattr(known, part) for part in EQUATION):
+            raise InputError(
+                f"there is another neuron {neuron.name} in NEURONS; give yours a name of its own, "
+                f"such as replace(neuron, name='My{neuron.name}')"
+            )
         return neuron
     if not isinstance(neuron, str):
         raise InputError(f"expected a NeuronModel, or a name in NEURONS, got {neuron!r:.60}")

@@ -33,7 +33,7 @@ from spikern.engines.experts import imbalance, working
 from spikern.engines.population import dense
 from spikern.events import valid_steps
 from spikern.layers.delays import narrow
-from spikern.layers.description import check_state, check_tensors, describe
+from spikern.layers.description import as_written, check_state, check_tensors, describe
 from spikern.layers.network import Answer, Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.train import checkpoint
@@ -423,6 +423,8 @@ def _resume(
         found["training"] = asdict(DEFAULT) | found["training"]
     if found.keys() == {*OLD_HEADER, "epochs"}:
         header = {key: header[key] for key in OLD_HEADER}
+    elif isinstance(found.get("network"), dict):
+        header = header | {"network": as_written(header["network"], found["network"])}
     if different := _differences(header, found):
         raise DataError(
             f"{path} belongs to another run: {'; '.join(different)}; use the same settings or "

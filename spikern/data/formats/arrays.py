@@ -45,10 +45,18 @@ class Found(NamedTuple):
 
 def read_npz(path: Path) -> Found:
     """Read a file. Raises DataError on one that is damaged or has other arrays."""
-    with foreign.parsed(path, "arrays of numpy"), open(path, "rb") as opened:
-        with np.load(opened, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-        dt, events = float(content.pop("dt", 1.0)), bool(content.pop("events", False))
+    with (
+        foreign.parsed(path, "arrays of numpy"),
+        open(path, "rb") as opened,
+        np.load(opened, allow_pickle=False) as file,
+    ):
+        content = {name: file[name] for name in file.files}
+    dt, events = content.pop("dt", np.array(1.0)), content.pop("events", np.array(False))
+    for name, value in (("dt", dt), ("events", events)):
+        if value.ndim or value.dtype.kind not in NUMBERS:
+            raise DataError(
+                f"{path}: expected {name} as one number, got {value.dtype} {value.shape}"
+            )
     names = content.pop("class_names", None)
     keys = {part: f"_{part}" for part in PARTS if f"x_{part}" in content} or {WHOLE: ""}
     parts = {}
@@ -60,7 +68,7 @@ def read_npz(path: Path) -> Found:
             raise DataError(f"{path}, x{key} and y{key}: {error}") from error
     if content:
         raise DataError(f"{path}: expected x and y, or x_train and so on, got {', '.join(content)}")
-    return Found(parts, dt, events)
+    return Found(parts, float(dt), bool(events))
 
 
 def read_npy(path: Path) -> list[NDArray[Any]]:
@@ -80,6 +88,8 @@ def sequences(x: Any, y: Any, lengths: Any, names: Any) -> TimeSeries:
             f"{'nothing' if x is None else f'{x.dtype} {x.shape}'}"
         )
     x = x.reshape(*x.shape[:2], -1)
+    if x.dtype.kind == "f":
+        x = x.astype(np.result_type(x, np.float32), copy=False)  # half precision has smaller limits
     count, steps = x.shape[:2]
     y = np.full(count, UNLABELLED) if y is None else y
     lengths = np.full(count, steps) if lengths is None else lengths
@@ -88,23 +98,54 @@ def sequences(x: Any, y: Any, lengths: Any, names: Any) -> TimeSeries:
             f"expected y ({count},) or ({count}, {steps}) and lengths ({count},), got {y.shape} "
             f"and {lengths.shape}"
         )
+    lengths = whole("lengths", lengths)
     if lengths.min() < 1 or lengths.max() > steps:
         raise ValueError(f"lengths must lie in 1..{steps}, got {lengths.min()}..{lengths.max()}")
     series = [own[:length] for own, length in zip(x, lengths)]
     if odd := [n for n, own in enumerate(series) if not (np.abs(own) <= ucr.LARGEST).all()]:
         raise ValueError(f"sequence {odd[0]} holds NaN, infinite or too large values; clean it")
-    labelled = y != UNLABELLED if y.dtype.kind in "iu" else y != ""
+    labelled = y != UNLABELLED if y.dtype.kind in NUMBERS else texts(y) != ""
     if names is None:
-        classes = sorted({ucr.class_name(str(own)) for own in y[labelled]}, key=ucr.by_number)
-        texts = np.array([ucr.class_name(str(own)) for own in y[labelled]])
-        places = np.array([classes.index(own) for own in texts], np.int64)
+        own = np.array([ucr.class_name(each) for each in texts(y[labelled]).tolist()])
+        classes = sorted(set(own.tolist()), key=ucr.by_number)
     else:
-        classes, places = [str(name) for name in names], y[labelled]
-        if places.dtype.kind not in "iu":
-            places = np.array([classes.index(str(own)) for own in places], np.int64)
-        if places.size and not (places.min() >= 0 and places.max() < len(classes)):
-            raise ValueError(f"y must lie in 0..{len(classes) - 1}, the number of class_names")
+        own, classes = y[labelled], texts(names).tolist()
+    places = places_of(own, classes)
     labels = np.full(y.shape, UNLABELLED)
     labels[labelled] = places
     every = [own[:length] for own, length in zip(labels, lengths)] if y.ndim == 2 else labels
     return TimeSeries(tuple(classes), series, list(every))
+
+
+def places_of(own: NDArray[Any], classes: list[str]) -> NDArray[np.int64]:
+    """Return the places of labels among the classes, by number or by name. Raises ValueError."""
+    if own.dtype.kind in NUMBERS:
+        places = whole("y", own)
+        if places.size and not (places.min() >= 0 and places.max() < len(classes)):
+            raise ValueError(f"y must lie in 0..{len(classes) - 1}, the number of class_names")
+        return places
+    named = texts(own).tolist()
+    if unknown := sorted(set(named) - set(classes)):
+        raise ValueError(f"expected y among class_names, {', '.join(classes)}, got {unknown[0]}")
+    return np.array([classes.index(each) for each in named], np.int64)
+
+
+def whole(name: str, values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return whole numbers of any type as int64. Raises ValueError for others.
+
+    >>> whole("lengths", np.array([3.0, 4.0]))
+    array([3, 4])
+    """
+    fits = np.abs(values) < 2**53 if values.dtype.kind in "iuf" else np.array(False)
+    if not fits.all() or (values != np.floor(values)).any():
+        raise ValueError(f"expected {name} as whole numbers, got {values.dtype} {values.shape}")
+    return values.astype(np.int64)
+
+
+def texts(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Return texts of labels; bytes are read as UTF-8. Raises ValueError for other bytes.
+
+    >>> texts(np.array([b"up"])), texts(np.array([1]))
+    (array(['up'], dtype='<U2'), array(['1'], dtype='<U21'))
+    """
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(np.str_)

@@ -112,7 +112,7 @@ def parse_values(words: Sequence[str]) -> list[float]:
     """Return numbers. Raises ValueError if one is not finite, or too large for single precision."""
     if "?" in [word.strip() for word in words]:
         raise ValueError("a missing value '?'; fill it in, or leave the series out")
-    values = [float(word) for word in words]
+    values = [number_of(word) for word in words]
     for value in values:
         if not abs(value) <= LARGEST:
             raise ValueError(f"expected finite values up to {LARGEST:.2g}, got {value}")
@@ -148,27 +148,38 @@ def with_classes(series: list[Series], names: Sequence[str]) -> TimeSeries:
 def class_name(label: str) -> str:
     """Return the name of a class from its label; a number has one name, however it is written.
 
-    >>> class_name("1.0"), class_name("20230101"), class_name(" left")
-    ('1', '20230101', 'left')
+    >>> class_name("01.0"), class_name("020230101"), class_name(" left"), class_name("1_12")
+    ('1', '20230101', 'left', '1_12')
     """
     label = label.strip()
     try:
-        number = float(label)
+        number = number_of(label)
     except ValueError:
         return label
     if not np.isfinite(number):
         raise ValueError(f"expected a label, got '{label}'")
     if not number.is_integer():
         return repr(number)
-    return label.lstrip("+") if label.lstrip("+-").isdecimal() else f"{number:.0f}"
+    return str(int(label)) if label.lstrip("+-").isdecimal() else f"{number:.0f}"
 
 
 def by_number(name: str) -> tuple[float, str]:
     """Return the key that sorts class names by number; those that are none follow, by name."""
     try:
-        return float(name), name
+        return number_of(name), name
     except ValueError:
         return np.inf, name
+
+
+def number_of(text: str) -> float:
+    """Return the number that a text is. Raises ValueError for one with underscores, as in Python.
+
+    >>> number_of(" 1e3")
+    1000.0
+    """
+    if "_" in text:
+        raise ValueError(f"could not convert string to float: '{text}'")
+    return float(text)
 
 
 def parse_row(words: Sequence[str]) -> tuple[Series, str]:
