@@ -17,6 +17,7 @@ import tyro
 from spikern import InputError
 from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
+from spikern._utils.program import in_one_line
 from spikern._utils.provenance import provenance
 from spikern.plot.study import drawn
 from spikern.plot.style import save
@@ -85,4 +86,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    with in_one_line():
+        main(tyro.cli(Config))

@@ -23,7 +23,7 @@ import tyro
 from spikern import __version__
 from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.errors import InputError
 from spikern._utils.phases import phase, say, say_warning
 from spikern._utils.processes import cpus
 from spikern.data.catalogue import DATASETS, check_dataset, own_path
@@ -431,7 +431,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(f"spikern {__version__}")
         return
-    try:
+    with program.in_one_line():
         named = COMMANDS.keys() & arguments
         command: Any = tyro.extras.subcommand_cli_from_dict(
             COMMANDS if named else {name: in_one_line(kind) for name, kind in COMMANDS.items()},
@@ -442,9 +442,6 @@ def main(arguments: list[str] | None = None) -> None:
             "--version prints the version.",
         )
         command.run()
-    except SpikernError as error:
-        say(f"spikern: {error}")
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

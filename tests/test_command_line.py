@@ -111,7 +111,10 @@ def test_what_is_no_comparison_is_not_moved(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(SystemExit):
         cli.main(["compare", "digits", *SMALL, "--out", str(tmp_path), "--restart"])
-    assert "already in use" in capsys.readouterr().err
+    assert "is already in use; choose another --out" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "digits", *SMALL, "--out", str(tmp_path / "thesis.txt"), "--restart"])
+    assert "thesis.txt is a file; choose another --out" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -140,3 +141,16 @@ def test_the_commands_of_a_page_run(page, tmp_path):
             command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         assert run.returncode == 0, f"{command}\n{run.stderr}"
+
+
+def test_a_script_says_in_one_line_what_a_user_can_mend(monkeypatch, capsys):
+    scripts = {path: path.read_text() for path in sorted((ROOT / "experiments").rglob("*.py"))}
+    asking = [path for path, text in scripts.items() if "tyro.cli(" in text]
+    assert len(asking) > 10
+    assert all("with in_one_line()" in scripts[path] for path in asking)
+    monkeypatch.setattr(sys, "argv", ["run.py", "ecgs"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "experiments" / "run.py"), run_name="__main__")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("spikern: no study 'ecgs'; did you mean 'ecg'?")

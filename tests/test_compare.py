@@ -23,7 +23,7 @@ from spikern.studies.comparison import Comparison, confusion, right_and_wrong
 from spikern.studies.results import compare_models, summarise
 from spikern.studies.simple import logistic_regression
 from spikern.studies.statistics import interval
-from spikern.studies.trainings import prepare
+from spikern.studies.trainings import load_dataset, prepare
 
 QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8", "--workers", "1")
 SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())
@@ -159,6 +159,27 @@ def test_settings_of_another_form_are_one_line(content, command, broken, capsys)
     assert stopped.value.code == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert "settings" in error or "other" in error
+
+
+def test_a_comparison_is_not_continued_or_counted_with_other_data(tmp_path, capsys):
+    mine, out = tmp_path / "mine.csv", tmp_path / "out"
+    rows = [f"{'ab'[k % 2]},{k % 2},{k % 3}\n" for k in range(30)]
+    mine.write_text("".join(rows))
+    sizes = ["--hidden", "4", "--seeds", "1", "--epochs", "1", "--workers", "1"]
+    arguments = ["compare", str(mine), "--models", "LIF", "RNN", *sizes, "--out", str(out)]
+    main(arguments)
+    main([*arguments, "--resume"])
+    main(["count", str(out)])
+    found = json.loads((out / "results.json").read_text())
+    mine.write_text("".join([*rows[:-1], f"a{rows[-1][1:]}"]))
+    load_dataset.cache_clear()
+    for command in ([*arguments, "--resume"], ["count", str(out)]):
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+        assert stopped.value.code == 2
+        assert "mine is not what it was when the comparison in" in capsys.readouterr().err
+    assert json.loads((out / "results.json").read_text()) == found
+    load_dataset.cache_clear()
 
 
 def test_a_resumed_comparison_goes_on_without_a_broken_job(finished, broken, capsys):

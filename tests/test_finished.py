@@ -284,6 +284,14 @@ def test_a_damaged_run_is_refused(folder, tmp_path, file, content, message, caps
     assert not list(copy.glob("count*"))
 
 
+def test_a_network_of_another_job_is_not_counted(folder, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("count*"))
+    shutil.copy(copy / "jobs" / "LSTM-0.safetensors", copy / "jobs" / "LIF-0.safetensors")
+    said = refused(capsys, "count", copy)
+    assert "LIF-0.safetensors is no network of the result beside it: expected LIF of" in said
+
+
 @pytest.mark.parametrize(
     ("path", "option", "value", "message"),
     [

@@ -370,6 +370,9 @@ def test_the_page_says_so_where_memory_turns_the_ratio() -> None:
     row = html.comparison_row(comparison)
     assert row["memory"] == "0.8× – 11×"
     assert row["lowest_break_even"] == "3.0%"
+    priced = next(line for line in comparison["lines"] if line["ratio"] is not None)
+    priced |= {"cap": 0.9, "break_even": {"rate": None, "why": "at no rate"}}
+    assert html.comparison_row(comparison)["lowest_break_even"] == "none"
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("last", 1), ("mean", 0)])

@@ -24,6 +24,17 @@ def test_paired_is_scipys():
     assert result.p_wilcoxon == stats.wilcoxon(a - b).pvalue
 
 
+def test_accuracies_that_differ_by_as_many_answers_are_ties():
+    """(323 + 2) / 359 - 323 / 359 is not (306 + 2) / 359 - 306 / 359 in floating point."""
+    right = np.array([321, 306, 323, 346, 316, 309, 338, 344, 305, 336])
+    more = np.array([3, 2, 2, -1, 0, -1, 3, 1, 0, 1])
+    expected = stats.wilcoxon(more[more != 0]).pvalue
+    assert paired(right + more, right).p_wilcoxon == expected
+    assert paired((right + more) / 359, right / 359).p_wilcoxon == expected
+    assert paired([0.1 + 0.2] * 6, [0.3] * 6)[3:] == (1.0, None)
+    assert paired([0.1 + 0.2, 0.4], [0.2, 0.3]).p_t == 0.0
+
+
 def test_wilcoxon_only_where_it_can_decide():
     assert paired([1, 2, 3, 4, 5], [0, 0, 0, 0, 0]).p_wilcoxon is None
     # six differences of one sign: 2 of 2^6 orders are as extreme

@@ -568,6 +568,14 @@ def small(run, **changes):
     return replace(base, **changes)
 
 
+@pytest.mark.parametrize(
+    ("size", "got"), [({"budget": None}, "neither"), ({"hidden_size": 4}, "both")]
+)
+def test_a_run_has_one_size(size, got):
+    with pytest.raises(InputError, match=f"hidden_size= or budget=, got {got}"):
+        prepare(small("LIF", **size))
+
+
 def test_a_run_changes_just_what_is_ablated():
     whole, _ = prepare(small("ALIF"))
     alone, fixed, other = (
@@ -613,7 +621,7 @@ def test_a_plan_says_how_a_network_is_built():
         constants=(ConstantDraw("omega", span=(0.015, 0.05)), ConstantDraw("v_th", mean=0.9)),
         readout_constants=(ConstantDraw("tau_mem", mean=5.0, spread=0.0, trainable=False),),
     )
-    network, dataset = prepare(small("BRF", hidden_size=40, architecture=structure))
+    network, dataset = prepare(small("BRF", budget=None, hidden_size=40, architecture=structure))
     body = network.body
     assert (body.num_layers, body.delay, body.surrogate.support) == (2, 3, 0.5)
     constants = {c.symbol: c for c in body.neuron.constants.values()}
@@ -627,7 +635,9 @@ def test_a_plan_says_how_a_network_is_built():
 
 def test_gates_that_remember_are_drawn():
     """b_forget = -b_input = log t with t in 1..longest - 1."""
-    network, _ = prepare(small("LSTM", hidden_size=50, architecture=Architecture(chrono=100)))
+    network, _ = prepare(
+        small("LSTM", budget=None, hidden_size=50, architecture=Architecture(chrono=100))
+    )
     bias = network.body.rnn.bias_ih_l0.detach().view(4, 50)
     assert torch.equal(bias[0], -bias[1])
     times = bias[1].exp()
@@ -913,8 +923,9 @@ def test_no_verdict_stands_on_trainings_that_had_not_ended():
     assert "not ended (else confirmed)" in markdown.claims(
         {"plan": {"measure": "accuracy"}, "claims": {"LIF > LSTM": claim}}
     )
-    ended = protocol.judge([run | {"curve": flat} for run in runs], "LIF", plan)["LIF > LSTM"]
-    assert ended["ended"]
+    for curve, has in ((flat, True), ([0.9], False)):  # one epoch shows no end
+        judged = protocol.judge([run | {"curve": curve} for run in runs], "LIF", plan)
+        assert judged["LIF > LSTM"]["ended"] == has
 
 
 def test_seeds_take_the_data_sets_of_a_plan_in_turn():

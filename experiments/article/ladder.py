@@ -15,6 +15,7 @@ from typing import NamedTuple
 import tyro
 
 from spikern._utils.errors import InputError
+from spikern._utils.program import in_one_line
 from spikern.cost.counts import Counts
 from spikern.cost.estimates import PJ, Estimate, energy
 from spikern.cost.memory import BOUNDS
@@ -112,4 +113,5 @@ def main(run: tyro.conf.Positional[Path]) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    with in_one_line():
+        tyro.cli(main)

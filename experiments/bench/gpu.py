@@ -30,6 +30,8 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from spikern._utils.program import in_one_line
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results_gpu.json"
 PAGE = HERE.parent.parent / "docs" / "gpu.md"
@@ -464,4 +466,5 @@ def times(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    with in_one_line():
+        main(tyro.cli(Config))

@@ -16,6 +16,7 @@ import tyro
 from torch import Tensor, nn
 
 from spikern import build, calibrate
+from spikern._utils.program import in_one_line
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.neurons import NEURONS
 from spikern.report import markdown
@@ -95,4 +96,5 @@ def main(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    with in_one_line():
+        main(tyro.cli(Config))

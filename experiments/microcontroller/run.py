@@ -19,6 +19,7 @@ from operations import Priced, price
 
 from spikern._utils import atomic, json_file
 from spikern._utils.processes import one_thread
+from spikern._utils.program import in_one_line
 from spikern._utils.provenance import provenance
 from spikern.layers.network import BASELINES
 from spikern.report import markdown
@@ -112,4 +113,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    with in_one_line():
+        main(tyro.cli(Config))

@@ -27,6 +27,7 @@ from common import (
     spread,
 )
 
+from spikern._utils.program import in_one_line
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.report.publishing import publish
@@ -154,4 +155,5 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    publish(tyro.cli(Config), HERE, "sounds", carry_out, places, {})
+    with in_one_line():
+        publish(tyro.cli(Config), HERE, "sounds", carry_out, places, {})

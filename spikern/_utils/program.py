@@ -10,9 +10,12 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
+
+from spikern._utils.errors import SpikernError
+from spikern._utils.phases import say
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 CLOSED_PIPE = 128 + 13
@@ -47,6 +50,16 @@ def carry_out(command: Callable[[], None]) -> None:
         sys.stdout.flush()
     except OSError as error:
         end(CLOSED_PIPE if isinstance(error, BrokenPipeError) else 2, str(error))
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Print a SpikernError that is raised inside as one line, and end with exit status 2."""
+    try:
+        yield
+    except SpikernError as error:
+        say(f"spikern: {error}")
+        raise SystemExit(2) from None
 
 
 def interrupted(number: int, frame: Any) -> NoReturn:

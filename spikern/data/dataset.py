@@ -219,14 +219,7 @@ class Dataset:
     @functools.cached_property
     def digest(self) -> str:
         """A hash of what a network is trained on and selected by: train and validation split."""
-        content = hashlib.sha256()
-        for split in (self.train, self.validation):
-            x = split.x
-            parts = (x.offsets, x.indices, x.values) if isinstance(x, Events) else (x,)
-            for tensor in (*parts, split.y, split.lengths):
-                content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                content.update(tensor.contiguous().numpy().tobytes())
-        return content.hexdigest()[:16]
+        return digest(self.train, self.validation)
 
     def with_input(self, encode: Callable[[Tensor], Tensor], **changes: Any) -> Dataset:
         """Return the data set with `encode` applied to x, a tensor, of every split.
@@ -297,6 +290,18 @@ class Dataset:
         test = self.test.y[self.test.y != UNLABELLED]
         answer = torch.bincount(train, minlength=self.classes).argmax()
         return float((test == answer).double().mean())
+
+
+def digest(*splits: Split) -> str:
+    """Return a hash of the sequences, labels and lengths of splits."""
+    content = hashlib.sha256()
+    for split in splits:
+        x = split.x
+        parts = (x.offsets, x.indices, x.values) if isinstance(x, Events) else (x,)
+        for tensor in (*parts, split.y, split.lengths):
+            content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            content.update(tensor.contiguous().numpy().tobytes())
+    return content.hexdigest()[:16]
 
 
 def check_shapes(

@@ -83,13 +83,15 @@ def comparison_row(comparison: dict[str, Any]) -> dict[str, Any]:
     def over(key: str, *views: str) -> str:
         return extent((x[key] for x in comparison["lines"] if x["view"] in views), times)
 
-    rates = [x["break_even"]["rate"] for x in comparison["lines"] if x["ratio"] is not None]
+    priced = [x for x in comparison["lines"] if x["ratio"] is not None]
+    rates = [x["break_even"]["rate"] for x in priced]
     lowest = min((r for r in rates if r is not None), default=None)
+    never = any(x["cap"] is not None and x["cap"] <= 1 for x in priced)
     return comparison | {
         "operations": over("ratio", OPERATIONS),
         "memory": over("ratio", *BOUNDS),
         "caps": over("cap", *COMPARED),
-        "lowest_break_even": or_else(lowest, percent, "–"),
+        "lowest_break_even": "none" if never else or_else(lowest, percent, "–"),
     }
 
 

@@ -21,24 +21,21 @@ def significant(value: float, digits: int = 3) -> str:
 def count(value: float) -> str:
     """A count in units, thousands, millions or billions, with three significant digits.
 
-    >>> count(1_234_567), count(0), count(123_456)
-    ('1.23 M', '0', '123 k')
+    >>> count(1_234_567), count(0), count(123_456), count(999_600)
+    ('1.23 M', '0', '123 k', '1 M')
     """
-    for size, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return significant(value / size) + prefix
-    return significant(value)
+    return _scaled(value, ((1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")))
 
 
 def aligned_count(value: float) -> str:
     """A count as in the columns of a text table, where every prefix has its number of decimals.
 
-    >>> aligned_count(123_456), aligned_count(0), aligned_count(2_500_000)
-    ('123.5 k', '0', '2.50 M')
+    >>> aligned_count(123_456), aligned_count(0), aligned_count(2_500_000), aligned_count(999_960)
+    ('123.5 k', '0', '2.50 M', '1.00 M')
     """
-    if value >= 1e6:
+    if round(value / 1e3, 1) >= 1e3:
         return f"{value / 1e6:.2f} M"
-    return f"{value / 1e3:.1f} k" if value >= 1e3 else f"{value:.0f}"
+    return f"{value / 1e3:.1f} k" if round(value) >= 1e3 else f"{value:.0f}"
 
 
 def units(hidden: int | Sequence[int]) -> str:
@@ -53,22 +50,28 @@ def units(hidden: int | Sequence[int]) -> str:
 def energy(pj: float) -> str:
     """An energy given in pJ, in pJ to J.
 
-    >>> energy(1234.0), energy(5.0e9), energy(0.25)
-    ('1.23 nJ', '5 mJ', '0.25 pJ')
+    >>> energy(1234.0), energy(5.0e9), energy(0.25), energy(999.6)
+    ('1.23 nJ', '5 mJ', '0.25 pJ', '1 nJ')
     """
-    for unit, size in (("J", 1e12), ("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3)):
-        if pj >= size:
-            return f"{significant(pj / size)} {unit}"
-    return f"{significant(pj)} pJ"
+    units = ((1e12, " J"), (1e9, " mJ"), (1e6, " µJ"), (1e3, " nJ"), (1.0, " pJ"))
+    return _scaled(pj, units)
+
+
+def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
+    """A value with the largest unit that it reaches when it is rounded, else with the last."""
+    rounded = float(significant(value))
+    size, unit = next((each for each in units if rounded >= each[0]), units[-1])
+    return significant(rounded / size) + unit
 
 
 def duration(milliseconds: float) -> str:
     """The time of one inference.
 
-    >>> duration(0.0271), duration(1.3)
-    ('27 µs', '1.30 ms')
+    >>> duration(0.0271), duration(1.3), duration(0.0996)
+    ('27 µs', '1.30 ms', '0.10 ms')
     """
-    return f"{milliseconds:.2f} ms" if milliseconds >= 0.1 else f"{1e3 * milliseconds:.0f} µs"
+    microseconds = round(1e3 * milliseconds)
+    return f"{milliseconds:.2f} ms" if microseconds >= 100 else f"{microseconds} µs"
 
 
 def percent(fraction: float, decimals: int = 1, gap: str = "") -> str:

@@ -70,9 +70,9 @@ def table(results: Mapping[str, Any]) -> str:
         f"Accuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
         f"over seeds ({simple}).",
         "Energy is an estimate for operations alone, mean over seeds, from the lowest to the "
-        f"highest of the {len(results['energy_tables'])} tables that price the model; 'vs LSTM' is "
-        "how many times less than the LSTM by the same table. `spikern tables` lists them, the "
-        "report has memory traffic too, and the meaning of every word.",
+        f"highest of those of the {len(results['energy_tables'])} tables that price the model; "
+        "'vs LSTM' is how many times less than the LSTM by the same table. `spikern tables` lists "
+        "them, the report has memory traffic too, and the meaning of every word.",
     ]
     if timed:
         notes.append(f"Time: one inference, batch 1, one thread, seed 0, {runtimes(results)}.")

@@ -2,7 +2,7 @@
 
 The folder of a comparison:
 
-    settings.json            the comparison; one that is resumed must be the same
+    settings.json            the comparison and a digest of its data; both stay when it is resumed
     jobs/LIF-0.json          config and result of a finished job, which is not done again
     jobs/LIF-0.safetensors   the checkpoint of a job, resumed if the job was killed
     results.json             the whole comparison
@@ -31,7 +31,7 @@ from spikern._utils.errors import DataError, InputError
 from spikern._utils.phases import phase, say
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
-from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.data.dataset import UNLABELLED, Dataset, Split, digest
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.studies import progress, runner
@@ -96,7 +96,7 @@ class Comparison:
 
     def jobs(self) -> list[TrainingJob]:
         """A training of every model with every seed, at the hidden size that meets the budget."""
-        dataset = load_dataset(self.dataset, delta=self.delta)
+        dataset = data_of(self)
         sizes = {
             model: self.hidden
             or hidden_for_budget(
@@ -154,6 +154,35 @@ def job_result(out: Path, name: str) -> dict[str, Any]:
     return dict(result)
 
 
+SETTINGS = "settings.json"
+DATA = "data"
+"""Where the settings hold a digest of the data set."""
+
+
+def data_of(comparison: Comparison) -> Dataset:
+    """The data set that a comparison trains on."""
+    return load_dataset(comparison.dataset, delta=comparison.delta)
+
+
+def digest_of(dataset: Dataset) -> str:
+    """A digest of all that is trained, selected and tested on."""
+    return digest(dataset.train, dataset.validation, dataset.test)
+
+
+def check_data(folder: Path, dataset: Dataset) -> None:
+    """Raise DataError unless a data set is that of the comparison in a folder, in all its parts.
+
+    Version 0.1.0 did not write which it was.
+    """
+    path = folder / SETTINGS
+    found, came = json_file.read(path).get(DATA), digest_of(dataset)
+    if found not in (None, came):
+        raise DataError(
+            f"{dataset.name} is not what it was when the comparison in {folder} began: {DATA} is "
+            f"{found} in {path.name} and {came} now; bring its files back, or compare anew"
+        )
+
+
 def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool = False) -> None:
     """Claim a fresh folder, or one of the same comparison that is to be resumed.
 
@@ -162,7 +191,7 @@ def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool =
     if resume and restart:
         raise InputError("go on with the comparison (resume) or begin again (restart), not both")
     settings = json.loads(json_file.canonical(asdict(comparison)))
-    path = out / "settings.json"
+    path = out / SETTINGS
     if resume:
         try:
             found = json_file.read(path)
@@ -170,27 +199,28 @@ def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool =
             raise DataError(
                 f"nothing to resume in {out}: {error}; run without --resume, or in another --out"
             ) from error
-        if found != settings:
-            changed = [k for k in settings | found if settings.get(k) != found.get(k)]
+        changed = [k for k in settings | found if k != DATA and settings.get(k) != found.get(k)]
+        if changed:
             raise DataError(
                 f"{out} holds a comparison with other {', '.join(changed)}; "
                 f"resume it with its own settings, begin again with --restart, or choose another "
                 f"--out"
             )
+        check_data(out, data_of(comparison))
         return
     if restart:
         move_away(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(
-            f"{out} is already in use; go on with --resume, begin again with --restart, or choose "
-            f"another --out"
-        )
-    json_file.write(path, settings)
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; choose another --out")
+    if out.exists() and any(out.iterdir()):
+        ways = "" if restart else "go on with --resume, begin again with --restart, or "
+        raise DataError(f"{out} is already in use; {ways}choose another --out")
+    json_file.write(path, settings | {DATA: digest_of(data_of(comparison))})
 
 
 def move_away(out: Path) -> None:
     """Rename the folder of a comparison to OUT-1, OUT-2, ...; refused while it is worked in."""
-    if not (out / "settings.json").is_file():
+    if not (out / SETTINGS).is_file():
         return
     for path in (out / "jobs").glob("*.lock"):
         with claim(path) as ours:
@@ -260,7 +290,7 @@ def compare(
         seed = {"name": job.model, "seed": job.seed} | job_result(out, job_name(job))
         by_model.setdefault(job.model, []).append(seed)
     networks = {job.model: trained_network(job, out, job_name) for job in jobs if job.seed == 0}
-    dataset = load_dataset(comparison.dataset, delta=comparison.delta)
+    dataset = data_of(comparison)
     with phase("Timing one inference of every network"):
         times = fastest(networks, dataset.test)
     models = [

@@ -27,11 +27,18 @@ from spikern.cost.summary import (
     table_texts,
 )
 from spikern.data.dataset import Dataset
-from spikern.layers.baseline import BASELINES
+from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.network import Network
-from spikern.studies.comparison import Comparison, job_result
+from spikern.studies.comparison import (
+    DATA,
+    SETTINGS,
+    Comparison,
+    check_data,
+    data_of,
+    job_result,
+)
 from spikern.studies.jobs import files
-from spikern.studies.trainings import TrainingJob, load_dataset
+from spikern.studies.trainings import TrainingJob
 from spikern.studies.twins import (
     SizeSearch,
     density,
@@ -106,17 +113,19 @@ def open_run(path: str | Path, seed: int | None = None) -> FinishedRun:
                     f"the run in {path} is not finished, {needed.name} is missing; "
                     f"finish it with spikern compare --resume"
                 )
-    dataset = load_dataset(comparison.dataset, delta=comparison.delta)
+    dataset = data_of(comparison)
+    check_data(path, dataset)
     return FinishedRun(path, comparison, dataset, seed, comparison.models)
 
 
 def read_settings(folder: Path) -> Comparison:
     """The comparison of a folder's settings.json; version 0.1.0 called oscillating "swinging"."""
-    path = folder / "settings.json"
+    path = folder / SETTINGS
     if not path.is_file():
         raise DataError(f"no comparison in {folder}; give the folder that spikern compare wrote")
     found = json_file.read(path)
     try:
+        found.pop(DATA, None)
         recipe = dict(found.pop("recipe"))
         budget = recipe.pop("match_parameters")
         trainings = {
@@ -135,8 +144,16 @@ def read_settings(folder: Path) -> Comparison:
 def trained(run: FinishedRun, name: str) -> Model:
     """A model of the run, from its checkpoint, counted on the test split."""
     stem = f"{name}-{run.seed}"
-    network = load_network(files(run.folder, stem).checkpoint)
-    return Model(name, network, job_result(run.folder, stem), run.counts_of(network))
+    path = files(run.folder, stem).checkpoint
+    network, result = load_network(path), job_result(run.folder, stem)
+    own = network.body.kind if isinstance(network.body, Baseline) else network.body.neuron.name
+    if (own, network.parameter_count) != (name, result["parameters"]):
+        raise DataError(
+            f"{path} is no network of the result beside it: expected {name} of "
+            f"{result['parameters']:,} parameters, got {own} of {network.parameter_count:,}; bring "
+            f"it back, or compare anew"
+        )
+    return Model(name, network, result, run.counts_of(network))
 
 
 BATCHES = (1, 64)

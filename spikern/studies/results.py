@@ -75,14 +75,18 @@ def energies(runs: Sequence[Part]) -> list[float]:
 def late_gain(curve: Sequence[float]) -> float:
     """The share of the gain in validation accuracy that came in the last tenth of the epochs.
 
+    Of a single epoch, which shows no gain, it is all.
+
     >>> late_gain([0.2, *[0.9] * 18, 0.9])
     0.0
     >>> round(late_gain([k / 10 for k in range(10)]), 3)
     0.111
     """
+    if len(curve) == 1:
+        return 1.0
     last = len(curve) - max(1, len(curve) // 10)
     gain = max(curve) - curve[0]
-    return (max(curve) - max(curve[:last], default=curve[0])) / gain if gain > 0 else 0.0
+    return (max(curve) - max(curve[:last])) / gain if gain > 0 else 0.0
 
 
 def has_ended(runs: Sequence[Part]) -> bool:

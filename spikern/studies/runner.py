@@ -55,7 +55,8 @@ def run(
 
     Finished jobs are skipped, a killed one resumes from its checkpoint, one that failed is tried
     again; a failure is written to its `.error` file and the rest go on. A result or checkpoint that
-    is damaged or foreign is set aside, which stderr says, and the job is done again. Several
+    is damaged, and a result of another job, is set aside, which stderr says, and the job is done
+    again; a job with the checkpoint of another one fails. Several
     runners may work on one folder: each job is done by one of them, and each returns when all jobs
     have ended.
 

@@ -14,6 +14,8 @@ from spikern._utils.errors import InputError
 Verdict = Literal["confirmed", "refuted", "undecided"]
 """What the data say to a claim."""
 CONFIDENCE = 0.95
+DIGITS = 12
+"""To how many digits of the largest value differences are compared."""
 WILCOXON_PAIRS = 6
 """Fewer pairs cannot reach p < 0.05 in a two-sided signed-rank test."""
 
@@ -77,11 +79,14 @@ def paired(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENC
     low, high = interval(differences.tolist(), confidence) or (math.nan, math.nan)
     difference = mean(differences.tolist())
     error = float(np.std(differences, ddof=1)) / len(a) ** 0.5
-    if error > 0:
+    # 0.3 - 0.2 is not 0.2 - 0.1: without rounding, ranks would tell apart what is equal
+    size = np.abs([a, b]).max()
+    rounded = np.round(differences / size, DIGITS) if size else differences
+    if np.ptp(rounded) > 0:
         p_t = 2 * float(stats.t.sf(abs(difference) / error, len(a) - 1))
     else:
-        p_t = 1.0 if difference == 0 else 0.0
-    differ = differences[differences != 0]
+        p_t = 0.0 if rounded.any() else 1.0
+    differ = rounded[rounded != 0]
     p_wilcoxon = float(stats.wilcoxon(differ).pvalue) if len(differ) >= WILCOXON_PAIRS else None
     return Paired(difference, low, high, p_t, p_wilcoxon)
 

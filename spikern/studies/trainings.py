@@ -136,14 +136,15 @@ def prepare(job: TrainingJob) -> tuple[Network, Dataset]:
     model, settings = model_of(job)
     structure = job.architecture
     hidden = job.hidden_size
-    if hidden is None:
-        if job.budget is None:
-            raise InputError(f"a training needs hidden_size= or budget=, got neither: {job}")
+    if hidden is None and job.budget is not None:
         # An ablation keeps its width, so recurrence and dropout do not count here.
         sizes = {name: settings[name] for name in SIZING if name in settings}
         hidden = hidden_for_budget(
             model, dataset.input_size, dataset.classes, job.budget, structure.layers, **sizes
         )
+    elif hidden is None or job.budget is not None:
+        got = "neither" if hidden is None else "both"
+        raise InputError(f"a training needs hidden_size= or budget=, got {got}: {job}")
     network = fresh_network(
         model, hidden, dataset, job.seed, job.answer, structure.layers, **settings
     )
