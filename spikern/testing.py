@@ -241,7 +241,12 @@ def trains(model: NeuronModel) -> None:
 
 
 def can_be_counted(model: NeuronModel) -> None:
-    """The operations of one update can be counted in the graph of the step."""
+    """The operations of one update can be counted in the graph of the step.
+
+    A neuron without kernels is skipped: it has no such graph.
+    """
+    if not fused.supports(model, _layer(model).surrogate):
+        return
     ops = update_ops(model)
     _require(sum(ops.values()) > 0, model, "an update costs something", "no operation found")
 

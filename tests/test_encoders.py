@@ -91,3 +91,11 @@ G = torch.Generator()
 def test_what_cannot_be_encoded_is_an_error(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_half_precision_has_one_spike_a_value_too():
+    x = torch.tensor([[0.0005, 0.2, 1.0, 0.0]])
+    for kind in (torch.float16, torch.bfloat16, torch.float32):
+        spikes = latency(x.to(kind), 5000)
+        assert spikes.dtype == kind
+        assert spikes.sum(0).tolist() == [[1.0, 1.0, 1.0, 0.0]]

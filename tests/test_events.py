@@ -272,6 +272,11 @@ def test_wrong_addresses_say_what_came(changes, message):
         (lambda e: e.select([]), "at least one index"),
         (lambda e: e.until(3), r"steps must lie in 1\.\.2, got 3"),
         (lambda e: e.binned(0), "k must be at least 1, got 0"),
+        (lambda e: e.binned(1.5), "k must be a whole number, got 1.5"),
+        (lambda e: e.until(2.0), "steps must be a whole number, got 2.0"),
+        (lambda e: Events.from_addresses([[]], [[]], 2.0, 1.0), "size must be a whole number"),
+        (lambda e: Events.from_addresses([[]], [[]], 2, 1.0, steps=-1), "steps must be at least 1"),
+        (lambda e: Events.from_addresses([[]], [[]], 2, 1.0, steps=2.5), "steps must be a whole"),
         (lambda e: Events.from_dense(torch.zeros(2, 3)), "expected non-empty x"),
         (lambda e: Events.from_dense(torch.full((1, 1, 1), torch.nan)), "finite"),
         (lambda e: Events.from_structured([[1, 2]], (1, 1, 1), 1.0), "expected the fields t, x"),
@@ -347,3 +352,9 @@ def test_times_of_day_are_right_or_refused():
         Events.from_addresses([times], [[0, 1, 2]], 3, 1e-6, "us")
     with pytest.raises(InputError, match="must lie in"):
         Events.from_addresses([[-1.0]], [[0]], 1, 1.0)
+
+
+def test_events_that_cancel_still_take_their_steps():
+    values = [[1.0, 1.0, -1.0]]
+    events = Events.from_addresses([[0.0, 5.0, 5.0]], [[0, 1, 1]], 2, 1.0, values=values)
+    assert (events.steps, len(events.indices)) == (6, 1)

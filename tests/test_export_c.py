@@ -369,6 +369,12 @@ def test_any_input_stays_within_the_arrays(model, settings, numbers, tmp_path):
     run(path / "fuzz")
 
 
+@pytest.mark.parametrize("numbers", ["int8", "fixed"])
+def test_it_compiles_where_a_population_is_a_fourth_of_the_widest(numbers, tmp_path):
+    """As many bytes as there are sums: gcc takes that for a forgotten factor."""
+    run("make", "-C", export_c(build("LIF", 1, 40, 10), tmp_path / "net", numbers))
+
+
 def test_the_example_reads_a_text_file(tmp_path):
     net, x = network("LIF"), analog()
     path = export_c(net, tmp_path / "net")

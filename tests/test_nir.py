@@ -443,3 +443,13 @@ def test_torch_export_of_the_reference_engine(lengths):
         assert torch.equal(theirs, ours)
         assert all(torch.equal(a, b) for a, b in zip(their_state, state))
     assert ours.any()
+
+
+def test_what_is_written_beside_the_synapses_is_not_exported():
+    model = build("HardLIF", 6, 30, 3, recurrent=0.2)
+    with torch.no_grad():
+        model.body.weight_hh_l0.fill_(0.1)
+    x = 3 * torch.randn(20, 4, 6)
+    assert torch.equal(network_from_nir(to_nir(model))(x)[0], model(x)[0])
+    recurrent = to_nir(model).nodes["w_rec_0"].weight
+    assert np.count_nonzero(recurrent) == len(model.body.links_hh_l0)

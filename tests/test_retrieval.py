@@ -598,3 +598,28 @@ def test_a_store_is_priced_by_its_size_or_has_no_estimate(network, memory):
     assert memory_pj(large, replace(fp32, dram=None)) is None
     assert energy(counts, fp32, "lemaire 2022") is None
     assert [energy(counts, table) for table in others] == [None, None]
+
+
+def test_a_memory_of_classes_refuses_what_it_cannot_use():
+    digits = load("digits")
+    network, other = (build("LIF", digits.input_size, n, digits.classes) for n in (16, 20))
+    few = examples(digits.train, 2)
+    memory, x = remember_classes(network, few), digits.test.batch([0]).x
+    for call, message in (
+        (lambda: examples(digits.train, -1), "number must be at least 1, got -1"),
+        (lambda: remember_classes(network, few, steps=0), "steps must be at least 1, got 0"),
+        (lambda: remember_classes(network, few, levels=0), "levels must be at least 1, got 0"),
+        (lambda: recall_classes(network, memory, x, tau=0.0), "tau must be above 0, got 0"),
+        (lambda: recall_classes(network, memory, x, nearest=0), "nearest must be at least 1"),
+        (lambda: recall_classes(other, memory, x), "memory is of 16 hidden outputs, .* has 20"),
+        (lambda: remember_classes(other, few, beside=memory), "memory is of 16 hidden outputs"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
+
+
+def test_histories_without_a_number_of_their_own_are_refused():
+    text = np.arange(40) % 3
+    assert counted(text, text, 11, 31)[11][1].sum() > 0
+    with pytest.raises(InputError, match="31 symbols have too many histories of 12"):
+        counted(text, text, 12, 31)

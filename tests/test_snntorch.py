@@ -603,3 +603,11 @@ def test_a_neuron_is_named_by_its_settings():
     assert snntorch_neuron("Leaky").name == "snnTorch Leaky subtract"
     with pytest.raises(UnsupportedError, match="snnTorch has no Leaky"):
         snntorch_neuron("Leaky", one_to_one=True)
+
+
+def test_what_is_written_beside_the_synapses_is_not_exported():
+    layer = SpikingRNN("LIF", F, 30, recurrent=0.2)
+    with torch.no_grad():
+        layer.weight_hh_l0.fill_(0.1)
+    _, cell = to_snntorch(layer)
+    assert cell.recurrent.weight.count_nonzero() == len(layer.links_hh_l0)

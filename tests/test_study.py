@@ -26,6 +26,8 @@ from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
 from spikern.data.dataset import encoded
 from spikern.data.files import FOLDER
+from spikern.layers.network import build
+from spikern.layers.rnn import existing_matrix
 from spikern.plot.comparison import Look
 from spikern.plot.study import frontier, growth, looks_of, part_frontier
 from spikern.report import markdown
@@ -47,6 +49,7 @@ from spikern.studies.trainings import (
     train_and_disturb,
     validate,
 )
+from spikern.studies.twins import density
 from spikern.train.checkpoint import read
 from spikern.train.evaluation import evaluate
 from spikern.train.loading import load_network
@@ -381,6 +384,30 @@ def test_disturbances_by_the_number(trained):
     ):
         with pytest.raises(InputError, match=message):
             disturb(events, level, 0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"hidden_size": [30, 20], "feedback": 0.2}])
+def test_weights_are_disturbed_where_there_are_synapses(settings):
+    network = build("LIF", 6, **{"hidden_size": 100} | settings, classes=3, recurrent=0.1)
+    other = robustness.disturbed(network, 0.1, seed=0)
+    names = [name for name, _ in network.body.named_parameters() if "weight" in name]
+    assert len(names) == (4 if settings else 2) + bool(settings)
+    for name in names:
+        before, after = (n.body.get_parameter(name).detach() for n in (network, other))
+        there = before != 0
+        assert not after[~there].any()
+        change = (after - before)[there].std() / before[there].std()
+        assert 0.1 * 0.7 < change < 0.1 * 1.3  # 80 draws or more: 8 %
+    assert density(other) == density(network) < 0.7
+
+
+def test_what_is_written_beside_the_synapses_is_no_weight():
+    network = build("LIF", 6, 30, 3, recurrent=0.2)
+    found = density(network)
+    with torch.no_grad():
+        network.body.weight_hh_l0.fill_(1.0)
+    assert existing_matrix(network.body, "weight_hh_l0").sum() == len(network.body.links_hh_l0)
+    assert density(network) == found
 
 
 def test_figures_take_an_axis_and_return_it():

@@ -131,4 +131,4 @@ def codes(text: str, alphabet: str) -> NDArray[np.int64]:
     place = {character: n for n, character in enumerate(alphabet)}
     if unknown := sorted(set(text) - set(alphabet)):
         raise InputError(f"expected characters of {alphabet!r}, got {''.join(unknown)!r}")
-    return np.array([place[character] for character in text])
+    return np.array([place[character] for character in text], np.int64)

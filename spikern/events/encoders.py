@@ -29,8 +29,9 @@ def latency(x: Tensor, steps: int) -> Tensor:
     _check_unit("x", x)
     if steps < 1:
         raise InputError(f"steps must be at least 1, got {steps}")
-    when = ((1 - x) * (steps - 1)).round()
-    t = torch.arange(steps, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision skips steps
+    when = ((1 - exact) * (steps - 1)).round()
+    t = torch.arange(steps, dtype=exact.dtype, device=x.device).view(-1, 1, 1)
     return ((t == when) & (x > 0)).to(x.dtype)
 
 

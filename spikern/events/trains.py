@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_whole
 
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 """The units of time that recordings come in."""
@@ -107,6 +108,9 @@ class Events:
             raise InputError(f"no unit of time '{unit}'; there are: {', '.join(MILLISECONDS)}")
         if not (dt > 0 and math.isfinite(dt)):
             raise InputError(f"dt must be above 0 ms and finite, got {dt}")
+        check_whole(size=size, steps=1 if steps is None else steps)
+        if steps is not None and steps < 1:
+            raise InputError(f"steps must be at least 1, got {steps}")
         if not 1 <= size < 2**31:
             raise InputError(f"size must lie in 1..2^31 - 1, got {size}")
         if not len(times) == len(features) == len(times if values is None else values) > 0:
@@ -114,7 +118,7 @@ class Events:
                 f"expected as many lists of times as of features and values, at least one, got "
                 f"{len(times)}, {len(features)} and {'none' if values is None else len(values)}"
             )
-        recordings = []
+        recordings, spans = [], []
         for n in range(len(times)):
             t = _flat_numbers(f"times of recording {n}", times[n])
             f = _addresses(f"features of recording {n}", features[n], size)
@@ -136,9 +140,8 @@ class Events:
                     f"recordings"
                 )
             recordings.append(_merge_repeats(bins.long() * size + f, v.float()))
-        if steps is None:
-            latest = (int(keys[-1]) // size for keys, _ in recordings if len(keys))
-            steps = 1 + max(latest, default=0)
+            spans.append(span)
+        steps = max(spans)
         return cls(steps, len(times), size, *_batch_rows(recordings, steps, size))
 
     @classmethod
@@ -251,6 +254,7 @@ class Events:
 
     def until(self, steps: int) -> Events:
         """The first `steps` steps of every sample."""
+        check_whole(steps=steps)
         if not 1 <= steps <= self.steps:
             raise InputError(f"steps must lie in 1..{self.steps}, got {steps}")
         offsets = self.offsets[: steps * self.batch + 1]
@@ -267,6 +271,7 @@ class Events:
         >>> Events.from_dense(torch.ones(5, 1, 1)).binned(2).values
         tensor([2., 2., 1.])
         """
+        check_whole(k=k)
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
         steps = -(-self.steps // k)

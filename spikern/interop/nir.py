@@ -27,7 +27,7 @@ from spikern.interop.nir_graph import Stage, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
 from spikern.layers.arguments import check_weights
 from spikern.layers.network import ANSWERS, Answer, Network
-from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.rnn import Readout, SpikingRNN, existing_matrix
 from spikern.layers.stacking import stack_layers
 
 FORMAT = 1
@@ -92,7 +92,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
             add(w_in, _weights(getattr(part, f"weight_ih_l{k}"), bias))
             add(lif, node_of(part, k))
             if hasattr(part, f"weight_hh_l{k}"):
-                nodes[f"w_rec_{k}"] = _weights(getattr(part, f"weight_hh_l{k}"), None)
+                nodes[f"w_rec_{k}"] = _weights(existing_matrix(part, f"weight_hh_l{k}"), None)
                 edges += [(lif, f"w_rec_{k}"), (f"w_rec_{k}", lif)]
     metadata: dict[str, Any] = {"dt": body.dt / MS, "spikern_format": FORMAT}
     if isinstance(model, Network):

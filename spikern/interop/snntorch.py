@@ -24,7 +24,7 @@ from spikern._utils.packages import require
 from spikern.interop.snntorch_neurons import RECURRENT, RESETS, Cell, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
 from spikern.layers.arguments import check_weights
-from spikern.layers.rnn import SpikingRNN
+from spikern.layers.rnn import SpikingRNN, existing_matrix
 from spikern.neurons.lif import LIF
 from spikern.neurons.model import NeuronModel
 
@@ -172,7 +172,8 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
         if has:
             raise UnsupportedError(f"snnTorch has no {what}: its cells run one after the other")
     neuron, values = layer.neuron_of(index), layer.params(index)._asdict()
-    recurrent = getattr(layer, f"weight_hh_l{index}", None)
+    matrix = f"weight_hh_l{index}"
+    recurrent = existing_matrix(layer, matrix) if hasattr(layer, matrix) else None
     kind, mechanism, reset_delay = _cell_of(neuron, recurrent is not None)
     gain = 1 - values["alpha_mem"].detach() if neuron.step is LIF.step else None
     w_in = getattr(layer, f"weight_ih_l{index}")

@@ -124,6 +124,17 @@ def check_one_kind(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogat
         )
 
 
+def existing_matrix(module: nn.Module, name: str) -> Tensor:
+    """The weight matrix of a layer, of any kind, with 0 where there is no synapse.
+
+    >>> layer = SpikingRNN("LIF", 3, 4, recurrent="diagonal")
+    >>> existing_matrix(layer, "weight_hh_l0").count_nonzero()
+    tensor(4)
+    """
+    synapses = getattr(module, name.replace("weight", "links"), None)
+    return existing_weights(module.get_parameter(name), synapses)
+
+
 EQUATION = ("step", "params", "state", "spikes")
 """What the name of a neuron stands for; its constants may be others."""
 

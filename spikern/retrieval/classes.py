@@ -51,12 +51,20 @@ def examples(data: Split, number: int, seed: int = 0) -> Batch:
     >>> len(examples(load("digits").train, 5))
     50
     """
-    check_whole(number=number)
+    check_counts(number=number)
     check_labels(data)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data), generator=generator)
     drawn = [order[data.y[order] == label][:number] for label in sorted(set(data.y.tolist()))]
     return data.batch(torch.cat(drawn))
+
+
+def check_counts(**values: int) -> None:
+    """Raise InputError for what is no whole number of at least 1."""
+    check_whole(**values)
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
 
 
 def check_labels(data: Split) -> None:
@@ -94,11 +102,13 @@ def remember_classes(
     >>> recall_classes(network, memory, digits.test.batch([0, 1]).x).shape
     (2, 10)
     """
-    check_whole(steps=steps, levels=levels)
+    check_counts(steps=steps, levels=levels)
     check_labels(data)
     if beside is not None:
         steps = beside.steps
     seen = means(network, data.x, data.lengths, steps)
+    if beside is not None:
+        check_fit(seen, beside)
     values = data.y.cpu().numpy().astype(np.int32)
     if beside is None:
         share = np.arange(1, levels + 1) / (levels + 1)
@@ -114,12 +124,28 @@ def recall_classes(
 ) -> Floats:  # fmt: skip
     """Return the probabilities (B, C) of the classes, by the nearest stored sequences alone.
 
-    C is one more than the largest label, if the network has not as many outputs.
+    C is one more than the largest label, if the network has not as many outputs. `tau` is the
+    distance over which a weight falls to 1/e. Raises InputError for a memory of another network.
     """
-    queries = above(means(network, x, lengths, memory.steps), memory.thresholds)
+    check_counts(nearest=nearest)
+    if not tau > 0:
+        raise InputError(f"tau must be above 0, got {tau}")
+    seen = means(network, x, lengths, memory.steps)
+    check_fit(seen, memory)
+    queries = above(seen, memory.thresholds)
     found = nearest_of_all(queries, memory.keys, nearest)
     classes = max(network.classes, int(memory.values.max()) + 1)
     return votes(found, memory.values, classes, tau)
+
+
+def check_fit(seen: NDArray[np.float32], memory: ClassMemory) -> None:
+    """Raise InputError for means (B, H) of a network of another width than the memory's."""
+    wide, hidden = memory.thresholds.shape[1], seen.shape[1]
+    if wide != hidden:
+        raise InputError(
+            f"the memory is of {wide} hidden outputs, the network has {hidden}; remember with the "
+            f"network itself"
+        )
 
 
 def above(seen: NDArray[np.float32], thresholds: NDArray[np.float32]) -> Words:

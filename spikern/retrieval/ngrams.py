@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spikern._utils.errors import InputError
 from spikern.data.dataset import UNLABELLED, Split
 
 Text = NDArray[np.int64]
@@ -27,7 +28,15 @@ def text_of(split: Split) -> Text:
 
 
 def counted(text: Text, read: Text, order: int, size: int) -> list[tuple[Text, Text]]:
-    """n(h c) and n(h) in `text` at every symbol c of `read`, with h none to `order` before c."""
+    """n(h c) and n(h) in `text` at every symbol c of `read`, with h none to `order` before c.
+
+    Raises InputError for an order at which histories have no number of 64 bits.
+    """
+    if (size + 1) ** (order + 1) >= 2**63:
+        raise InputError(
+            f"{size} symbols have too many histories of {order} to number them in 64 bits; count "
+            f"to a lower order"
+        )
     found = []
     for length in range(order + 1):
         there, here = (histories(t, length, size) for t in (text, read))

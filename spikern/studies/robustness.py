@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.events.trains import Events, valid_steps
 from spikern.layers.network import Network
+from spikern.layers.rnn import existing_matrix
 from spikern.train.evaluation import evaluate
 
 
@@ -64,8 +65,8 @@ def disturbed(network: Network, level: float, seed: int) -> Network:
 
         w' = w + level std(w) n,   n ~ N(0, 1)
 
-    Biases and time constants stay as they are. Raises InputError for a level that is negative or
-    not finite.
+    Where there is no synapse there is no weight, and none gets one. Biases and time constants stay
+    as they are. Raises InputError for a level that is negative or not finite.
 
     >>> from spikern.layers import build
     >>> network = build("LIF", 2, 4, 2)
@@ -78,11 +79,21 @@ def disturbed(network: Network, level: float, seed: int) -> Network:
     other = copy.deepcopy(network)
     generator = _generator(seed)
     with torch.no_grad():
-        for name, parameter in other.named_parameters():
-            if "weight" in name:
-                noise = torch.randn(parameter.shape, generator=generator)
-                parameter.add_(level * parameter.std(correction=0) * noise)
+        for module in other.modules():
+            for name, weight in module.named_parameters(recurse=False):
+                if "weight" in name:
+                    noise = torch.randn(weight.shape, generator=generator)
+                    weight.add_(level * _deviation(module, name) * noise)
+                    weight.copy_(existing_matrix(module, name))
     return other
+
+
+def _deviation(module: nn.Module, name: str) -> Tensor:
+    """The deviation of the weights of the synapses that exist."""
+    synapses = getattr(module, name.replace("weight", "links"), None)
+    weight = module.get_parameter(name)
+    values = weight if synapses is None else weight[synapses[:, 1], synapses[:, 0]]
+    return values.std(correction=0)
 
 
 DISTURBANCES = ("input noise", "dropped events", "weights")

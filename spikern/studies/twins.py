@@ -23,6 +23,7 @@ from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.interop.onnx import Logits, int8_graph, logits_of
 from spikern.layers.network import Network
+from spikern.layers.rnn import existing_matrix
 from spikern.studies import runner
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
 from spikern.train.evaluation import evaluate
@@ -85,10 +86,13 @@ class Pruned(NamedTuple):
 
 
 def connections(network: Network) -> dict[str, Tensor]:
-    """The weight matrices of a network by name."""
+    """The weight matrices of a network by name, with 0 where there is no synapse."""
     return {
-        name: p for name, p in network.named_parameters() if p.ndim == 2 and "weight" in name
-    }  # fmt: skip
+        f"{path}.{name}": existing_matrix(module, name)
+        for path, module in network.named_modules()
+        for name, weight in module.named_parameters(recurse=False)
+        if weight.ndim == 2 and "weight" in name
+    }
 
 
 def density(network: Network) -> float:

@@ -364,9 +364,9 @@ def _advance(plan: Plan, depth: int) -> list[str]:
     if plan.scale is None:
         lines.append(f"memcpy(s->current, bias_{k}, sizeof bias_{k});")
     else:
-        lines.append(f"memset(s->sum, 0, {plan.neurons} * sizeof s->sum[0]);")
-        if plan.takes_input:
-            lines.append(f"memset(s->current, 0, {plan.neurons} * sizeof s->current[0]);")
+        sums = ["sum", "current"] if plan.takes_input else ["sum"]
+        lines.append(f"for (int h = 0; h < {plan.neurons}; h++)")
+        lines.append(f"    {' = '.join(f's->{name}[h]' for name in sums)} = 0;")
     for part in plan.parts:
         lines += _receive(part, plan, depth)
     lines.append(f"update_{k}(s);")
