@@ -298,6 +298,12 @@ def test_numbers_of_one_seed_are_told_from_means() -> None:
     assert "seed 0, on the fastest" in " ".join(terminal.table(example_results()).split())
 
 
+@pytest.mark.parametrize(("names", "there"), [(("LIF", "GRU"), 0), (("LIF", "LSTM"), 2)])
+def test_the_table_compares_with_an_lstm_that_is_there(names: tuple[str, str], there: int) -> None:
+    text = " ".join(terminal.table(example_results(names)).split())
+    assert text.count("vs LSTM") == there
+
+
 def test_a_confusion_matrix_shows_every_count() -> None:
     axis = plot.confusion([[3, 1], [0, 7]], ["no", "yes"], axis=Figure().add_subplot())
     assert [text.get_text() for text in axis.texts] == ["3", "1", "7"]

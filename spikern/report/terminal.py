@@ -35,6 +35,7 @@ from spikern.timing.benchmark import UNITS, Row
 def table(results: Mapping[str, Any]) -> str:
     """The comparison of results.json: caveats, a line per model, then what the columns mean."""
     ratios = {c["model"]: c["energy_ratio"] for c in results["comparisons"]}
+    compared = bool(ratios)  # not without the reference model
     timed = results["schema"] > 1  # version 1 timed standard networks in torch alone
     heads = [
         "model",
@@ -45,9 +46,8 @@ def table(results: Mapping[str, Any]) -> str:
         "MAC",
         "updates",
         "energy est.",
-        "vs LSTM",
     ]
-    rows: list[Sequence[str]] = [heads + ["time"] * timed]
+    rows: list[Sequence[str]] = [heads + ["vs LSTM"] * compared + ["time"] * timed]
     for m in results["models"]:
         ops = m["ops_per_inference"]
         rows.append(
@@ -58,7 +58,7 @@ def table(results: Mapping[str, Any]) -> str:
                 or_else(m["rate"], percent),
                 *map(aligned_count, (ops["ac"], ops["mac"], sum(ops["neuron_updates"].values()))),
                 extent(m["energy_pj"].values(), energy),
-                extent(ratios.get(m["name"], {}).values(), ratio),
+                *[extent(ratios.get(m["name"], {}).values(), ratio)] * compared,
                 *[duration(m["milliseconds_per_inference"])] * timed,
             )
         )
@@ -66,13 +66,14 @@ def table(results: Mapping[str, Any]) -> str:
     simple = ", ".join(
         f"{name}: {percent(reached)}" for name, reached in sentences.simple(results).items()
     )
+    beside = "; 'vs LSTM' is how many times less than the LSTM by the same table" * compared
     notes = [
         f"Accuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
         f"over seeds ({simple}).",
         "Energy is an estimate for operations alone, mean over seeds, from the lowest to the "
-        f"highest of those of the {len(results['energy_tables'])} tables that price the model; "
-        "'vs LSTM' is how many times less than the LSTM by the same table. `spikern tables` lists "
-        "them, the report has memory traffic too, and the meaning of every word.",
+        f"highest of those of the {len(results['energy_tables'])} tables that price the model"
+        f"{beside}. `spikern tables` lists them, the report has memory traffic too, and the "
+        "meaning of every word.",
     ]
     if timed:
         notes.append(f"Time: one inference, batch 1, one thread, seed 0, {runtimes(results)}.")
