@@ -141,3 +141,19 @@ def test_the_command_gives_the_accuracy_of_the_comparison(tmp_path, capsys, pixe
     with pytest.raises(SystemExit):
         main(["predict", str(run), str(tmp_path)])
     assert "trained on digits, not on sound" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("divide", {"by": 0}, "divide: by must not be 0"),
+        ("standardise", {"mean": [0.0, 1.0], "deviation": [1.0, 0.0]}, "no deviation may be 0"),
+        ("permute", {"order": [0, 0]}, "order must name every step from 0 on once"),
+        ("permute", {"order": [1, 2]}, "order must name every step from 0 on once"),
+        ("characters", {"alphabet": "aba"}, "a letter is twice in the alphabet 'aba'"),
+        ("divide", {"by": 2, "of": 1}, "divide: got an unexpected keyword argument 'of'"),
+    ],
+)
+def test_a_transform_without_sense_is_refused(name, parameters, message):
+    with pytest.raises(InputError, match=message):
+        Transform(name, parameters)

@@ -82,6 +82,8 @@ WHOLE = (*SOUND, "permute")
 class Transform:
     """A function of TRANSFORMS and its parameters, as JSON can hold them.
 
+    Raises InputError for parameters that it does not have, or that make no sense.
+
     >>> Transform("divide", {"by": 16})
     Transform(name='divide', parameters={'by': 16})
     """
@@ -95,6 +97,22 @@ class Transform:
             inspect.signature(TRANSFORMS[self.name]).bind(None, None, **self.parameters)
         except TypeError as error:
             raise InputError(f"{self.name}: {error}") from error
+        if fault := _fault(self.name, self.parameters):
+            raise InputError(f"{self.name}: {fault}")
+
+
+def _fault(name: str, parameters: dict[str, Any]) -> str:
+    """What is wrong with the values of a transform's parameters, in words; empty if nothing is."""
+    match name:
+        case "divide" if parameters["by"] == 0:
+            return "by must not be 0"
+        case "standardise" if not np.all(parameters["deviation"]):
+            return "no deviation may be 0"
+        case "permute" if sorted(parameters["order"]) != [*range(len(parameters["order"]))]:
+            return "order must name every step from 0 on once"
+        case "characters" if len({*parameters["alphabet"]}) < len(parameters["alphabet"]):
+            return f"a letter is twice in the alphabet {parameters['alphabet']!r}"
+    return ""
 
 
 def transformed(
