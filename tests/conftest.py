@@ -4,6 +4,7 @@ import os
 import warnings
 
 import pytest
+import torch
 from numba import config
 
 from spikern._utils import processes
@@ -19,6 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The weights that a test draws do not depend on the tests before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,6 @@ def test_a_neuron_of_ones_own_is_asked_for_and_passed():
     ids=["frozen", "one per neuron", "span", "other kind"],
 )
 def test_a_network_has_the_constants_of_its_neurons_again(neuron, tmp_path):
-    torch.manual_seed(0)
     network, path = build(neuron, 1, 4, 10), tmp_path / "x.safetensors"
     fit(network, load("digits").thinned(20), Training(epochs=1), checkpoint=path)
     again = load_network(path)
@@ -114,7 +113,6 @@ def test_a_network_has_the_constants_of_its_neurons_again(neuron, tmp_path):
 
 def test_a_checkpoint_without_constants_is_resumed_and_loaded(tmp_path):
     """As earlier versions wrote it."""
-    torch.manual_seed(0)
     data, path = load("digits").thinned(20), tmp_path / "x.safetensors"
     fit(build("LIF", 1, 8, 10), data, Training(epochs=1), checkpoint=path)
     tensors, header = checkpoint.read(path)
