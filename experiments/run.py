@@ -17,7 +17,7 @@ import tyro
 from spikern import InputError
 from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern._utils.provenance import provenance
 from spikern.plot.study import drawn
 from spikern.plot.style import save
@@ -86,5 +86,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

@@ -11,10 +11,10 @@ from pathlib import Path
 import tyro
 
 from spikern._utils.processes import one_thread
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.studies.trainings import TrainingJob, validate
 
 if __name__ == "__main__":
-    with in_one_line(), tempfile.TemporaryDirectory() as folder, one_thread():
+    with errors_in_one_line(), tempfile.TemporaryDirectory() as folder, one_thread():
         job = tyro.cli(TrainingJob)
         print(job, validate(job, Path(folder) / "trial.safetensors"))

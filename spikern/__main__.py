@@ -431,7 +431,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(f"spikern {__version__}")
         return
-    with program.in_one_line():
+    with program.errors_in_one_line():
         named = COMMANDS.keys() & arguments
         command: Any = tyro.extras.subcommand_cli_from_dict(
             COMMANDS if named else {name: in_one_line(kind) for name, kind in COMMANDS.items()},

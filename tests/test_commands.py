@@ -147,7 +147,7 @@ def test_a_script_says_in_one_line_what_a_user_can_mend(monkeypatch, capsys):
     scripts = {path: path.read_text() for path in sorted((ROOT / "experiments").rglob("*.py"))}
     asking = [path for path, text in scripts.items() if "tyro.cli(" in text]
     assert len(asking) > 10
-    assert all("with in_one_line()" in scripts[path] for path in asking)
+    assert all("with errors_in_one_line()" in scripts[path] for path in asking)
     monkeypatch.setattr(sys, "argv", ["run.py", "ecgs"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "experiments" / "run.py"), run_name="__main__")

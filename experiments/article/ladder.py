@@ -15,7 +15,7 @@ from typing import NamedTuple
 import tyro
 
 from spikern._utils.errors import InputError
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.cost.counts import Counts
 from spikern.cost.estimates import PJ, Estimate, energy
 from spikern.cost.memory import BOUNDS
@@ -113,5 +113,5 @@ def main(run: tyro.conf.Positional[Path]) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         tyro.cli(main)

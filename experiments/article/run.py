@@ -23,7 +23,7 @@ from tables import tables
 
 from spikern._utils import atomic, json_file
 from spikern._utils.processes import one_thread
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern._utils.provenance import provenance
 from spikern.data import Dataset
 from spikern.layers.network import Network, hidden_for_budget
@@ -227,5 +227,5 @@ def contestant_row(one: Contestant, data: Dataset) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

@@ -19,7 +19,7 @@ import tyro
 from torch.nn import functional
 
 from spikern import Network, build, calibrate, compile_stream
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.cost import count
 from spikern.report import markdown
 from spikern.report.numbers import significant
@@ -117,5 +117,5 @@ def main(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

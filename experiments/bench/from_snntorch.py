@@ -19,7 +19,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.interop.snntorch import from_snntorch
 from spikern.neurons.surrogate import triangular
 from spikern.timing.measurement import interleaved, threads
@@ -75,5 +75,5 @@ def main(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

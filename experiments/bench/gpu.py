@@ -30,7 +30,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results_gpu.json"
@@ -466,5 +466,5 @@ def times(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

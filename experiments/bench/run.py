@@ -15,7 +15,7 @@ import tyro
 
 from spikern import timing
 from spikern._utils import atomic, json_file
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.plot.benchmark import figure
 from spikern.plot.style import save
 from spikern.report import benchmark_table, filled, markdown
@@ -180,5 +180,5 @@ def machine(provenance: dict[str, Any], settings: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

@@ -16,7 +16,7 @@ import tyro
 from torch import Tensor, nn
 
 from spikern import build, calibrate
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.neurons import NEURONS
 from spikern.report import markdown
@@ -96,5 +96,5 @@ def main(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

@@ -19,7 +19,7 @@ from growing import TASKS, Growing, Row, Task, Way, grown, job
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DivergedError
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.report.publishing import Script, publish
 from spikern.studies import growth, mean
 from spikern.studies.growth import Cell
@@ -141,5 +141,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

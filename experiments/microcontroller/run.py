@@ -19,7 +19,7 @@ from operations import Priced, price
 
 from spikern._utils import atomic, json_file
 from spikern._utils.processes import one_thread
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern._utils.provenance import provenance
 from spikern.layers.network import BASELINES
 from spikern.report import markdown
@@ -113,5 +113,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main(tyro.cli(Config))

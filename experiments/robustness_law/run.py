@@ -18,7 +18,7 @@ from fitting import NOISES, RADIUS, WRONG, Fitting, Row, fitted
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.plot.style import CLASSES, MUTED, tidy
 from spikern.report import markdown
 from spikern.report.numbers import mean_interval, percent, significant
@@ -199,5 +199,5 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         publish(tyro.cli(Config), HERE, "results", carry_out, places, {"slopes": figure})

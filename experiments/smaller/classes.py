@@ -16,7 +16,7 @@ from common import HERE, Config, Row
 
 from spikern import InputError, Network
 from spikern._utils import json_file
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.data import Dataset, Split, load
 from spikern.report import markdown
 from spikern.report.numbers import mean_interval
@@ -172,5 +172,5 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         publish(tyro.cli(Config), HERE, "classes", carry_out, places, {})

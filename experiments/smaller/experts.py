@@ -44,7 +44,7 @@ from matplotlib.figure import Figure
 
 from spikern import Network
 from spikern._utils import json_file
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.cost import count
 from spikern.data.dataset import Split
 from spikern.layers import compile_stream
@@ -289,5 +289,5 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         publish(tyro.cli(Config), HERE, "experts", carry_out, places, {"experts": figure})

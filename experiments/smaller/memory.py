@@ -34,7 +34,7 @@ from common import (
 )  # fmt: skip
 from matplotlib.figure import Figure
 
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.data import Dataset
 from spikern.layers import compile_stream
 from spikern.plot.style import CLASSES, LINES, MARKERS, MUTED, tidy
@@ -307,5 +307,5 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         publish(tyro.cli(Config), HERE, "memory", carry_out, places, {"memory": figure})

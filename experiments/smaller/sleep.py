@@ -12,7 +12,7 @@ import tyro
 from common import FIXED, HERE, Config, Row, of
 from experts import networks_table, rows_of
 
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.report import markdown
 from spikern.report.publishing import publish
 from spikern.studies.statistics import paired
@@ -46,5 +46,5 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         publish(tyro.cli(Config), HERE, "sleep", carry_out, places, {})

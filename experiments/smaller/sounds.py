@@ -27,7 +27,7 @@ from common import (
     spread,
 )
 
-from spikern._utils.program import in_one_line
+from spikern._utils.program import errors_in_one_line
 from spikern.report import markdown
 from spikern.report.numbers import significant
 from spikern.report.publishing import publish
@@ -155,5 +155,5 @@ def places(results: Row) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         publish(tyro.cli(Config), HERE, "sounds", carry_out, places, {})

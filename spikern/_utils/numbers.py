@@ -27,6 +27,19 @@ def check_whole(**values: object) -> None:
     _check(Integral, "a whole number", values)
 
 
+def check_counts(**values: int) -> None:
+    """Raise InputError for what is no whole number of at least 1.
+
+    >>> check_counts(epochs=0)
+    Traceback (most recent call last):
+    spikern.InputError: epochs must be at least 1, got 0
+    """
+    check_whole(**values)
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
+
+
 def _check(kind: type, words: str, values: dict[str, object]) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, kind):

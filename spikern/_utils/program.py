@@ -53,7 +53,7 @@ def carry_out(command: Callable[[], None]) -> None:
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
+def errors_in_one_line() -> Iterator[None]:
     """Print a SpikernError that is raised inside as one line, and end with exit status 2."""
     try:
         yield

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_counts
 from spikern.events.crossing import crossings
 
 
@@ -27,8 +28,7 @@ def latency(x: Tensor, steps: int) -> Tensor:
     """
     _check_signal(x, 2, "(B, F)")
     _check_unit("x", x)
-    if steps < 1:
-        raise InputError(f"steps must be at least 1, got {steps}")
+    check_counts(steps=steps)
     exact = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision skips steps
     when = ((1 - exact) * (steps - 1)).round()
     t = torch.arange(steps, dtype=exact.dtype, device=x.device).view(-1, 1, 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
-from spikern._utils.numbers import check_whole
+from spikern._utils.numbers import check_counts, check_whole
 
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 """The units of time that recordings come in."""
@@ -108,9 +108,9 @@ class Events:
             raise InputError(f"no unit of time '{unit}'; there are: {', '.join(MILLISECONDS)}")
         if not (dt > 0 and math.isfinite(dt)):
             raise InputError(f"dt must be above 0 ms and finite, got {dt}")
-        check_whole(size=size, steps=1 if steps is None else steps)
-        if steps is not None and steps < 1:
-            raise InputError(f"steps must be at least 1, got {steps}")
+        check_whole(size=size)
+        if steps is not None:
+            check_counts(steps=steps)
         if not 1 <= size < 2**31:
             raise InputError(f"size must lie in 1..2^31 - 1, got {size}")
         if not len(times) == len(features) == len(times if values is None else values) > 0:
@@ -271,9 +271,7 @@ class Events:
         >>> Events.from_dense(torch.ones(5, 1, 1)).binned(2).values
         tensor([2., 2., 1.])
         """
-        check_whole(k=k)
-        if k < 1:
-            raise InputError(f"k must be at least 1, got {k}")
+        check_counts(k=k)
         steps = -(-self.steps // k)
         t, b = self.rows // self.batch, self.rows % self.batch
         row = t // k * self.batch + b

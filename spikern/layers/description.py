@@ -217,7 +217,7 @@ def _described(stack: SpikingRNN) -> dict[str, Any]:
 def _described_constants(neuron: NeuronModel) -> dict[str, dict[str, Any]]:
     """What is not as by default, of every constant by its field."""
 
-    def own(constant: Constant) -> dict[str, Any]:
+    def described(constant: Constant) -> dict[str, Any]:
         values = [(f, getattr(constant, f.name)) for f in fields(Constant)]
         return {
             f.name: list(value) if isinstance(value, tuple) else value
@@ -225,16 +225,15 @@ def _described_constants(neuron: NeuronModel) -> dict[str, dict[str, Any]]:
             if value != f.default
         }
 
-    return {field: own(constant) for field, constant in neuron.constants.items()}
+    return {field: described(constant) for field, constant in neuron.constants.items()}
 
 
 def _with_constants(neuron: NeuronModel, found: Mapping[str, Mapping[str, Any]]) -> NeuronModel:
     """The neuron with the constants that `_described_constants` described."""
 
-    def constant(own: Mapping[str, Any]) -> Constant:
-        settings: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in own.items()
-        }
+    def constant(described: Mapping[str, Any]) -> Constant:
+        pairs = described.items()
+        settings: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
         return Constant(**settings)
 
     own = {field: constant(described) for field, described in found.items()}

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
-from spikern._utils.numbers import check_whole
+from spikern._utils.numbers import check_counts
 from spikern.data.task import Prediction, Task, fitting, known
 from spikern.engines.dispatch import run_stack
 from spikern.engines.experts import Routing
@@ -287,9 +287,7 @@ def build(
     >>> build(["ALIF", "LIF"], 3, [16, 8], 2).readout.input_size
     8
     """
-    check_whole(classes=classes)
-    if classes < 1:
-        raise InputError(f"classes must be at least 1, got {classes}")
+    check_counts(classes=classes)
     models = per_layer(model, 1)
     named = [each for each in models if isinstance(each, str)]
     for each in named:

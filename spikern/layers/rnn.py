@@ -15,7 +15,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
-from spikern._utils.numbers import check_numbers, check_whole
+from spikern._utils.numbers import check_counts, check_numbers
 from spikern.engines import fused, triton
 from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.experts import DECAYING, LEARNED, Router
@@ -96,11 +96,8 @@ def shared(values: tuple[T, ...]) -> T | tuple[T, ...]:
 
 def check_sizes(dt: float, input_power: float, **sizes: int) -> None:
     """Raise InputError for a size that is not whole and 1 or more; dt, input_power not above 0."""
-    check_whole(**sizes)
+    check_counts(**sizes)
     check_numbers(dt=dt, input_power=input_power)
-    for name, size in sizes.items():
-        if size < 1:
-            raise InputError(f"{name} must be at least 1, got {size}")
     for name, value in [("dt", dt), ("input_power", input_power)]:
         if not value > 0:
             raise InputError(f"{name} must be above 0, got {value}")
@@ -124,6 +121,12 @@ def check_one_kind(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogat
         )
 
 
+def synapses_of(module: nn.Module, name: str) -> Tensor | None:
+    """The synapses (N, 2) of a layer's weight matrix, as (from, to); None if it has all."""
+    synapses: Tensor | None = getattr(module, name.replace("weight", "links"), None)
+    return synapses
+
+
 def existing_matrix(module: nn.Module, name: str) -> Tensor:
     """The weight matrix of a layer, of any kind, with 0 where there is no synapse.
 
@@ -131,8 +134,7 @@ def existing_matrix(module: nn.Module, name: str) -> Tensor:
     >>> existing_matrix(layer, "weight_hh_l0").count_nonzero()
     tensor(4)
     """
-    synapses = getattr(module, name.replace("weight", "links"), None)
-    return existing_weights(module.get_parameter(name), synapses)
+    return existing_weights(module.get_parameter(name), synapses_of(module, name))
 
 
 EQUATION = ("step", "params", "state", "spikes")

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError
-from spikern._utils.numbers import check_whole
+from spikern._utils.numbers import check_counts
 from spikern.data.dataset import UNLABELLED, Batch, Split
 from spikern.engines.population import Input
 from spikern.layers.arguments import Lengths, as_lengths
@@ -57,14 +57,6 @@ def examples(data: Split, number: int, seed: int = 0) -> Batch:
     order = torch.randperm(len(data), generator=generator)
     drawn = [order[data.y[order] == label][:number] for label in sorted(set(data.y.tolist()))]
     return data.batch(torch.cat(drawn))
-
-
-def check_counts(**values: int) -> None:
-    """Raise InputError for what is no whole number of at least 1."""
-    check_whole(**values)
-    for name, value in values.items():
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}")
 
 
 def check_labels(data: Split) -> None:

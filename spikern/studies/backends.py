@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import joblib
 
 from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.numbers import check_counts
 from spikern._utils.phases import say_warning
 from spikern._utils.processes import deaf_to_interrupts, end_with
 
@@ -38,8 +39,7 @@ class Lost(NamedTuple):
 
 def local(workers: int) -> Backend:
     """Processes of this machine, one thread each; with one worker, this process."""
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}")
+    check_counts(workers=workers)
     return partial(_local, workers)
 
 

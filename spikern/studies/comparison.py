@@ -28,6 +28,7 @@ from spikern import cost
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
+from spikern._utils.numbers import check_counts
 from spikern._utils.phases import phase, say
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
@@ -74,9 +75,7 @@ class Comparison:
             check_choice("model", model, MODELS)
         if len(set(self.models)) < len(self.models):
             raise InputError(f"a model is named twice: {', '.join(self.models)}")
-        for name in ("seeds", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(seeds=self.seeds, layers=self.layers)
         sizes = self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.layers
         if any(size is not None and size < 1 for size in sizes):
             raise InputError(f"hidden must be at least 1, got {self.hidden}")

@@ -18,7 +18,7 @@ from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.events.trains import Events, valid_steps
 from spikern.layers.network import Network
-from spikern.layers.rnn import existing_matrix
+from spikern.layers.rnn import existing_matrix, synapses_of
 from spikern.train.evaluation import evaluate
 
 
@@ -90,8 +90,7 @@ def disturbed(network: Network, level: float, seed: int) -> Network:
 
 def _deviation(module: nn.Module, name: str) -> Tensor:
     """The deviation of the weights of the synapses that exist."""
-    synapses = getattr(module, name.replace("weight", "links"), None)
-    weight = module.get_parameter(name)
+    synapses, weight = synapses_of(module, name), module.get_parameter(name)
     values = weight if synapses is None else weight[synapses[:, 1], synapses[:, 0]]
     return values.std(correction=0)
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, TypedDict
 
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_counts
 from spikern._utils.provenance import provenance
 from spikern.engines import population
 from spikern.timing import measurement, peers
@@ -37,9 +38,7 @@ class Settings:
         chosen(self.works)
         if not self.rates or not all(0 < rate < 1 for rate in self.rates):
             raise InputError(f"rates lie between 0 and 1, got {self.rates}")
-        for name in ("repeats", "threads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(repeats=self.repeats, threads=self.threads)
 
 
 class Measurement(NamedTuple):

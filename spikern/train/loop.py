@@ -27,7 +27,7 @@ from spikern._utils import json_file, phases
 from spikern._utils.choices import check_choice
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
-from spikern._utils.numbers import check_numbers, check_whole
+from spikern._utils.numbers import check_counts, check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.engines.experts import imbalance, working
 from spikern.engines.population import dense
@@ -128,9 +128,7 @@ class Training:
             value = getattr(self, field.name)
             if kind in CHECKS and not (optional and value is None):
                 CHECKS[kind](**{field.name: value})
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(epochs=self.epochs, batch_size=self.batch_size)
         if self.patience is not None and self.patience < 1:
             raise InputError(f"patience must be at least 1 or None, got {self.patience}")
         for name in ("learning_rate", "clip"):
