@@ -177,7 +177,7 @@ def test_a_comparison_is_not_continued_or_counted_with_other_data(tmp_path, caps
         with pytest.raises(SystemExit) as stopped:
             main(command)
         assert stopped.value.code == 2
-        assert "mine is not what it was when the comparison in" in capsys.readouterr().err
+        assert "mine is not what it was when the trainings in" in capsys.readouterr().err
     assert json.loads((out / "results.json").read_text()) == found
     load_dataset.cache_clear()
 

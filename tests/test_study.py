@@ -808,6 +808,23 @@ def test_a_plan_searches_and_trains_on_the_device_that_is_asked_for(tmp_path, mo
     assert len(devices) == 6
 
 
+def test_a_plan_is_not_carried_on_with_other_data(tmp_path):
+    mine = tmp_path / "mine.csv"
+    rows = [f"{'ab'[k % 2]},{k % 2},{k % 3}\n" for k in range(30)]
+    mine.write_text("".join(rows))
+    plan = protocol.Plan(str(mine), 200, Training())
+    plans = {"whole": plan, "turns": replace(plan, dataset="digits", turns=(str(mine),))}
+    for name, each in plans.items():
+        protocol.hold_data(each, tmp_path / name)
+    mine.write_text("".join([*rows[:-1], f"a{rows[-1][1:]}"]))
+    load_dataset.cache_clear()
+    for name, each in plans.items():
+        with pytest.raises(DataError, match="mine is not what it was when the trainings in"):
+            protocol.carry_out(each, tmp_path / name, workers=1)
+        assert not (tmp_path / name / "jobs").exists()
+    load_dataset.cache_clear()
+
+
 def test_the_hours_of_a_job_are_those_of_its_epochs(tmp_path):
     job = small("LIF")
     assert hours_of(job, tmp_path) == 0  # it diverged in its first epoch

@@ -32,7 +32,7 @@ from spikern._utils.numbers import check_counts
 from spikern._utils.phases import phase, say
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
-from spikern.data.dataset import UNLABELLED, Dataset, Split, digest
+from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.studies import progress, runner
@@ -43,6 +43,8 @@ from spikern.studies.simple import logistic_regression
 from spikern.studies.trainings import (
     Architecture,
     TrainingJob,
+    check_same_data,
+    digest_of,
     load_dataset,
     train,
     trained_network,
@@ -163,23 +165,10 @@ def data_of(comparison: Comparison) -> Dataset:
     return load_dataset(comparison.dataset, delta=comparison.delta)
 
 
-def digest_of(dataset: Dataset) -> str:
-    """A digest of all that is trained, selected and tested on."""
-    return digest(dataset.train, dataset.validation, dataset.test)
-
-
 def check_data(folder: Path, dataset: Dataset) -> None:
-    """Raise DataError unless a data set is that of the comparison in a folder, in all its parts.
-
-    Version 0.1.0 did not write which it was.
-    """
+    """Raise DataError unless a data set is that of the comparison in a folder."""
     path = folder / SETTINGS
-    found, came = json_file.read(path).get(DATA), digest_of(dataset)
-    if found not in (None, came):
-        raise DataError(
-            f"{dataset.name} is not what it was when the comparison in {folder} began: {DATA} is "
-            f"{found} in {path.name} and {came} now; bring its files back, or compare anew"
-        )
+    check_same_data(dataset, json_file.read(path).get(DATA), path)
 
 
 def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool = False) -> None:

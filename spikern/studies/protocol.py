@@ -37,6 +37,8 @@ from spikern.studies.trainings import (
     AS_BUILT,
     Architecture,
     TrainingJob,
+    check_same_data,
+    digest_of,
     load_dataset,
     train_and_disturb,
     trained_network,
@@ -46,6 +48,8 @@ from spikern.timing.inference import Contestant, measure
 from spikern.train.loop import Training, check_device
 
 Result = dict[str, Any]
+DATA = "data.json"
+"""The file of a study's folder that has a digest of each data set, by its name."""
 TUNING_SEED = 1000
 """The seed of all searches; no training that is reported has it."""
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -179,10 +183,11 @@ def carry_out(
     """Do what is left of a plan; its part of results.json.
 
     Networks train on `device`; they are tested, counted and timed on the CPU.
-    Raises InputError for a device that is not there.
+    Raises InputError for a device that is not there, and DataError for data that changed.
     """
     check_device(device)
     out = Path(out)
+    hold_data(plan, out)
     work = partial(train_and_disturb, device=device)
 
     def train(jobs: Sequence[TrainingJob]) -> list[Result]:
@@ -256,6 +261,17 @@ def carry_out(
         ),
     }
     return part | {"laws": laws(part)}
+
+
+def hold_data(plan: Plan, out: Path) -> None:
+    """Write which data are trained on in a folder; DataError if others were so far."""
+    path = out / DATA
+    known = json_file.read(path) if path.exists() else {}
+    for name in (plan.dataset, *plan.turns):
+        dataset = load_dataset(name)
+        check_same_data(dataset, known.get(name), path)
+        known[name] = digest_of(dataset)
+    json_file.write(path, known)
 
 
 def tuned_job(plan: Plan, model: str, settings: dict[str, Any]) -> TrainingJob:

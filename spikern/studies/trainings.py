@@ -12,9 +12,9 @@ from typing import Any
 
 from spikern import data
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import DivergedError, InputError
+from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.provenance import device_name
-from spikern.data.dataset import Dataset, encoded
+from spikern.data.dataset import Dataset, digest, encoded
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.neurons import LI, NEURONS, SURROGATES, NeuronModel
@@ -128,6 +128,25 @@ def load_dataset(name: str, sequences: int | None = None, delta: float | None = 
     if sequences is not None:
         dataset = dataset.thinned(sequences)
     return dataset if delta is None else encoded(dataset, delta)
+
+
+def digest_of(dataset: Dataset) -> str:
+    """A digest of all that is trained, selected and tested on."""
+    return digest(dataset.train, dataset.validation, dataset.test)
+
+
+def check_same_data(dataset: Dataset, found: str | None, path: Path) -> None:
+    """Raise DataError unless a data set has the digest that a file has of it, if it has one.
+
+    Version 0.1.0 wrote none.
+    """
+    came = digest_of(dataset)
+    if found not in (None, came):
+        raise DataError(
+            f"{dataset.name} is not what it was when the trainings in {path.parent} began: its "
+            f"digest is {found} in {path.name} and {came} now; bring its files back, or train in "
+            f"another folder"
+        )
 
 
 def prepare(job: TrainingJob) -> tuple[Network, Dataset]:
