@@ -138,7 +138,7 @@ dt 1 ms.
 
 ## Cost
 
-One update is {cost(model)}. The state is {state}: {len(model.state._fields)} numbers a neuron.
+One update is {cost(model)}. The state is {state}: {len(model.state._fields)} numbers per neuron.
 
 ## Code
 
@@ -243,7 +243,7 @@ def rates(axis: Axes, model: NeuronModel) -> None:
     currents = np.linspace(0.0, 4.0 * amplitude(model), 41)
     rate = run(model, np.tile(currents, (400, 1)))["z"][100:].mean(0)
     axis.plot(currents, rate, color=plot.SPIKING[0], lw=1.6)
-    axis.set(xlabel="i", ylabel="spikes a step")
+    axis.set(xlabel="i", ylabel="spikes per step")
     axis.set_ylim(bottom=0.0)
 
 

@@ -40,7 +40,7 @@ QUICKER = 6
 
 
 def option(metavar: str, default: str | None = None) -> Any:
-    """How --help shows an option: what its value is, and its default where that is no constant."""
+    """How --help shows an option: its value, and its default where that is not a constant."""
     hint = None if default is None else f"(default: {default})"
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=hint)
 
@@ -172,7 +172,7 @@ class Count:
     """Folder with your own energy tables, used beside those of spikern."""
     against: Annotated[tuple[str, ...], option("MODEL ...", "all")] = ()
     """Standard models of the run to compare with."""
-    climb: bool = False
+    smallest: bool = False
     """Train smaller standard models, to find the smallest that reach the spiking accuracy."""
     measure: bool = False
     """Measure the time of every network on this machine, and its joules if it counts them."""
@@ -191,7 +191,7 @@ class Count:
         prices = cost.tables(self.tables)
         with phase("Loading the data and counting"):
             run = open_run(self.run_path, self.seed)
-            counted = count_run(run, prices, self.against, self.climb, self.measure)
+            counted = count_run(run, prices, self.against, self.smallest, self.measure)
         stem = "count" if self.run_path.is_dir() else f"count-{self.run_path.stem}"
         text = count_report(counted)
         json_file.write(run.folder / f"{stem}.json", counted)
@@ -375,7 +375,7 @@ class Bench:
     interleaved in one process, and prints ratios, which are above 1 where spikern takes less.
     """
 
-    works: tuple[Work, ...] = get_args(Work)
+    workloads: tuple[Work, ...] = get_args(Work)
     """Workloads, which are shapes of data and network; docs/performance.md describes them."""
     rates: Annotated[tuple[float, ...], option("RATE ...")] = (0.05, 0.10)
     """Firing rates of the spiking networks, in spikes per neuron and step."""
@@ -396,7 +396,9 @@ class Bench:
             from spikern import timing
             from spikern.report import benchmark_table
 
-        settings = timing.Settings(self.works, self.rates, self.repeats, self.threads, self.smoke)
+        settings = timing.Settings(
+            self.workloads, self.rates, self.repeats, self.threads, self.smoke
+        )
 
         results = timing.run_benchmark(settings, say, lambda rows: say(benchmark_table(rows)))
         if self.out:

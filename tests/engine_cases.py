@@ -132,7 +132,7 @@ def connections(layer, k):
     """
 
     def weights(kind):
-        synapses = getattr(layer, f"links_{kind}_l{k}", None)
+        synapses = getattr(layer, f"synapses_{kind}_l{k}", None)
         return existing_weights(getattr(layer, f"weight_{kind}_l{k}"), synapses)
 
     def delays(kind, default):

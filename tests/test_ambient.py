@@ -71,7 +71,6 @@ def double():
 @ENGINES
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_changes_nothing(engine, dtype):
-    torch.manual_seed(0)
     network = build("ALIF", 6, 30, 3, num_layers=2, engine=engine)
     assert network.body.engine == network.readout.engine == engine
     x = torch.randn(20, 4, 6).to(dtype)  # what a layer below gives under autocast
@@ -100,7 +99,6 @@ def test_a_layer_of_float32_runs_beside_the_default_dtype_float64(engine, settin
 
 
 def test_the_default_dtype_float64_makes_networks_that_train_count_and_stream(double):
-    torch.manual_seed(0)
     y = torch.arange(40) % 2
     x = torch.rand(8, 40, 6, dtype=torch.float32) * y.unsqueeze(1)
     split = Split(x, y, torch.full((40,), 8))
@@ -248,7 +246,6 @@ def test_a_fused_layer_is_not_traced():
 @ENGINES
 def test_weights_that_are_computed_are_those_of_now(engine):
     """Pruned, with weight_norm or spectral_norm, in training, streamed and counted."""
-    torch.manual_seed(0)
     network = build("ALIF", 6, 17, 3, num_layers=2, engine=engine).eval()
     prune.random_unstructured(network.body, "weight_hh_l0", 0.5)
     parametrizations.weight_norm(network.body, "weight_ih_l1")

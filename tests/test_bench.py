@@ -46,15 +46,13 @@ def test_every_peer_is_measured_or_named_as_missing(results):
 
 def test_a_missing_package_is_named_and_left_out(monkeypatch):
     find = importlib.util.find_spec
-    absent = ("onnxruntime", "onnx", "snntorch")
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name in absent else find(name)
+        importlib.util, "find_spec", lambda name: None if name == "snntorch" else find(name)
     )
     results = smoke("1")
-    assert "pip install snntorch" in results["not_measured"][peers.SNNTORCH]
-    assert "onnxruntime and onnx are not installed" in results["not_measured"][peers.RUNTIME]
+    assert "pip install 'spikern[snntorch]'" in results["not_measured"][peers.SNNTORCH]
     names = {row["peer"] for row in results["rows"]}
-    assert names == {peers.FUSED, peers.REFERENCE, *peers.DENSE}
+    assert names == {peers.FUSED, peers.REFERENCE, peers.RUNTIME, peers.RUNTIME_EQUAL, *peers.DENSE}
 
 
 def test_rows_pair_equal_rates_and_rateless_peers():
@@ -158,7 +156,7 @@ def test_onnx_runtime_computes_what_torch_does():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("works", ("Z",)), ("rates", (1.5,)), ("repeats", 0), ("threads", 0)]
+    ("name", "value"), [("workloads", ("Z",)), ("rates", (1.5,)), ("repeats", 0), ("threads", 0)]
 )
 def test_bad_settings_are_refused(name, value):
     with pytest.raises(InputError, match=f"^{name} "):
@@ -166,7 +164,7 @@ def test_bad_settings_are_refused(name, value):
 
 
 def test_command_prints_rows(capsys, tmp_path):
-    command = "bench --works 1 --rates 0.1 --repeats 1 --smoke --json --out"
+    command = "bench --workloads 1 --rates 0.1 --repeats 1 --smoke --json --out"
     main([*command.split(), str(tmp_path)])
     rows = json.loads(capsys.readouterr().out)
     assert rows == json.loads((tmp_path / "results.json").read_text())["rows"]

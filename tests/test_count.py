@@ -188,7 +188,6 @@ def test_experts_count_who_is_awake_and_the_choice(routing, declared, experts, a
 
 @torch.no_grad()
 def test_a_sleep_that_no_step_ends_costs_nothing():
-    torch.manual_seed(0)
     network = build("LIF", 2, 8, 2, experts=2, awake=1, sleep="decaying")
     network.body.weight_rt_l0.copy_(torch.eye(2))
     x = torch.zeros(6, 1, 2)

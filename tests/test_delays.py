@@ -49,7 +49,6 @@ def test_build_gives_every_layer_its_axons():
 
 
 def test_delays_are_drawn_over_their_whole_range():
-    torch.manual_seed(0)
     layer = SpikingRNN("LIF", 300, 300, delay=3, recurrent_delay=4)
     assert layer.delay_ih_l0.steps.unique().tolist() == [0, 1, 2, 3]
     assert layer.delay_hh_l0.steps.unique().tolist() == [1, 2, 3, 4]
@@ -173,7 +172,7 @@ def test_the_gradient_through_a_network_is_that_of_differences(settings, monkeyp
 
     def run(*values):
         out, state = torch.func.functional_call(layer, dict(zip(names, values)), (x,))
-        return out, state.line
+        return out, state.delay_buffer
 
     assert torch.autograd.gradcheck(run, [named[name] for name in names])
 
@@ -212,7 +211,6 @@ def test_after_eval_a_learned_delay_is_a_fixed_one():
 
 def test_a_delay_finds_where_its_target_is():
     """From positions drawn anywhere, as the spread narrows."""
-    torch.manual_seed(0)
     target, delay = torch.tensor([0, 2, 5, 7, 8]), LearnedDelay(5, 8)
     x = events(200, 4, 5, rate=0.1)
     wanted, _ = Delay(target)(x)
@@ -275,12 +273,16 @@ def state_of(**changes):
         (lambda: LearnedDelay(0, 2), InputError, "at least one channel"),
         (lambda: LearnedDelay(3, 2, width=-1.0), InputError, "width must not be negative"),
         (lambda: LearnedDelay(3, 2)(events(4, 2, 5)), InputError, r"\(T, B, 3\), got"),
-        (state_of(line=torch.zeros(2, 2, 5)), InputError, r"'line' must have shape \(3, 2, 5\)"),
+        (
+            state_of(delay_buffer=torch.zeros(2, 2, 5)),
+            InputError,
+            r"'delay_buffer' must have shape \(3, 2, 5\)",
+        ),
         (state_of(v=torch.zeros(3, 2, 9)), InputError, r"'v' must have shape \(1, 2, 9\)"),
         (
             lambda: layer_with(1, delay=3)(events(4, 2, 5), layer_with(1).zero_state(2)),
             InputError,
-            "its fields are v, a, z, line",
+            "its fields are v, a, z, delay_buffer",
         ),
         (lambda: build("LSTM", 3, 4, 2, delay=2), InputError, "LSTM takes no delay"),
     ],

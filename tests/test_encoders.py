@@ -31,7 +31,6 @@ def test_rate_is_as_probable_as_it_says_and_follows_the_generator():
 
 
 def test_integrate_counts_what_its_input_sums_to():
-    torch.manual_seed(0)
     x = torch.randint(0, 33, (200, 3, 2)) / 32  # sums of 1/32 are exact
     spikes = integrate(x)
     assert torch.equal(spikes.cumsum(0), x.cumsum(0).floor())
@@ -39,7 +38,6 @@ def test_integrate_counts_what_its_input_sums_to():
 
 
 def test_on_off_loses_nothing():
-    torch.manual_seed(0)
     events = delta(torch.randn(30, 2, 3), 0.3)
     two = on_off(events)
     assert two.shape == (30, 2, 6)

@@ -331,32 +331,32 @@ def test_the_first_network_must_be_able_to_fire(counted):
 
 
 @pytest.fixture
-def ladder(monkeypatch):
+def quantities(monkeypatch):
     """The function of the module beside the experiment."""
     folder = Path(__file__).parent.parent / "experiments" / "article"
     monkeypatch.syspath_prepend(str(folder))
-    return importlib.import_module("ladder").ladder
+    return importlib.import_module("scale").quantities
 
 
-def test_the_figures_are_those_of_the_article(ladder, counted):
+def test_the_figures_are_those_of_the_article(quantities, counted):
     counts, _ = counted
     inference_energy = energy(counts, tables()["45nm_int8"], "registers")
-    rungs = {rung.name: rung for rung in ladder(inference_energy, counts, seconds=2.0)}
-    assert round(*rungs["one query to BLOOM"].joules, -2) == 11_200  # 11.2 kJ
-    assert rungs["a brain in that time"].joules == (40.0, 100.0)
-    assert rungs["training PaLM once"].joules == pytest.approx((1.224e13,))
-    (inference,) = rungs["one inference, estimate"].joules
+    found = {one.name: one for one in quantities(inference_energy, counts, seconds=2.0)}
+    assert round(*found["one query to BLOOM"].joules, -2) == 11_200  # 11.2 kJ
+    assert found["a brain in that time"].joules == (40.0, 100.0)
+    assert found["training PaLM once"].joules == pytest.approx((1.224e13,))
+    (inference,) = found["one inference, estimate"].joules
     assert inference == inference_energy.pj * 1e-12
     synapses = sum(c.synapses for c in counts.connections)
-    synapse = rungs["one synapse of the network, estimate"]
+    synapse = found["one synapse of the network, estimate"]
     assert synapse.joules == (inference / synapses,)
     assert f"{synapses:,} synapses" in synapse.arithmetic
-    heights = [rung.joules[-1] for rung in rungs.values()]
+    heights = [one.joules[-1] for one in found.values()]
     assert heights == sorted(heights)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf")])
-def test_a_duration_that_is_not_positive_is_refused(ladder, counted, seconds):
+def test_a_duration_that_is_not_positive_is_refused(quantities, counted, seconds):
     counts, _ = counted
     with pytest.raises(InputError, match="seconds"):
-        ladder(energy(counts, tables()["45nm_fp32"]), counts, seconds)
+        quantities(energy(counts, tables()["45nm_fp32"]), counts, seconds)

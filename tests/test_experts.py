@@ -320,7 +320,6 @@ def test_groups_without_recurrence_on_an_analog_input():
 
 
 def test_a_network_of_groups_is_one_stack_with_its_readout():
-    torch.manual_seed(0)
     body, readout = layer_of(routing="learned", layers=2), dyadic_layer("LI", 24, 3)
     wide = dyadic_layer("LI", 24, 70)
     x = few_events(25, 3, 7)
@@ -543,7 +542,6 @@ def test_what_is_made_of_a_stream_refuses_experts(tmp_path, plain_python):
 @torch.no_grad()
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_banks_that_are_all_named_are_torchs_layer_of_their_sum(kind):
-    torch.manual_seed(0)
     banked, plain = Baseline(kind, 5, 8, 2, experts=3, awake=3), Baseline(kind, 5, 8, 2)
     for name, value in plain.rnn.named_parameters():
         own = getattr(banked.rnn, name)
@@ -559,7 +557,6 @@ def test_banks_that_are_all_named_are_torchs_layer_of_their_sum(kind):
 
 
 def test_only_banks_that_an_event_names_get_a_gradient():
-    torch.manual_seed(0)
     network = build("GRU", 5, 8, 2, "mean", experts=4, awake=2)
     assert network.body.rnn.bias_hh_l0.shape == (24,)
     x = torch.zeros(6, 2, 5)

@@ -100,7 +100,6 @@ def test_every_topology_has_the_bits_of_its_stream(settings, compiler, tmp_path)
 
 
 def test_a_layer_without_readout_has_the_spikes_of_its_stream(tmp_path):
-    torch.manual_seed(0)
     layer, x = SpikingRNN("LIF", INPUTS, 20), analog()
     expected = compile_stream(layer).run(x.numpy()).out[:, 0]
     assert expected.any()

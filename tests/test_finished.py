@@ -262,7 +262,7 @@ def test_what_is_no_finished_run_is_refused(folder, tmp_path, capsys):
     assert f"no comparison in {tmp_path}; give" in refused(capsys, "count", tmp_path)
     assert "no checkpoint" in refused(capsys, "count", stray)
     shutil.copy(folder / "jobs" / stray.name, stray)
-    assert "is no checkpoint of a comparison" in refused(capsys, "count", stray)
+    assert "is not a checkpoint of a comparison" in refused(capsys, "count", stray)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_network_of_another_job_is_not_counted(folder, tmp_path, capsys):
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("count*"))
     shutil.copy(copy / "jobs" / "LSTM-0.safetensors", copy / "jobs" / "LIF-0.safetensors")
     said = refused(capsys, "count", copy)
-    assert "LIF-0.safetensors is no network of the result beside it: expected LIF of" in said
+    assert "LIF-0.safetensors is not the network of the result beside it: expected LIF of" in said
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from engine_cases import (
 )
 
 from spikern._utils.errors import InputError, UnsupportedError
-from spikern.engines import arrays, fused
+from spikern.engines import arrays, fused, triton
 from spikern.engines.population import Population
 from spikern.engines.reference import run
 from spikern.events.trains import Events
@@ -42,6 +42,16 @@ def test_dyadic_weights_give_the_references_bits_and_gradients(
     out = assert_as_reference(layer, events(steps, batch, features))
     if steps > 30 and layer.neuron.spikes:
         assert 0.005 < out.mean() < 0.6
+
+
+@pytest.mark.parametrize("engine", [fused, triton], ids=["fused", "triton"])
+def test_a_readout_below_another_population_is_refused(engine, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    layers = [dyadic_layer(name, 5, 5) for name in ("LI", "LIF")]
+    populations = [layer.populations()[0] for layer in layers]
+    states = [p.model.state(*torch.zeros(len(p.model.state._fields), 1, 5)) for p in populations]
+    with pytest.raises(UnsupportedError, match="does not spike as the last of a stack"):
+        engine.run_stack(populations, states, torch.ones(3, 1, 5))
 
 
 @pytest.mark.parametrize("name", NEURONS)
@@ -104,7 +114,7 @@ def test_every_surrogate_has_the_references_gradients(surrogate):
 def test_sparse_recurrence_is_the_references_and_stays_sparse(recurrent):
     layer = dyadic_layer("ALIF", 6, 33, recurrent=recurrent)
     absent = torch.ones(33, 33, dtype=torch.bool)
-    source, target = layer.links_hh_l0.unbind(1)
+    source, target = layer.synapses_hh_l0.unbind(1)
     absent[target, source] = False
     assert not layer.weight_hh_l0[absent].any()
     assert layer.weight_hh_l0[~absent].any()
@@ -143,7 +153,6 @@ def test_events_are_the_tensor_that_they_list(engine):
 
 def test_a_network_as_one_stack_is_its_layers_one_after_the_other():
     """Outputs, spikes of every neuron, and the gradients of a loss that reads both."""
-    torch.manual_seed(0)
     body, readout = dyadic_layer("ALIF", 6, 17, layers=2), dyadic_layer("LI", 17, 3)
     x, lengths = events(40, 5, 6), torch.tensor([40, 1, 17, 16, 33])
     results = []
@@ -174,7 +183,6 @@ def test_a_wide_analog_input_is_multiplied_as_a_matrix_with_the_same_result():
 
 
 def test_random_weights_part_from_the_reference_only_at_threshold():
-    torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 20, 64, engine="fused")
     x = events(100, 8, 20)
     out, _ = layer(x)

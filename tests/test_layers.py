@@ -26,7 +26,6 @@ from spikern.train.calibration import calibrate, firing_rates
 
 
 def test_layouts_agree():
-    torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 3, 8, num_layers=2)
     x = 20 * torch.randn(20, 4, 3)
     out, state = layer(x)
@@ -62,7 +61,6 @@ def test_deepcopy_and_pickle():
 @pytest.mark.parametrize("enforce_sorted", [True, False])
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_packed_sequences_go_in_and_out(enforce_sorted, batch_first):
-    torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 3, 8, num_layers=2, batch_first=batch_first)
     lengths = torch.tensor([9, 7, 7, 1] if enforce_sorted else [7, 1, 9, 7])
     x = 20 * torch.randn(9, 4, 3)
@@ -168,7 +166,6 @@ def learn(rnn):
 
 @pytest.mark.parametrize("layer", [torch.nn.LSTM, partial(SpikingRNN, "ALIF")])
 def test_a_loop_written_for_lstm_runs_and_learns(layer):
-    torch.manual_seed(0)
     losses = learn(layer(3, 16, 2, True, batch_first=True, dropout=0.1))
     assert losses[-1] < losses[0]
 
@@ -176,7 +173,6 @@ def test_a_loop_written_for_lstm_runs_and_learns(layer):
 @pytest.mark.parametrize("neuron", [name for name, model in NEURONS.items() if model.spikes])
 @pytest.mark.parametrize(("features", "power"), [(1, 1.0), (40, 1.0), (140, 0.05), (700, 0.02)])
 def test_a_fresh_network_fires_at_a_few_per_cent(neuron, features, power):
-    torch.manual_seed(0)
     layer = SpikingRNN(neuron, features, 128, num_layers=2, input_power=power)
     x = (
         torch.randn(200, 8, features)
@@ -188,7 +184,6 @@ def test_a_fresh_network_fires_at_a_few_per_cent(neuron, features, power):
 
 
 def test_calibration_meets_its_rate():
-    torch.manual_seed(0)
     layer = SpikingRNN("ALIF", 1, 64, num_layers=2)
     x = 5 + torch.rand(100, 16, 1)
     low, high = sorted(calibrate(layer, x, rate=0.05))
@@ -197,7 +192,6 @@ def test_calibration_meets_its_rate():
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_baseline_lengths(kind):
-    torch.manual_seed(0)
     layer, x = Baseline(kind, 3, 5), torch.randn(9, 2, 3)
     out, state = layer(x, lengths=torch.tensor([9, 4]))
     alone, last = layer(x[:4, 1:])

@@ -68,7 +68,6 @@ NETWORKS = {
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.filterwarnings("ignore:dropout")
 def test_a_network_is_rebuilt_from_its_description(kind):
-    torch.manual_seed(0)
     network = NETWORKS[kind]().eval()
     state = torch.get_rng_state()
     again = rebuild(describe(network), network.state_dict()).eval()
@@ -353,9 +352,9 @@ def test_what_describes_no_network_is_refused(description):
 @pytest.mark.parametrize(
     ("kind", "name", "change"),
     [
-        ("one to one", "body.links_hh_l0", lambda links: links + 1),
-        ("one to one", "body.links_hh_l0", lambda links: links - 1),
-        ("one to one", "body.links_hh_l0", lambda links: links.flip(0)),
+        ("one to one", "body.synapses_hh_l0", lambda synapses: synapses + 1),
+        ("one to one", "body.synapses_hh_l0", lambda synapses: synapses - 1),
+        ("one to one", "body.synapses_hh_l0", lambda synapses: synapses.flip(0)),
         ("delays", "body.delay_ih_l0.steps", lambda steps: steps + 2**40),
         ("delays", "body.delay_hh_l0.steps", lambda steps: steps - 3),
     ],

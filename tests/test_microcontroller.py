@@ -43,7 +43,6 @@ CASES = [(m, n) for m in ("LIF", "EIF", "GRU", "LSTM") for n in ("float32", "int
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "numbers"), [*CASES, ("LIF", "fixed"), ("BRF", "fixed")])
 def test_the_board_answers_as_the_host(model, numbers, board, tmp_path):
-    torch.manual_seed(0)
     network = build(model, 1, 16, 10).eval()
     given = board.given(load("digits").test, [[0], [50], [100]])
     folder = board.exported(network, given, False, numbers, tmp_path / "net")
@@ -103,7 +102,6 @@ def test_carried_text_is_read_as_evaluate_reads_it(study):
 
 
 def test_quality_is_that_of_evaluate(study):
-    torch.manual_seed(0)
     digits, network = load("digits"), build("LIF", 1, 16, 10).eval()
     with torch.no_grad():
         logits = network(digits.test.x)[0].numpy()

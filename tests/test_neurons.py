@@ -337,7 +337,6 @@ def test_against_an_independent_simulation(name):
 @torch.no_grad()
 def test_lif_against_snntorch():
     """snnTorch's RLeaky: v = beta v + i + w z - v_th z, so our current is theirs / (1 - beta)."""
-    torch.manual_seed(0)
     size, steps, beta = 6, 80, 0.5
     theirs = snntorch.RLeaky(
         beta=beta, linear_features=size, reset_mechanism="subtract", reset_delay=True

@@ -55,7 +55,6 @@ def lif(size=1, **changes):
 @pytest.mark.parametrize("recurrent", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 def test_layers_come_back_bit_for_bit(tmp_path, model, recurrent, bias):
-    torch.manual_seed(0)
     layer = layer_of(model, recurrent=recurrent, bias=bias)
     layer.set_constants(0, v_th=torch.rand(H) + 0.5)
     layer.set_constants(1, v_reset=torch.rand(H) - 1.0)
@@ -452,4 +451,4 @@ def test_what_is_written_beside_the_synapses_is_not_exported():
     x = 3 * torch.randn(20, 4, 6)
     assert torch.equal(network_from_nir(to_nir(model))(x)[0], model(x)[0])
     recurrent = to_nir(model).nodes["w_rec_0"].weight
-    assert np.count_nonzero(recurrent) == len(model.body.links_hh_l0)
+    assert np.count_nonzero(recurrent) == len(model.body.synapses_hh_l0)

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from spikern import DataError, InputError, load, load_network, load_stream
+from spikern import (
+    DataError,
+    InputError,
+    build,
+    compile_stream,
+    load,
+    load_network,
+    load_stream,
+)
 from spikern.__main__ import main
+from spikern._utils import tensor_file
 from spikern.studies import Comparison, compare
 from spikern.studies.finished import open_run
 from spikern.train import recipe
@@ -44,6 +53,22 @@ def test_a_stream_file_with_delays_gives_its_stream():
     x = 10 * np.random.default_rng(0).random((12, 2, 3), dtype=np.float32)
     run = load_stream(OLD / "delays.stream").run(x)
     assert run.out[-1] == pytest.approx(np.array(EXPECTED["delays.stream"]), abs=1e-4)
+
+
+def test_a_list_of_synapses_under_its_old_name_is_read(tmp_path):
+    network, path = build("LIF", 2, 40, 3, recurrent="diagonal"), tmp_path / "stream"
+    compile_stream(network).save(path)
+    arrays, header = tensor_file.read(path)
+    assert "0.synapses" in arrays
+    old = {name.replace(".synapses", ".links"): array for name, array in arrays.items()}
+    tensor_file.write(path, old, header)
+    x = np.ones((5, 1, 2), np.float32)
+    assert np.array_equal(load_stream(path).run(x).out, compile_stream(network).run(x).out)
+    tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    old = {f"best.{name.replace('.synapses', '.links')}": t for name, t in tensors.items()}
+    assert "best.body.links_hh_l0" in old
+    tensor_file.write(path, old, {"format": "1"})
+    assert tensor_file.read(path)[0].keys() == {f"best.{name}" for name in tensors}
 
 
 def test_results_follow_the_schema():

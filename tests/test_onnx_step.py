@@ -48,7 +48,6 @@ def test_every_neuron_steps_as_its_stream(name):
 
 
 def test_layers_that_differ_step_as_their_stream():
-    torch.manual_seed(0)
     body = SpikingRNN(["ALIF", "LIF"], 6, [17, 9], recurrent=[True, False], input_power=0.3)
     network = Network(dyadic(body), dyadic_layer("LI", 9, 3), "last")
     x = 2 * events(30, 4, 6).numpy()
@@ -59,7 +58,6 @@ def test_layers_that_differ_step_as_their_stream():
 
 @pytest.mark.parametrize("kind", BASELINES)
 def test_a_gated_network_steps_as_torch(kind):
-    torch.manual_seed(0)
     network = build(kind, 3, 8, 4, num_layers=2, answer="every_step").eval()
     x = torch.randn(20, 2, 3)
     assert np.allclose(run(network, x.numpy()), network(x)[0].detach(), rtol=0, atol=1e-6)

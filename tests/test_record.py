@@ -48,7 +48,6 @@ def test_every_step_of_every_layer_is_what_ran(name, engine):
 
 
 def test_a_neuron_of_one_s_own_is_recorded():
-    torch.manual_seed(0)
     own = replace(NEURONS["HardLIF"], name="own").with_constants(v_th=0.5)
     layer = dyadic(SpikingRNN(own, 6, 9, engine="reference"))
     recording = assert_is_what_ran(layer, events(20, 3, 6), 20)
@@ -162,7 +161,6 @@ def test_nothing_is_left_behind():
 
 
 def test_random_weights_differ_by_no_more_than_rounding():
-    torch.manual_seed(0)
     layer, x = SpikingRNN("ALIF", 6, 32, engine="fused"), torch.randn(50, 4, 6)
     trace = record(layer, x).layers[0]
     assert torch.equal(trace.out, with_engine(layer, "reference")(x)[0])

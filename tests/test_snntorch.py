@@ -610,4 +610,4 @@ def test_what_is_written_beside_the_synapses_is_not_exported():
     with torch.no_grad():
         layer.weight_hh_l0.fill_(0.1)
     _, cell = to_snntorch(layer)
-    assert cell.recurrent.weight.count_nonzero() == len(layer.links_hh_l0)
+    assert cell.recurrent.weight.count_nonzero() == len(layer.synapses_hh_l0)

@@ -76,7 +76,7 @@ def test_sparse_recurrence_and_its_file(recurrent, tmp_path):
     stream = compile_stream(layer)
     result = stream.run(x.numpy())
     assert np.array_equal(result.out, expected.detach().numpy())
-    reaches = torch.bincount(layer.links_hh_l0[:, 0], minlength=33)
+    reaches = torch.bincount(layer.synapses_hh_l0[:, 0], minlength=33)
     if recurrent == 0.3:  # kept as rows
         reaches = torch.full((33,), 33)
     arrived = expected[:-1].sum((0, 1))
@@ -199,7 +199,7 @@ NUMBERS = {
     "far": lambda x: x + 10**12,
     "farthest": lambda x: x | 2**62,
 }
-LINKS = {
+SYNAPSES = {
     "permuted": lambda x: x[::-1],
     "moved": lambda x: np.add(x, [[0, 1]]) % 8,
     "doubled": lambda x: x // 2 * 2,
@@ -216,11 +216,11 @@ def mutants(arrays, head):
     yield "one entry more", arrays, head | {"more": "1"}
     for name, array in arrays.items():
         kind = name.split(".")[1]
-        whole = kind in ("links", "below", "own")
+        whole = kind in ("synapses", "below", "own")
         changes = dict(list(ARRAYS.items())[1:-2]) | NUMBERS if whole else ARRAYS
-        for what, change in (changes | (LINKS if kind == "links" else {})).items():
+        for what, change in (changes | (SYNAPSES if kind == "synapses" else {})).items():
             yield f"{name} {what}", arrays | {name: change(array)}, head
-        if kind in ("params", "w_in", "bias") or "0.links" in arrays.keys() - {name}:
+        if kind in ("params", "w_in", "bias") or "0.synapses" in arrays.keys() - {name}:
             yield f"no {name}", {k: v for k, v in arrays.items() if k != name}, head
         yield f"{name} of no population", arrays | {f"9.{kind}": array}, head
         yield f"{name} of another name", arrays | {f"0.x{kind}": array}, head
@@ -368,7 +368,7 @@ def test_a_step_that_was_forged_reaches_no_kernel(what, tmp_path, monkeypatch):
     FORGED[what](steps[0])
     tensor_file.write(path, arrays, head | {"steps": json.dumps(steps)})
     monkeypatch.setattr("spikern.engines.codegen.cache.load", pytest.fail)
-    with pytest.raises(DataError, match="no step of a neuron"):
+    with pytest.raises(DataError, match="not the step of a neuron"):
         load_stream(path)
 
 

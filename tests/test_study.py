@@ -406,7 +406,7 @@ def test_what_is_written_beside_the_synapses_is_no_weight():
     found = density(network)
     with torch.no_grad():
         network.body.weight_hh_l0.fill_(1.0)
-    assert existing_matrix(network.body, "weight_hh_l0").sum() == len(network.body.links_hh_l0)
+    assert existing_matrix(network.body, "weight_hh_l0").sum() == len(network.body.synapses_hh_l0)
     assert density(network) == found
 
 

@@ -181,7 +181,7 @@ def test_streamed(settings, tmp_path):
         assert np.array_equal(result.out, out.detach().numpy())
         populations = each.fields(result.state)
         assert len(populations) == (1 if layer.feedback else layer.num_layers)
-        for name in {name for own in populations for name in own} - {"line"}:
+        for name in {name for own in populations for name in own} - {"delay_buffer"}:
             fields = np.concatenate([own[name] for own in populations if name in own], 1)
             rows = [row for own in parts(after) for row in getattr(own, name, ())]
             assert np.array_equal(fields, torch.cat(rows, 1).detach().numpy())
@@ -254,7 +254,7 @@ def test_a_network_reads_the_top_layer(settings, delay, engine):
     arriving, steps = top, [0] * width
     if delay:
         arriving, line = readout.delay_ih_l0(top, lengths=LENGTHS)
-        assert torch.equal(outer.line[-len(line) :], line)
+        assert torch.equal(outer.delay_buffer[-len(line) :], line)
         steps = readout.delay_ih_l0.steps.tolist()
     plain = Readout(width, 2, engine=engine)
     weights = {k: v for k, v in readout.state_dict().items() if not k.startswith("delay")}
@@ -319,7 +319,6 @@ def test_recorded_by_layer(settings):
 
 def test_a_layer_that_never_fires_may_lie_between():
     """It is recorded, counted, calibrated past, and its output is multiplied."""
-    torch.manual_seed(0)
     layer = SpikingRNN(["LIF", "LI", "LIF"], 5, [40, 6, 20], recurrent=False)
     x = events(50, 8, 5)
     assert all(0.04 < rate < 0.06 for rate in calibrate(layer, x))
@@ -340,7 +339,6 @@ def test_a_layer_that_never_fires_may_lie_between():
     ],
 )
 def test_a_fresh_network_is_calibrated(settings):
-    torch.manual_seed(0)
     layer = SpikingRNN(**{"neuron": "LIF", "input_size": 4, "hidden_size": 64} | settings)
     for rate in calibrate(layer, torch.rand(100, 8, 4)):
         assert 0.04 < rate < 0.06
@@ -348,8 +346,8 @@ def test_a_fresh_network_is_calibrated(settings):
 
 def test_a_share_is_exact():
     layer = SpikingRNN("LIF", 3, 10, 2, recurrent=0.25, feedback=0.5)
-    assert len(layer.links_hh_l0) == 25
-    assert len(layer.links_fb_l0) == 50
+    assert len(layer.synapses_hh_l0) == 25
+    assert len(layer.synapses_fb_l0) == 50
     assert not hasattr(layer, "weight_fb_l1")
 
 
@@ -410,7 +408,6 @@ def test_dropout_in_a_network_and_its_readout():
 
 
 def test_calibration_is_without_dropout():
-    torch.manual_seed(0)
     layer, x = SpikingRNN("LIF", 4, 64, 2, dropout=0.9), torch.rand(100, 8, 4)
     assert calibrate(layer, x)[1] == pytest.approx(0.05, abs=0.01)
     assert layer.training
@@ -671,7 +668,6 @@ def counted_parts(model, x, cut, **settings):
     ],
 )
 def test_parts_count_as_the_whole(model):
-    torch.manual_seed(0)
     whole, first, second = counted_parts(model().eval(), events(25, 3, 5), 11, events=True)
     assert [(name, a + b) for (name, a), (_, b) in zip(first, second)] == whole
 
@@ -694,7 +690,6 @@ def test_a_count_from_a_state_is_of_its_modules():
 @torch.no_grad()
 def test_layers_are_stacked():
     """The stack computes and trains what the layers do one after the other."""
-    torch.manual_seed(0)
     layers = [
         SpikingRNN("ALIF", 5, 9, recurrent=0.4, input_power=0.3),
         SpikingRNN(["LIF", LIF.frozen()], 9, [7, 6], recurrent="diagonal", bias=False),

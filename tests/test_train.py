@@ -138,7 +138,6 @@ def test_a_corrupt_checkpoint_is_refused(tmp_path):
 
 
 def test_divergence_stops_with_advice():
-    torch.manual_seed(0)
     network = build("RNN", 2, 12, 2)
     with torch.no_grad():
         network.readout.weight[0] = 1e38  # the gradient overflows
@@ -186,7 +185,6 @@ def test_three_gradients_in_a_row_that_overflow_end_the_training():
 
 def test_training_keeps_oscillators_in_the_stable_region():
     """Above an omega dt of 1 a neuron is silent, and its gradient is not a number."""
-    torch.manual_seed(0)
     network = build("BRF", 2, 12, 2)
     network.body.set_constants(omega=0.98)
     fit(network, small(), replace(TRAINING, epochs=1, learning_rate=0.1, schedule="constant"))
@@ -205,7 +203,6 @@ def test_the_rate_penalty_lowers_the_rate():
 
 
 def test_extreme_rates_are_warned_of():
-    torch.manual_seed(0)
     network = build("LIF", 2, 12, 2)
     with torch.no_grad():
         network.body.bias_l0.fill_(-1e6)
@@ -231,22 +228,47 @@ def test_digits_lstm_reaches_ninety_five_per_cent():
     assert statistics.mean(reached) >= 0.95
 
 
-def test_a_state_is_carried_on_as_if_the_stream_were_whole(tmp_path):
+def test_a_state_is_carried_on_as_if_the_stream_were_whole(monkeypatch):
     """Two sequences of one stream, evaluated with the state carried, are one long sequence."""
-    torch.manual_seed(0)
+    monkeypatch.setattr(batches, "STREAMS", 1)
     x, y = 3 * torch.randn(20, 1, 2), torch.randint(3, (20, 1))
     network = build("ALIF", 2, 16, 3, "every_step")
     whole = Split(x, y, torch.tensor([20]))
     halves = Split(torch.cat(x.split(10), 1), torch.cat(y.split(10), 1), torch.tensor([10, 10]))
     wanted = evaluate(network, whole).predictions
     assert evaluate(network, whole).rates[0] > 0
-    found = []
-    state = None
-    for indices in batches.streams(2, 1):
-        batch = halves.batch(indices)
-        activity, state = network.run(batch.x, batches.carried(state, 1), batch.lengths)
-        found.append(activity.logits.argmax(-1))
-    assert torch.equal(torch.cat(found), wanted)
+    found = evaluate(network, halves, carry_state=True)
+    assert torch.equal(torch.cat(found.predictions.unbind(1)), wanted[:, 0])
+    assert abs(evaluate(network, halves).loss - found.loss) > 1e-3
+
+
+def test_an_evaluation_has_no_dropout_and_leaves_the_modes():
+    data = small()
+    network = build("LIF", 2, 40, 2, num_layers=2, dropout=0.5)
+    fit(network, data, replace(TRAINING, epochs=1))
+    assert not any(part.training for part in network.modules())
+    network.train()
+    network.readout.eval()
+    logits = [network(data.test.x)[0] for _ in "ab"]
+    assert not torch.equal(*logits)
+    assert evaluate(network, data.test).loss == evaluate(network, data.test).loss
+    assert [network.training, network.body.training, network.readout.training] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("model", ["LIF", "LSTM"])
+def test_past_the_end_of_a_sequence_the_prediction_is_zero(model):
+    lengths = torch.tensor([20, 5])
+    split = Split(torch.randn(20, 2, 2), torch.zeros(20, 2).long(), lengths)
+    network = build(model, 2, 16, 3, "every_step")
+    if model == "LSTM":
+        with torch.no_grad():
+            network.readout.bias[1] = 9.0
+    predictions = evaluate(network, split).predictions
+    assert not predictions[5:, 1].any()
+    assert torch.equal(predictions[:, 0], network(split.x)[0].argmax(-1)[:, 0])
+    if model == "LSTM":
+        assert predictions[:, 0].all()
+        assert predictions[:5, 1].all()
 
 
 @pytest.mark.parametrize("model", ["ALIF", "LSTM"])
@@ -434,7 +456,7 @@ def test_what_an_iterable_cannot_be_is_said():
     refused([(x, torch.full_like(y, UNLABELLED), lengths)], "no batch of epoch 1 has a label")
     refused(data, "small has a validation split; leave validation= out")
     other = torch.optim.SGD(build("LIF", 2, 8, 2).parameters(), lr=0.1)
-    refused([(x, y)], "the optimizer has parameters that are none", optimizer=other)
+    refused([(x, y)], "the optimizer has parameters that the network does not", optimizer=other)
 
 
 def test_a_network_of_doubles_trains_on_doubles():

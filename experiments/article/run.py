@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ import tyro
 from tables import tables
 
 from spikern._utils import atomic, json_file
+from spikern._utils.phases import say
 from spikern._utils.processes import one_thread
 from spikern._utils.program import errors_in_one_line
 from spikern._utils.provenance import provenance
@@ -41,7 +41,7 @@ SPIKING, STANDARD = ("ALIF", "LIF"), ("LSTM", "GRU")
 TIMED = 0
 """The seed of the networks that are timed and pruned, and of the searches for a size."""
 SMOKE_SEQUENCES = 32
-LADDERS = {
+SIZES = {
     "digits": {"LSTM": (8, 12, 16, 24, 32, 48, 68), "GRU": (8, 12, 16, 24, 32, 48, 79)},
     "japanese_vowels": {"LSTM": (6, 12, 24, 43, 89), "GRU": (6, 12, 24, 50, 89)},
 }
@@ -55,7 +55,7 @@ PRUNED, FINE_TUNING = 0.25, 15
 class Config:
     """What is trained and timed."""
 
-    datasets: tuple[str, ...] = tuple(LADDERS)
+    datasets: tuple[str, ...] = tuple(SIZES)
     models: tuple[str, ...] = STANDARD
     seeds: tuple[int, ...] = (0, 1, 2)
     batches: tuple[int, ...] = (1, 64)
@@ -88,21 +88,16 @@ def main(cfg: Config) -> None:
     atomic.write(page, filled(page.read_text(), tables(runs)))
 
 
-def say(line: str) -> None:
-    """Progress goes to standard error."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def study(cfg: Config) -> dict[str, Any]:
     """The content of results.json."""
     started = time.perf_counter()
     found = {}
     for name in cfg.datasets:
-        how, ladders = recipe(name), LADDERS[name]
+        how, sizes = recipe(name), SIZES[name]
         if cfg.smoke:
             how = replace(how.changed(epochs=1), match_parameters=1_000)
-            ladders = {model: (4,) for model in STANDARD}
-        found[name] = one_dataset(name, how, ladders, cfg)
+            sizes = {model: (4,) for model in STANDARD}
+        found[name] = one_dataset(name, how, sizes, cfg)
     settings = json.loads(json.dumps(asdict(cfg), default=str))
     return {
         "schema": 1,
@@ -114,7 +109,7 @@ def study(cfg: Config) -> dict[str, Any]:
 
 
 def one_dataset(
-    name: str, how: Recipe, ladders: dict[str, tuple[int, ...]], cfg: Config
+    name: str, how: Recipe, sizes: dict[str, tuple[int, ...]], cfg: Config
 ) -> dict[str, Any]:
     """Accuracies over the seeds, the twins, and the times of one data set."""
     data = load_dataset(name, SMOKE_SEQUENCES if cfg.smoke else None)
@@ -146,13 +141,13 @@ def one_dataset(
         contestants.append(Contestant(model, "width", wide))
         contestants.append(Contestant(model, "parameters", nets[model][TIMED]))
         target = evaluate(own, data.validation).accuracy
-        search = search_size(job(model, 1), ladders[model], target, cfg.folder)
+        search = search_size(job(model, 1), sizes[model], target, cfg.folder)
         reached = None if search.network is None else search.network.body.hidden_size
         searches.append(
             {
                 "model": model,
                 "target": target,
-                "rungs": list(map(list, search.trials.items())),
+                "trials": list(map(list, search.trials.items())),
                 "reached": reached,
                 "test_accuracies": [] if reached is None else [search.test_accuracy],
             }
@@ -174,7 +169,7 @@ def one_dataset(
     return {
         "accuracies": accuracies,
         "pruned": pruned,
-        "ladders": searches,
+        "searches": searches,
         "contestants": rows,
         "load": [load_before, os.getloadavg()[0]],
         **timed.as_dict(),

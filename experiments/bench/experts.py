@@ -62,7 +62,7 @@ def networks(cfg: Config, groups: int, x: torch.Tensor) -> dict[str, Network]:
 
 
 def train(network: Network, x: torch.Tensor, y: torch.Tensor) -> None:
-    """One training step, without the optimiser."""
+    """One training step, without the optimizer."""
     logits, _ = network(x)
     functional.cross_entropy(logits.flatten(0, 1), y.flatten()).backward()
 

@@ -30,6 +30,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from spikern._utils.phases import say
 from spikern._utils.program import errors_in_one_line
 
 HERE = Path(__file__).parent
@@ -130,11 +131,6 @@ def measured(cfg: Config) -> dict[str, Any]:
         measure(slow_rivals(shape, *network(shape, device)), shape)
     results["checks"]["sanitizer"] = "a GPU is needed" if cfg.interpret else sanitize()
     return results | {"provenance": provenance(time.perf_counter() - started, 1)}
-
-
-def say(line: str) -> None:
-    """Print progress to standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 # Is it right?

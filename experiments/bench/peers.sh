@@ -82,7 +82,7 @@ def milliseconds(call):
 
 def measure(name, make):
     model = make()
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
     inputs = getattr(model, "project", None)
     inputs = model.body.input_weights if inputs is None else inputs.weight
     low, high, start = -8.0, 8.0, inputs.detach().clone()
@@ -94,9 +94,9 @@ def measure(name, make):
         low, high = (middle, high) if rate < 0.05 else (low, middle)
 
     def train():
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         nn.functional.cross_entropy(model(x)[0], y).backward()
-        optimiser.step()
+        optimizer.step()
 
     def infer():
         with torch.no_grad():

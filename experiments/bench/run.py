@@ -6,7 +6,6 @@ python experiments/bench/run.py --no-measure   # only make the tables and the fi
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import tyro
 
 from spikern import timing
 from spikern._utils import atomic, json_file
+from spikern._utils.phases import say
 from spikern._utils.program import errors_in_one_line
 from spikern.plot.benchmark import figure
 from spikern.plot.style import save
@@ -87,11 +87,6 @@ def main(cfg: Config) -> None:
         atomic.write(page, filled(page.read_text(), own))
 
 
-def say(line: str) -> None:
-    """Print progress to standard error."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def fastest(results: dict[str, Any]) -> list[Row]:
     """The rows of the fastest sample of every peer."""
     fields = Measurement._fields
@@ -124,7 +119,7 @@ def shares(parts: dict[str, Any]) -> str:
     """The time of every part of a training step."""
     lines = []
     for work, part in parts.items():
-        times = [part[name] for name in ("forward", "backward", "optimiser")]
+        times = [part[name] for name in ("forward", "backward", "optimizer")]
         lines.append(
             [
                 work,
@@ -135,7 +130,7 @@ def shares(parts: dict[str, Any]) -> str:
                 ),
             ]
         )
-    head = ["work", "forward", "backward", "optimiser", "input rows", "recurrent rows"]
+    head = ["work", "forward", "backward", "optimizer", "input rows", "recurrent rows"]
     return markdown.table(head, lines)
 
 

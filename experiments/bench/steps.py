@@ -39,19 +39,19 @@ SHAPES = {
 class Config:
     """What is timed."""
 
-    works: tuple[str, ...] = ("S", "H", "M", "L")
+    workloads: tuple[str, ...] = ("S", "H", "M", "L")
     repeats: int = 7
     threads: int = 2
 
 
 def parts(cfg: Config) -> str:
-    """Forward, backward and optimiser of the works of the benchmark."""
+    """Forward, backward and optimizer of the workloads of the benchmark."""
     lines = []
-    for work in chosen(cfg.works):
+    for work in chosen(cfg.workloads):
         found = shares(spiking_network(work, work.data()[0], RATE), work, cfg.repeats)
-        kinds = ("forward", "backward", "optimiser")
+        kinds = ("forward", "backward", "optimizer")
         lines.append([work.name, *(significant(found[kind]) for kind in kinds)])
-    return markdown.table(["work", "forward", "backward", "optimiser"], lines)
+    return markdown.table(["work", "forward", "backward", "optimizer"], lines)
 
 
 def neurons(cfg: Config) -> str:

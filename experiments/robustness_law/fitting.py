@@ -64,7 +64,6 @@ def fitted(config: Fitting, checkpoint: Path) -> Row:
     network = fresh_network(config.model, hidden, data, config.seed, "mean")
     training = Training(epochs=config.epochs, batch_size=25, learning_rate=config.rate)
     fit(network, data, training, config.seed, checkpoint, bar=False)
-    network.eval()
     return {
         "parameters": network.parameter_count,
         "unfitted": 1 - evaluate(network, data.train).accuracy,

@@ -74,7 +74,6 @@ def judged(config: Held, checkpoint: Path) -> Row:
     known = known_classes(data, config.held)
     if config.trained:
         fit(network, known, config.training.training, config.training.seed, checkpoint, bar=False)
-    network.eval()
     own = evaluate(network, without(data.test, config.held)).accuracy
     settings = chosen(network, known)
     shown = {str(n): recalled(network, data, known, config.held, n, *settings) for n in SHOWN}

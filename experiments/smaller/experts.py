@@ -147,7 +147,7 @@ def predicted(network: Any, split: Split) -> Floats:
 
 def judge(config: Judging, _: Path, out: Path) -> Row:
     """Bits on the test, alone and with counts of pairs, and what a character costs."""
-    network = load_network(files(out, key(config.network)).checkpoint).eval()
+    network = load_network(files(out, key(config.network)).checkpoint)
     data = (noisy_text if config.random else text)(config.network.first)
     own = [predicted(network, split) for split in (data.validation, data.test)]
     batch = data.test.batch(range(min(READ, len(data.test))))

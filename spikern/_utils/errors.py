@@ -25,7 +25,7 @@ class DataError(SpikernError, OSError):
 
 
 class DivergedError(SpikernError, ArithmeticError):
-    """Training produced a loss or gradient that is not finite."""
+    """A training whose loss, or gradients of three batches in a row, are not finite."""
 
     __module__ = "spikern"
 

@@ -44,7 +44,7 @@ def parsed(path: Path | str, kind: str) -> Iterator[None]:
 def unpacked(path: Path | str) -> Iterator[IO[bytes]]:
     """Open a file; if its name ends in .gz, its content as a temporary file.
 
-    Raises ValueError if that is no recording but a bomb.
+    Raises ValueError if it expands to far more than a recording has.
     """
     with open(path, "rb") as file:
         if not str(path).endswith(".gz"):

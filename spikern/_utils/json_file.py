@@ -48,7 +48,7 @@ def digest(content: Mapping[str, Any]) -> str:
 
 
 def parse(text: str, form: Any) -> Any:
-    """The content of a JSON text; ValueError if it is no JSON or of another form.
+    """The content of a JSON text; ValueError if it is not JSON or of another form.
 
     >>> parse("[[1, null]]", [(int, float | None)])
     [[1, None]]

@@ -8,7 +8,7 @@ from spikern._utils.errors import InputError
 
 
 def check_numbers(**values: object) -> None:
-    """Raise InputError for what is no real number; a truth value and a text are none.
+    """Raise InputError unless all are real numbers, which truth values and texts are not.
 
     >>> check_numbers(learning_rate="1e-3")
     Traceback (most recent call last):
@@ -18,7 +18,7 @@ def check_numbers(**values: object) -> None:
 
 
 def check_whole(**values: object) -> None:
-    """Raise InputError for what is no whole number.
+    """Raise InputError unless all are whole numbers.
 
     >>> check_whole(epochs=2.5)
     Traceback (most recent call last):
@@ -28,7 +28,7 @@ def check_whole(**values: object) -> None:
 
 
 def check_counts(**values: int) -> None:
-    """Raise InputError for what is no whole number of at least 1.
+    """Raise InputError unless all are whole numbers of at least 1.
 
     >>> check_counts(epochs=0)
     Traceback (most recent call last):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ WITHOUT_DIGEST = (
     {"format", "neurons", "outputs", "wires"},
 )
 """The entries of checkpoints and streams of version 0.1.0, which have no digest."""
+OLD_NAME = re.compile(r"\.links(?=_|$)")
+"""What version 0.1.0 called the synapses of a sparse recurrence, in checkpoints and streams."""
 
 
 def write(path: str | Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> None:
@@ -47,7 +50,7 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         raise DataError(f"cannot read {path}: {error}") from error
     if not old and wanted != digest(arrays, header):
         raise DataError(f"{path} is corrupt: its content is not what was written")
-    return arrays, header
+    return {OLD_NAME.sub(".synapses", name): array for name, array in arrays.items()}, header
 
 
 def read_header(path: str | Path) -> dict[str, str]:

@@ -80,7 +80,7 @@ def count(
     steps. The modules of a torch.nn.Sequential run one after the other; the names of their layers
     start with the place of the module.
 
-    Raises InputError on a wrong shape, dtype or NaN, an empty x, or values that are no events;
+    Raises InputError on a wrong shape, dtype or NaN, an empty x, or values that are not events;
     UnsupportedError with the name of a module that cannot be counted.
 
     >>> counts = count(nn.LSTM(25, 5), torch.zeros(1, 1, 25))

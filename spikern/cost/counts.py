@@ -125,7 +125,7 @@ class Array(NamedTuple):
         return self.stored * self.bits / 8
 
     def accesses(self, access_bits: int) -> float:
-        """The accesses of so many bits that its reads and writes take."""
+        """The accesses of this many bits that its reads and writes take."""
         moved = self.reads + self.writes
         wide = -(-self.bits // access_bits)
         return moved * wide if self.scattered else moved * self.bits / access_bits
@@ -220,7 +220,7 @@ def _of_counts(counts: Counts) -> Facts:
 class Counts:
     """The counts of a network over `inferences` samples; + adds those of other samples.
 
-    `count` makes them from a run on data; without a run a model has no counts.
+    `count` and `count_recalling` make them from a run on data; without a run a model has none.
     """
 
     inferences: int

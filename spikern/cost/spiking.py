@@ -134,9 +134,9 @@ def _connections(
     widths = [signal.values.shape[2] for _, signal, _ in below]
     if module.delay:
         values = torch.cat([signal.values for _, signal, _ in below], 2)
-        late = _late(module, f"delay_ih_{name}", values, buffers[index][:, :, : sum(widths)])
+        delayed = _delayed(module, f"delay_ih_{name}", values, buffers[index][:, :, : sum(widths)])
         arriving = [
-            s._replace(values=v) for (_, s, _), v in zip(below, torch.split(late, widths, 2))
+            s._replace(values=v) for (_, s, _), v in zip(below, torch.split(delayed, widths, 2))
         ]
     else:
         step = bool(module.feedback)
@@ -145,8 +145,8 @@ def _connections(
     if hasattr(module, f"weight_hh_{name}"):
         if module.recurrent_delay > 1:
             size = own.values.shape[2]
-            late = _late(module, f"delay_hh_{name}", own.values, buffers[index][:, :, -size:])
-            recurrent = own._replace(values=late)
+            delayed = _delayed(module, f"delay_hh_{name}", own.values, buffers[index][:, :, -size:])
+            recurrent = own._replace(values=delayed)
         else:
             recurrent = one_step_later(own, side == 1, lengths)
         connections.append(("recurrent", recurrent, "weight_hh"))
@@ -155,11 +155,11 @@ def _connections(
     return connections
 
 
-def _late(module: SpikingRNN, name: str, values: Tensor, buffer: Tensor) -> Tensor:
+def _delayed(module: SpikingRNN, name: str, values: Tensor, buffer: Tensor) -> Tensor:
     """Values as they arrive by delayed axons, after the last of those that are under way."""
     axons: Any = getattr(module, name)
-    late: Tensor = axons(values, buffer[len(buffer) - axons.longest :])[0]
-    return late
+    delayed: Tensor = axons(values, buffer[len(buffer) - axons.longest :])[0]
+    return delayed
 
 
 def _layer(

@@ -69,7 +69,7 @@ DATASETS = {
 
 
 def own_path(name: str) -> Path | None:
-    """Return the path that is meant by what is no name of DATASETS; None if it looks like none.
+    """Return the path that a text means which names no data set; None if it looks like no path.
 
     >>> own_path("ts:Mine_TRAIN.ts"), own_path("./mine"), own_path("digits")
     (PosixPath('Mine_TRAIN.ts'), PosixPath('mine'), None)

@@ -17,7 +17,7 @@ from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_numbers
 from spikern.data.task import Task
 from spikern.data.transforms import SOUND, TEXT, Transform, transformed
-from spikern.events.trains import Events, valid_steps
+from spikern.events.trains import Events, dense, valid_steps
 
 SHOWN = 12
 """Classes that are named where a data set shows itself."""
@@ -87,8 +87,7 @@ class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         torch.Size([4, 1, 1])
         """
         chosen = self.select(indices)
-        x = chosen.x.to_dense() if isinstance(chosen.x, Events) else chosen.x
-        return Batch(x, chosen.y, chosen.lengths)
+        return Batch(dense(chosen.x), chosen.y, chosen.lengths)
 
     def select(self, indices: Tensor | Sequence[int]) -> Split:
         """Return the chosen sequences, cut to the longest of them; events stay events."""
@@ -119,7 +118,7 @@ class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         if isinstance(x, Events) and dtype in (None, torch.float32):
             x = x.to(device)
         else:
-            x = (x.to_dense() if isinstance(x, Events) else x).to(device=device, dtype=dtype)
+            x = dense(x).to(device=device, dtype=dtype)
         return replace(self, x=x, y=self.y.to(device), lengths=self.lengths.to(device))
 
 

@@ -283,7 +283,7 @@ def samples(path: str | Path, task: Task) -> Samples:
         )
     if unknown := sorted(set(part.class_names) - set(task.class_names)):
         raise DataError(
-            f"{path}: the labels {', '.join(unknown)} are no classes of the network, which are "
+            f"{path}: the labels {', '.join(unknown)} are not classes of the network, which are "
             f"{', '.join(task.class_names)}; leave the cell of a label empty where there is none"
         )
     named = np.array([*part.class_names, ""])

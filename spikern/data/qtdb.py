@@ -1,7 +1,7 @@
 """QT database: the part of the heartbeat at every step of an ECG, from events.
 
 618 train and 141 test records of 1,301 steps, 4 channels of level-crossing events, as published
-with Yin, Corradi and Bohté (2021). A fixed seventh of the train records is the validation part.
+with Yin, Corradi and Bohté (2021). A fixed 15 % of the train records is the validation part.
 
 Before comparing numbers, note:
 

@@ -26,11 +26,11 @@ FORM = {
 
 @table_of_fields
 class Prediction(NamedTuple):
-    """Answers: of (N,) sequences, or of (T, N) steps; past a sequence's length they are empty.
+    """Answers: of (N,) sequences, or of (T, N) steps.
 
-    names          the most probable class of each
-    probabilities  (..., C), the softmax of the logits
-    logits         (..., C)
+    names          the most probable class of each; empty past a sequence's length
+    probabilities  (..., C), the softmax of the logits; zero past a sequence's length
+    logits         (..., C); without meaning past a sequence's length
     """
 
     names: NDArray[np.str_]
@@ -140,7 +140,7 @@ class Task:
 
 
 def fitting(task: Any, classes: int) -> Task | None:
-    """Return a task that a network or a stream of so many classes can have, or None for none."""
+    """Return a task that a network or a stream of this many classes can have, or None for none."""
     if not isinstance(task, Task | None):
         raise InputError(
             f"a task is that of a data set, or a spikern.data.Task(...), got {type(task).__name__}"

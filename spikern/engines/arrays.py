@@ -201,7 +201,7 @@ def edges_of(a: Arrays, batch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def equal_parts(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Where each of so many equal parts begins, and where the last one ends."""
+    """Where each of this many equal parts begins, and where the last one ends."""
     return np.array([count * k // parts for k in range(parts + 1)])
 
 

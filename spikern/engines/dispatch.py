@@ -9,7 +9,8 @@ from torch import Tensor
 
 from spikern.engines import fused, reference, triton
 from spikern.engines.experts import Routing, route
-from spikern.engines.population import Input, Population, RunResult, check_shapes
+from spikern.engines.population import Population, RunResult, check_shapes
+from spikern.events.trains import Input
 from spikern.neurons.model import State
 
 ENGINES: dict[str, Callable[..., RunResult]] = {

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.events.trains import Events, valid_steps
+from spikern.events.trains import Input, dense, valid_steps
 
 FIXED, LEARNED = "fixed", "learned"
 ROUTINGS = (FIXED, LEARNED)
@@ -55,16 +55,14 @@ class Routing(NamedTuple):
     probability: Tensor
 
 
-def route(
-    router: Router, x: Tensor | Events, lengths: Tensor | None = None
-) -> tuple[Tensor, Routing]:
+def route(router: Router, x: Input, lengths: Tensor | None = None) -> tuple[Tensor, Routing]:
     """The gains (T, B, E) on x (T, B, F), 0 for groups that sleep, and their sums.
 
     >>> table = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> route(Router(table, 2, False), torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]]))[0].tolist()
     [[[1.0, 0.0, 1.0]], [[0.0, 0.0, 0.0]]]
     """
-    x = x.to_dense() if isinstance(x, Events) else x
+    x = dense(x)
     scores = functional.linear(x if router.learned else (x != 0).to(x.dtype), router.weight)
     best, groups = scores.sort(dim=-1, descending=True, stable=True)
     best, groups = best[..., : router.awake], groups[..., : router.awake]

@@ -48,9 +48,9 @@ from spikern.engines.arrays import (
 )
 from spikern.engines.codegen import cache, decaying_kernels, expert_kernels, kernels, trace
 from spikern.engines.codegen.program import Gradient, Step
-from spikern.engines.population import Input, Population, RunResult, is_sparse, recurrent_weights
+from spikern.engines.population import Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
-from spikern.events.trains import Events
+from spikern.events.trains import Events, Input
 from spikern.neurons.model import NeuronModel, State
 from spikern.neurons.surrogate import Surrogate, triangular
 
@@ -64,7 +64,6 @@ class Target(Protocol):
         """The text of a module with the kernels of a neuron."""
 
 
-"""What makes the text of a neuron's kernels, for the CPU or for a GPU."""
 _sources: dict[Any, str] = {}
 _supported: dict[Any, bool] = {}
 
@@ -97,6 +96,11 @@ def run_stack(
         raise UnsupportedError(
             f"engine='fused' runs float32 on the CPU, not {weight.dtype} on {weight.device.type}; "
             "use engine='reference'"
+        )
+    if not all(p.model.spikes for p in populations[:-1]):
+        raise UnsupportedError(
+            "engine='fused' runs a population that does not spike as the last of a stack; use "
+            "spikern.engines.dispatch.run_stack, which cuts the stack there"
         )
     exporting = getattr(torch.compiler, "is_exporting", bool)()  # since torch 2.7
     if exporting or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]

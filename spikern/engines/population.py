@@ -25,7 +25,7 @@ from torch.autograd import forward_ad
 
 from spikern._utils.errors import InputError
 from spikern.engines.experts import Router, Routing
-from spikern.events.trains import Events
+from spikern.events.trains import Input
 from spikern.neurons.model import NeuronModel, Params, State
 from spikern.neurons.surrogate import Surrogate
 
@@ -71,20 +71,11 @@ class RunResult(NamedTuple):
     routings: Sequence[Routing] = ()
 
 
-Input = Tensor | Events
-"""(T, B, F): a tensor, or the events of one."""
-
-
 def is_transformed() -> bool:
     """Whether a transform of torch.func or forward-mode differentiation runs the caller."""
     return not torch.compiler.is_compiling() and (
         forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
     )
-
-
-def dense(x: Input) -> Tensor:
-    """An input as a tensor (T, B, F)."""
-    return x.to_dense() if isinstance(x, Events) else x
 
 
 def check_shapes(populations: Sequence[Population], x: Input) -> None:
@@ -123,7 +114,7 @@ def is_sparse(population: Population) -> bool:
 
 
 def _few(synapses: int, width: int) -> bool:
-    """Whether so many recurrent synapses are kept as a list."""
+    """Whether this many recurrent synapses are kept as a list."""
     return synapses < SPARSE * max(1.0, math.sqrt(width / 256)) * width**2
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.population import Input, Population, RunResult, dense, recurrent_weights
+from spikern.engines.population import Population, RunResult, recurrent_weights
+from spikern.events.trains import Input, dense
 from spikern.neurons.model import Fire, NeuronModel, Params, State
 from spikern.neurons.surrogate import spike
 

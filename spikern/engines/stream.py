@@ -64,13 +64,13 @@ LAYOUT = {
     "w_in": ("float32", "neurons", "channels"),
     "bias": ("float32", "neurons"),
     "w_rec": ("float32", "neurons", "neurons"),
-    "links": ("int64", "synapses", 2),
+    "synapses": ("int64", "synapses", 2),
     "router": ("float32", "experts", "inputs"),
     "below": ("int64", "inputs"),
     "own": ("int64", "outputs"),
 }
 """The type and shape of each array of a population."""
-OPTIONAL = ("w_rec", "links", "router", "below", "own")
+OPTIONAL = ("w_rec", "synapses", "router", "below", "own")
 """The arrays that need not be there."""
 SHORTEST = {"below": 0, "own": 1}
 """The least delays in steps."""
@@ -79,7 +79,7 @@ LARGEST_BUFFER = 2**28
 BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""
 ALIGNMENT = 16
-"""Every array begins at a multiple of so many floats, a line of the cache."""
+"""Every array begins at a multiple of this many floats, a line of the cache."""
 
 
 class StreamRouter(NamedTuple):
@@ -359,7 +359,7 @@ class Connections(NamedTuple):
 
     inputs            what reaches it, side by side: 0 the input of the network, k the output of the
                       k-th population
-    outputs           its last so many neurons are its output
+    outputs           how many of its last neurons are its output
     input_delays      delays of what reaches it, from 0 up; None if nothing is delayed
     recurrent_delays  delays of its own spikes, from 1 up, which are the last inputs of its w_in;
                       None if there are none
@@ -382,8 +382,10 @@ class DelayedStream(Predicting):
     >>> from spikern import SpikingRNN, compile_stream
     >>> stream = compile_stream(SpikingRNN("LIF", 3, 8, delay=5))
     >>> state = stream.zero_state()
-    >>> stream.step(np.ones(3, np.float32), state).shape, stream.fields(state)[0]["line"].shape[2]
-    ((8,), 3)
+    >>> stream.step(np.ones(3, np.float32), state).shape
+    (8,)
+    >>> stream.fields(state)[0]["delay_buffer"].shape[2]
+    3
     """
 
     def __init__(
@@ -409,7 +411,9 @@ class DelayedStream(Predicting):
         result = []
         for k, stream in enumerate(self.streams):
             neurons, buffer = self._split(state, k)
-            result.append(stream.fields(neurons)[0] | ({"line": buffer} if buffer.size else {}))
+            result.append(
+                stream.fields(neurons)[0] | ({"delay_buffer": buffer} if buffer.size else {})
+            )
         return result
 
     def _split(self, state: Floats, k: int) -> tuple[Floats, Floats]:
@@ -570,7 +574,7 @@ def _write(
         if p.w_rec is not None:
             arrays[f"{k}.w_rec"] = p.w_rec
         if p.synapses is not None:
-            arrays[f"{k}.links"] = p.synapses
+            arrays[f"{k}.synapses"] = p.synapses
         if p.router is not None:
             arrays[f"{k}.router"] = p.router.weight
     head |= {
@@ -635,7 +639,7 @@ def _assemble(
             "neurons": hidden,
             "channels": width + delayed,
             "experts": len(own["router"]) if "router" in own and own["router"].ndim else 0,
-            "synapses": len(own["links"]) if "links" in own and own["links"].ndim else 0,
+            "synapses": len(own["synapses"]) if "synapses" in own and own["synapses"].ndim else 0,
             "inputs": width,
             "outputs": size,
         }
@@ -656,11 +660,13 @@ def _assemble(
         if wrong := _impossible_groups(own, step, router):
             raise ValueError(f"population {k}, {step.name}: {wrong}")
         populations.append(
-            StreamPopulation(step, **fields, synapses=own.get("links"), router=router)
+            StreamPopulation(step, **fields, synapses=own.get("synapses"), router=router)
         )
         connections.append(Connections(tuple(inputs), size, own.get("below"), own.get("own")))
     if left:
-        raise ValueError(f"{', '.join(left)} are no arrays of a stream of {len(steps)} populations")
+        raise ValueError(
+            f"{', '.join(left)} are not arrays of a stream of {len(steps)} populations"
+        )
     return populations, connections
 
 
@@ -671,7 +677,7 @@ def _impossible_groups(
     if router is None:
         return "it has a router of which its file says nothing" if "router" in own else ""
     experts, hidden = len(router.weight), len(own["bias"])
-    if not step.spikes or own.keys() & {"links", "own"} or experts < 1 or hidden % experts:
+    if not step.spikes or own.keys() & {"synapses", "own"} or experts < 1 or hidden % experts:
         return f"its {hidden} neurons cannot be in {experts} groups"
     if not 1 <= router.awake <= experts:
         return f"{router.awake} of {experts} groups cannot be awake"
@@ -691,15 +697,15 @@ def _impossible(own: Mapping[str, NDArray[Any]], step: Step, last: bool, delays:
     early = [name for name, least in SHORTEST.items() if name in own and own[name].min() < least]
     if early or steps * axons > LARGEST_BUFFER:
         return f"its delays of up to {steps} steps on {axons} axons are too short or too long"
-    if "links" in own:
-        source, target = own["links"].T
+    if "synapses" in own:
+        source, target = own["synapses"].T
         hidden, w_rec = len(own["bias"]), own.get("w_rec")
-        inside = own["links"].min(initial=0) >= 0 and own["links"].max(initial=0) < hidden
+        inside = own["synapses"].min(initial=0) >= 0 and own["synapses"].max(initial=0) < hidden
         ascending = (np.diff(source * hidden + target) > 0).all()
         if (
             w_rec is None
             or not (inside and ascending)
             or np.count_nonzero(w_rec[target, source]) < np.count_nonzero(w_rec)
         ):
-            return "its links are not the synapses that it has, ascending"
+            return "its list of synapses is not that of its weights, ascending"
     return ""

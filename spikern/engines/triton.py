@@ -26,14 +26,8 @@ from spikern._utils.errors import UnsupportedError
 from spikern._utils.packages import require
 from spikern.engines import fused
 from spikern.engines.codegen import cache, triton_kernels
-from spikern.engines.population import (
-    Input,
-    Population,
-    RunResult,
-    dense,
-    is_transformed,
-    recurrent_weights,
-)
+from spikern.engines.population import Population, RunResult, is_transformed, recurrent_weights
+from spikern.events.trains import Input, dense
 from spikern.neurons.model import NeuronModel, State
 from spikern.neurons.surrogate import Surrogate
 
@@ -64,7 +58,8 @@ def run_stack(
     """Run populations one after the other on x (T, B, F); lengths (B,).
 
     Raises UnsupportedError for anything but float32 on CUDA, without Triton, for a step that has
-    no form in Triton, for groups of neurons that sleep, and in transforms of torch.func.
+    no form in Triton, for a population below the last one that does not spike, for groups of
+    neurons that sleep, and in transforms of torch.func.
     """
     if gain is not None:
         raise UnsupportedError("engine='triton' has no experts; use engine='reference'")
@@ -73,6 +68,11 @@ def run_stack(
         raise UnsupportedError(
             f"engine='triton' runs float32 on CUDA, not {weight.dtype} on {weight.device.type}; "
             "use engine='auto'"
+        )
+    if not all(p.model.spikes for p in populations[:-1]):
+        raise UnsupportedError(
+            "engine='triton' runs a population that does not spike as the last of a stack; use "
+            "spikern.engines.dispatch.run_stack, which cuts the stack there"
         )
     if is_transformed():
         raise UnsupportedError(
@@ -340,7 +340,7 @@ class Tiling(NamedTuple):
 
 
 def tiling(rows: int, hidden: int, recurrent: bool, at_once: int) -> Tiling:
-    """How neurons are tiled for so many rows of samples, where so many programs run at once.
+    """How neurons are tiled for `rows` samples, where `at_once` programs run at once.
 
     >>> tiling(16, 256, True, 132), tiling(128, 256, True, 132)
     (Tiling(width=32, together=True, stepwise=False), \
@@ -362,10 +362,10 @@ def depth(width: int) -> int:
 
 
 def row_warps(width: int) -> int:
-    """Warps of a program of one sample: two neurons a thread."""
+    """Warps of a program of one sample: two neurons per thread."""
     return max(1, width // 64)
 
 
 def tile_warps(width: int) -> int:
-    """Warps of a program of 16 samples: up to 16 entries a thread, which its registers hold."""
+    """Warps of a program of 16 samples: up to 16 entries per thread, which its registers hold."""
     return max(4, width // 32)

@@ -264,7 +264,7 @@ class Events:
         )
 
     def binned(self, k: int) -> Events:
-        """k steps become one; values add up, and a sum of 0 is no event. The last bin may be short.
+        """k steps become one; values add up, and a sum of 0 makes none. The last bin may be short.
 
             y_t = x_{kt} + ... + x_{kt + k - 1}
 
@@ -419,6 +419,15 @@ def _check_rows(offsets: Tensor, indices: Tensor, values: Tensor, features: int)
         )
     if not bool(torch.isfinite(values).all()) or not bool(values.all()):
         raise InputError("values must be finite and not 0; an event of 0 is none")
+
+
+Input = Tensor | Events
+"""(T, B, F): a tensor, or the events of one."""
+
+
+def dense(x: Input) -> Tensor:
+    """An input as a tensor (T, B, F)."""
+    return x.to_dense() if isinstance(x, Events) else x
 
 
 def valid_steps(lengths: Tensor, steps: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""NIR graphs as chains of populations; a graph that is no such chain is refused."""
+"""NIR graphs as chains of populations; any other graph is refused."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def chain(graph: Any) -> list[Stage]:
         at = _only([b for b in flat.after(neuron_name) if b not in loops], neuron_name)
     left = sorted(set(flat.nodes) - seen)
     if left or not stages:
-        raise UnsupportedError(f"nodes {left or list(flat.nodes)} are no chain of populations")
+        raise UnsupportedError(f"nodes {left or list(flat.nodes)} are not a chain of populations")
     return stages
 
 

@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikern._utils.errors import UnsupportedError
-from spikern._utils.packages import require
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 
 GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
 """Positions of ONNX's gates among torch's: GRU z r n from r z n, LSTM i o f g from i f g o."""
-ATTRIBUTES = {"RNN": {}, "GRU": {"linear_before_reset": 1}, "LSTM": {}}
+ATTRIBUTES: dict[str, dict[str, Any]] = {"RNN": {}, "GRU": {"linear_before_reset": 1}, "LSTM": {}}
 FLOAT_OPERATORS = {"RNN", "GRU", "LSTM", "MatMul"}
 """Operators that must not be left in an int8 graph."""
 OPSET, IR_VERSION = 17, 9
@@ -38,7 +37,7 @@ Logits = Callable[[Tensor, Tensor], Tensor]
 def onnx_graph(network: Network) -> Any:
     """Convert a standard network to an onnx.ModelProto.
 
-    Raises UnsupportedError for a spiking network, or if onnx is not installed.
+    Raises UnsupportedError for a spiking network.
 
     >>> from spikern import build
     >>> [node.op_type for node in onnx_graph(build("GRU", 3, 8, 2)).graph.node]
@@ -47,7 +46,8 @@ def onnx_graph(network: Network) -> Any:
     body, readout = network.body, network.readout
     if not isinstance(body, Baseline) or body.experts > 1 or not isinstance(readout, nn.Linear):
         raise UnsupportedError("only RNN, GRU and LSTM networks without experts have an ONNX graph")
-    onnx = require("onnx", "bench")
+    import onnx
+
     make, floats = onnx.helper, onnx.TensorProto.FLOAT
     constants: dict[str, NDArray[Any]] = {"first": np.array([0]), "direction": np.array([1])}
     nodes, out = [], "x"
@@ -125,11 +125,12 @@ def array(x: Tensor) -> NDArray[Any]:
 
 def session(graph: Any, threads: int = 1) -> Any:
     """Start an ONNX Runtime session of a graph on the CPU."""
-    runtime = require("onnxruntime", "bench")
-    options = runtime.SessionOptions()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    return runtime.InferenceSession(
+    return onnxruntime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
 
@@ -150,8 +151,10 @@ def int8_graph(network: Network) -> Any:
 
     Raises UnsupportedError if a product would stay in float32.
     """
+    import onnx
+    from onnxruntime import quantization
+
     float_graph = onnx_graph(network)
-    quantization = require("onnxruntime.quantization", "bench")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         before = logging.root.level
@@ -162,7 +165,7 @@ def int8_graph(network: Network) -> Any:
             )
         finally:
             logging.root.setLevel(before)
-        model = require("onnx", "bench").load(path)
+        model = onnx.load(path)
     left = sorted({node.op_type for node in model.graph.node} & FLOAT_OPERATORS)
     if left:
         raise UnsupportedError(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikern._utils.errors import UnsupportedError
-from spikern._utils.packages import require
 from spikern.engines.codegen.emit import form_of
 from spikern.engines.codegen.program import LOGIC, Op, Value
 from spikern.engines.stream import Stream, StreamPopulation
@@ -77,8 +76,10 @@ def onnx_step(network: Network) -> Any:
     >>> [value.name for value in onnx_step(build("LIF", 3, 8, 2)).graph.output]
     ['out', 'next_v_0', 'next_z_0', 'next_v_1']
     """
+    import onnx
+
     check_weights(network)
-    graph = Graph(require("onnx", "bench"))
+    graph = Graph(onnx)
     if isinstance(network.body, Baseline):
         return _gated(graph, network.body, network.readout)
     stream = compile_stream(network)

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from spikern._utils.errors import InputError
-from spikern.engines.population import Input
-from spikern.events.trains import Events, valid_steps
+from spikern.events.trains import Events, Input, valid_steps
 
 LayerInput = Tensor | Events | PackedSequence
 """(T, B, F), (B, T, F) with batch_first, (T, F) for one sample, events, or packed sequences."""

@@ -39,7 +39,7 @@ class Baseline(nn.Module):
     The bias of the LSTM's forget gate starts at 1 (Jozefowicz et al. 2015): a gate that starts
     open makes the LSTM a stronger baseline on long sequences. All else is torch's own, but that
     float32 runs on the CPU by fused kernels, which agree with torch's own to rounding: torch's GRU
-    and RNN take several times longer to train there. With `experts` there are so many banks of
+    and RNN take several times longer to train there. With `experts` there are this many banks of
     recurrent weights, of which the input of a step chooses `awake`; see `Banked`.
 
     >>> out, _ = Baseline("GRU", 3, 8)(torch.randn(20, 4, 3))
@@ -78,7 +78,10 @@ class Baseline(nn.Module):
 
     @property
     def engine(self) -> str:
-        """What runs the network: "fused" kernels for float32 on the CPU, else "torch"."""
+        """What runs the network: "fused" kernels for float32 on the CPU, else "torch".
+
+        Transforms of torch.func and forward-mode derivatives run in torch, which alone has them.
+        """
         weight = next(self.parameters())
         on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
         return "fused" if on_cpu and not isinstance(self.rnn, Banked) else "torch"

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Population, RunResult, dense
-from spikern.events.trains import valid_steps
+from spikern.engines.population import Population, RunResult
+from spikern.events.trains import dense, valid_steps
 from spikern.layers import arguments
 from spikern.neurons.model import State
 
@@ -285,15 +285,15 @@ def check_delays(
 
 @cache
 def delayed_state(kind: Any) -> Any:
-    """Return the type of a neuron's state with one field more: the buffer, named `line`.
+    """Return the type of a neuron's state with one field more: the buffer, named `delay_buffer`.
 
-    `line` (D, B, A) holds the last D values of A axons.
+    `delay_buffer` (D, B, A) holds the last D values of A axons.
 
     >>> from spikern.neurons import LIF
     >>> delayed_state(LIF.state)._fields
-    ('v', 'z', 'line')
+    ('v', 'z', 'delay_buffer')
     """
-    plain = namedtuple(f"Delayed{kind.__name__}", (*kind._fields, "line"))  # type: ignore[misc]
+    plain = namedtuple(f"Delayed{kind.__name__}", (*kind._fields, "delay_buffer"))  # type: ignore[misc]
     pickled = {"__reduce__": lambda self: (_unpickle_state, (kind, tuple(self)))}
     return type(plain.__name__, (plain,), {"__slots__": ()} | pickled)
 

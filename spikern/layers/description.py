@@ -15,7 +15,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
-from spikern.layers.rnn import Readout, SpikingRNN, per_layer
+from spikern.layers.rnn import Readout, SpikingRNN, per_layer, synapses_of
 from spikern.neurons import NEURONS, SURROGATES, NeuronModel, Surrogate
 from spikern.neurons.constants import Constant
 
@@ -109,8 +109,8 @@ def check_state(network: Network, found: Mapping[str, Tensor]) -> None:
             numbers = found[f"{path}.{name}"]
             if value.is_floating_point():
                 continue
-            if name.startswith("links"):  # synapses, listed as (from, to)
-                to, of = getattr(stack, name.replace("links", "weight")).shape
+            if name.startswith("synapses"):  # synapses, listed as (from, to)
+                to, of = getattr(stack, name.replace("synapses", "weight")).shape
                 low, high = [0, 0], [of - 1, to - 1]
                 ascending = bool(((numbers @ numbers.new_tensor([to, 1])).diff() > 0).all())
             else:
@@ -283,10 +283,10 @@ def _connectivity(stack: SpikingRNN, kind: str, layer: int) -> bool | str | int:
     """Whether all or no neurons are connected, or "diagonal", or the number of synapses."""
     if not hasattr(stack, f"weight_{kind}_l{layer}"):
         return False
-    links = getattr(stack, f"links_{kind}_l{layer}")
+    synapses = synapses_of(stack, f"weight_{kind}_l{layer}")
     titles = stack.connectivity if kind == "hh" else stack.feedback_connectivity
     title = per_layer(titles, stack.num_layers)[layer]
-    return True if links is None else title if title == "diagonal" else len(links)
+    return True if synapses is None else title if title == "diagonal" else len(synapses)
 
 
 def _pattern(found: bool | str | int, shape: tuple[int, int]) -> bool | str | float | Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,8 +19,7 @@ from spikern._utils.numbers import check_counts
 from spikern.data.task import Prediction, Task, fitting, known
 from spikern.engines.dispatch import run_stack
 from spikern.engines.experts import Routing
-from spikern.engines.population import Input, dense
-from spikern.events.trains import valid_steps
+from spikern.events.trains import Input, dense, valid_steps
 from spikern.layers.arguments import Lengths, as_lengths, check_weights
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.rnn import PerLayer, Readout, SpikingRNN, neuron_by_name, per_layer
@@ -223,14 +223,8 @@ class Network(nn.Module):
             torch.split(pad_sequence(prepared).to(weight), PREDICTED, 1),
             torch.split(lengths, PREDICTED),
         )
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
-            with torch.no_grad():
-                logits = [self(x, lengths=own)[0] for x, own in batches]
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+        with evaluating(self):
+            logits = [self(x, lengths=own)[0] for x, own in batches]
         if self.answer != "every_step":
             return task.prediction(torch.cat(logits).cpu().numpy())
         answers = task.prediction(torch.cat(logits, 1).cpu().numpy())
@@ -239,6 +233,26 @@ class Network(nn.Module):
             names=np.where(valid, answers.names, ""),
             probabilities=answers.probabilities * valid[..., None],
         )
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Within it a module has neither dropout nor gradients; each part has its own mode after it.
+
+    >>> layer = nn.Dropout(0.5)
+    >>> with evaluating(layer):
+    ...     print(layer.training, end=" ")
+    >>> layer.training
+    False True
+    """
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def every_step(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -19,8 +19,7 @@ from torch import Tensor
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.experts import route
-from spikern.engines.population import Input
-from spikern.events.trains import valid_steps
+from spikern.events.trains import Input, valid_steps
 from spikern.layers.arguments import Lengths, as_lengths, to_time_first
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import Fire, NeuronModel, Params, State

@@ -21,15 +21,14 @@ from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.experts import DECAYING, LEARNED, Router
 from spikern.engines.population import (
     Bundle,
-    Input,
     Population,
     RunResult,
-    dense,
     existing_weights,
     merge,
     merge_states,
     split_result,
 )
+from spikern.events.trains import Input, dense
 from spikern.layers import arguments, delays, init
 from spikern.layers.connectivity import (
     Connectivity,
@@ -123,7 +122,7 @@ def check_one_kind(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogat
 
 def synapses_of(module: nn.Module, name: str) -> Tensor | None:
     """The synapses (N, 2) of a layer's weight matrix, as (from, to); None if it has all."""
-    synapses: Tensor | None = getattr(module, name.replace("weight", "links"), None)
+    synapses: Tensor | None = getattr(module, name.replace("weight", "synapses"), None)
     return synapses
 
 
@@ -207,7 +206,7 @@ class SpikingRNN(nn.Module):
     Delays are drawn uniformly, as a `Delay`; with `learn_delays` each is a `LearnedDelay`. The
     state then has one more field, `line` (D, B, A), or (D, A): the last D values of all A axons.
 
-    With `experts` the neurons of a layer are so many groups, of which the layer's input of a step
+    With `experts` the neurons of a layer are this many groups, of which the layer's input of a step
     wakes `awake`; the others are silent. With `sleep="frozen"` their state stands still and costs
     nothing, with "decaying" it takes steps without input. `routing` is "fixed", a balanced random
     table of the groups that an event of each feature wakes, or "learned", scores of the input that
@@ -223,8 +222,9 @@ class SpikingRNN(nn.Module):
     time constants are in ms, as is `dt`. `input_power`, the mean square of one input (1 for
     standardised values, the rate for events), scales the initial weights.
 
-    `engine` is "reference", "fused", or "auto": fused for float32 on the CPU, a neuron whose
-    kernels can be derived and recurrence without delay, else reference.
+    `engine` is "reference", "fused", "triton" or "auto". For float32, a neuron whose kernels can be
+    derived and recurrence without delay, auto is fused on the CPU and triton on CUDA, which has no
+    experts; else it is reference.
 
     Raises InputError on a wrong shape, dtype, NaN, state or name.
 
@@ -371,9 +371,9 @@ class SpikingRNN(nn.Module):
         self._add(f"weight_{name}", weight)
         synapses = draw_synapses(connectivity, weight.shape)
         if synapses is None:  # a buffer that is None would shift the others in torch.export
-            setattr(self, f"links_{name}", None)
+            setattr(self, f"synapses_{name}", None)
         else:
-            self.register_buffer(f"links_{name}", synapses.to(weight.device))
+            self.register_buffer(f"synapses_{name}", synapses.to(weight.device))
 
     def _axons(self, channels: int, shortest: int, longest: int) -> delays.Axons:
         """Return axons with delays of shortest .. longest steps."""
@@ -466,7 +466,7 @@ class SpikingRNN(nn.Module):
                 w_rec = getattr(self, f"weight_{kind}_{name}", None)
                 if w_rec is not None:
                     init.draw_weight(w_rec, response, TYPICAL_RATE, RECURRENT_DRIVE)
-                    synapses = getattr(self, f"links_{kind}_{name}")
+                    synapses = synapses_of(self, f"weight_{kind}_{name}")
                     if synapses is not None:
                         keep_synapses(w_rec, synapses)
             if self.routing == LEARNED:
@@ -580,7 +580,7 @@ class SpikingRNN(nn.Module):
         if not self.feedback:
             return populations
         bundles = [
-            Bundle(weight, getattr(self, f"links_fb_{name}"))
+            Bundle(weight, synapses_of(self, f"weight_fb_{name}"))
             if (weight := getattr(self, f"weight_fb_{name}", None)) is not None
             else None
             for name in self.names[:-1]
@@ -591,7 +591,7 @@ class SpikingRNN(nn.Module):
         """Return one population; a recurrence with delays is an input like the others."""
         inputs = self._input_weights(name)
         w_rec = getattr(self, f"weight_hh_{name}", None)
-        synapses = getattr(self, f"links_hh_{name}", None)
+        synapses = synapses_of(self, f"weight_hh_{name}")
         if w_rec is not None and self.recurrent_delay > 1:
             inputs, w_rec, synapses = [*inputs, existing_weights(w_rec, synapses)], None, None
         return Population(
@@ -784,7 +784,7 @@ class SpikingRNN(nn.Module):
             return kind, shape, {}
         longest = max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
         axons = self.delayed_axons()[group.start : group.stop]
-        return delays.delayed_state(kind), shape, {"line": (longest, *batch, sum(axons))}
+        return delays.delayed_state(kind), shape, {"delay_buffer": (longest, *batch, sum(axons))}
 
     def _parts(self, state: State, *batch: int) -> list[State]:
         """Return the states of all groups as their own types, with shapes and dtype checked."""
@@ -822,7 +822,7 @@ class SpikingRNN(nn.Module):
         for part, group in zip(parts, self._groups()):
             kind = self.neuron_of(group[0]).state
             states += [kind(*fields) for fields in zip(*part[: len(kind._fields)])]
-        return states, torch.cat([part.line for part in parts], 2) if self.delayed else None
+        return states, torch.cat([part.delay_buffer for part in parts], 2) if self.delayed else None
 
     def final_state(self, states: Sequence[State], buffer: Tensor | None = None) -> State:
         """Join the states of all populations, each field (B, H), and the buffer to one state."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
-from spikern.layers.rnn import SpikingRNN
+from spikern.layers.rnn import SpikingRNN, synapses_of
 
 
 def stack_layers(layers: Sequence[SpikingRNN]) -> SpikingRNN:
@@ -71,7 +71,7 @@ def _mask(layer: SpikingRNN, k: int) -> bool | Tensor:
     """The argument `recurrent` that gives the synapses of layer k."""
     if not hasattr(layer, f"weight_hh_l{k}"):
         return False
-    synapses = getattr(layer, f"links_hh_l{k}")
+    synapses = synapses_of(layer, f"weight_hh_l{k}")
     if synapses is None:
         return True
     mask = torch.zeros(2 * [layer.hidden_sizes[k]])

@@ -1,4 +1,4 @@
-"""Figures: every function draws on `axis`, or on one of a figure of its own, and returns it.
+"""Figures: a drawing function draws on `axis`, or on one of a figure of its own, and returns it.
 
 Arrays are numpy's or torch's, of one sample: choose it with `z[:, b]`. Whatever differs in colour
 also differs in line, marker or name, so that figures work for any colour vision and in print.

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
+from spikern.cost.estimates import PJ
 from spikern.plot import style
 from spikern.train import History
 
@@ -69,13 +70,13 @@ def accuracy_against_energy(
     axis = style.given(axis)
     look, labels = looks(models), []
     for model in models:
-        estimates = [1e-12 * pj for pj in model["energy_pj"].values() if pj]
+        estimates = [pj / PJ for pj in model["energy_pj"].values() if pj]
         if not estimates:
             continue
         y, colour = model["test_accuracy"]["mean"], look[model["name"]].colour
         axis.plot(sorted(estimates), [y] * len(estimates), color=colour, lw=1.2, marker="|", ms=7)
         if model["energy_pj"][table]:
-            at = 1e-12 * model["energy_pj"][table]
+            at = model["energy_pj"][table] / PJ
             if model["test_accuracy"]["ci95"]:
                 axis.plot([at, at], model["test_accuracy"]["ci95"], color=colour, lw=1.2)
             axis.plot(at, y, look[model["name"]].marker, color=colour, ms=9, mec="none")

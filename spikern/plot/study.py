@@ -24,7 +24,7 @@ COLUMNS = 3
 
 
 def panels(number: int) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels in rows.
+    """A figure with this many panels in rows.
 
     >>> len(panels(4)[1])
     4

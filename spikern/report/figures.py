@@ -197,7 +197,7 @@ def picture(name: str, label: str, draw: Callable[[float], Figure]) -> Picture:
 
 
 def on_axes(width: float, height: float, *draws: Callable[[Axes], Axes]) -> Figure:
-    """Axes of so many inches, side by side, or on a narrow screen one above the other."""
+    """Axes of this many inches, side by side, or on a narrow screen one above the other."""
     rows = 1 if width == WIDE else len(draws)
     figure = Figure((width, rows * height), layout="constrained", facecolor="none")
     axes = figure.subplots(rows, len(draws) // rows, squeeze=False)

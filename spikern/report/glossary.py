@@ -25,7 +25,7 @@ WORDS = {
     "budget within 5 %, unless a width is asked for.",
     "seed": "The number from which a training draws its weights and batches. Accuracies, counts "
     "and energies of the table of models are means over seeds; ± is half of a 95 % interval of the "
-    "mean. What costs more to find is of seed 0 and says so.",
+    "mean. Quantities that take long to find are those of seed 0, and say so.",
     "majority class": "A classifier that always answers the most frequent class of the training "
     "split.",
     "logistic regression": "A linear classifier of the raw sequence without recurrence; of one "

@@ -13,7 +13,7 @@ from spikern.cost.counting import count
 from spikern.cost.counts import Counts, Layer
 from spikern.layers.arguments import Lengths
 from spikern.layers.baseline import Baseline
-from spikern.layers.network import Network
+from spikern.layers.network import Network, evaluating
 from spikern.layers.rnn import SpikingRNN
 from spikern.report.numbers import count as number
 from spikern.report.numbers import percent
@@ -64,11 +64,8 @@ def summary(
         )
     first = network.body if isinstance(network, Network) else network
     x = next(network.parameters()).new_zeros(1, 1, first.input_size) if x is None else x
-    training = network.training
-    try:
-        counts = count(network.eval(), x, lengths, events)
-    finally:
-        network.train(training)
+    with evaluating(network):
+        counts = count(network, x, lengths, events)
     head = ("layer", "unit", "output", "parameters", "synapses", *ACTIVITY * ran)
     rows = [
         (*_structure(layer, network), *(_activity(layer, counts) if ran else ()))

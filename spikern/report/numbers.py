@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A plain number with so many significant digits.
+    """A plain number with this many significant digits.
 
     >>> significant(0.012345), significant(2.5), significant(1234.0, 4)
     ('0.0123', '2.5', '1234')
@@ -114,7 +114,7 @@ def signed(value: float, decimals: int = 1) -> str:
 
 
 def ratio(value: float, digits: int = 2, sign: str = "x") -> str:
-    """A factor with so many significant digits, and none after the point that are not among them.
+    """A factor with this many significant digits, and none after the point that are not among them.
 
     >>> ratio(0.25), ratio(12.3), ratio(12.34, 3), ratio(1234.5)
     ('0.25x', '12x', '12.3x', '1234x')

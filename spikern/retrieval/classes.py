@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_counts
 from spikern.data.dataset import UNLABELLED, Batch, Split
-from spikern.engines.population import Input
+from spikern.events.trains import Input
 from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.network import Network
 from spikern.retrieval.mixing import Floats
@@ -45,7 +45,7 @@ class ClassMemory(NamedTuple):
 
 
 def examples(data: Split, number: int, seed: int = 0) -> Batch:
-    """Draw so many sequences of each class of a split.
+    """Draw this many sequences of each class of a split.
 
     >>> from spikern import load
     >>> len(examples(load("digits").train, 5))
@@ -65,10 +65,9 @@ def check_labels(data: Split) -> None:
         raise InputError("expected one label per sequence; texts are for `remember`")
 
 
-@torch.no_grad()
 def means(network: Network, x: Input, lengths: Lengths | None, steps: int) -> NDArray[np.float32]:
     """The mean of every hidden unit over the last `steps` of each sample, or all it has, (B, H)."""
-    hidden, *_ = run(network.eval(), x, None, lengths)
+    hidden, *_ = run(network, x, None, lengths)
     full = [len(hidden)] * hidden.shape[1]
     ends = as_lengths(full if lengths is None else lengths).to(hidden.device)
     to_end = ends - torch.arange(len(hidden), device=hidden.device)[:, None]

@@ -55,7 +55,7 @@ class Found(NamedTuple):
 def find(recalling: Recalling, split: Split, carry_state: bool = False) -> Found:
     """Look up every step of a split; `carry_state` as in `evaluate`.
 
-    Raises InputError for data that are no text, as `remember` does.
+    Raises InputError for data that are not text, as `remember` does.
     """
     state: RecallState | None = None
     parts, places = [], []

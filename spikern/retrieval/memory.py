@@ -65,7 +65,7 @@ class Memory:
         return sum(a.nbytes for a in (self.keys, self.values, self.thresholds, *self.tables))
 
     def first(self, keys: int) -> Memory:
-        """Return the memory of the first so many keys, with the same thresholds and sampled bits.
+        """Return the memory of the first `keys` keys, with the same thresholds and sampled bits.
 
         A part of the text that is remembered by itself has medians of its own.
         """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from spikern.engines.population import Input
+from spikern.events.trains import Input
 from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.network import Network
 from spikern.retrieval.memory import Memory
@@ -36,9 +34,8 @@ class Recalling(Lookup):
         super().__init__(memory, nearest, need, mix, tau, most)
         check_network(network)
         self.check_fit(hidden_width(network), network.classes)
-        self.network = network.eval()
+        self.network = network
 
-    @torch.no_grad()
     def run(
         self, x: Input, state: RecallState | None = None, lengths: Lengths | None = None
     ) -> Recall:

@@ -17,10 +17,10 @@ from torch import Tensor
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_whole
 from spikern.data.dataset import UNLABELLED, Batch, Split
-from spikern.engines.population import Input, dense
 from spikern.events import valid_steps
+from spikern.events.trains import Input, dense
 from spikern.layers.arguments import Lengths
-from spikern.layers.network import Network
+from spikern.layers.network import Network, evaluating
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.retrieval.memory import Memory, Truths, windows
 from spikern.retrieval.search import Words, hashed, packed, unpacked
@@ -35,18 +35,22 @@ READ_AT_ONCE = 64
 def run(
     network: Network, x: Input, state: Any, lengths: Lengths | None
 ) -> tuple[Tensor, Tensor, Any]:
-    """Return the outputs of all hidden layers (T, B, H), the logits (T, B, C), and the state."""
+    """Return the outputs of all hidden layers (T, B, H), the logits (T, B, C), and the state.
+
+    As it answers: without dropout and gradients.
+    """
     below, above = (None, None) if state is None else state
     body, readout = network.body, network.readout
-    if isinstance(body, SpikingRNN):
-        layers, below = body.unroll(x, below, lengths)
-    else:
-        out, below = body(dense(x), below, lengths)
-        layers = [out]
-    if isinstance(readout, Readout):
-        logits, above = readout(layers[-1], above, lengths)
-    else:
-        logits = readout(layers[-1])
+    with evaluating(network):
+        if isinstance(body, SpikingRNN):
+            layers, below = body.unroll(x, below, lengths)
+        else:
+            out, below = body(dense(x), below, lengths)
+            layers = [out]
+        if isinstance(readout, Readout):
+            logits, above = readout(layers[-1], above, lengths)
+        else:
+            logits = readout(layers[-1])
     return torch.cat(layers, -1), logits, (below, above)
 
 
@@ -62,7 +66,6 @@ def runs(
         yield indices, batch, hidden.cpu().numpy()
 
 
-@torch.no_grad()
 def remember(
     network: Network, data: Split, steps: int = 2, tables: int = 4, bits: int = 32,
     carry_state: bool = False, seed: int = 0,
@@ -96,7 +99,6 @@ def remember(
             f"expected one split, such as dataset.train, got {type(data).__name__}; what is "
             f"remembered must not be what is judged"
         )
-    network.eval()
     width = hidden_width(network)
     thresholds = np.zeros(width, np.float32)
     if not network.spiking:

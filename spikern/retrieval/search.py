@@ -2,7 +2,7 @@
 
 A neighbour of a step is a pointer at the next one: if its value is the symbol that came, the key
 after it is compared. Only where fewer than `need` pointers are left, every hash table is looked
-into, and of its bucket at most so many keys are compared, evenly spaced: contexts that are common
+into, and at most `most` keys of its bucket are compared, evenly spaced: contexts that are common
 fill large ones. The kernel is compiled as those of the engines are.
 """
 

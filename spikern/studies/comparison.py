@@ -223,7 +223,7 @@ class Sample(NamedTuple):
     """A test sample and what the network named `model` made of it.
 
     x        (T, F)
-    hidden   (T, H) spikes, one array a layer
+    hidden   (T, H) spikes, one array per layer
     readout  (T, C)
     label    the class; or (T,) classes, negative where a step has none
     steps    how many of the T steps the sample has

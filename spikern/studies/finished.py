@@ -95,7 +95,7 @@ def open_run(path: str | Path, seed: int | None = None) -> FinishedRun:
             raise DataError(f"no checkpoint {path}; give the folder of a finished comparison")
         name, _, number = path.stem.rpartition("-")
         if path.parent.name != "jobs" or not name or not number.isdigit():
-            raise DataError(f"{path} is no checkpoint of a comparison, jobs/NAME-SEED{SUFFIX}")
+            raise DataError(f"{path} is not a checkpoint of a comparison, jobs/NAME-SEED{SUFFIX}")
         if seed not in (None, int(number)):
             raise InputError(f"{path} is of seed {number}, got seed {seed}; leave it out")
         run = open_run(path.parent.parent, int(number))
@@ -149,7 +149,7 @@ def trained(run: FinishedRun, name: str) -> Model:
     own = network.body.kind if isinstance(network.body, Baseline) else network.body.neuron.name
     if (own, network.parameter_count) != (name, result["parameters"]):
         raise DataError(
-            f"{path} is no network of the result beside it: expected {name} of "
+            f"{path} is not the network of the result beside it: expected {name} of "
             f"{result['parameters']:,} parameters, got {own} of {network.parameter_count:,}; bring "
             f"it back, or compare anew"
         )
@@ -168,12 +168,12 @@ def count_run(
     run: FinishedRun,
     tables: Mapping[str, EnergyTable],
     against: Sequence[str] = (),
-    climb: bool = False,
+    smallest: bool = False,
     measured: bool = False,
 ) -> dict[str, Any]:
     """The content of count.json; `against` names the standard models to compare with, none: all.
 
-    `climb` also trains standard models of smaller sizes, `measured` times all on this machine.
+    `smallest` also trains standard models of smaller sizes, `measured` times all on this machine.
     Raises InputError on a model that is not in the run or not a standard one.
     """
     started = time.perf_counter()
@@ -187,7 +187,7 @@ def count_run(
     standards = [m for m in models if m.name in names]
     counts = {m.name: m.counts for m in models}
     pairs = [(a, b) for a in spiking for b in standards]
-    searches = [(a, b, search(a, b, run)) for a, b in pairs if climb]
+    searches = [(a, b, search(a, b, run)) for a, b in pairs if smallest]
     return {
         "schema": 2,
         "dataset": run.dataset.name,

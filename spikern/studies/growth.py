@@ -134,7 +134,7 @@ def loss(letters: Sequence[float] | Array, n: float, samples: float, epochs: flo
 
 
 def predict(fitted: Surface, n: float, samples: float, epochs: float = 1.0) -> Estimate:
-    """The loss of n parameters, trained for so many epochs on so many different samples."""
+    """The loss of n parameters, trained for a number of epochs on a number of different samples."""
     return _estimate([loss(letters, n, samples, epochs) for letters in fitted.letters()])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from spikern.cost.counts import Ops, total
+from spikern.cost.estimates import PJ
 from spikern.data.dataset import Dataset
 from spikern.studies.scaling import NEEDED, fit, predict
 from spikern.studies.statistics import mean, summary
@@ -69,7 +70,7 @@ def energies(runs: Sequence[Part]) -> list[float]:
         for name, pj in runs[0]["energy_pj"].items()
         if pj is not None
     ]
-    return sorted(1e-12 * mean(found) for found in priced)
+    return sorted(mean(found) / PJ for found in priced)
 
 
 def late_gain(curve: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
-from spikern.events.trains import Events, valid_steps
+from spikern.events.trains import dense, valid_steps
 from spikern.layers.network import Network
 from spikern.layers.rnn import existing_matrix, synapses_of
 from spikern.train.evaluation import evaluate
@@ -53,11 +53,6 @@ def dropped(split: Split, level: float, seed: int) -> Split:
         raise InputError(f"the share of dropped events lies in 0..1, got {level}")
     kept = torch.rand(split.x.shape, generator=_generator(seed)) >= level
     return replace(split, x=dense(split.x) * kept)
-
-
-def dense(x: Tensor | Events) -> Tensor:
-    """The input as a tensor, which is what noise is added to."""
-    return x.to_dense() if isinstance(x, Events) else x
 
 
 def disturbed(network: Network, level: float, seed: int) -> Network:

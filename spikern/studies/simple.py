@@ -16,9 +16,9 @@ from torch.nn.functional import pad
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 
 FEATURES = 1_000
-"""Longer sequences are averaged over bins of steps until they have at most so many features."""
+"""Longer sequences are averaged over bins of steps until they have at most this many features."""
 ANSWERS = 5_000
-"""At most so many training answers are learned from, evenly spread."""
+"""At most this many training answers are learned from, evenly spread."""
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C; the one with the best validation accuracy is tested."""
 BATCH = 256

@@ -26,7 +26,7 @@ from spikern.layers.network import Network
 from spikern.layers.rnn import existing_matrix
 from spikern.studies import runner
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
-from spikern.train.evaluation import evaluate
+from spikern.train.evaluation import answers_of, evaluate
 from spikern.train.loop import History, Training, fit
 from spikern.train.quantisation import int8_weights
 
@@ -45,7 +45,7 @@ def predictions(logits: Logits, split: Split, batch_size: int = 256) -> Tensor:
     found = torch.zeros_like(split.y)
     for indices in torch.split(torch.arange(len(split)), batch_size):
         batch = split.batch(indices)
-        answers = logits(batch.x, batch.lengths).argmax(-1)
+        answers = answers_of(logits(batch.x, batch.lengths), batch.lengths)
         if answers.ndim == 2:
             found[: len(answers), indices] = answers
         else:

@@ -26,16 +26,16 @@ SUBJECTS = {"train": FUSED, "infer": STREAM, "memory": FUSED, "step": STREAM}
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and how often; `works` are names of WORKLOADS."""
+    """What is measured, and how often; `workloads` are names of WORKLOADS."""
 
-    works: tuple[str, ...] = tuple(WORKLOADS)
+    workloads: tuple[str, ...] = tuple(WORKLOADS)
     rates: tuple[float, ...] = (0.05, 0.10)
     repeats: int = 7
     threads: int = 2
     smoke: bool = False
 
     def __post_init__(self) -> None:
-        chosen(self.works)
+        chosen(self.workloads)
         if not self.rates or not all(0 < rate < 1 for rate in self.rates):
             raise InputError(f"rates lie between 0 and 1, got {self.rates}")
         check_counts(repeats=self.repeats, threads=self.threads)
@@ -83,7 +83,7 @@ def run_benchmark(
     measurements: list[Measurement] = []
     rates: list[dict[str, Any]] = []
     loads, parts = {}, {}
-    for work in chosen(settings.works, settings.smoke):
+    for work in chosen(settings.workloads, settings.smoke):
         threads = work.threads or settings.threads
         with measurement.threads(threads):
             progress(f"{work.name}: {work.title}, {threads} threads")

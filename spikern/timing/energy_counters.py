@@ -129,7 +129,7 @@ def window(domains: tuple[Domain, ...], work: Callable[[], int]) -> Window:
 def measure(
     domains: tuple[Domain, ...], call: Callable[[], object], inferences: int, seconds: float
 ) -> float:
-    """Joules of one inference: idle for so many seconds, then call for as many.
+    """Joules of one inference: idle for this many seconds, then call for as many.
 
     `inferences` are those of one call.
     """

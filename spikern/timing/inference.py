@@ -155,7 +155,7 @@ def measure(
 def fastest(
     networks: Mapping[str, Network], split: Split, repeats: int = 7
 ) -> dict[str, tuple[str, float]]:
-    """The fastest installed runtime of every network and its ms, at batch 1 on one thread.
+    """The fastest runtime of every network and its ms, at batch 1 on one thread.
 
     Only runtimes of float32, whose answers are those of the network; torch.compile, which takes
     minutes to start, and int8 are left to `measure`. Logits are not checked here.
@@ -166,7 +166,7 @@ def fastest(
         for name, network in networks.items():
             for runtime, make in RUNTIMES[network.spiking].items():
                 if runtime not in (COMPILED, INT8_GRAPH):
-                    with suppress(UnsupportedError):  # not installed
+                    with suppress(UnsupportedError):  # it does not run this network
                         calls[name, runtime] = make(network, inputs, 1)
         rounds = {key: partial(_call_all, of_key) for key, of_key in calls.items()}
         samples = interleaved(rounds, repeats)

@@ -27,7 +27,7 @@ SAMPLE_SECONDS = 0.005
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """A context in which torch and spikern compute on so many threads."""
+    """A context in which torch and spikern compute on this many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -74,16 +74,16 @@ def peak_memory(name: str, work: Workload, rate: float, count: int) -> float | N
 def shares(network: Network, work: Workload, repeats: int) -> dict[str, Any]:
     """The parts of a training step of spikern in ms, and rows added per sample and step."""
     x, y = work.data()
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.0)
-    parts: dict[str, list[float]] = {"forward": [], "backward": [], "optimiser": []}
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.0)
+    parts: dict[str, list[float]] = {"forward": [], "backward": [], "optimizer": []}
     for _ in range(repeats + 1):
         marks = [time.perf_counter()]
         loss = nn.functional.cross_entropy(network(x)[0], y)
         marks.append(time.perf_counter())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         marks.append(time.perf_counter())
-        optimiser.step()
+        optimizer.step()
         marks.append(time.perf_counter())
         for name, start, end in zip(parts, marks, marks[1:]):
             parts[name].append(1e3 * (end - start))

@@ -1,6 +1,6 @@
 """The peak memory of a training step: `python -m spikern.timing.memory JSON` prints MiB, or null.
 
-The first training step, on two time steps, loads the code and creates the state of the optimiser.
+The first training step, on two time steps, loads the code and creates the state of the optimizer.
 Then the kernel's peak of the resident set is reset, one whole training step runs, and the peak is
 read.
 """

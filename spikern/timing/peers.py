@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikern._utils.packages import require
 from spikern.interop.onnx import session
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -32,11 +31,6 @@ DENSE = {"nn.RNN": "RNN", "nn.GRU": "GRU", "nn.LSTM": "LSTM"}
 RUNTIME, RUNTIME_EQUAL = "ONNX Runtime LSTM", "ONNX Runtime LSTM, equal parameters"
 TRAINED = (FUSED, REFERENCE, SNNTORCH, *DENSE)
 """The peers that train, and whose memory is measured."""
-NEEDS = {
-    SNNTORCH: {"snntorch": "snntorch==1.0.0"},
-    RUNTIME: {"onnxruntime": "onnxruntime", "onnx": "onnx"},
-}
-"""The packages that a peer needs: the module, and what pip installs."""
 BETA = 0.95
 """The membrane decay of snnTorch, about 20 steps, as that of ALIF."""
 CALIBRATED = 8
@@ -60,14 +54,9 @@ class Peer(NamedTuple):
 
 def not_measured() -> dict[str, str]:
     """The peers whose packages are missing, with what to install."""
-    missing = {}
-    for name, packages in NEEDS.items():
-        absent = [p for p in packages if importlib.util.find_spec(p) is None]
-        if absent:
-            pins = " ".join(packages[p] for p in absent)
-            what = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed"
-            missing[name] = f"{what}; pip install {pins}"
-    return missing
+    if importlib.util.find_spec("snntorch") is not None:
+        return {}
+    return {SNNTORCH: "snntorch is not installed; pip install 'spikern[snntorch]'"}
 
 
 def contestants(work: Workload, rates: tuple[float, ...], threads: int) -> Iterator[Peer]:
@@ -85,10 +74,9 @@ def contestants(work: Workload, rates: tuple[float, ...], threads: int) -> Itera
             yield Peer(SNNTORCH, rate, leaky.calibrate(x, rate), torch_calls(leaky, work))
     for name, kind in DENSE.items():
         yield Peer(name, None, (), torch_calls(Dense(kind, work), work))
-    if RUNTIME not in missing:
-        equal = lstm_of(parameters(network), work)
-        for name, hidden in ((RUNTIME, work.hidden), (RUNTIME_EQUAL, equal)):
-            yield Peer(name, None, (), onnx_calls(Dense("LSTM", work, hidden), work, threads))
+    equal = lstm_of(parameters(network), work)
+    for name, hidden in ((RUNTIME, work.hidden), (RUNTIME_EQUAL, equal)):
+        yield Peer(name, None, (), onnx_calls(Dense("LSTM", work, hidden), work, threads))
 
 
 def model_of(name: str, work: Workload, x: Tensor, rate: float) -> nn.Module:
@@ -133,12 +121,12 @@ def train_step(model: nn.Module, x: Tensor, y: Tensor) -> Call:
 
     The learning rate is zero: Adam does its work, and the weights, hence the rates, stay.
     """
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
 
     def call() -> None:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         nn.functional.cross_entropy(model(x)[0], y).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
 
     return call
 
@@ -299,7 +287,9 @@ def onnx_calls(model: Dense, work: Workload, threads: int) -> dict[str, Callable
     Inputs, state and outputs are bound, which is faster than passing arrays: every step reads the
     state from one pair of buffers and writes it to the other.
     """
-    value = require("onnxruntime", "bench").OrtValue.ortvalue_from_numpy
+    from onnxruntime import OrtValue
+
+    value = OrtValue.ortvalue_from_numpy
     x, _ = work.data()
     stepwise = "step" in work.kinds
     first = x[:1] if stepwise else x
@@ -333,6 +323,8 @@ def onnx_calls(model: Dense, work: Workload, threads: int) -> dict[str, Callable
 
 def onnx_session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) -> Any:
     """An ONNX Runtime session of a torch LSTM with its state as inputs and outputs."""
+    import onnx
+
     file: Any = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -340,4 +332,4 @@ def onnx_session(model: Dense, example: tuple[torch.Tensor, ...], threads: int) 
             model, example, file, dynamo=False,
             input_names=["x", "h", "c"], output_names=["y", "h_after", "c_after"],
         )  # fmt: skip
-    return session(require("onnx", "bench").load_model_from_string(file.getvalue()), threads)
+    return session(onnx.load_model_from_string(file.getvalue()), threads)

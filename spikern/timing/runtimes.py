@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikern._utils.errors import UnsupportedError
-from spikern._utils.packages import require
 from spikern.data.dataset import Batch
 from spikern.interop.onnx import Logits, int8_graph, onnx_graph, session
 from spikern.layers.baseline import Baseline
@@ -139,7 +138,9 @@ def in_torch(logits: Logits, batches: Sequence[Batch]) -> list[Call]:
 
 def bound(graph: Any, network: Network, batches: Sequence[Batch], threads: int) -> list[Call]:
     """Calls of an ONNX graph with their buffers bound, which is faster than passing arrays."""
-    value = require("onnxruntime", "bench").OrtValue.ortvalue_from_numpy
+    from onnxruntime import OrtValue
+
+    value = OrtValue.ortvalue_from_numpy
     runtime = session(graph, threads)
     readout: Any = network.readout
 

@@ -76,7 +76,7 @@ WORKLOADS: dict[str, tuple[Workload, ...]] = {
         for h in (128, 512)
     ),
 }
-"""The names that `--works` takes, and the workloads of each."""
+"""The names that `--workloads` takes, and the workloads of each."""
 
 
 def chosen(names: tuple[str, ...], smoke: bool = False) -> list[Workload]:
@@ -87,6 +87,8 @@ def chosen(names: tuple[str, ...], smoke: bool = False) -> list[Workload]:
     """
     unknown = [name for name in names if name not in WORKLOADS]
     if unknown or not names:
-        raise InputError(f"works are {', '.join(WORKLOADS)}; got {', '.join(unknown) or 'none'}")
-    works = [work for name in names for work in WORKLOADS[name]]
-    return [work.small() for work in works] if smoke else works
+        raise InputError(
+            f"workloads are {', '.join(WORKLOADS)}; got {', '.join(unknown) or 'none'}"
+        )
+    found = [work for name in names for work in WORKLOADS[name]]
+    return [work.small() for work in found] if smoke else found

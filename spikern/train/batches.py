@@ -150,7 +150,7 @@ def streams(number: int, count: int) -> list[Tensor]:
 
 
 def carried(state: Any, batch: int) -> Any:
-    """A state, without its gradient, for the first so many samples of the batch that it is of."""
+    """A state, without its gradient, for the first `batch` samples of those that it is of."""
     if state is None:
         return None
     if isinstance(state, Tensor):

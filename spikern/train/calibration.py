@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
-from spikern.engines.population import Input
+from spikern.events.trains import Input
 from spikern.layers.rnn import SpikingRNN
 
 

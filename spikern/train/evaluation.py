@@ -11,7 +11,8 @@ from torch.nn import functional
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import InputError
 from spikern.data.dataset import UNLABELLED, Dataset, Split
-from spikern.layers.network import Network
+from spikern.events import valid_steps
+from spikern.layers.network import Network, evaluating
 from spikern.train.batches import (
     Batches,
     carried,
@@ -42,13 +43,13 @@ def evaluate(
 ) -> Evaluation:
     """Run a split, or any iterable of batches as `fit` takes it, where the network is.
 
-    Predictions are (N,) or (T, N), zero past a sample's length. With `carry_state` a split is read
-    as STREAMS streams of consecutive sequences, and every batch starts with the state that the one
-    before it left. Raises InputError without any label.
+    Without dropout; after it the network is in the mode in which it came. Predictions are (N,) or
+    (T, N), zero past a sample's length. With `carry_state` a split is read as STREAMS streams of
+    consecutive sequences, and every batch starts with the state that the one before it left. Raises
+    InputError without any label.
     """
     if isinstance(data, Dataset):
         raise InputError(f"{data.name} is three splits; evaluate one, such as dataset.test")
-    network.eval()
     if not isinstance(data, Split):
         several(data)
     place = place_of(network)
@@ -62,13 +63,13 @@ def evaluate(
     counts: list[list[float]] = []
     loss, correct, labelled, sequences, steps = 0.0, 0, 0, 0, 0
     state: Any = None
-    with torch.no_grad():
+    with evaluating(network):
         for batch in batches:
             state = carried(state, len(batch)) if carry_state else None
             activity, state = network.run(batch.x, state, batch.lengths)
             labels = labels_of(batch, activity.logits)
             loss += float(cross_entropy(activity.logits, labels, "sum"))
-            answer = activity.logits.argmax(-1)
+            answer = answers_of(activity.logits, batch.lengths)
             judged = labels != UNLABELLED
             correct += int((answer == labels)[judged].sum())
             labelled += int(judged.sum())
@@ -86,6 +87,16 @@ def evaluate(
     if order:
         predictions = predictions[..., torch.cat(order).argsort()]
     return Evaluation(correct / labelled, loss / labelled, rates, predictions)
+
+
+def answers_of(logits: Tensor, lengths: Tensor) -> Tensor:
+    """The classes of logits (B, C), or of (T, B, C) with 0 past a sample's length.
+
+    >>> answers_of(torch.eye(2)[[1, 1, 1]].unsqueeze(1), torch.tensor([2])).flatten()
+    tensor([1, 1, 0])
+    """
+    answers = logits.argmax(-1)
+    return answers if answers.ndim == 1 else answers * valid_steps(lengths, len(answers))
 
 
 def _joined(answers: list[Tensor], steps: int) -> Tensor:

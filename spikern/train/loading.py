@@ -65,7 +65,7 @@ def load_network(
 def _checkpoint_of(folder: Path, model: str | None, seed: int) -> Path:
     """The checkpoint of a model and seed in a run's folder; without a name, of its only model."""
     if not folder.is_dir():
-        what = f"is no checkpoint, *{SUFFIX}" if folder.exists() else "is not there"
+        what = f"is not a checkpoint, *{SUFFIX}" if folder.exists() else "is not there"
         raise DataError(f"{folder} {what}; give a checkpoint, or the folder of a run")
     stems = [p.stem.rpartition("-") for p in sorted((folder / "jobs").glob(f"*-*{SUFFIX}"))]
     names = list(dict.fromkeys(name for name, _, number in stems if number == str(seed)))

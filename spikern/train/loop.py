@@ -30,8 +30,8 @@ from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.numbers import check_counts, check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.engines.experts import imbalance, working
-from spikern.engines.population import dense
 from spikern.events import valid_steps
+from spikern.events.trains import dense
 from spikern.layers.delays import narrow
 from spikern.layers.description import as_written, check_state, check_tensors, describe
 from spikern.layers.network import Answer, Network
@@ -60,7 +60,7 @@ OLD_EPOCHS = [(int, float, float, float | None, float)]
 EPOCHS = [(*OLD_EPOCHS[0], float | None)]
 """The form of epochs in a checkpoint."""
 OVERFLOWS = 3
-"""Gradients in a row that are no finite numbers, at which a training counts as diverged."""
+"""Gradients in a row that are not finite, at which a training counts as diverged."""
 
 
 CHECKS = {"int": check_whole, "float": check_numbers}
@@ -93,7 +93,8 @@ class Training:
     rate_limit: float = 0.1
     """Firing rate above which the regulariser acts."""
     rate_penalty: float = 0.0
-    """Weight of the mean over neurons of max(0, rate - rate_limit)^2 in the loss; 0: none."""
+    """Weight in the loss of the sum over layers of the mean over neurons of
+    max(0, rate - rate_limit)^2; 0: none."""
     balance_penalty: float = 0.01
     """Weight in the loss, for each learned router, of E sum_g f_g p_g over its E groups, where f_g
     is the share of group g in those awake and p_g in the softmax of the scores; 0: none."""
@@ -211,7 +212,8 @@ def fit(
     callbacks   each is called after every epoch; the training ends when one returns True
     bar         whether a bar is shown; by default in a terminal and in a notebook
 
-    The network gets the data set's `task`; beside batches it keeps its own. A batch without any
+    The network is left in evaluation mode. It gets the data set's `task`; beside batches it keeps
+    its own. A batch without any
     label is skipped. An update whose gradient overflows, as that of a single batch can through many
     steps, is left out with a warning. What a DataLoader draws follows from the seed, unless it has
     a generator of its own. Raises DivergedError when the loss, or the gradient of three batches in
@@ -281,6 +283,7 @@ def fit(
             advance(shown, len(epochs), epochs[-1])
             asked = [call(epochs[-1]) for call in callbacks]
     network.load_state_dict(best)
+    network.eval()
     return History(epochs, _best(epochs, training).epoch)
 
 
@@ -374,10 +377,10 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(optimizer: torch.optim.Optimizer, network: Network) -> torch.optim.Optimizer:
-    """The optimizer; InputError if it changes what is no parameter of the network."""
+    """The optimizer; InputError if it changes anything but parameters of the network."""
     own = set(network.parameters())
     if not all(p in own for group in optimizer.param_groups for p in group["params"]):
-        raise InputError("the optimizer has parameters that are none of the network's")
+        raise InputError("the optimizer has parameters that the network does not have")
     return optimizer
 
 
@@ -535,7 +538,7 @@ def _train_epoch(
     if left_out:
         warnings.warn(
             f"{left_out} of {len(losses)} updates of epoch {epoch + 1} were left out: their "
-            f"gradient was no finite number",
+            f"gradient was not finite",
             stacklevel=3,
         )
     _warn_of_collapse(network, awake, epoch)

@@ -32,7 +32,7 @@ def figures(epoch: Epoch) -> str:
 
 
 def advance(bar: Any, done: int, latest: Epoch) -> None:
-    """Bring a bar to so many epochs, and show the latest.
+    """Bring a bar to this many epochs, and show the latest.
 
     Its clock starts at the first epochs that have ended: before come imports and kernels.
     """

@@ -2,8 +2,8 @@
 
 The digits' recipe was found by trials on the validation split; the others use the general one,
 untuned. Spiking weights are larger, so their learning rates are; a neuron of two coupled variables,
-which can oscillate, needs a smaller one, and a plain RNN the smallest. Gated networks converge in
-two thirds of the epochs that spiking ones take.
+which can oscillate, needs a smaller one, and a plain RNN the smallest. On the digits gated networks
+converge in two thirds of the epochs that spiking ones take.
 """
 
 from __future__ import annotations

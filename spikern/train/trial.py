@@ -15,7 +15,7 @@ from spikern._utils.provenance import device_name
 from spikern.cost.counts import Counts
 from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
-from spikern.layers.network import Answer, Network, build
+from spikern.layers.network import Answer, Network, build, evaluating
 from spikern.layers.rnn import PerLayer
 from spikern.neurons.model import NeuronModel
 from spikern.train.evaluation import evaluate
@@ -102,9 +102,9 @@ def train_and_test(
 
 def count_split(network: Network, dataset: Dataset, encoder: str | None = None) -> Counts:
     """The counts of all test inferences together, the encoder of events among them."""
-    network.eval()
     parts = []
-    for indices in torch.split(torch.arange(len(dataset.test)), COUNT_BATCH):
-        batch = dataset.test.batch(indices)
-        parts.append(cost.count(network, batch.x, batch.lengths, dataset.events, encoder))
+    with evaluating(network):
+        for indices in torch.split(torch.arange(len(dataset.test)), COUNT_BATCH):
+            batch = dataset.test.batch(indices)
+            parts.append(cost.count(network, batch.x, batch.lengths, dataset.events, encoder))
     return functools.reduce(operator.add, parts)

@@ -137,7 +137,7 @@ OPERATIONS = {
     ),
 }  # fmt: skip
 """Every operation of a step and of its gradient. numba's functions are those of numpy: where the
-result is no number or is infinite they say so, as torch does, and those of `math` raise."""
+result is NaN or infinite they say so, as torch does, and those of `math` raise."""
 
 
 NAMES = {"numba": "numba", "c": "C", "triton": "Triton", "onnx": "ONNX"}

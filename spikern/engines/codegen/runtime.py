@@ -360,7 +360,7 @@ def listed(rows: Array | None, q: int, k: int) -> int:
 
 
 def _rows_of(size: int) -> Any:
-    """`add_rows` for so many columns, whose sums stay in registers while all rows are added."""
+    """`add_rows` for this many columns, whose sums stay in registers while all rows are added."""
 
     @register_jitable(inline="always")
     def add(
@@ -407,7 +407,7 @@ def add_rows(
 
 
 def _tile_of(size: int) -> Any:
-    """`add_matrix_product` for so many columns of eight rows, whose sums stay in registers."""
+    """`add_matrix_product` for this many columns of eight rows, whose sums stay in registers."""
 
     @register_jitable(inline="always")
     def add(acc: Array, q: int, a: Array, w: Array, column: int) -> None:
@@ -570,7 +570,7 @@ def list_between(values: Array, v: int, first: int, last: int, rows: Array, q: i
 
 
 def _products_of(size: int) -> Any:
-    """`add_products` for so many columns, in which g[u] stays in registers for all rows."""
+    """`add_products` for this many columns, in which g[u] stays in registers for all rows."""
 
     @register_jitable(inline="always")
     def add(
@@ -683,7 +683,7 @@ def by_source(
 
 
 def _gradients_of(size: int) -> Any:
-    """`add_to_rows` for so many columns: a row is read and written once for all its events."""
+    """`add_to_rows` for this many columns: a row is read and written once for all its events."""
 
     @register_jitable(inline="always")
     def add(w: Array, begin: Array, to: Array, times: Array, g: Array, column: int) -> None:

@@ -46,7 +46,7 @@ def from_data(data: Any) -> Step:
     except (TypeError, KeyError, ValueError, AttributeError):
         fits = False
     if not fits:
-        raise ValueError("this is no step of a neuron")
+        raise ValueError("this is not the step of a neuron")
     return step
 
 

@@ -44,7 +44,7 @@ def total(y: Any) -> Any:
 
 
 class Vector(types.Type):  # type: ignore[misc]
-    """The type of a vector of so many float32."""
+    """The type of a vector of this many float32."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -64,8 +64,8 @@ def export_c(
     check_choice("numbers", numbers, get_args(Numbers))
     if not is_identifier(name):
         raise InputError(
-            f"{name!r} is no name in C; choose one of ASCII letters and digits, which is that of "
-            f"the folder by default"
+            f"{name!r} is not an identifier of C; choose one of ASCII letters and digits, which is "
+            f"that of the folder by default"
         )
     if folder.exists():
         raise DataError(f"{folder} exists; choose a new folder")

@@ -248,8 +248,8 @@ def _state(plan: Plan, depth: int) -> list[Member]:
     for field in (*p.step.state, *p.step.params):
         if not is_identifier(field):
             raise InputError(
-                f"{p.step.name} has a field {field}, which is no name in C; rename it with ASCII "
-                "letters, digits and underscores"
+                f"{p.step.name} has a field {field}, which is not an identifier of C; rename it "
+                "with ASCII letters, digits and underscores"
             )
     title = f"population {k}, {p.step.name}"
     members = []

@@ -1,6 +1,6 @@
 """The energy estimate of one inference beside a brain and two language models.
 
-python experiments/article/ladder.py RUN   # RUN is the folder of a finished `spikern compare`
+python experiments/article/scale.py RUN   # RUN is the folder of a finished `spikern compare`
 
 Every line shows its arithmetic. The estimate of a small network and the power of a whole brain are
 not the same kind of quantity; the lines only show how far apart they are.
@@ -25,7 +25,6 @@ from spikern.layers.baseline import BASELINES
 from spikern.report.numbers import significant
 from spikern.studies.finished import open_run, trained
 
-BRAIN_NEURONS = 8.6e10
 BRAIN_SYNAPSES = 1e14
 BRAIN_WATTS = (20.0, 50.0)
 BLOOM_QUERIES = 230_768
@@ -38,7 +37,7 @@ GWH = 3.6e12
 """Seconds in a day, joules in a gigawatt-hour."""
 
 
-class Rung(NamedTuple):
+class Quantity(NamedTuple):
     """Joules, from the lowest to the highest, and their arithmetic."""
 
     name: str
@@ -46,8 +45,8 @@ class Rung(NamedTuple):
     arithmetic: str
 
 
-def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ...]:
-    """The rungs in joules, the least first; `seconds` is the duration of one inference.
+def quantities(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Quantity, ...]:
+    """The quantities in joules, the least first; `seconds` is the duration of one inference.
 
     Of the network: one synapse, one inference, and one inference scaled to the synapses of a
     brain. Of the brain: one synapse and the whole, over the same time.
@@ -65,36 +64,36 @@ def ladder(estimate: Estimate, counts: Counts, seconds: float) -> tuple[Rung, ..
     span = f"{BRAIN_WATTS[0]:g} to {BRAIN_WATTS[1]:g} W x {seconds:.4g} s"
     bloom = f"{BLOOM_WATTS:,.0f} W x {BLOOM_DAYS} days x {DAY:,} s / {BLOOM_QUERIES:,} queries"
     mine = joules / synapses
-    rungs = [
-        Rung(
+    found = [
+        Quantity(
             "one synapse of a brain in that time",
             tuple(j / BRAIN_SYNAPSES for j in brain),
             f"{span} / {BRAIN_SYNAPSES:.0e} synapses",
         ),
-        Rung(
+        Quantity(
             "one synapse of the network, estimate",
             (mine,),
             f"{joules:.4g} J / {synapses:,} synapses ({source})",
         ),
-        Rung("one inference, estimate", (joules,), f"{estimate.pj:.4g} pJ ({source})"),
-        Rung("a brain in that time", brain, span),
-        Rung(
+        Quantity("one inference, estimate", (joules,), f"{estimate.pj:.4g} pJ ({source})"),
+        Quantity("a brain in that time", brain, span),
+        Quantity(
             "one inference with a brain's synapses, estimate",
             (mine * BRAIN_SYNAPSES,),
             f"{mine:.4g} J x {BRAIN_SYNAPSES:.0e} synapses",
         ),
-        Rung("one query to BLOOM", (BLOOM_WATTS * BLOOM_DAYS * DAY / BLOOM_QUERIES,), bloom),
-        Rung(
+        Quantity("one query to BLOOM", (BLOOM_WATTS * BLOOM_DAYS * DAY / BLOOM_QUERIES,), bloom),
+        Quantity(
             "training PaLM once",
             (PALM_TRAINING_GWH * GWH,),
             f"{PALM_TRAINING_GWH:g} GWh x {GWH:.1e} J",
         ),
     ]
-    return tuple(sorted(rungs, key=lambda rung: rung.joules[-1]))
+    return tuple(sorted(found, key=lambda one: one.joules[-1]))
 
 
 def main(run: tyro.conf.Positional[Path]) -> None:
-    """Print the rungs of the most accurate spiking network of a run, an inference per sequence."""
+    """Print the quantities of a run's most accurate spiking network, an inference per sequence."""
     opened = open_run(run)
     models = [trained(opened, name) for name in opened.models if name not in BASELINES]
     if not models:
@@ -107,9 +106,9 @@ def main(run: tyro.conf.Positional[Path]) -> None:
         raise InputError(f"no table prices the memory traffic of {model.name}")
     test = opened.dataset.test
     seconds = float(test.lengths.double().mean()) * opened.dataset.dt / 1e3
-    for rung in ladder(estimate, model.counts, seconds):
-        joules = " to ".join(map(significant, rung.joules))
-        print(f"{joules:>20} J  {rung.name}: {rung.arithmetic}")
+    for one in quantities(estimate, model.counts, seconds):
+        joules = " to ".join(map(significant, one.joules))
+        print(f"{joules:>20} J  {one.name}: {one.arithmetic}")
 
 
 if __name__ == "__main__":
