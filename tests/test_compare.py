@@ -172,14 +172,12 @@ def test_a_comparison_is_not_continued_or_counted_with_other_data(tmp_path, caps
     main(["count", str(out)])
     found = json.loads((out / "results.json").read_text())
     mine.write_text("".join([*rows[:-1], f"a{rows[-1][1:]}"]))
-    load_dataset.cache_clear()
     for command in ([*arguments, "--resume"], ["count", str(out)]):
         with pytest.raises(SystemExit) as stopped:
             main(command)
         assert stopped.value.code == 2
         assert "mine is not what it was when the trainings in" in capsys.readouterr().err
     assert json.loads((out / "results.json").read_text()) == found
-    load_dataset.cache_clear()
 
 
 def test_a_resumed_comparison_goes_on_without_a_broken_job(finished, broken, capsys):
@@ -369,3 +367,13 @@ def test_a_long_sequence_is_averaged_over_bins():
     dataset = Dataset("a", "A", split, split, split, ("0", "1"), False, False, "made", "free", 1.0)
     entry = logistic_regression(dataset)
     assert (entry["bin"], entry["features"]) == (4, 751)
+
+
+def test_a_file_that_changed_is_read_again_in_one_process(tmp_path):
+    mine = tmp_path / "mine.csv"
+    rows = [f"{'ab'[k % 2]},{k % 2},{k % 3}\n" for k in range(60)]
+    mine.write_text("".join(rows[:30]))
+    before = load_dataset(str(mine))
+    assert load_dataset(str(mine)) is before
+    mine.write_text("".join(rows))
+    assert len(load_dataset(str(mine)).train) > len(before.train)

@@ -267,7 +267,7 @@ def state_of(**changes):
         (
             lambda: Delay(STEPS)(events(4, 2, 5), torch.zeros(6, 2, 5)),
             InputError,
-            r"shape \(7, 2, 5\), got",
+            r"shape \(7, 2, 5\) of torch.float32, got",
         ),
         (lambda: LearnedDelay(3, 2, 2), InputError, "0 <= shortest < longest"),
         (lambda: LearnedDelay(0, 2), InputError, "at least one channel"),
@@ -290,3 +290,54 @@ def state_of(**changes):
 def test_what_means_nothing_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.filterwarnings("ignore")  # of dynamo itself
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("settings", [{"delay": 3}, {"recurrent_delay": 3}])
+def test_a_layer_with_delays_is_compiled_with_its_state(engine, settings):
+    layer, x = SpikingRNN("LIF", 3, 6, engine=engine, **settings), 20 * torch.rand(9, 2, 3)
+    # how many steps run at once is read from the recurrent delays, which breaks the graph
+    compiled = torch.compile(layer, backend="eager", fullgraph="delay" in settings)
+    out, state = compiled(x)
+    assert torch.equal(out, layer(x)[0])
+    assert out.any()
+    assert torch.equal(compiled(x, state)[0], layer(x, layer(x)[1])[0])
+
+
+@pytest.mark.parametrize("learn_delays", [False, True])
+def test_a_layer_with_recurrent_delays_is_exported(learn_delays):
+    settings = {"recurrent_delay": 3, "learn_delays": learn_delays, "engine": "reference"}
+    layer, x = SpikingRNN("LIF", 3, 6, **settings).eval(), 20 * torch.rand(9, 2, 3)
+    exported = torch.export.export(layer, (x,)).module()
+    assert torch.equal(exported(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize(("name", "steps"), [("ih", 9), ("ih", -1), ("hh", 0), ("hh", 4)])
+def test_delays_of_ones_own_stay_within_the_layers(name, steps):
+    layer = SpikingRNN("LIF", 3, 6, delay=3, recurrent_delay=3)
+    getattr(layer, f"delay_{name}_l0").steps[0] = steps
+    for call in (layer, compile_stream):
+        with pytest.raises(InputError, match=f"delay_{name}_l0.steps must lie in"):
+            call(torch.rand(4, 2, 3) if call is layer else layer)
+
+
+def test_a_delay_refuses_a_buffer_that_is_not_finite_or_of_another_type():
+    delay, x = Delay(torch.tensor([1, 2])), torch.rand(4, 3, 2)
+    _, buffer = delay(x)
+    with pytest.raises(InputError, match="the buffer holds NaN"):
+        delay(x, buffer * torch.nan)
+    with pytest.raises(InputError, match=r"of torch.float32, got .* of torch.float64"):
+        delay(x, buffer.double())
+    with pytest.raises(InputError, match="steps as a tensor, got list"):
+        Delay([1, 2])
+
+
+def test_a_learned_delay_is_counted_from_its_own_buffer():
+    delay = LearnedDelay(2, longest=8).eval()
+    x = (torch.rand(6, 3, 2) < 0.5).float()
+    both = torch.nn.Sequential(delay, torch.nn.Linear(2, 4))
+    whole = count(both, torch.cat([x, x]), events=True).ops.ac
+    _, buffer = delay(x)
+    parts = [count(both, x, events=True, state=state).ops.ac for state in (None, [buffer, None])]
+    assert whole == sum(parts) > 0

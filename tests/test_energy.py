@@ -21,7 +21,7 @@ from spikern.cost.counting import count
 from spikern.cost.counts import Ops, silent
 from spikern.cost.estimates import Surroundings, energy, estimate
 from spikern.cost.prices import FOLDER, read, tables
-from spikern.layers.network import Network
+from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout
 from spikern.report import energy_comparison
 
@@ -360,3 +360,48 @@ def test_a_duration_that_is_not_positive_is_refused(quantities, counted, seconds
     counts, _ = counted
     with pytest.raises(InputError, match="seconds"):
         quantities(energy(counts, tables()["45nm_fp32"]), counts, seconds)
+
+
+@pytest.mark.parametrize("sleep", ["frozen", "decaying"])
+def test_experts_that_spikes_wake_cost_nothing_without_spikes(sleep):
+    """The estimate of no spikes is that of a run in which nobody fires."""
+    settings = {"num_layers": 2, "experts": 4, "awake": 1, "sleep": sleep}
+    network = build("LIF", 12, 16, 3, "mean", **settings)
+    x = (torch.rand(50, 4, 12) < 0.2).float()
+    with torch.no_grad():
+        for layer in range(2):
+            network.body.get_parameter(f"weight_ih_l{layer}").mul_(4)
+    counted = count(network, x, events=True)
+    assert counted["hidden 1"].ops.spikes > 0
+    network.body.set_constants(v_th=1e6)
+    nobody = count(network, x, events=True)
+    own, still = silent(counted), nobody
+    assert own["hidden 1"].ops == still["hidden 1"].ops
+    assert own["readout"].ops == still["readout"].ops
+    if sleep == "frozen":
+        assert own.ops == still.ops
+
+
+def test_a_rate_that_sleeping_neurons_cannot_reach_breaks_nothing_even():
+    network = build("LIF", 12, 32, 3, "mean", experts=8, awake=1)
+    x = (torch.rand(50, 4, 12) < 0.2).float()
+    with torch.no_grad():
+        network.body.weight_ih_l0.mul_(4)
+    own = count(network, x, events=True)
+    assert 0 < own.rate < own.highest_rate <= 1 / 8
+    twin = count(build("RNN", 12, 9, 3, "mean"), x, events=True)
+    found = [ratio.break_even for ratio in compare_energy(own, twin, tables()).ratios]
+    assert all(even.rate is None or even.rate <= own.highest_rate for even in found)
+    assert any("all neurons that are awake fire" in even.why for even in found)
+
+
+def test_counts_of_other_networks_are_not_added():
+    x = torch.ones(3, 1, 4)
+    counted = count(build("LIF", 4, 6, 2), x, events=True)
+    for other in (build("ALIF", 4, 6, 2), build("LIF", 4, 6, 2, recurrent=False)):
+        with pytest.raises(InputError, match="of the same network"):
+            counted + count(other, x, events=True)
+    with pytest.raises(InputError, match="counts must be Counts, got Ops"):
+        energy(counted.ops, tables()["45nm_fp32"])
+    with pytest.raises(InputError, match="table must be EnergyTable, got str"):
+        energy(counted, "45nm_fp32")

@@ -3,6 +3,7 @@
 import ctypes
 import re
 import sys
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,10 @@ from spikern.engines.codegen.runtime import exponential
 from spikern.engines.codegen.trace import rounds_alike
 from spikern.interop import export_c
 from spikern.layers.baseline import BASELINES
-from spikern.layers.network import build
-from spikern.layers.rnn import SpikingRNN
+from spikern.layers.network import Network, build
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
-from spikern.neurons import NEURONS
+from spikern.neurons import LI, NEURONS
 from spikern.neurons.constants import real
 from spikern.neurons.model import NeuronModel
 from spikern.train import load_network
@@ -407,8 +408,8 @@ def test_from_a_trained_network_to_its_answer(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("kind", "message", "change"),
     [
-        (InputError, "no name in C", {"name": "two words"}),
-        (InputError, "no name in C", {"name": "int"}),
+        (InputError, "not an identifier of C", {"name": "two words"}),
+        (InputError, "not an identifier of C", {"name": "int"}),
         (InputError, "float32, int8, fixed", {"numbers": "int4"}),
         (DataError, "choose a new folder", {"folder": "."}),
     ],
@@ -479,3 +480,45 @@ def test_the_readme_says_what_an_input_must_have_gone_through(tmp_path):
         in readme
     )
     assert "A step lasts 2 ms. Of the answers, 0 is 'open', 1 is 'shut'." in readme
+
+
+@pytest.mark.parametrize("numbers", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("model", "hidden", "classes"), [("LIF", 16, 1), ("LIF", 1, 2), ("GRU", 1, 1)]
+)
+def test_a_layer_of_one_neuron_compiles(model, hidden, classes, numbers, tmp_path):
+    network = build(model, 4, hidden, classes, "mean")
+    folder = export_c(network, tmp_path / "one", numbers)
+    run("make", "-s", cwd=folder)
+    assert (folder / "one").exists()
+
+
+def test_potentials_that_another_population_reads_are_refused(tmp_path):
+    for network in (
+        Network(SpikingRNN("LIF", 4, 6), Readout(6, [3, 2]), "last"),
+        SpikingRNN(["LIF", LI, "LIF"], 4, [6, 5, 3], recurrent=[True, False, True]),
+    ):
+        with pytest.raises(UnsupportedError, match="population 2 reads the potentials"):
+            export_c(network, tmp_path / "net")
+
+
+@pytest.mark.parametrize("name", ["clean", "Makefile"])
+def test_a_name_that_make_knows_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match=f"{name} is what the Makefile calls something else"):
+        export_c(build("LIF", 4, 6, 2), tmp_path / name)
+    with pytest.raises(InputError, match="what is exported must be Network or"):
+        export_c(None, tmp_path / "net")
+
+
+def test_a_field_that_every_population_has_is_refused(tmp_path):
+    state = namedtuple("state", "fired v z")
+
+    def step(p, s, i, fire):
+        v = 0.9 * s.v + i - s.z * p.v_th + 0.1 * s.fired
+        z = fire(v - p.v_th)
+        return state(0.5 * s.fired + z, v, z), z
+
+    params = namedtuple("params", "v_th")
+    mine = NeuronModel("Mine", step, params, state, {"v_th": real("v_th", 1.0)}, "-")
+    with pytest.raises(InputError, match="Mine has a field fired, as the state of every"):
+        export_c(SpikingRNN(mine, 4, 5), tmp_path / "net")

@@ -1,24 +1,32 @@
 """The contract of layers: shapes, states, initial rates, errors at the boundary."""
 
 import copy
+import math
 import pickle
+from collections import namedtuple
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import utils
+from torch.nn.utils import prune
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern import compile_stream, evaluate, fit
 from spikern._utils.errors import InputError
+from spikern.cost import count
 from spikern.data import Task
 from spikern.engines import fused
 from spikern.interop import export_c, onnx_step
 from spikern.layers.baseline import Baseline
-from spikern.layers.network import MODELS, build, hidden_for_budget, last_step, mean_step
+from spikern.layers.network import MODELS, Network, build, hidden_for_budget, last_step, mean_step
 from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.stacking import stack_layers
 from spikern.neurons import LIF, NEURONS, SURROGATES
 from spikern.neurons.constants import Constant, frequency
+from spikern.neurons.model import NeuronModel
 from spikern.neurons.resonator import RF
 from spikern.neurons.surrogate import triangular
 from spikern.train import Training
@@ -412,3 +420,90 @@ def test_constants_are_checked():
         layer.constants(-1)
     with pytest.raises(InputError, match=r"give the index of a population, 0\.\.1"):
         layer.constants()
+
+
+def test_a_readout_in_another_layout_is_refused():
+    with pytest.raises(InputError, match="make its readout with batch_first=False"):
+        Network(SpikingRNN("LIF", 3, 8), Readout(8, 2, batch_first=True), "mean")
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_pruned_baseline_computes_with_the_weights_of_the_moment(kind):
+    network, x = build(kind, 3, 6, 2), torch.randn(9, 2, 3)
+    prune.random_unstructured(network.body.rnn, "weight_hh_l0", 0.5)
+    for _ in range(2):
+        network(x)[0].sum().backward()
+    with torch.no_grad():
+        network.body.rnn.weight_hh_l0_orig.mul_(10)
+    graph = onnx_step(network)
+    found = network(x)[0]
+    for part in (network.body.rnn, network.body):
+        part(x)  # a call of its own computes the weights anew
+        assert torch.equal(network(x)[0], found)
+    assert onnx_step(network).SerializeToString() == graph.SerializeToString()
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("norm", [utils.weight_norm, utils.spectral_norm])
+def test_a_normed_weight_is_that_of_the_moment(norm):
+    network, x = build("LIF", 3, 8, 2, "mean"), 20 * torch.rand(20, 2, 3)
+    norm(network.body, "weight_ih_l0").eval()
+    network.eval()
+    before = network(x)[0]
+    changed = "weight_ih_l0_g" if norm is utils.weight_norm else "weight_ih_l0_orig"
+    with torch.no_grad():
+        network.body.get_parameter(changed).mul_(torch.linspace(0.2, 3.0, 8).unsqueeze(1))
+    stream = compile_stream(network)
+    found = network(x)[0]
+    assert not torch.equal(found, before)
+    network.body(x)
+    assert torch.equal(network(x)[0], found)
+    assert np.array_equal(stream.populations[0].w_in, network.body.weight_ih_l0.detach())
+
+
+def test_layers_whose_weights_are_computed_are_not_stacked():
+    layers = [SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 8, 5)]
+    stack_layers(layers)
+    with pytest.raises(InputError, match=r"expected layer 1 .* torch.float64"):
+        stack_layers([layers[0], SpikingRNN("LIF", 8, 5).double()])
+    prune.random_unstructured(layers[1], "weight_ih_l0", 0.5)
+    with pytest.raises(InputError, match="layer 1 computes weights from others"):
+        stack_layers(layers)
+
+
+def test_surrogates_that_differ_are_refused_with_feedback_whenever_they_are_given():
+    layer = SpikingRNN("LIF", 3, 6, num_layers=2, feedback=True)
+    layer.surrogate = "arctan"
+    with pytest.raises(InputError, match="one neuron and one surrogate, got LIF with triangular"):
+        layer.surrogate = ["triangular", "arctan"]
+    assert layer.surrogate.name == "arctan"
+
+
+def test_numbers_of_numpy_are_numbers():
+    mask = np.eye(6)
+    layer = SpikingRNN("LIF", 3, 6, recurrent=mask, delay=np.int64(2))
+    assert (len(layer.synapses_hh_l0), layer.delay) == (6, 2)
+    assert type(layer.delay) is int
+    assert SpikingRNN("LIF", 3, 6, recurrent=np.bool_(False)).recurrent is False
+    for settings in ({"dt": math.inf}, {"input_power": math.inf}, {"dropout": "0.1"}):
+        with pytest.raises(InputError, match=next(iter(settings))):
+            SpikingRNN("LIF", 3, 6, num_layers=2, **settings)
+    mask[0, 0] = np.nan
+    with pytest.raises(InputError, match="mask must hold numbers or truth values, got NaN"):
+        SpikingRNN("LIF", 3, 6, recurrent=mask)
+
+
+def test_what_is_no_state_of_a_network_is_refused():
+    network, x = build("LIF", 3, 6, 2), torch.rand(4, 2, 3)
+    for state in ((1, 2, 3), 5, network(x)[1][0]):
+        for call in (network, partial(count, network)):
+            with pytest.raises(InputError, match="that of its body and that of its readout"):
+                call(x, state=state)
+    with pytest.raises(InputError, match="no answer 'first'"):
+        network.run(x, answer="first")
+
+
+def test_a_neuron_without_constants_is_refused():
+    state = namedtuple("state", "v z")
+    with pytest.raises(InputError, match="Bare: a neuron has a constant at least"):
+        NeuronModel("Bare", LIF.step, namedtuple("params", ""), state, {}, "-")

@@ -15,6 +15,7 @@ from spikern.interop.cuba_lif_hard import HardCubaLIF
 from spikern.interop.nir import from_nir, network_from_nir, read_nir, to_nir, write_nir
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.neurons import LI
 from spikern.neurons.alif import ALIF
 from spikern.neurons.cuba_lif import CubaLIF
 from spikern.neurons.lif import LIF
@@ -452,3 +453,17 @@ def test_what_is_written_beside_the_synapses_is_not_exported():
     assert torch.equal(network_from_nir(to_nir(model))(x)[0], model(x)[0])
     recurrent = to_nir(model).nodes["w_rec_0"].weight
     assert np.count_nonzero(recurrent) == len(model.body.synapses_hh_l0)
+
+
+def test_a_graph_has_one_dt():
+    model = Network(SpikingRNN(HardLIF, 3, 6, dt=0.5), Readout(6, 2), "last")
+    with pytest.raises(UnsupportedError, match=r"the body has 0.5 ms and the readout 1 ms"):
+        to_nir(model)
+
+
+def test_the_nodes_of_a_readout_are_its_own():
+    readout = Readout(6, [6, 2], neuron=[HardLIF, LI], recurrent=[True, False])
+    model = Network(SpikingRNN(HardLIF, 3, 6), readout, "last")
+    graph = to_nir(model)
+    own = {"w_out_0", "readout_0", "w_rec_out_0", "w_out", "readout"}
+    assert graph.nodes.keys() == {"input", "w_in_0", "lif_0", "w_rec_0", *own, "output"}

@@ -5,9 +5,9 @@ import pytest
 import torch
 from engine_cases import SPIKING, dyadic_layer, events
 
-from spikern._utils.errors import UnsupportedError
+from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.codegen.emit import NAMES, OPERATIONS
-from spikern.interop.onnx import session
+from spikern.interop.onnx import onnx_graph, session
 from spikern.interop.stepwise import onnx_step
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network, build
@@ -83,3 +83,17 @@ def test_every_operation_of_a_step_has_a_form_in_every_target_or_is_named():
 def test_delays_are_refused():
     with pytest.raises(UnsupportedError, match="delays"):
         onnx_step(build("LIF", 3, 8, 2, delay=3))
+
+
+def test_a_readout_without_bias_and_weights_of_doubles():
+    network = build("GRU", 3, 8, 2)
+    network.readout = torch.nn.Linear(8, 2, bias=False)
+    x = torch.randn(5, 2, 3)
+    outputs = run(network, x.numpy())
+    assert outputs[-1] == pytest.approx(network(x)[0].detach().numpy(), abs=1e-5)
+    for make in (onnx_step, onnx_graph):
+        make(network)
+        with pytest.raises(InputError, match=r"float32, got torch.float64; give network.float"):
+            make(build("GRU", 3, 8, 2).double())
+        with pytest.raises(InputError, match="expected a Network, got SpikingRNN"):
+            make(SpikingRNN("LIF", 3, 4))

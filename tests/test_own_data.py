@@ -40,7 +40,7 @@ def test_a_reading_is_not_taken_for_a_label(tmp_path, classes):
     path = tmp_path / "mine.csv"
     task = Task("mine", classes, 1.0, False, 1)
     path.write_text("1,0,0.5\n0,1,0.5\n")
-    with pytest.raises(DataError, match=r"may be a label or a reading; put a line|are no classes"):
+    with pytest.raises(DataError, match=r"may be a label or a reading; put a line|are not classes"):
         samples(path, task)
     path.write_text("label,t0,t1,t2\n,1,0,0.5\n")
     found = samples(path, task)
@@ -156,3 +156,50 @@ def test_files_that_are_no_data_say_why(tmp_path, name, content, message):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         load(str(path))
+
+
+def test_sounds_in_capitals_are_sounds(tmp_path):
+    for label in ("left", "right", "up"):
+        (tmp_path / label).mkdir()
+        for n in range(9):
+            name = f"{n}.WAV" if label == "up" or n % 2 else f"{n}.wav"
+            write_wav(tmp_path / label / name, samples=np.arange(900 + n) % (20 + n) * 90)
+    data = load(tmp_path)
+    assert data.class_names == ("left", "right", "up")
+    assert sum(map(len, (data.train, data.validation, data.test))) == 27
+    assert len(samples(tmp_path, data.task).readings) == 27
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class,a,b\nup,1,2\n", r"line 1: expected a label and numbers, .* a header that begins"),
+        ("up;1;2\ndown;3;4\n", "line 1: expected a label and numbers, parted by commas"),
+        ("".join(f"{0.37 * n:.2f},{n},{n + 1}\n" for n in range(30)), "are real numbers, nearly"),
+        ('up,1,2\nup,"' + 140_000 * "1" + "\n", "a quote may not be closed"),
+        ("dömn,1,2\n".encode("latin-1"), "save it as UTF-8"),
+    ],
+    ids=["header", "semicolons", "regression", "quote", "latin-1"],
+)
+def test_a_table_of_another_kind_is_refused_in_words(text, message, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=message):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"X": np.ones((4, 3)), "data": np.ones(4)}, "expected x and y, .* got X, data"),
+        (
+            arrays(x=np.array([np.ones(2), np.ones(3)] * 10, dtype=object)),
+            "x is an array of objects; pad x with zeros",
+        ),
+    ],
+    ids=["names", "objects"],
+)
+def test_arrays_of_another_kind_are_refused_in_words(content, message, tmp_path):
+    np.savez(tmp_path / "mine.npz", **content)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "mine.npz")

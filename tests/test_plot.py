@@ -434,3 +434,12 @@ def test_a_figure_is_made_where_no_axis_is_given(axis: Axes) -> None:
     assert plot.raster(SPIKES, axis=axis) is axis
     with pytest.raises(InputError, match="expected spikes first, got an axis; pass it as axis="):
         plot.raster(axis)  # type: ignore[arg-type]
+
+
+def test_a_name_with_dollars_is_drawn_as_it_is():
+    names = ("$50-$100", r"$\frac$")
+    axis = plot.confusion([[3, 1], [0, 4]], names)
+    text = plot.style.as_svg(axis.figure, "dollars")
+    assert all(name in text.replace("&amp;", "&") for name in names)
+    axis = plot.traces(np.ones((5, 2)), names)
+    assert "$50-$100" in plot.style.as_svg(axis.figure, "dollars")

@@ -393,3 +393,19 @@ def test_the_sample_is_answered_as_the_network_answers(rule: str, expected: int)
 def test_every_kind_of_input_is_drawn(features: int) -> None:
     text = html.render(example_results(), [example_sample(features=features)])
     assert "Input, spikes and readout of ALIF" in text
+
+
+def test_a_tie_is_called_one() -> None:
+    results = example_results()
+    spiking, other = results["models"][1], results["models"][-1]
+    for mean in (0.0, 0.0003, -0.0003):
+        comparison = {"accuracy_difference": {"mean": mean, "ci95": None}}
+        said = sentences.accuracy(spiking, other, comparison, results)
+        assert "correctly, as many as the LSTM; with one seed" in said
+
+
+def test_the_table_of_one_seed_has_no_interval() -> None:
+    three, one = (terminal.table(example_results(seeds=n)) for n in (3, 1))
+    assert "mean and 95 % interval over seeds" in " ".join(three.split())
+    said = "Accuracy on the test samples of 359 held-out sequences, of one seed"
+    assert said in " ".join(one.split())

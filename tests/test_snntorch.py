@@ -611,3 +611,12 @@ def test_what_is_written_beside_the_synapses_is_not_exported():
         layer.weight_hh_l0.fill_(0.1)
     _, cell = to_snntorch(layer)
     assert cell.recurrent.weight.count_nonzero() == len(layer.synapses_hh_l0)
+
+
+def test_a_constant_that_is_frozen_here_is_frozen_there():
+    layer = SpikingRNN("LIF", 3, 8)
+    assert isinstance(to_snntorch(layer)[1].beta, nn.Parameter)
+    layer.raw_tau_mem_l0.requires_grad_(False)
+    assert not isinstance(to_snntorch(layer)[1].beta, nn.Parameter)
+    with pytest.raises(InputError, match="layer must be SpikingRNN, got Linear"):
+        to_snntorch(nn.Linear(2, 3))

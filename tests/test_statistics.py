@@ -216,3 +216,10 @@ def test_equal_in_any_unit():
 def test_refusals(sizes, data, law, message):
     with pytest.raises(InputError, match=message):
         fit(sizes, data, law)
+
+
+def test_equal_values_are_undecided_however_they_were_added_up():
+    """0.1 + 0.2 is not 0.3."""
+    found = claims({"A > B": ([0.1 + 0.2] * 5, [0.3] * 5)})["A > B"]
+    assert (found["verdict"], found["p_holm"], found["difference"]) == ("undecided", 1.0, 0.0)
+    assert (found["low"], found["high"]) == (0.0, 0.0)

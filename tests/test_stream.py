@@ -454,3 +454,20 @@ def test_a_step_of_a_delayed_stream_takes_arrays():
     stream = compile_stream(SpikingRNN("LIF", 3, 8, delay=2))
     with pytest.raises(InputError, match=r"x \(3,\), an array, got list"):
         stream.step([1.0, 2.0, 3.0], stream.zero_state())
+
+
+@pytest.mark.parametrize("delay", [0, 3])
+def test_what_a_stream_cannot_take_is_refused_in_words(delay):
+    stream = compile_stream(SpikingRNN("LIF", 4, 6, delay=delay))
+    x = np.ones((5, 2, 4), np.float32)
+    state = stream.zero_state()
+    for other in (state.astype(int), state.tolist(), None):
+        with pytest.raises(InputError, match="float32 array"):
+            stream.step(x[0, 0], other)
+    for empty in (x[:0], x[:, :0]):
+        with pytest.raises(InputError, match="empty input"):
+            stream.run(empty)
+    with pytest.raises(InputError, match="lengths as whole numbers, got float64"):
+        stream.run(x, lengths=[2.7, 3.0])
+    with pytest.raises(InputError, match="expected input as an array of numbers"):
+        stream.run([[["a"]]])

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader
 
 from spikern._utils.errors import DataError, DivergedError, InputError
@@ -258,7 +261,8 @@ def test_an_evaluation_has_no_dropout_and_leaves_the_modes():
 @pytest.mark.parametrize("model", ["LIF", "LSTM"])
 def test_past_the_end_of_a_sequence_the_prediction_is_zero(model):
     lengths = torch.tensor([20, 5])
-    split = Split(torch.randn(20, 2, 2), torch.zeros(20, 2).long(), lengths)
+    labels = torch.where(torch.arange(20)[:, None] < lengths, 0, UNLABELLED)
+    split = Split(torch.randn(20, 2, 2), labels, lengths)
     network = build(model, 2, 16, 3, "every_step")
     if model == "LSTM":
         with torch.no_grad():
@@ -457,6 +461,107 @@ def test_what_an_iterable_cannot_be_is_said():
     refused(data, "small has a validation split; leave validation= out")
     other = torch.optim.SGD(build("LIF", 2, 8, 2).parameters(), lr=0.1)
     refused([(x, y)], "the optimizer has parameters that the network does not", optimizer=other)
+
+
+def test_labels_after_the_end_of_a_sequence_are_refused():
+    lengths = torch.tensor([20, 5])
+    x, y = torch.randn(20, 2, 2), torch.zeros(20, 2).long()
+    padded, network = Split(x, y, lengths), build("LIF", 2, 8, 3, "every_step")
+    right = torch.where(torch.arange(20)[:, None] < lengths, y, UNLABELLED)
+    for batches_of_it in (padded, [(x, y, lengths)]):
+        with pytest.raises(InputError, match="a step after a sequence's last must be -100"):
+            evaluate(network, batches_of_it)
+    with pytest.raises(InputError, match="a step after a sequence's last must be -100"):
+        fit(network, [(x, right, lengths)], TRAINING, validation=padded)
+    fit(network, [(x, right, lengths)], TRAINING, validation=Split(x, right, lengths))
+    with pytest.raises(InputError, match=r"the split: labels must lie in 0\.\.2 or be -100"):
+        evaluate(network, Split(x, right.clamp(max=0) + 3 * (right == 0), lengths))
+
+
+def test_settings_that_batches_cannot_have_are_refused():
+    x = torch.randn(9, 4, 2)
+    steps = [(x, torch.zeros(9, 4).long())]
+    whole = [(x, torch.tensor([0, 1, 0, 1]))]
+    spikes = [collate_events([(torch.ones(9, 2), torch.tensor(k % 2)) for k in range(4)])]
+
+    def refused(network, batches, match, **settings):
+        training = replace(TRAINING, **settings)
+        with pytest.raises(InputError, match=match):
+            fit(network, batches, training, validation=batches)
+
+    by_step, whole_answer = build("LIF", 2, 8, 2, "every_step"), build("LIF", 2, 8, 2)
+    refused(by_step, steps, "labels at every step, which time_stretch would", time_stretch=0.1)
+    refused(whole_answer, spikes, "holds events, which take no input_noise", input_noise=0.1)
+    refused(whole_answer, whole, "carry_state needs a label at every step", carry_state=True)
+    both_ways = build("LIF", 2, 8, 2, "every_step", bidirectional=True)
+    refused(both_ways, steps, "bidirectional=False", carry_state=True)
+    for network, given in ((whole_answer, whole), (both_ways, steps)):
+        with pytest.raises(InputError, match="carry_state needs"):
+            evaluate(network, given, carry_state=True)
+
+
+def test_an_optimizer_of_a_part_trains_as_if_the_rest_were_frozen():
+    ends = []
+    for frozen in (True, False):
+        torch.manual_seed(0)
+        network = build("BRF", 2, 12, 2)
+        network.body.requires_grad_(not frozen)
+        sgd = torch.optim.SGD(network.readout.parameters(), lr=0.5)
+        fit(network, small(), replace(TRAINING, clip=0.05, rate=None), optimizer=sgd)
+        assert sgd.param_groups[0]["lr"] == 0.5  # for another training
+        ends.append(network)
+    assert same(*ends)
+
+
+def test_a_loss_with_other_tensors_or_arguments_is_another_run(tmp_path):
+    def weighted(weight):
+        return torch.nn.CrossEntropyLoss(torch.tensor(weight))
+
+    def smooth(share):
+        return partial(functional.cross_entropy, label_smoothing=share)
+
+    for n, (loss, other) in enumerate(
+        [(weighted([1.0, 1.0]), weighted([1.0, 50.0])), (smooth(0.0), smooth(0.9))]
+    ):
+        path = tmp_path / f"{n}.safetensors"
+        for again in (loss, loss):
+            trained("LIF", loss=again, checkpoint=path)
+        with pytest.raises(DataError, match="belongs to another run: loss is"):
+            trained("LIF", loss=other, checkpoint=path)
+
+
+def test_an_adam_with_the_largest_moments_resumes(tmp_path):
+    def run(**rest):
+        torch.manual_seed(0)
+        network = build("GRU", 2, 12, 2)
+        adam = torch.optim.AdamW(network.parameters(), lr=0.05, amsgrad=True)
+        fit(network, small(), TRAINING, optimizer=adam, **rest)
+        return network
+
+    path = tmp_path / "run.safetensors"
+    run(checkpoint=path, callbacks=[lambda epoch: epoch.epoch == 1])
+    assert same(run(checkpoint=path), run())
+
+
+def test_what_a_checkpoint_cannot_hold_is_said_before_the_training(tmp_path):
+    training = Training(epochs=np.int64(1), learning_rate=np.float32(0.5), batch_size=np.int32(96))
+    assert [type(v) for v in (training.epochs, training.learning_rate)] == [int, float]
+    trained("LIF", training, checkpoint=tmp_path / "numpy.safetensors")
+    with pytest.raises(InputError, match="a checkpoint holds no bfloat16"):
+        fit(build("LIF", 2, 8, 2).bfloat16(), small(), training, checkpoint=tmp_path / "half")
+    network = build("LIF", 2, 8, 2)
+    prune.random_unstructured(network.body, "weight_hh_l0", 0.5)
+    with pytest.warns(UserWarning, match="load_network cannot rebuild weights that pruning"):
+        fit(network, small(), training, checkpoint=tmp_path / "pruned.safetensors")
+
+
+def test_an_epoch_without_an_update_ends_the_training(monkeypatch):
+    def overflow(parameters, clip):
+        return torch.tensor(math.inf)
+
+    monkeypatch.setattr(loop.nn.utils, "clip_grad_norm_", overflow)
+    with pytest.raises(DivergedError, match="epoch 1: no update had a gradient that is finite"):
+        trained("LIF", replace(TRAINING, batch_size=48))
 
 
 def test_a_network_of_doubles_trains_on_doubles():

@@ -11,7 +11,7 @@ from spikern.interop import onnx
 from spikern.interop.onnx import int8_graph, logits_of, onnx_graph
 from spikern.layers.network import ANSWERS, build
 from spikern.studies import trainings, twins
-from spikern.studies.trainings import TrainingJob, load_dataset
+from spikern.studies.trainings import TrainingJob
 from spikern.studies.twins import (
     connections,
     density,
@@ -92,12 +92,6 @@ def test_gates_in_the_wrong_order_are_seen(monkeypatch):
 def test_a_spiking_network_has_no_graph():
     with pytest.raises(UnsupportedError, match="RNN, GRU and LSTM"):
         onnx_graph(build("LIF", 3, 8, 4))
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(UnsupportedError, match=r"pip install 'spikern\[bench\]'"):
-        onnx_graph(build("RNN", 3, 8, 4))
 
 
 @pytest.mark.parametrize("every_step", [False, True])
@@ -199,10 +193,10 @@ def test_a_spiking_network_is_not_its_own_twin():
 @pytest.fixture
 def easy(monkeypatch):
     """The data set of the jobs below."""
-    load_dataset.cache_clear()
+    trainings.loaded.cache_clear()
     monkeypatch.setattr(trainings.data, "load", lambda name: dataset())
     yield TrainingJob("easy", "GRU", 0, Training(epochs=2))
-    load_dataset.cache_clear()
+    trainings.loaded.cache_clear()
 
 
 def test_a_search_stops_at_the_first_size_that_reaches_the_target(easy, tmp_path, monkeypatch):
@@ -224,7 +218,7 @@ def test_a_search_stops_at_the_first_size_that_reaches_the_target(easy, tmp_path
 def test_the_test_split_does_not_choose(easy, tmp_path, monkeypatch):
     """Another test split, the same size."""
     first = search_size(easy, (2, 4, 8), 0.9, tmp_path / "first")
-    load_dataset.cache_clear()
+    trainings.loaded.cache_clear()
     other = replace(dataset(), test=split(40, False, seed=9))
     monkeypatch.setattr(trainings.data, "load", lambda name: other)
     assert search_size(easy, (2, 4, 8), 0.9, tmp_path / "second").trials == first.trials

@@ -27,6 +27,18 @@ class Choices(dict[str, Value]):
         raise no_choice(self.kind, name, self)
 
 
+def check_type(what: str, value: object, *kinds: type) -> None:
+    """Raise InputError unless a value is of one of the types.
+
+    >>> check_type("layer", None, int, float)
+    Traceback (most recent call last):
+    spikern.InputError: layer must be int or float, got NoneType
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise InputError(f"{what} must be {wanted}, got {type(value).__name__}")
+
+
 def check_choice(kind: str, name: str, known: Iterable[str]) -> None:
     """Raise an error that names the nearest known choice.
 

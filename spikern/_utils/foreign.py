@@ -35,6 +35,10 @@ def parsed(path: Path | str, kind: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; give the path of {kind}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: expected {kind}, got a byte at {error.start} that is none; save it as UTF-8"
+        ) from error
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise DataError(f"{path}: expected {kind}, whole: {reason}; fetch it again") from error

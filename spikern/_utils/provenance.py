@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -28,8 +29,14 @@ def provenance(seconds: float, workers: int) -> dict[str, Any]:
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([program(), *sys.argv[1:]]),
     }
+
+
+def program() -> str:
+    """What was started: `spikern`, or the name of a script."""
+    name = Path(sys.argv[0]).name
+    return "spikern" if name == "__main__.py" else name
 
 
 def processor() -> str:

@@ -113,7 +113,7 @@ def compare_energy(
                     energy(twin, table, view, twin_surroundings or surroundings),
                 )
             )
-            even = break_even(rate, own, silent_own, other)
+            even = break_even(rate, own, silent_own, other, spiking.highest_rate)
             ratio = EnergyRatio(
                 table.name, view, spiking_pj=own, twin_pj=other, ratio=_quotient(other, own),
                 break_even=even, room=_quotient(even.rate, rate), cap=_quotient(other, silent_own),
@@ -123,11 +123,16 @@ def compare_energy(
 
 
 def break_even(
-    rate: float, own: float | None, silent_own: float | None, twin: float | None
+    rate: float,
+    own: float | None,
+    silent_own: float | None,
+    twin: float | None,
+    highest: float = 1.0,
 ) -> BreakEven:
     """The rate at which a network needs what its twin needs.
 
-    The network needs `own` at `rate`, and `silent_own` if no neuron fires.
+    The network needs `own` at `rate`, and `silent_own` if no neuron fires. At most it fires at the
+    rate `highest`, which is below 1 where groups of neurons sleep.
 
     >>> break_even(rate=0.1, own=30.0, silent_own=10.0, twin=50.0)
     BreakEven(rate=0.2, why='')
@@ -141,8 +146,9 @@ def break_even(
     if twin <= silent_own:
         return BreakEven(None, "at no rate: its input and updates alone cost more")
     even = rate * (twin - silent_own) / (own - silent_own)
-    if even > 1:
-        return BreakEven(None, "at no rate: it costs less even if all neurons fire at every step")
+    if even > highest:
+        all_that_can = "all neurons fire" if highest == 1 else "all neurons that are awake fire"
+        return BreakEven(None, f"at no rate: it costs less even if {all_that_can} at every step")
     return BreakEven(even, "")
 
 

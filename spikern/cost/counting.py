@@ -22,18 +22,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikern._utils.choices import check_choice
+from spikern._utils.choices import check_choice, check_type
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counts import Counts, Layer, Storage, analog_layer
 from spikern.cost.spiking import SPREAD, spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps
 from spikern.events import valid_steps
+from spikern.events.trains import Events, dense
 from spikern.layers.arguments import Lengths, as_lengths, check_input, check_lengths
 from spikern.layers.banked import Banked
 from spikern.layers.baseline import Baseline
-from spikern.layers.delays import Axons, Delay, LearnedDelay
-from spikern.layers.network import ANSWERS, Network
+from spikern.layers.delays import Axons, LearnedDelay
+from spikern.layers.network import ANSWERS, Network, parts_of
 from spikern.layers.rnn import Readout, SpikingRNN
 
 
@@ -74,7 +75,8 @@ def count(
     state        the state that the model starts from, as it returns it; of a Sequential a list of
                  the states of its modules. None: zero. Parts of a sequence that are counted one
                  after the other, each from the state that the part before it left, have together
-                 the counts of the whole, but for an answer over steps, which each part gives
+                 the counts of the whole, but for an answer over steps, which each part gives,
+                 and groups that decay as they sleep, which begin each part awake
 
     The layers are named hidden 0, hidden 1, ..., readout, and mean if the answer is a mean over
     steps. The modules of a torch.nn.Sequential run one after the other; the names of their layers
@@ -87,6 +89,8 @@ def count(
     >>> counts["hidden 0"].ops.mac, counts["hidden 0"].arithmetic["mul"]
     (600, (15,))
     """
+    check_type("x", x, Tensor, Events)
+    x = dense(x)
     if x.ndim != 3 or 0 in x.shape:
         raise InputError(f"expected x of shape (T, B, F), none of them 0, got {tuple(x.shape)}")
     steps, batch, features = x.shape
@@ -135,9 +139,7 @@ def walk(
     if isinstance(module, Axons):
         if isinstance(module, LearnedDelay) and module.training:
             raise UnsupportedError(SPREAD)
-        arriving, _ = Delay(module.steps)(
-            x.values, state, module.steps.new_tensor(lengths.tolist())
-        )
+        arriving, _ = module(x.values, state, module.steps.new_tensor(lengths.tolist()))
         return [], x._replace(values=arriving)
     if type(module) is nn.Linear:
         if state is not None:
@@ -164,7 +166,7 @@ def walk(
 def network(model: Network, x: Signal, options: Options) -> tuple[list[Layer], Signal]:
     """The layers of body, readout and answer; a linear readout is applied to the answer."""
     steps, lengths = len(x.values), options.lengths
-    below, above = (None, None) if options.state is None else options.state
+    below, above = parts_of(options.state)
     layers, hidden = walk(model.body, x, options._replace(state=below))
     if isinstance(model.readout, Readout):
         readouts, out = walk(model.readout, hidden, options._replace(state=above))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
@@ -143,6 +143,8 @@ class Layer:
     storage      numbers that the layer keeps
     stores       arrays of which it reads single values, as those of a memory that is looked up
     awake        units that were updated; None: all
+    woken_by     the layer or input whose events alone wake its units; None if they do not sleep, or
+                 a learned router chooses who does
     """
 
     name: str
@@ -156,6 +158,7 @@ class Layer:
     storage: Storage
     stores: tuple[Array, ...] = ()
     awake: Steps | None = None
+    woken_by: str | None = None
 
     @property
     def neuron_updates(self) -> Steps:
@@ -266,8 +269,15 @@ class Counts:
         able = sum(layer.units * sum(layer.uses) for layer in self.layers if layer.spiking)
         return self.ops.spikes / able if able else None
 
+    @property
+    def highest_rate(self) -> float:
+        """The rate at which all spiking neurons that are awake fire; 1 if none sleeps."""
+        firing = [layer for layer in self.layers if layer.spiking]
+        awake = sum(sum(layer.neuron_updates) for layer in firing)
+        return awake / sum(layer.units * sum(layer.uses) for layer in firing)
+
     def __add__(self, other: Counts) -> Counts:
-        if [layer.name for layer in self.layers] != [layer.name for layer in other.layers]:
+        if list(map(_identity, self.layers)) != list(map(_identity, other.layers)):
             raise InputError("only counts of the same network can be added")
         return Counts(
             self.inferences + other.inferences,
@@ -287,6 +297,10 @@ def silent(counts: Counts) -> Counts:
             else c
         )
 
+    def asleep(layer: Layer) -> dict[str, Any]:
+        nobody = {"awake": (0,) * len(layer.uses), "arithmetic": {}}
+        return nobody if layer.woken_by in firing else {}
+
     return replace(
         counts,
         layers=tuple(
@@ -294,10 +308,17 @@ def silent(counts: Counts) -> Counts:
                 layer,
                 spikes=(0,) * len(layer.uses),
                 connections=tuple(without_spikes(c) for c in layer.connections),
+                **asleep(layer),
             )
             for layer in counts.layers
         ),
     )
+
+
+def _identity(layer: Layer) -> tuple[Any, ...]:
+    """What two counts of one network share."""
+    connections = [(c.source, c.kind, c.sources, c.targets) for c in layer.connections]
+    return layer.name, layer.unit, layer.units, connections
 
 
 def _plus(a: Iterable[int], b: Iterable[int]) -> Steps:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spikern._utils.choices import check_choice
+from spikern._utils.choices import check_choice, check_type
 from spikern._utils.errors import InputError
 from spikern.cost.counts import Counts, Ops
 from spikern.cost.lemaire import lemaire_pj
@@ -107,6 +107,8 @@ def energy(
 
     `view` is one of VIEWS. Raises InputError on an unknown view or impossible surroundings.
     """
+    check_type("counts", counts, Counts)
+    check_type("table", table, EnergyTable)
     check_choice("view", view, VIEWS)
     around = surroundings or Surroundings()
     check(around)

@@ -38,7 +38,8 @@ def with_router(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer
         more["mul"] = tuple(map(sum, zip(more["mul"], layer.neuron_updates)))
     scores = connect(x, layer.name, "router", router.weight, valid)
     layer = _with_arithmetic(layer, more)
-    return replace(layer, connections=(*layer.connections, scores))
+    woken_by = None if router.learned or not x.spiking else scores.source
+    return replace(layer, connections=(*layer.connections, scores), woken_by=woken_by)
 
 
 def with_decay(

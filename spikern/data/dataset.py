@@ -130,13 +130,23 @@ class Batch(Split):
     x: Tensor
 
 
-def collate(sequences: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+def collate(sequences: Sequence[tuple[Tensor, Tensor | int]]) -> Batch:
     """Return the batch of sequences (T, F) of any lengths and their labels: the items of a split.
+
+    A label is a number, or one per step, (T,).
 
     >>> collate([(torch.ones(3, 1), torch.tensor(0)), (torch.ones(2, 1), torch.tensor(1))]).lengths
     tensor([3, 2])
     """
-    inputs, labels = ([pair[k] for pair in sequences] for k in (0, 1))
+    for k, pair in enumerate(sequences):
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], Tensor)):
+            raise InputError(
+                f"sequence {k}: expected (x, y) with x a tensor (T, F), got {type(pair).__name__}"
+                f"{f' of {type(pair[0]).__name__}' if isinstance(pair, tuple) and pair else ''}"
+            )
+    if not sequences:
+        raise InputError("expected at least one sequence, got none")
+    inputs, labels = [x for x, _ in sequences], [torch.as_tensor(y) for _, y in sequences]
     y = torch.stack(labels) if labels[0].ndim == 0 else pad_sequence(labels, False, UNLABELLED)
     return Batch(pad_sequence(inputs), y, torch.tensor([len(x) for x in inputs]))
 
@@ -348,16 +358,27 @@ def check_values(where: str, split: Split, classes: int, events: bool) -> None:
         raise InputError(f"{where}: x must be zero after a sequence's last step")
     if events and not bool(((values == 0) | (values.abs() == 1)).all()):
         raise InputError(f"{where}: declared as events, but x holds values other than -1, 0, 1")
-    labels = y
-    if y.ndim == 2:
-        if bool((y[padding] != UNLABELLED).any()):
-            raise InputError(f"{where}: a step after a sequence's last must be {UNLABELLED}")
-        labels = y[y != UNLABELLED]
-    if len(labels) == 0:
+    if y.ndim == 2 and not bool((y != UNLABELLED).any()):
         raise InputError(f"{where}: no step has a label")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise InputError(f"{where}: labels must lie in 0..{classes - 1}, got {low}..{high}")
+    if y.ndim == 1 and bool((y == UNLABELLED).any()):
+        raise InputError(f"{where}: every sequence needs a label, got {UNLABELLED}")
+    check_labels(where, split, classes)
+
+
+def check_labels(where: str, split: Split, classes: int) -> None:
+    """Require labels within the classes or UNLABELLED, as they are after a sequence's last step."""
+    y = split.y
+    if y.ndim == 2 and bool((y[~valid_steps(split.lengths, len(y))] != UNLABELLED).any()):
+        raise InputError(
+            f"{where}: the label of a step after a sequence's last must be {UNLABELLED}; "
+            f"pad_sequence(labels, padding_value={UNLABELLED}) makes them so"
+        )
+    labels = y[y != UNLABELLED]
+    if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
+        raise InputError(
+            f"{where}: labels must lie in 0..{classes - 1} or be {UNLABELLED}, "
+            f"got {int(labels.min())}..{int(labels.max())}"
+        )
 
 
 def encoded(dataset: Dataset, threshold: float) -> Dataset:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+from spikern._utils.choices import check_type
 from spikern.data import (
     copying,
     digits,
@@ -43,7 +45,7 @@ LOADERS: dict[str, Callable[[], Dataset]] = {
 }
 
 
-def load(name: str) -> Dataset:
+def load(name: str | Path) -> Dataset:
     """Load a data set by its name in DATASETS, or by a path; its splits are always the same.
 
     The path is that of your own data, .ts, .tsv, .csv, .npz or a folder of wav files; see
@@ -58,6 +60,8 @@ copy_20, copy_80, copy_320, digits, fsdd, fsdd_events, fsdd_speakers, fsdd_speak
 fsdd_speakers_2, fsdd_speakers_3, fsdd_speakers_4, fsdd_speakers_5, fsdd_speakers_events, \
 japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, PATH
     """
+    check_type("name", name, str, Path)
+    name = str(name)
     check_dataset(name)
     path = own_path(name)
     return LOADERS[name]() if path is None else own.load(path)

@@ -122,6 +122,11 @@ def stem(path: Path) -> str:
     return name.removesuffix("_TRAIN").removesuffix("_TEST")
 
 
+def is_wav(path: Path) -> bool:
+    """Whether a file is called a sound; recorders write .WAV, too."""
+    return path.suffix.lower() == ".wav"
+
+
 def read_folder(path: Path) -> Found:
     """Read the sounds CLASS/*.wav of a folder, or of its folders train, test and validation."""
     parts = [part for part in PARTS if (path / part).is_dir()]
@@ -129,7 +134,7 @@ def read_folder(path: Path) -> Found:
     rates: dict[int, Path] = {}
     read = {}
     for part, root in roots.items():
-        files = sorted(root.glob("*/*.wav"))
+        files = [file for file in sorted(root.glob("*/*")) if is_wav(file)]
         if not files:
             raise DataError(f"{root}: expected wav files in a folder per class, CLASS/*.wav")
         names = sorted({file.parent.name for file in files}, key=ucr.by_number)
@@ -163,6 +168,12 @@ def of_one_kind(path: Path, parts: Mapping[str, TimeSeries]) -> dict[str, TimeSe
         raise DataError(
             f"{path}: all sequences are of the class {names[0]}: there is nothing to tell apart"
         )
+    answers = sum(np.size(label) for part in parts.values() for label in part.labels)
+    if len(names) > answers / 2 and any(map(is_fraction, names)):
+        raise DataError(
+            f"{path}: labels such as {names[0]} and {names[1]} are real numbers, nearly each its "
+            f"own; spikern classifies, so make classes of them, such as ranges"
+        )
     features = {series.shape[1] for part in parts.values() for series in part.series}
     if len(features) > 1:
         raise DataError(f"{path}: expected one number of features, got {sorted(features)}")
@@ -173,6 +184,18 @@ def of_one_kind(path: Path, parts: Mapping[str, TimeSeries]) -> dict[str, TimeSe
         labels = [np.vectorize(place.get, otypes=[np.int64])(label) for label in part.labels]
         result[name] = TimeSeries(names, part.series, labels)
     return result
+
+
+def is_fraction(name: str) -> bool:
+    """Whether the name of a class is a number that is not whole.
+
+    >>> is_fraction("0.25"), is_fraction("3"), is_fraction("up")
+    (True, False, False)
+    """
+    try:
+        return float(name) % 1 != 0
+    except ValueError:
+        return False
 
 
 def split_and_standardise(
@@ -248,7 +271,7 @@ def samples(path: str | Path, task: Task) -> Samples:
         sound = task.first(SOUND)
         if sound is None:
             raise DataError(f"{path}: the network was trained on {task.dataset}, not on sound")
-        files = sorted(path.rglob("*.wav")) if path.is_dir() else [path]
+        files = sorted(filter(is_wav, path.rglob("*"))) if path.is_dir() else [path]
         if not files:
             raise DataError(f"{path}: expected wav files in it, got none")
         names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spikern._utils.choices import check_type
 from spikern.data.task import Prediction, Task, fitting, known
 
 Floats = NDArray[np.float32]
@@ -70,6 +71,8 @@ class Predicting:
         a second piece where a transform needs the whole sequence at once.
         """
         task = known(self.task)
+        if state is not None:
+            check_type("state", state, SequenceState)
         transforms, before, total, steps = state or (None, None, 0, 0)
         x, transforms = task.prepare(readings, transforms)
         result = self.run(x[:, None], before)

@@ -333,10 +333,15 @@ def _check_run(
     state_size: int,
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:  # fmt: skip
     """The arguments of a run: x (T, B, F), a state (B, S) to change, the steps of each sample."""
-    x = np.ascontiguousarray(x, np.float32)
+    try:
+        x = np.ascontiguousarray(x, np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"expected input as an array of numbers: {error}") from error
     if x.ndim != 3 or x.shape[2] != input_size:
         raise InputError(f"expected input of shape (T, B, {input_size}), got {x.shape}")
     steps, batch, _ = x.shape
+    if 0 in x.shape:
+        raise InputError(f"empty input: {steps} steps and {batch} samples")
     shape = (batch, state_size)
     after = np.zeros(shape, np.float32) if state is None else np.array(state, np.float32, order="C")
     if after.shape != shape:
@@ -348,7 +353,10 @@ def _check_run(
             )
     until = np.full(batch, steps)
     if lengths is not None:
-        until = np.asarray(lengths, np.int64)
+        until = np.asarray(lengths)
+        if until.dtype.kind not in "iu":
+            raise InputError(f"expected lengths as whole numbers, got {until.dtype}")
+        until = until.astype(np.int64)
         if until.shape != (batch,) or (until < 1).any() or (until > steps).any():
             raise InputError(f"expected {batch} lengths in 1..{steps}, got {until.tolist()}")
     return x, after, until
@@ -442,6 +450,11 @@ class DelayedStream(Predicting):
         """
         if not isinstance(x, np.ndarray):
             raise InputError(f"expected x ({self.input_size},), an array, got {_description(x)}")
+        if not isinstance(state, np.ndarray) or state.dtype != np.float32:
+            raise InputError(
+                f"expected a state (1, {self.state_size}) as a float32 array, which is changed in "
+                f"place, got {_description(state)}"
+            )
         (x,), before, _ = _check_run(x[None, None], state, None, self.input_size, self.state_size)
         out, state[:] = self._advance(x, before, self.additions)
         answer: Floats = out[0]

@@ -86,14 +86,22 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
         last = name
 
     for part in parts:
+        if part.dt != body.dt:
+            raise UnsupportedError(
+                f"a NIR graph has one dt; the body has {body.dt:g} ms and the readout "
+                f"{part.dt:g} ms; make them with the same"
+            )
         for k in range(part.num_layers):
-            w_in, lif = (f"w_in_{k}", f"lif_{k}") if part is body else ("w_out", "readout")
+            number = "" if k == part.num_layers - 1 else f"_{k}"
+            own = (f"w_in_{k}", f"lif_{k}", f"w_rec_{k}")
+            of_readout = (f"w_out{number}", f"readout{number}", f"w_rec_out{number}")
+            w_in, lif, w_rec = own if part is body else of_readout
             bias = getattr(part, f"bias_l{k}") if part.bias else None
             add(w_in, _weights(getattr(part, f"weight_ih_l{k}"), bias))
             add(lif, node_of(part, k))
             if hasattr(part, f"weight_hh_l{k}"):
-                nodes[f"w_rec_{k}"] = _weights(existing_matrix(part, f"weight_hh_l{k}"), None)
-                edges += [(lif, f"w_rec_{k}"), (f"w_rec_{k}", lif)]
+                nodes[w_rec] = _weights(existing_matrix(part, f"weight_hh_l{k}"), None)
+                edges += [(lif, w_rec), (w_rec, lif)]
     metadata: dict[str, Any] = {"dt": body.dt / MS, "spikern_format": FORMAT}
     if isinstance(model, Network):
         metadata["answer"] = model.answer
@@ -152,6 +160,8 @@ def network_from_nir(
                 readout.bias.copy_(bias)
     else:
         *layers, last = _populations(graph, stages, dt, scheme, settings)
+        if not layers:
+            raise UnsupportedError("a network has a population that fires; read it with from_nir")
         if not isinstance(last, Readout):
             raise UnsupportedError("a network ends in an LI or in weights; read it with from_nir")
         readout = last

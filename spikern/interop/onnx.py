@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikern._utils.errors import UnsupportedError
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.layers.arguments import check_weights
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 
@@ -43,6 +44,7 @@ def onnx_graph(network: Network) -> Any:
     >>> [node.op_type for node in onnx_graph(build("GRU", 3, 8, 2)).graph.node]
     ['GRU', 'Squeeze', 'Squeeze', 'MatMul', 'Add']
     """
+    check_float(network)
     body, readout = network.body, network.readout
     if not isinstance(body, Baseline) or body.experts > 1 or not isinstance(readout, nn.Linear):
         raise UnsupportedError("only RNN, GRU and LSTM networks without experts have an ONNX graph")
@@ -64,7 +66,7 @@ def onnx_graph(network: Network) -> Any:
         out = f"hidden_{k}"
     for operator, inputs, outputs, settings in answer(network, out):
         nodes.append(make.make_node(operator, inputs, outputs, **settings))
-    constants |= {"readout": array(readout.weight.T), "bias": array(readout.bias)}
+    constants |= {"readout": array(readout.weight.T), "bias": bias_of(readout)}
     nodes += [
         make.make_node("MatMul", ["answer", "readout"], ["products"]),
         make.make_node("Add", ["products", "bias"], ["logits"]),
@@ -103,6 +105,15 @@ def answer(
         yield "Div", ["sum", "divisor"], ["answer"], {}
 
 
+def check_float(network: Network) -> None:
+    """Raise InputError unless it is a network of finite float32 weights."""
+    if not isinstance(network, Network):
+        raise InputError(f"expected a Network, got {type(network).__name__}; make one of a layer")
+    check_weights(network)
+    if (found := next(network.parameters()).dtype) != torch.float32:
+        raise InputError(f"an ONNX graph is written in float32, got {found}; give network.float()")
+
+
 def layer_weights(body: Baseline, k: int) -> dict[str, NDArray[Any]]:
     """Return one layer's weights and biases by name, in ONNX's layout and order of gates."""
 
@@ -121,6 +132,12 @@ def layer_weights(body: Baseline, k: int) -> dict[str, NDArray[Any]]:
 def array(x: Tensor) -> NDArray[Any]:
     """Return a tensor as a contiguous array."""
     return np.ascontiguousarray(x.detach().numpy())
+
+
+def bias_of(readout: nn.Linear) -> NDArray[Any]:
+    """Return the bias of a readout, of zeros if it has none."""
+    weight = readout.weight
+    return array(weight.new_zeros(len(weight)) if readout.bias is None else readout.bias)
 
 
 def session(graph: Any, threads: int = 1) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spikern._utils.choices import check_type
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.packages import require
 from spikern.interop.snntorch_neurons import RECURRENT, RESETS, Cell, snntorch_neuron
@@ -123,6 +124,7 @@ def layers_from_snntorch(modules: Sequence[nn.Module], engine: str = "auto") -> 
     >>> [layer.hidden_size for layer in layers_from_snntorch(net)]
     [8, 2]
     """
+    check_type("modules", modules, list, tuple, nn.Module)
     modules = list(modules)
     if not modules or len(modules) % 2:
         raise UnsupportedError(
@@ -161,6 +163,7 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     Linear(in_features=8, out_features=8, bias=True)
     """
     library = require("snntorch", "snntorch")
+    check_type("layer", layer, SpikingRNN)
     check_weights(layer)
     for what, has in [
         ("feedback", layer.feedback),
@@ -184,7 +187,8 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     _fill(linear.weight, w_in, gain)
     if bias is not None:
         _fill(linear.bias, bias, gain)
-    learned = {f: c.trainable for f, c in neuron.constants.items()}
+    raw = {f: getattr(layer, f"raw_{c.symbol}_l{index}") for f, c in neuron.constants.items()}
+    learned = {field: value.requires_grad for field, value in raw.items()}
     settings: dict[str, Any] = {
         "spike_grad": surrogate_to_snntorch(layer.surrogates[index]),
         "reset_mechanism": mechanism,

@@ -14,8 +14,15 @@ from spikern._utils.errors import UnsupportedError
 from spikern.engines.codegen.emit import form_of
 from spikern.engines.codegen.program import LOGIC, Op, Value
 from spikern.engines.stream import Stream, StreamPopulation
-from spikern.interop.onnx import ATTRIBUTES, IR_VERSION, OPSET, array, layer_weights
-from spikern.layers.arguments import check_weights
+from spikern.interop.onnx import (
+    ATTRIBUTES,
+    IR_VERSION,
+    OPSET,
+    array,
+    bias_of,
+    check_float,
+    layer_weights,
+)
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
 from spikern.layers.streaming import compile_stream
@@ -78,13 +85,15 @@ def onnx_step(network: Network) -> Any:
     """
     import onnx
 
-    check_weights(network)
+    check_float(network)
     graph = Graph(onnx)
     if isinstance(network.body, Baseline):
         return _gated(graph, network.body, network.readout)
     stream = compile_stream(network)
     if not isinstance(stream, Stream):
-        raise UnsupportedError("a network with delays or skip connections has no ONNX step")
+        raise UnsupportedError(
+            "a network with delays, skip connections or several readouts has no ONNX step"
+        )
     if any(p.router for p in stream.populations):
         raise UnsupportedError("a network of experts has no ONNX step")
     inputs: Shapes = {"x": (stream.input_size,)}
@@ -186,7 +195,7 @@ def _gated(graph: Graph, body: Baseline, readout: nn.Module) -> Any:
         shapes |= dict.fromkeys(names, (body.hidden_size,))
     hidden = graph.node("Squeeze", out, first)
     product = graph.node("MatMul", hidden, graph.constant(array(readout.weight.T), "readout"))
-    graph.node("Add", product, graph.constant(array(readout.bias), "bias"), to="out")
+    graph.node("Add", product, graph.constant(bias_of(readout), "bias"), to="out")
     inputs: Shapes = {"x": (body.input_size,), **shapes}
     outputs: Shapes = {"out": (readout.out_features,)}
     outputs |= {f"next_{name}": shape for name, shape in shapes.items()}

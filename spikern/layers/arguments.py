@@ -13,13 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from spikern._utils.errors import InputError
 from spikern.events.trains import Events, Input, valid_steps
 
 LayerInput = Tensor | Events | PackedSequence
 """(T, B, F), (B, T, F) with batch_first, (T, F) for one sample, events, or packed sequences."""
+DERIVING = (BasePruningMethod, WeightNorm, SpectralNorm)
+"""The hooks that compute a weight from others."""
 Lengths = Tensor | np.ndarray[Any, Any] | Sequence[int]
 """(B,), the valid steps of each sample."""
 
@@ -73,9 +78,29 @@ def check_device(device: torch.device, values: Mapping[str, Input]) -> None:
 
 
 def check_weights(module: nn.Module) -> None:
-    """Raise InputError for a parameter or a buffer of a module that is not finite."""
+    """Refresh the weights of a module; InputError for a parameter or a buffer that is not finite.
+
+    All code that reads weights without a call of the module calls this first.
+    """
+    refresh(module)
     hint = "it diverged in training, or was set so"
     check_finite(dict(module.named_parameters()) | dict(module.named_buffers()), hint)
+
+
+def derives(module: nn.Module) -> bool:
+    """Whether a hook computes weights of a module from others, as pruning and weight_norm do."""
+    return any(isinstance(hook, DERIVING) for hook in module._forward_pre_hooks.values())
+
+
+def refresh(module: nn.Module) -> None:
+    """Compute the weights that hooks of a module and its parts derive from others, as of now.
+
+    torch does so in a call of each part alone.
+    """
+    for part in module.modules():
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, DERIVING):
+                hook(part, ())
 
 
 def check_input(x: Input, features: int, dtype: torch.dtype) -> None:

@@ -6,10 +6,12 @@ import math
 import warnings
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_numbers
 
 
 class Connectivity(NamedTuple):
@@ -41,9 +43,12 @@ def connectivity_of(
 
     Raises InputError if the value is not True, False, "diagonal", a share, or a mask with synapses.
     """
-    if isinstance(value, bool):
-        return Connectivity(str(value), value)
-    if isinstance(value, Tensor):
+    if isinstance(value, (bool, np.bool_)):
+        return Connectivity(str(bool(value)), bool(value))
+    if isinstance(value, (Tensor, np.ndarray)):
+        value = torch.as_tensor(value)
+        if bool(value.isnan().any()):
+            raise InputError("a mask must hold numbers or truth values, got NaN")
         synapses = int(value.count_nonzero())
         if tuple(value.shape) != shape or not synapses:
             raise InputError(
@@ -94,6 +99,7 @@ def check_layer_connections(
     layers: int, dropout: float, bidirectional: bool, feedback: bool, skip: bool
 ) -> None:
     """Raise InputError if settings of the connections between layers are wrong or conflict."""
+    check_numbers(dropout=dropout)
     if not 0 <= dropout < 1:
         raise InputError(f"dropout must be at least 0 and below 1, got {dropout}")
     if dropout and layers == 1:

@@ -13,13 +13,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import namedtuple
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spikern._utils.errors import InputError, UnsupportedError
+from spikern._utils.numbers import check_whole
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import Population, RunResult
 from spikern.events.trains import dense, valid_steps
@@ -69,8 +71,10 @@ class Axons(nn.Module, ABC):
         shape = (self.longest, channels) if single else (self.longest, batch, channels)
         if buffer is None:
             buffer = batched.new_zeros(shape)
-        if tuple(buffer.shape) != shape:
-            raise InputError(f"expected a buffer of shape {shape}, got {tuple(buffer.shape)}")
+        found = f"{tuple(buffer.shape)} of {buffer.dtype}"
+        if tuple(buffer.shape) != shape or buffer.dtype != batched.dtype:
+            raise InputError(f"expected a buffer of shape {shape} of {batched.dtype}, got {found}")
+        arguments.check_finite({"the buffer": buffer}, "start from None or a finite buffer")
         buffer = buffer.unsqueeze(1) if single else buffer
         out = self.arrivals(torch.cat([buffer, batched]), self.longest, steps)
         if lengths is not None:
@@ -102,6 +106,8 @@ class Delay(Axons):
 
     def __init__(self, steps: Tensor, batch_first: bool = False) -> None:
         super().__init__(batch_first)
+        if not isinstance(steps, Tensor):
+            raise InputError(f"expected steps as a tensor, got {type(steps).__name__}")
         whole = steps.ndim == 1 and len(steps) > 0 and not steps.is_floating_point()
         if not whole or (not steps.is_meta and int(steps.min()) < 0):
             raise InputError(
@@ -179,6 +185,7 @@ class LearnedDelay(Axons):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(batch_first)
+        check_whole(channels=channels, longest=longest, shortest=shortest)
         if channels < 1 or not 0 <= shortest < longest:
             raise InputError(
                 f"expected at least one channel and 0 <= shortest < longest whole steps, got "
@@ -264,7 +271,7 @@ def check_delays(
 ) -> None:  # fmt: skip
     """Raise InputError on wrong delays of a SpikingRNN, UnsupportedError where it has none."""
     for name, steps, least in [("delay", delay, 0), ("recurrent_delay", recurrent_delay, 1)]:
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
+        if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < least:
             raise InputError(
                 f"{name} must be the longest delay in whole steps, {least} or more, got {steps}"
             )
@@ -283,7 +290,9 @@ def check_delays(
         )
 
 
-@cache
+_states: dict[Any, Any] = {}
+
+
 def delayed_state(kind: Any) -> Any:
     """Return the type of a neuron's state with one field more: the buffer, named `delay_buffer`.
 
@@ -293,6 +302,12 @@ def delayed_state(kind: Any) -> Any:
     >>> delayed_state(LIF.state)._fields
     ('v', 'z', 'delay_buffer')
     """
+    if kind not in _states:  # a layer asks when it is made, since torch.compile cannot make a type
+        _states[kind] = _delayed_state(kind)
+    return _states[kind]
+
+
+def _delayed_state(kind: Any) -> Any:
     plain = namedtuple(f"Delayed{kind.__name__}", (*kind._fields, "delay_buffer"))  # type: ignore[misc]
     pickled = {"__reduce__": lambda self: (_unpickle_state, (kind, tuple(self)))}
     return type(plain.__name__, (plain,), {"__slots__": ()} | pickled)
@@ -348,7 +363,8 @@ def _run_in_blocks(
     """Run a population with delayed recurrence, as many steps at a time as its shortest delay."""
     outs: list[Tensor] = []
     spikes: list[Tensor] = []
-    block = axons.earliest
+    exporting = getattr(torch.compiler, "is_exporting", bool)()  # since torch 2.7
+    block = 1 if exporting else axons.earliest  # an exported graph knows no values
     for begin in range(0, len(x), block):
         part = x[begin : begin + block]
         recurrent = axons.arrivals(buffer, len(buffer), len(part))

@@ -83,8 +83,11 @@ class Network(nn.Module):
                 f"{type(body).__name__} with {type(readout).__name__}; several layers are one "
                 f"SpikingRNN, which takes lists, and other modules train without a Network"
             )
-        if isinstance(body, SpikingRNN) and body.batch_first:
-            raise InputError("a network runs over (T, B, F); make its body with batch_first=False")
+        for part, layer in (("body", body), ("readout", readout)):
+            if isinstance(layer, SpikingRNN) and layer.batch_first:
+                raise InputError(
+                    f"a network runs over (T, B, F); make its {part} with batch_first=False"
+                )
         wide = body.output_size if isinstance(body, SpikingRNN) else body.hidden_size
         taken = readout.input_size if isinstance(readout, Readout) else readout.in_features
         if wide != taken:
@@ -131,8 +134,10 @@ class Network(nn.Module):
         `answer` is the form of the logits, by default the network's own.
         """
         lengths = None if lengths is None else as_lengths(lengths)
+        if answer is not None:
+            check_choice("answer", answer, ANSWERS)
         body, readout, form = self.body, self.readout, ANSWERS[answer or self.answer]
-        body_state, readout_state = (None, None) if state is None else state
+        body_state, readout_state = parts_of(state)
         spikes: list[Tensor] = []
         routings: Sequence[Routing] = ()
         if not isinstance(body, SpikingRNN):
@@ -235,15 +240,27 @@ class Network(nn.Module):
         )
 
 
+def parts_of(state: Any) -> tuple[Any, Any]:
+    """The states of body and readout; None is the beginning of both."""
+    if state is None:
+        return None, None
+    if not (isinstance(state, (tuple, list)) and len(state) == 2 and not hasattr(state, "_fields")):
+        raise InputError(
+            f"expected the state that a network returns, that of its body and that of its "
+            f"readout, got {type(state).__name__}"
+        )
+    return state[0], state[1]
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Within it a module has neither dropout nor gradients; each part has its own mode after it.
 
     >>> layer = nn.Dropout(0.5)
     >>> with evaluating(layer):
-    ...     print(layer.training, end=" ")
-    >>> layer.training
-    False True
+    ...     inside = layer.training
+    >>> inside, layer.training
+    (False, True)
     """
     modes = {part: part.training for part in module.modules()}
     module.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -10,7 +11,6 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.prune import BasePruningMethod
 
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
@@ -98,8 +98,8 @@ def check_sizes(dt: float, input_power: float, **sizes: int) -> None:
     check_counts(**sizes)
     check_numbers(dt=dt, input_power=input_power)
     for name, value in [("dt", dt), ("input_power", input_power)]:
-        if not value > 0:
-            raise InputError(f"{name} must be above 0, got {value}")
+        if not 0 < value < math.inf:
+            raise InputError(f"{name} must be above 0 and finite, got {value}")
 
 
 def check_spikes(neuron: NeuronModel, recurrent: bool, feedback: bool) -> None:
@@ -133,7 +133,7 @@ def existing_matrix(module: nn.Module, name: str) -> Tensor:
     >>> existing_matrix(layer, "weight_hh_l0").count_nonzero()
     tensor(4)
     """
-    return existing_weights(module.get_parameter(name), synapses_of(module, name))
+    return existing_weights(getattr(module, name), synapses_of(module, name))
 
 
 EQUATION = ("step", "params", "state", "spikes")
@@ -321,8 +321,8 @@ class SpikingRNN(nn.Module):
         self.connectivity = shared(tuple(c.title for c in within))
         self.feedback_connectivity = shared(tuple(c.title for c in above))
         self.skip = skip
-        self.delay = delay
-        self.recurrent_delay = recurrent_delay
+        self.delay = int(delay)
+        self.recurrent_delay = int(recurrent_delay)
         self.learn_delays = learn_delays
         self.experts = experts
         self.awake = awake
@@ -331,6 +331,10 @@ class SpikingRNN(nn.Module):
         self.dt = dt
         self.engine_asked = engine
         self.input_power = input_power
+
+        if self.delayed:
+            for own in self.neurons:
+                delays.delayed_state(own.state)
 
         empty = partial(torch.empty, device=device, dtype=dtype)
         widths = [input_size, *(self.directions * hidden for hidden in self.hidden_sizes)]
@@ -408,7 +412,10 @@ class SpikingRNN(nn.Module):
     @surrogate.setter
     def surrogate(self, surrogate: PerLayer[str | Surrogate]) -> None:
         number_of_layers(self.num_layers, surrogate=surrogate)
-        self.surrogates = per_layer(surrogate, self.num_layers, surrogate_by_name)
+        surrogates = per_layer(surrogate, self.num_layers, surrogate_by_name)
+        if self.feedback:
+            check_one_kind(self.neurons, surrogates)
+        self.surrogates = surrogates
 
     @property
     def output_size(self) -> int:
@@ -572,10 +579,8 @@ class SpikingRNN(nn.Module):
 
     def populations(self) -> list[Population]:
         """Return what the engines run: a population per layer and direction; one with feedback."""
-        for hook in self._forward_pre_hooks.values():
-            if isinstance(hook, BasePruningMethod):
-                hook(self, ())  # masks the weights of now; torch calls it in forward alone
         arguments.check_weights(self)
+        self._check_delays()
         populations = [self._population(index, name) for index, name in enumerate(self.names)]
         if not self.feedback:
             return populations
@@ -586,6 +591,20 @@ class SpikingRNN(nn.Module):
             for name in self.names[:-1]
         ]
         return [merge(populations, bundles)]
+
+    def _check_delays(self) -> None:
+        """Raise InputError for delays of one's own that the state's buffer cannot hold."""
+        if self.learn_delays or not (self.delayed and arguments.values_are_known()):
+            return
+        for name, axons in self.named_children():
+            if isinstance(axons, delays.Delay) and not axons.steps.is_meta:
+                own = name.startswith("delay_hh")
+                longest = self.recurrent_delay if own else self.delay
+                if axons.earliest < own or axons.longest > longest:
+                    raise InputError(
+                        f"{name}.steps must lie in {int(own)}..{longest}, the longest delay of the "
+                        f"layer, got {axons.earliest}..{axons.longest}"
+                    )
 
     def _population(self, index: int, name: str) -> Population:
         """Return one population; a recurrence with delays is an input like the others."""

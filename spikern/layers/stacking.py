@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized
 
 from spikern._utils.errors import InputError
+from spikern.layers.arguments import derives
 from spikern.layers.rnn import SpikingRNN, synapses_of
 
 
@@ -29,16 +31,22 @@ def stack_layers(layers: Sequence[SpikingRNN]) -> SpikingRNN:
     for k, layer in enumerate(layers):
         if not layer.is_chain or layer.dropout or layer.experts > 1:
             raise InputError(f"only chains of dense layers can be stacked; layer {k} is {layer}")
-        if (layer.input_size, layer.dt) != (width, first.dt):
-            raise InputError(
-                f"expected layer {k} with input_size {width} and dt {first.dt}, got "
-                f"{layer.input_size} and {layer.dt}"
-            )
+        dtype = layer.weight_ih_l0.dtype
+        found = layer.input_size, layer.dt, dtype, layer.batch_first
+        wanted = width, first.dt, first.weight_ih_l0.dtype, first.batch_first
+        if found != wanted:
+            names = "input_size, dt, dtype and batch_first"
+            raise InputError(f"expected layer {k} with {names} of {wanted}, got {found}")
         width = layer.output_size
     tensors: dict[str, Tensor] = {}
     trained: dict[str, bool] = {}
     masks: list[bool | Tensor] = []
-    for layer in layers:
+    for k, layer in enumerate(layers):
+        if is_parametrized(layer) or derives(layer):
+            raise InputError(
+                f"layer {k} computes weights from others; make them its own first, by "
+                f"prune.remove, remove_weight_norm, remove_spectral_norm or remove_parametrizations"
+            )
         begin = len(masks)
         for name, value in [*layer.named_parameters(), *layer.named_buffers()]:
             moved = re.sub(r"\d+$", lambda k, begin=begin: str(begin + int(k[0])), name)  # type: ignore[misc]

@@ -47,6 +47,11 @@ class NeuronModel:
         for what, kind in [("params", self.params), ("state", self.state)]:
             if not hasattr(kind, "_fields"):
                 raise InputError(f"{self.name}: {what} must be a NamedTuple class, got {kind}")
+        if not self.constants:
+            raise InputError(
+                f"{self.name}: a neuron has a constant at least, such as its threshold: "
+                f"positive('v_th', 1.0)"
+            )
         missing = set(self.params._fields) ^ set(self.constants)
         if missing:
             raise InputError(

@@ -204,8 +204,9 @@ def confusion(
         for (row, column), n in np.ndenumerate(table):
             if n:
                 axis.text(column, row, f"{n:,}", ha="center", va="center", color=style.INK)
-        axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0)
-        axis.set_yticks(range(len(names)), names)
+        shown = list(map(style.literal, names))
+        axis.set_xticks(range(len(names)), shown, rotation=90 if max(map(len, names)) > 3 else 0)
+        axis.set_yticks(range(len(names)), shown)
     axis.set(xlabel="answer", ylabel="label")
     return style.tidy(axis)
 

@@ -110,5 +110,5 @@ def verdict(sample: Sample, rule: str) -> str:
 
 
 def _title(axis: Axes, text: str) -> Axes:
-    axis.set_title(text, loc="left", size=10, color=style.INK)
+    axis.set_title(style.literal(text), loc="left", size=10, color=style.INK)
     return axis

@@ -119,11 +119,20 @@ def name_at_right(axis: Axes, labels: Sequence[tuple[str, float, str]]) -> Axes:
     moved = spread([(y - bottom) / (top - bottom) for y in heights], gap)
     for (name, _, colour), y in zip(labels, moved):
         axis.annotate(
-            name, (1.0, y), (6, 0), xycoords="axes fraction",
+            literal(name), (1.0, y), (6, 0), xycoords="axes fraction",
             textcoords="offset points", color=colour, va="center", weight="bold",
             annotation_clip=False,
         )  # fmt: skip
     return axis
+
+
+def literal(text: str) -> str:
+    """A text of the user's as it is: between two dollar signs matplotlib sees a formula.
+
+    >>> print(literal("$50 to $100"))
+    \\$50 to \\$100
+    """
+    return text.replace("$", r"\$")
 
 
 def as_svg(figure: Figure, salt: str) -> str:

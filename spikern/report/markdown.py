@@ -262,12 +262,14 @@ def reached(trial: Part, measure: str) -> str:
 
     >>> reached({"accuracy": 0.5}, "accuracy"), reached({"loss": math.log(4)}, "loss")
     ('50.0 %', '2.000 bits')
-    >>> reached({"loss": None}, "loss")
-    'diverged'
+    >>> reached({"loss": None}, "loss"), reached({"accuracy": 0.0}, "accuracy")
+    ('diverged', 'diverged')
     """
+    if not trial[measure]:
+        return "diverged"
     if measure == "accuracy":
         return percent(trial["accuracy"], gap=" ")
-    return "diverged" if trial["loss"] is None else f"{trial['loss'] / math.log(2):.3f} bits"
+    return f"{trial['loss'] / math.log(2):.3f} bits"
 
 
 def at_the_edge(search: Mapping[str, Any]) -> str:

@@ -142,20 +142,26 @@ def extent(
 
 
 def lower_or_higher(ratios: Sequence[float]) -> str:
-    """How many times lower something is, given the ratios of the other to it.
+    """How much lower something is than another, given the ratios of the other to it, up to "than".
 
     >>> lower_or_higher([2.0, 8.0]), lower_or_higher([0.5, 0.25])
-    ('2 – 8 times lower', '2 – 4 times higher')
-    >>> lower_or_higher([0.5, 4.0])
-    'from 2 times higher to 4 times lower'
+    ('2 – 8 times lower than', '2 – 4 times higher than')
+    >>> lower_or_higher([0.5, 4.0]), lower_or_higher([1.0, 4.0]), lower_or_higher([1.0])
+    ('from 2 times higher to 4 times lower than', 'from no lower to 4 times lower than', 'equal to')
     """
 
     def times(value: float) -> str:
         return ratio(value, sign="")
 
     low, high = min(ratios), max(ratios)
+    if times(low) == times(high) == "1":
+        return "equal to"
+    if times(low) == "1":
+        return f"from no lower to {times(high)} times lower than"
+    if times(high) == "1":
+        return f"from {times(1 / low)} times higher to no higher than"
     if low >= 1.0:
-        return f"{extent([low, high], times)} times lower"
+        return f"{extent([low, high], times)} times lower than"
     if high <= 1.0:
-        return f"{extent([1 / high, 1 / low], times)} times higher"
-    return f"from {times(1 / low)} times higher to {times(high)} times lower"
+        return f"{extent([1 / high, 1 / low], times)} times higher than"
+    return f"from {times(1 / low)} times higher to {times(high)} times lower than"

@@ -55,7 +55,7 @@ def caveats(results: Mapping[str, Any]) -> Iterator[str]:
         asked = [full.of(name).epochs for name in epochs]
         yield (
             f"A quick look: {extent(epochs.values(), '{:.0f}'.format)} epochs of training instead "
-            f"of {extent(asked, '{:.0f}'.format)}, too few to judge a model."
+            f"of {extent(asked, '{:.0f}'.format)}; more may change which model is ahead."
         )
     curves = {
         m["name"]: [
@@ -116,12 +116,15 @@ def accuracy(
 ) -> str:
     """The difference of accuracies with its interval, and whether it is clear."""
     difference = comparison["accuracy_difference"]
-    points = abs(100 * difference["mean"])
+    points = f"{abs(100 * difference['mean']):.1f}"
     side = "more" if difference["mean"] > 0 else "fewer"
+    than = f"as many as the {other['name']}"
+    if points != "0.0":
+        than = f"{points} percentage points {side} than the {other['name']}"
     start = (
         f"{spiking['name']}, the spiking network that is best on validation, classifies "
         f"{percent(spiking['test_accuracy']['mean'])} of the {unit(results)} correctly, "
-        f"{points:.1f} percentage points {side} than the {other['name']}"
+        f"{than}"
     )
     if difference["ci95"] is None:
         return f"{start}; with one seed each, this may be chance."
@@ -140,7 +143,7 @@ def operations(ratios: dict[str, float | None], other: str, tables: dict[str, An
         return f"No table prices both networks, so no energy estimate compares it with the {other}."
     return (
         "For operations alone its energy estimate, mean over seeds, is "
-        f"{lower_or_higher(list(by_title.values()))} than that of the {other}, {source(by_title)}."
+        f"{lower_or_higher(list(by_title.values()))} that of the {other}, {source(by_title)}."
     )
 
 
@@ -156,7 +159,7 @@ def memory(energy: dict[str, Any], spiking: str, other: str) -> Iterator[str]:
     if ratios:
         yield (
             "With memory traffic, counted under a low and a high bound, the estimate of seed "
-            f"{energy['seed']} is {lower_or_higher(ratios)} than that of the {other}."
+            f"{energy['seed']} is {lower_or_higher(ratios)} that of the {other}."
         )
 
 
@@ -172,6 +175,6 @@ def source(titles: Collection[str]) -> str:
     return f"by the table{'s' if len(quoted) > 1 else ''} {' and '.join(quoted)}"
 
 
-def unit(results: dict[str, Any]) -> str:
+def unit(results: Mapping[str, Any]) -> str:
     """What an accuracy is a fraction of."""
     return "labelled test steps" if results["dataset"]["every_step"] else "test samples"

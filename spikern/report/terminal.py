@@ -66,10 +66,12 @@ def table(results: Mapping[str, Any]) -> str:
     simple = ", ".join(
         f"{name}: {percent(reached)}" for name, reached in sentences.simple(results).items()
     )
+    seeds = max(len(model["seeds"]) for model in results["models"])
+    of_seeds = "mean and 95 % interval over seeds" if seeds > 1 else "of one seed"
     beside = "; 'vs LSTM' is how many times less than the LSTM by the same table" * compared
     notes = [
-        f"Accuracy on {results['dataset']['test']} held-out test samples, mean and 95 % interval "
-        f"over seeds ({simple}).",
+        f"Accuracy on the {sentences.unit(results)} of {results['dataset']['test']:,} held-out "
+        f"sequences, {of_seeds} ({simple}).",
         "Energy is an estimate for operations alone, mean over seeds, from the lowest to the "
         f"highest of those of the {len(results['energy_tables'])} tables that price the model"
         f"{beside}. `spikern tables` lists them, the report has memory traffic too, and the "
@@ -261,7 +263,7 @@ def energy_comparison(comparison: Mapping[str, Any]) -> str:
     priced = [x for x in comparison["lines"] if x["ratio"] is not None]
     said = lower_or_higher([x["ratio"] for x in priced]) if priced else None
     lines = [
-        f"The energy estimate of {own} is {said} than that of {twin}."
+        f"The energy estimate of {own} is {said} that of {twin}."
         if said
         else f"No table prices both {own} and {twin}.",
         f"Firing rate of {own} {percent(comparison['rate'])}; "

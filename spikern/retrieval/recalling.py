@@ -16,6 +16,7 @@ class Recalling(Lookup):
     The arguments are described at `Lookup`. A match is followed from step to step as long as its
     next symbol is the one that comes.
 
+    >>> import torch
     >>> from spikern import build
     >>> from spikern.data.tinyshakespeare import split
     >>> from spikern.retrieval import remember

@@ -38,7 +38,7 @@ from spikern.studies.comparison import (
     job_result,
 )
 from spikern.studies.jobs import files
-from spikern.studies.trainings import TrainingJob
+from spikern.studies.trainings import Architecture, TrainingJob
 from spikern.studies.twins import (
     SizeSearch,
     density,
@@ -313,7 +313,7 @@ def search(spiking: Model, standard: Model, run: FinishedRun) -> SizeSearch:
     how, largest = run.comparison, standard.result["hidden"]
     job = TrainingJob(
         how.dataset, standard.name, run.seed, how.recipe.of(standard.name),
-        answer=how.answer, delta=how.delta,
+        answer=how.answer, architecture=Architecture(layers=how.layers), delta=how.delta,
     )  # fmt: skip
     halves = [largest >> k for k in range(max(1, largest.bit_length() - 1))]
     target = spiking.result["validation_accuracy"]

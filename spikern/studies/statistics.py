@@ -76,12 +76,14 @@ def paired(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENC
     differences = np.subtract(a, b)
     if not np.isfinite(differences).all():
         raise InputError("a paired comparison needs finite values; leave failed runs out by seed")
+    # 0.3 - 0.2 is not 0.2 - 0.1: without rounding, what is equal would be told apart
+    size = np.abs([a, b]).max()
+    rounded = np.round(differences / size, DIGITS) if size else differences
+    if not rounded.any():
+        differences = rounded
     low, high = interval(differences.tolist(), confidence) or (math.nan, math.nan)
     difference = mean(differences.tolist())
     error = float(np.std(differences, ddof=1)) / len(a) ** 0.5
-    # 0.3 - 0.2 is not 0.2 - 0.1: without rounding, ranks would tell apart what is equal
-    size = np.abs([a, b]).max()
-    rounded = np.round(differences / size, DIGITS) if size else differences
     if np.ptp(rounded) > 0:
         p_t = 2 * float(stats.t.sf(abs(difference) / error, len(a) - 1))
     else:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from spikern import data
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.provenance import device_name
+from spikern.data.catalogue import own_path
 from spikern.data.dataset import Dataset, digest, encoded
+from spikern.data.own import stem
+from spikern.events.trains import dense, valid_steps
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.neurons import LI, NEURONS, SURROGATES, NeuronModel
@@ -31,7 +35,8 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "dropped events": (0.0, 0.1, 0.3, 0.5),
     "weights": (0.0, 0.1, 0.2, 0.4),
 }
-"""The levels of every disturbance; noise is in standard deviations of the training input."""
+"""The levels of every disturbance; noise is in standard deviations of the training input, without
+the padding after the end of its sequences."""
 DISTURBED = 2_000
 """At most this many test sequences are disturbed, evenly spread."""
 
@@ -121,9 +126,29 @@ class TrainingJob:
     """Threshold that encodes an analog input as events; None: no encoding."""
 
 
-@functools.lru_cache(maxsize=2)
 def load_dataset(name: str, sequences: int | None = None, delta: float | None = None) -> Dataset:
-    """A data set, thinned and encoded as asked for; kept for the next job of this process."""
+    """A data set, thinned and encoded as asked for; kept for the next job of this process.
+
+    A file or folder of one's own that has changed is read again.
+    """
+    return loaded(name, sequences, delta, versions_of(own_path(name)))
+
+
+def versions_of(path: Path | None) -> tuple[tuple[str, int, int], ...]:
+    """Names, times of change in ns and sizes of the files of a data set of one's own.
+
+    Those of a file's two parts, NAME_TRAIN and NAME_TEST, are all that begin with NAME.
+    """
+    if path is None or not path.parent.is_dir():
+        return ()
+    found = path.rglob("*") if path.is_dir() else path.parent.glob(f"{escape(stem(path))}*")
+    files = [(str(file), file.stat()) for file in sorted(found) if file.is_file()]
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in files)
+
+
+@functools.lru_cache(maxsize=2)
+def loaded(name: str, sequences: int | None, delta: float | None, versions: Any) -> Dataset:
+    """`load_dataset`, of files in these versions."""
     dataset = data.load(name)
     if sequences is not None:
         dataset = dataset.thinned(sequences)
@@ -246,7 +271,8 @@ def disturb(
     name = "dropped events" if dataset.events else "input noise"
     unit = 1.0
     if not dataset.events:
-        unit = float(dataset.train.x.std())  # type: ignore[union-attr]  # analog, so a tensor
+        x, lengths = dense(dataset.train.x), dataset.train.lengths
+        unit = float(x[valid_steps(lengths, len(x))].std())
     fewer = dataset if carry_state else dataset.thinned(DISTURBED)
     curves = {}
     for disturbance, scale in ((name, unit), ("weights", 1.0)):

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
-from spikern.data.dataset import UNLABELLED, Batch, Split, check_shapes
+from spikern.data.dataset import UNLABELLED, Batch, Split, check_labels, check_shapes
 from spikern.events import valid_steps
 from spikern.layers.network import Network
+from spikern.layers.rnn import SpikingRNN
 
 Given = Split | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
 """Sequences, or their x (T, B, F) and y, (B,) or (T, B), and lengths (B,) if some end early."""
@@ -83,17 +84,11 @@ def place_of(network: Network) -> tuple[torch.device, torch.dtype]:
 def checked(batches: Batches, network: Network) -> Iterator[Split]:
     """The batches, where the network is. Raises InputError for one that is not `Given`."""
     device, dtype = place_of(network)
-    classes = network.classes
     for k, given in enumerate(batches):
         where = f"batch {k + 1}"
         batch = _batch(where, given)
         check_shapes(where, batch, batch.y.ndim == 2, dtype)
-        labels = batch.y[batch.y != UNLABELLED]
-        if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
-            raise InputError(
-                f"{where}: labels must lie in 0..{classes - 1} or be {UNLABELLED}, "
-                f"got {int(labels.min())}..{int(labels.max())}"
-            )
+        check_labels(where, batch, network.classes)
         yield batch.to(device)
 
 
@@ -169,6 +164,16 @@ def in_order(split: Split, batch_size: int, carry_state: bool) -> list[Tensor]:
     if carry_state:
         return streams(len(split), STREAMS)
     return list(torch.split(torch.arange(len(split)), batch_size))
+
+
+def check_carried(network: Network, every_step: bool) -> None:
+    """Raise InputError unless a state can be carried from one sequence to the next."""
+    if not every_step:
+        raise InputError("carry_state needs a label at every step: sequences are parts of one")
+    if isinstance(network.body, SpikingRNN) and network.body.bidirectional:
+        raise InputError(
+            "carry_state needs layers that run forward alone; build them with bidirectional=False"
+        )
 
 
 def labels_of(batch: Split, logits: Tensor) -> Tensor:

@@ -75,11 +75,12 @@ def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The running means of all parameters before an Adam's first update; of others, nothing."""
     if not isinstance(optimizer, ADAMS):
         return {}
+    amsgrad = [group["amsgrad"] for group in optimizer.param_groups for _ in group["params"]]
     return {
         f"{k}.{name}": torch.zeros_like(p) if name != "step" else torch.zeros(())
-        for k, p in enumerate(_parameters(optimizer))
+        for k, (p, largest) in enumerate(zip(_parameters(optimizer), amsgrad))
         if p.requires_grad
-        for name in ("step", "exp_avg", "exp_avg_sq")
+        for name in ("step", "exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * largest)
     }
 
 

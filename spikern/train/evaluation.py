@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikern._utils.choices import check_type
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import InputError
-from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern._utils.numbers import check_counts
+from spikern.data.dataset import UNLABELLED, Dataset, Split, check_labels
 from spikern.events import valid_steps
 from spikern.layers.network import Network, evaluating
 from spikern.train.batches import (
     Batches,
     carried,
+    check_carried,
     checked,
     in_order,
     labels_of,
@@ -48,9 +51,13 @@ def evaluate(
     consecutive sequences, and every batch starts with the state that the one before it left. Raises
     InputError without any label.
     """
+    check_type("network", network, Network)
+    check_counts(batch_size=batch_size)
     if isinstance(data, Dataset):
         raise InputError(f"{data.name} is three splits; evaluate one, such as dataset.test")
-    if not isinstance(data, Split):
+    if isinstance(data, Split):
+        check_labels("the split", data, network.classes)
+    else:
         several(data)
     place = place_of(network)
     order = in_order(data, batch_size, carry_state) if isinstance(data, Split) else []
@@ -65,6 +72,8 @@ def evaluate(
     state: Any = None
     with evaluating(network):
         for batch in batches:
+            if carry_state:
+                check_carried(network, batch.y.ndim == 2)
             state = carried(state, len(batch)) if carry_state else None
             activity, state = network.run(batch.x, state, batch.lengths)
             labels = labels_of(batch, activity.logits)

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from spikern._utils import json_file
-from spikern._utils.choices import check_choice
+from spikern._utils.choices import check_choice, check_type
 from spikern._utils.errors import DataError, InputError
 from spikern.data import Task, encoded, load
 from spikern.layers.baseline import BASELINES
@@ -39,6 +39,7 @@ def load_network(
     Raises DataError where there is no such file or it is corrupt, InputError for an unknown model,
     neuron or surrogate.
     """
+    check_type("path", path, str, Path)
     path = Path(path)
     for name, own in (("neurons", neurons), ("surrogates", surrogates)):
         if not isinstance(own, list | tuple) or any(isinstance(one, str) for one in own):

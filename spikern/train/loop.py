@@ -11,27 +11,31 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrize import is_parametrized
 
 from spikern import __version__
 from spikern._utils import json_file, phases
-from spikern._utils.choices import check_choice
+from spikern._utils.choices import check_choice, check_type
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern._utils.numbers import check_counts, check_numbers, check_whole
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.engines.experts import imbalance, working
-from spikern.events import valid_steps
+from spikern.events import Events, valid_steps
 from spikern.events.trains import dense
+from spikern.layers.arguments import derives
 from spikern.layers.delays import narrow
 from spikern.layers.description import as_written, check_state, check_tensors, describe
 from spikern.layers.network import Answer, Network
@@ -42,6 +46,7 @@ from spikern.train.batches import (
     Batches,
     Source,
     carried,
+    check_carried,
     from_batches,
     from_split,
     labels_of,
@@ -129,12 +134,16 @@ class Training:
             value = getattr(self, field.name)
             if kind in CHECKS and not (optional and value is None):
                 CHECKS[kind](**{field.name: value})
+            if isinstance(value, np.generic):  # JSON has none
+                object.__setattr__(self, field.name, value.item())
         check_counts(epochs=self.epochs, batch_size=self.batch_size)
         if self.patience is not None and self.patience < 1:
             raise InputError(f"patience must be at least 1 or None, got {self.patience}")
-        for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
+        check_type("carry_state", self.carry_state, bool)
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate must be above 0 and finite, got {self.learning_rate}")
+        if not self.clip > 0:
+            raise InputError(f"clip must be above 0, got {self.clip}")
         if self.rate is not None and not 0 < self.rate < 1:
             raise InputError(f"rate must lie between 0 and 1, got {self.rate}")
         for name in ("final_rate", "time_stretch"):
@@ -143,7 +152,8 @@ class Training:
                     f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
                 )
         for name in (
-            "weight_decay", "rate_penalty", "balance_penalty", "input_noise", "channel_shift",
+            "weight_decay", "rate_limit", "rate_penalty", "balance_penalty", "input_noise",
+            "channel_shift",
         ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -220,6 +230,8 @@ def fit(
     a row, is no longer finite, DataError when the checkpoint belongs to another run or is damaged,
     InputError for a training split of one class and for arguments of another form.
     """
+    check_type("training", training, Training)
+    check_whole(seed=seed)
     _check_parts(network, optimizer, {"loss": loss, "schedule": schedule}, callbacks)
     if device is not None:
         check_device(device)
@@ -240,12 +252,13 @@ def fit(
         header["optimizer"] = [type(optimizer).__name__, *map(_settings, groups)]
     for name, own in (("loss", loss), ("schedule", schedule)):
         if own not in (None, functional.cross_entropy):
-            kind = getattr(own, "__qualname__", type(own).__name__)
-            header[name] = [kind, _settings(getattr(own, "__dict__", {}))]
+            header[name] = _described(own)
     optimizer = _adam(network, training) if optimizer is None else optimizer
     rates = [group["lr"] for group in optimizer.param_groups]
     updates = _Updates(optimizer, rates, schedule or training.share_at, loss)
     file = None if checkpoint is None else Path(checkpoint)
+    if file is not None:
+        _check_can_be_kept(network)
     epochs: list[Epoch] = []
     best = _copy(network)
     if file is not None and file.exists():
@@ -255,7 +268,8 @@ def fit(
         network.train()  # learned delays are spread then
         calibrate(network.body, first.x, first.lengths, training.rate)
     visible = phases.is_watched() if bar is None else bar
-    with phases.bar(training.epochs, "epoch", len(epochs), visible) as shown:
+    shown_bar = phases.bar(training.epochs, "epoch", len(epochs), visible)
+    with _rates_restored(optimizer), shown_bar as shown:
         asked = [call(epoch) for epoch in epochs for call in callbacks]
         while not (any(asked) or _ended(epochs, training)):
             started = time.perf_counter()
@@ -287,6 +301,29 @@ def fit(
     return History(epochs, _best(epochs, training).epoch)
 
 
+@contextmanager
+def _rates_restored(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """After it the optimizer has its own learning rates again, for another training."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    try:
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate
+
+
+def _check_can_be_kept(network: Network) -> None:
+    """Raise InputError, or warn, for a network that a checkpoint cannot hold as it is."""
+    if any(value.dtype == torch.bfloat16 for value in network.state_dict().values()):
+        raise InputError("a checkpoint holds no bfloat16; train in float32, or without checkpoint=")
+    if any(is_parametrized(part) or derives(part) for part in network.modules()):
+        warnings.warn(
+            "load_network cannot rebuild weights that pruning or a parametrization computes; fit "
+            "resumes from the checkpoint with them in place",
+            stacklevel=3,
+        )
+
+
 def check_device(device: str | torch.device) -> None:
     """Raise InputError unless there is such a device, with what torch says of it."""
     try:
@@ -305,6 +342,8 @@ def _check_parts(
             f"fit trains a Network, got {type(network).__name__}; train a layer in a loop of your "
             f"own, or make a Network of it and a Readout"
         )
+    if not any(p.requires_grad for p in network.parameters()):
+        raise InputError("no parameter of the network requires a gradient; nothing can be learned")
     if not isinstance(optimizer, torch.optim.Optimizer | None):
         raise InputError(
             f"expected an optimizer, made of the network's parameters, got {optimizer}"
@@ -340,11 +379,7 @@ def _what_is_read(
 
 def _check_applies(network: Network, training: Training, dataset: Dataset) -> None:
     """Raise InputError for a setting that the data set cannot have."""
-    for name in ("input_noise", "channel_shift", "time_stretch"):
-        if getattr(training, name) and dataset.events:
-            raise InputError(f"{dataset.name} holds events, which take no {name}; leave it at 0")
-    if training.time_stretch and dataset.every_step:
-        raise InputError(f"{dataset.name} has labels at every step, which time_stretch would move")
+    _check_suits(dataset.name, dataset.events, dataset.every_step, network, training)
     if dataset.classes != network.classes or dataset.input_size != network.body.input_size:
         raise InputError(
             f"{dataset.name} has {dataset.input_size} features and {dataset.classes} classes, the "
@@ -356,8 +391,19 @@ def _check_applies(network: Network, training: Training, dataset: Dataset) -> No
             f"all labels of {dataset.name} in the training split are "
             f"{dataset.class_names[int(classes[0])]}: there is nothing to tell apart"
         )
-    if training.carry_state and not dataset.every_step:
-        raise InputError(f"carry_state needs a label at every step; {dataset.name} has sequences")
+
+
+def _check_suits(
+    what: str, events: bool, every_step: bool, network: Network, training: Training
+) -> None:
+    """Raise InputError for a setting that sequences of this kind cannot have."""
+    for name in ("input_noise", "channel_shift", "time_stretch"):
+        if getattr(training, name) and events:
+            raise InputError(f"{what} holds events, which take no {name}; leave it at 0")
+    if training.time_stretch and every_step:
+        raise InputError(f"{what} has labels at every step, which time_stretch would move")
+    if training.carry_state:
+        check_carried(network, every_step)
 
 
 def _adam(network: Network, training: Training) -> torch.optim.Optimizer:
@@ -374,6 +420,17 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON can hold of the settings of an optimizer's group, a loss or a schedule."""
     plain = (bool, int, float, str, type(None))
     return {key: value for key, value in values.items() if isinstance(value, plain)}
+
+
+def _described(function: Any) -> list[Any]:
+    """What JSON can hold of a loss or a schedule: its name, settings, arguments and tensors."""
+    if isinstance(function, partial):
+        kept = _settings({str(k): value for k, value in enumerate(function.args)})
+        return [*_described(function.func), kept | _settings(function.keywords)]
+    tensors = function.state_dict() if isinstance(function, nn.Module) else {}
+    kind = getattr(function, "__qualname__", type(function).__name__)
+    own = {name: value.tolist() for name, value in tensors.items()}
+    return [kind, _settings(getattr(function, "__dict__", {})) | own]
 
 
 def _checked(optimizer: torch.optim.Optimizer, network: Network) -> torch.optim.Optimizer:
@@ -473,7 +530,8 @@ def _train_epoch(
     epoch: int,
 ) -> tuple[float, float | None]:
     network.train()
-    parameters = list(network.parameters())
+    changed = {p for group in updates.optimizer.param_groups for p in group["params"]}
+    parameters = [p for p in network.parameters() if p in changed]
     generator = _generator(seed, epoch)
     losses: list[float] = []
     rates: list[float] = []
@@ -493,6 +551,8 @@ def _train_epoch(
             for group, rate in zip(updates.optimizer.param_groups, updates.rates):
                 group["lr"] = rate * share
             narrow(network, progress)
+            events, every_step = isinstance(batch.x, Events), batch.y.ndim == 2
+            _check_suits(f"batch {k + 1}", events, every_step, network, training)
             batch = _augmented(batch, training, generator)
             state = carried(state, len(batch)) if training.carry_state else None
             answer = _answer(network, training)
@@ -518,7 +578,7 @@ def _train_epoch(
                 for layer, routing in enumerate(activity.routings):
                     loss = loss + training.balance_penalty * imbalance(routing)
                     awake[layer] = awake.get(layer, 0.0) + routing.awake.detach()
-                updates.optimizer.zero_grad()
+                network.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(parameters, training.clip)
             in_a_row = 0 if math.isfinite(norm.item()) else in_a_row + 1
@@ -535,6 +595,11 @@ def _train_epoch(
                 _keep_stable(network)
             losses.append(loss.item() * len(batch))
             judged += len(batch)
+    if losses and left_out == len(losses):
+        raise DivergedError(
+            f"training diverged in epoch {epoch + 1}: no update had a gradient that is finite; "
+            f"lower the learning rate (now {updates.rates[0]:g})"
+        )
     if left_out:
         warnings.warn(
             f"{left_out} of {len(losses)} updates of epoch {epoch + 1} were left out: their "

@@ -50,7 +50,7 @@ def read_npz(path: Path) -> Found:
         open(path, "rb") as opened,
         np.load(opened, allow_pickle=False) as file,
     ):
-        content = {name: file[name] for name in file.files}
+        content = {name: _plain(path, name, file) for name in file.files}
     dt, events = content.pop("dt", np.array(1.0)), content.pop("events", np.array(False))
     for name, value in (("dt", dt), ("events", events)):
         if value.ndim or value.dtype.kind not in NUMBERS:
@@ -59,6 +59,10 @@ def read_npz(path: Path) -> Found:
             )
     names = content.pop("class_names", None)
     keys = {part: f"_{part}" for part in PARTS if f"x_{part}" in content} or {WHOLE: ""}
+    if keys == {WHOLE: ""} and "x" not in content:
+        raise DataError(
+            f"{path}: expected x and y, or x_train and so on, got {', '.join(content) or 'nothing'}"
+        )
     parts = {}
     for part, key in keys.items():
         x, y, lengths = (content.pop(f"{name}{key}", None) for name in ("x", "y", "lengths"))
@@ -69,6 +73,20 @@ def read_npz(path: Path) -> Found:
     if content:
         raise DataError(f"{path}: expected x and y, or x_train and so on, got {', '.join(content)}")
     return Found(parts, float(dt), bool(events))
+
+
+def _plain(path: Path, name: str, file: Any) -> NDArray[Any]:
+    """An array of a file; DataError for one of objects, such as rows of several lengths."""
+    try:
+        array: NDArray[Any] = file[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise DataError(
+            f"{path}: {name} is an array of objects; pad x with zeros to one length and give "
+            f"lengths, make names an array of str"
+        ) from error
+    return array
 
 
 def read_npy(path: Path) -> list[NDArray[Any]]:

@@ -35,7 +35,20 @@ def read_csv(path: Path) -> TimeSeries:
         lines = lines[1:]
     if header[:1] == ["sample"]:
         return of_steps(path, header, lines[1:])
+    if lines and not header and not any(map(_is_number, cells(lines[0][1])[1:])):
+        raise DataError(
+            f"{path}, line {lines[0][0]}: expected a label and numbers, parted by commas, or a "
+            f"header that begins with label, or with sample,label; got {lines[0][1]:.60}"
+        )
     return ucr.of_rows(path, lines, lambda line: ucr.parse_row(cells(line)))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def header_of(lines: list[tuple[int, str]]) -> list[str]:
@@ -54,7 +67,10 @@ def cells(line: str) -> list[str]:
     >>> cells('a,"b, c"')
     ['a', 'b, c']
     """
-    return next(csv.reader([line]))
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise ValueError(f"{error}; a quote may not be closed") from error
 
 
 def of_steps(path: Path, header: list[str], lines: list[tuple[int, str]]) -> TimeSeries:

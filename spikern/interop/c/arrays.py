@@ -90,11 +90,11 @@ def declaration(name: str, array: Array) -> str:
 
 
 class Member(NamedTuple):
-    """One member of the struct of a network's state."""
+    """One member of the struct of a network's state: a number, or an array of one size or more."""
 
     kind: str
     name: str
-    size: int = 1
+    size: int | None = None
     comment: str = ""
 
     @property
@@ -103,9 +103,14 @@ class Member(NamedTuple):
         return 4 if self.kind == "float" else int(re.sub(r"\D", "", self.kind)) // 8
 
     @property
+    def bytes(self) -> int:
+        """Bytes of all of it."""
+        return self.width * (self.size or 1)
+
+    @property
     def text(self) -> str:
         """Its line."""
-        shape = f"[{self.size}]" if self.size > 1 else ""
+        shape = "" if self.size is None else f"[{self.size}]"
         return f"{self.kind} {self.name}{shape};" + (
             f" /* {self.comment} */" if self.comment else ""
         )
@@ -133,7 +138,7 @@ class Code(NamedTuple):
     def ram(self) -> int:
         """Bytes of the state."""
         widest = max(m.width for m in self.state)
-        return -(-sum(m.width * m.size for m in self.state) // widest) * widest
+        return -(-sum(m.bytes for m in self.state) // widest) * widest
 
 
 def function(head: str, lines: Sequence[str]) -> str:
@@ -181,7 +186,8 @@ def _lines(array: Array) -> list[str]:
     lines = []
     for row in range(len(array)):
         words = [f"{word}," for word in text[row * width : (row + 1) * width]]
-        words[0], words[-1] = "{" + words[0], words[-1][:-1] + "},"
+        words[0] = "{" + words[0]
+        words[-1] = words[-1][:-1] + "},"
         lines += _wrapped(words)
     return lines
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from spikern._utils import atomic
-from spikern._utils.choices import check_choice
+from spikern._utils.choices import check_choice, check_type
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.data.catalogue import DATASETS
 from spikern.interop.c import gated, spiking
@@ -26,6 +26,9 @@ DSP = """\
 #include <arm_acle.h>
 #endif
 """
+
+TARGETS = ("Makefile", "clean")
+"""What make would take for something else than the program."""
 
 
 def export_c(
@@ -67,8 +70,11 @@ def export_c(
             f"{name!r} is not an identifier of C; choose one of ASCII letters and digits, which is "
             f"that of the folder by default"
         )
+    if name in TARGETS:
+        raise InputError(f"{name} is what the Makefile calls something else; choose another name")
     if folder.exists():
         raise DataError(f"{folder} exists; choose a new folder")
+    check_type("what is exported", trained, Network, SpikingRNN)
     check_weights(trained)
     if isinstance(trained, Network) and isinstance(trained.body, Baseline):
         body = trained.body

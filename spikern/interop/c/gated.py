@@ -61,7 +61,7 @@ def code(network: Network, int8: bool, name: str) -> Code:
     top, mean = f"h_{body.num_layers - 1}", network.answer == "mean"
     if mean:
         state.append(Member(number, "total", hidden, "the sum of h over all steps"))
-        state.append(Member("uint32_t", "steps", 1, "how many they are"))
+        state.append(Member("uint32_t", "steps", None, "how many they are"))
         advance += [f"for (int j = 0; j < {hidden}; j++)", f"    s->total[j] += s->{top}[j];"]
         advance += ["s->steps++;"]
     weight = _array(readout.weight)

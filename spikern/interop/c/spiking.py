@@ -102,7 +102,13 @@ def plans(stream: Stream | DelayedStream, numbers: str) -> list[Plan]:
         connections = tuple(Connections((k,), n, None, None) for k, n in enumerate(widths))
         places = list(range(len(widths)))
     result: list[Plan] = []
-    for k, p in enumerate(stream.populations):
+    for k, (p, connected) in enumerate(zip(stream.populations, connections, strict=True)):
+        for source, below in enumerate(stream.populations, 1):
+            if source in connected.inputs and not below.step.spikes:
+                raise UnsupportedError(
+                    f"population {k} reads the potentials of population {source - 1}, "
+                    f"{below.step.name}; in C only spikes pass from one to the next"
+                )
         result.append(_plan(k, p, streams[k].hoisted(places[k]), connections, stream, numbers))
     return result
 
@@ -215,7 +221,7 @@ def code(stream: Stream | DelayedStream, numbers: str, mean: bool, name: str) ->
         state.append(Member("int32_t", "sum", widest, "the same in steps of its int8 scales"))
     state.append(Member(number, "out", outputs, "the output of the last step"))
     if depth > 1:
-        state.append(Member("uint16_t", "now", 1, "the place of this step in the delay buffers"))
+        state.append(Member("uint16_t", "now", None, "the place of this step in the delay buffers"))
         advance.append(f"s->now = (uint16_t)((s->now + 1) % {depth});")
     answer = ["memcpy(logits, s->out, sizeof s->out);"]
     one = c.literal(ONE)
@@ -225,7 +231,7 @@ def code(stream: Stream | DelayedStream, numbers: str, mean: bool, name: str) ->
     if mean:
         total = "int64_t" if fixed_point else "float"
         state.append(Member(total, "total", outputs, "the sum of all outputs"))
-        state.append(Member("uint32_t", "steps", 1, "how many they are"))
+        state.append(Member("uint32_t", "steps", None, "how many they are"))
         advance += [f"for (int h = 0; h < {outputs}; h++)", "    s->total[h] += s->out[h];"]
         advance += ["s->steps++;"]
         answer = [f"for (int h = 0; h < {outputs}; h++)"]
@@ -234,6 +240,10 @@ def code(stream: Stream | DelayedStream, numbers: str, mean: bool, name: str) ->
     body.append(function(f"advance({name}_state *s, input in)", advance))
     body.append(function(f"answer(const {name}_state *s, float *logits)", answer))
     return Code(state, arrays, body)
+
+
+TAKEN = ("fired", "fired_count")
+"""Names of members that each population has beside the fields of its neuron."""
 
 
 def _kept(plan: Plan) -> list[str]:
@@ -251,6 +261,11 @@ def _state(plan: Plan, depth: int) -> list[Member]:
                 f"{p.step.name} has a field {field}, which is not an identifier of C; rename it "
                 "with ASCII letters, digits and underscores"
             )
+        if field in TAKEN:
+            raise InputError(
+                f"{p.step.name} has a field {field}, as the state of every population in C has; "
+                "rename it"
+            )
     title = f"population {k}, {p.step.name}"
     members = []
     for field in _kept(plan):
@@ -260,7 +275,7 @@ def _state(plan: Plan, depth: int) -> list[Member]:
     if p.step.spikes:
         comment = f"the neurons of population {k} that fired in the last step"
         members.append(Member("uint16_t", f"fired_{k}", plan.neurons, comment))
-        members.append(Member("uint16_t", f"fired_count_{k}", 1, "how many they are"))
+        members.append(Member("uint16_t", f"fired_count_{k}", None, "how many they are"))
     for part in plan.parts:
         if part.delays is not None:
             kind = "uint8_t" if part.source else "float"
