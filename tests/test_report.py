@@ -407,5 +407,6 @@ def test_a_tie_is_called_one() -> None:
 def test_the_table_of_one_seed_has_no_interval() -> None:
     three, one = (terminal.table(example_results(seeds=n)) for n in (3, 1))
     assert "mean and 95 % interval over seeds" in " ".join(three.split())
-    said = "Accuracy on the test samples of 359 held-out sequences, of one seed"
-    assert said in " ".join(one.split())
+    assert "Accuracy on 359 held-out test samples, of one seed" in " ".join(one.split())
+    steps = " ".join(terminal.table(example_results(every_step=True)).split())
+    assert "Accuracy on the labelled steps of 359 held-out test samples, mean" in steps

@@ -67,11 +67,12 @@ def table(results: Mapping[str, Any]) -> str:
         f"{name}: {percent(reached)}" for name, reached in sentences.simple(results).items()
     )
     seeds = max(len(model["seeds"]) for model in results["models"])
+    steps_of = "the labelled steps of " if results["dataset"]["every_step"] else ""
     of_seeds = "mean and 95 % interval over seeds" if seeds > 1 else "of one seed"
     beside = "; 'vs LSTM' is how many times less than the LSTM by the same table" * compared
     notes = [
-        f"Accuracy on the {sentences.unit(results)} of {results['dataset']['test']:,} held-out "
-        f"sequences, {of_seeds} ({simple}).",
+        f"Accuracy on {steps_of}{results['dataset']['test']} held-out test samples, {of_seeds} "
+        f"({simple}).",
         "Energy is an estimate for operations alone, mean over seeds, from the lowest to the "
         f"highest of those of the {len(results['energy_tables'])} tables that price the model"
         f"{beside}. `spikern tables` lists them, the report has memory traffic too, and the "
