@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -156,6 +157,14 @@ def test_the_search_for_a_size(run, models, target, reached):
     assert row["reached"] == reached
     assert (row["statement"] is None) == (reached is None)
     assert ("not reached" in terminal.smallest_twin(row)) == (reached is None)
+
+
+def test_the_search_is_among_networks_of_as_many_layers(run, models, monkeypatch):
+    asked = []
+    monkeypatch.setattr(finished, "search_size", lambda job, *rest: asked.append(job))
+    deep = run._replace(comparison=replace(run.comparison, layers=2))
+    finished.search(models["LIF"], models["LSTM"], deep)
+    assert asked[0].architecture.layers == 2
 
 
 def test_the_text_has_every_part(counted, folder):

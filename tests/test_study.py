@@ -24,7 +24,7 @@ from spikern import studies
 from spikern._utils import processes
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
-from spikern.data.dataset import encoded
+from spikern.data.dataset import Dataset, Split, encoded
 from spikern.data.files import FOLDER
 from spikern.layers.network import build
 from spikern.layers.rnn import existing_matrix
@@ -384,6 +384,24 @@ def test_disturbances_by_the_number(trained):
     ):
         with pytest.raises(InputError, match=message):
             disturb(events, level, 0)
+
+
+def test_noise_is_in_deviations_of_what_is_no_padding(monkeypatch):
+    x = torch.zeros(10, 4, 1)
+    x[:2] = torch.tensor([1.0, -1.0]).view(2, 1, 1)
+    part = Split(x, torch.tensor([0, 1, 0, 1]), torch.full((4,), 2))
+    data = Dataset("p", "p", part, part, part, ("a", "b"), False, False, "made", "-", 1.0)
+    levels = {}
+
+    def noted(network, dataset, disturbance, scaled, **rest):
+        levels[disturbance] = scaled
+        return dict.fromkeys(scaled, 1.0)
+
+    monkeypatch.setattr(trainings, "robustness", noted)
+    trainings.disturb(build("LIF", 1, 4, 2), data)
+    unit = float(x[:2].std())
+    assert levels["input noise"] == [unit * level for level in (0.0, 0.2, 0.5, 1.0)]
+    assert unit > 1 > 2 * float(x.std())
 
 
 @pytest.mark.parametrize("settings", [{}, {"hidden_size": [30, 20], "feedback": 0.2}])
