@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spikern._utils import atomic
 from spikern.data import load
-from spikern.train.loop import Training
+from spikern.train.training import Training
 from spikern.train.trial import fresh_network, train_and_test
 
 

@@ -34,7 +34,8 @@ from spikern.layers.streaming import compile_stream
 from spikern.neurons.lif import LIF
 from spikern.train.calibration import calibrate
 from spikern.train.evaluation import evaluate
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
+from spikern.train.training import Training
 
 ENGINES = pytest.mark.parametrize("engine", ["fused", "reference"])
 JVP = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own

@@ -116,7 +116,7 @@ def test_both_forms_of_sparse_recurrence_are_timed_and_the_choice_stays():
 
 def test_engines_share_weights():
     network, _, _ = spiking("S")
-    other = peers.with_engine(network, "reference")
+    other = peers.sharing_weights(network, "reference")
     assert (network.body.engine, other.body.engine) == ("fused", "reference")
     assert all(a is b for a, b in zip(network.parameters(), other.parameters()))
 

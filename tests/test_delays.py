@@ -18,7 +18,8 @@ from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.testing import with_engine
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
+from spikern.train.training import Training
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from spikern.data import load
 from spikern.layers.network import build
 from spikern.train import checkpoint, quantisation
 from spikern.train.evaluation import evaluate
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
 from spikern.train.quantisation import int8_weights, round_rows, rounded_weights
+from spikern.train.training import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 INT8 = replace(TRAINING, weights="int8")

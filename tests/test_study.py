@@ -26,8 +26,8 @@ from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
 from spikern.data.dataset import Dataset, Split, encoded
 from spikern.data.files import FOLDER
+from spikern.layers.connectivity import existing_matrix
 from spikern.layers.network import build
-from spikern.layers.rnn import existing_matrix
 from spikern.plot.comparison import Look
 from spikern.plot.study import frontier, growth, looks_of, part_frontier
 from spikern.report import markdown
@@ -53,7 +53,8 @@ from spikern.studies.twins import density
 from spikern.train.checkpoint import read
 from spikern.train.evaluation import evaluate
 from spikern.train.loading import load_network
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
+from spikern.train.training import Training
 from spikern.train.trial import fresh_network, train_and_test
 
 HERE = Path(__file__).parent

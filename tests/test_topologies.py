@@ -29,7 +29,7 @@ from spikern.cost.counting import count
 from spikern.engines import population
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import merge_states
-from spikern.engines.stream import load_stream
+from spikern.engines.stream_file import load_stream
 from spikern.events.trains import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch

@@ -25,8 +25,9 @@ from spikern.layers.network import build
 from spikern.neurons import LIF
 from spikern.train import batches, checkpoint, evaluation, loop
 from spikern.train.evaluation import evaluate
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
 from spikern.train.recipes import recipe
+from spikern.train.training import Training
 from spikern.train.trial import fresh_network
 
 TRAINING = Training(epochs=3, batch_size=32, learning_rate=5e-2)

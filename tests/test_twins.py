@@ -24,8 +24,9 @@ from spikern.studies.twins import (
     search_size,
 )
 from spikern.train.evaluation import evaluate
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
 from spikern.train.quantisation import int8_weights, round_rows
+from spikern.train.training import Training
 from spikern.train.trial import fresh_network
 
 KINDS = ("RNN", "GRU", "LSTM")

@@ -36,7 +36,8 @@ from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import SURROGATES
 from spikern.train.evaluation import evaluate
 from spikern.train.loading import load_network
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
+from spikern.train.training import Training
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # numpy, which interprets, warns of what a GPU computes without a word

@@ -26,8 +26,9 @@ from spikern._utils.packages import require
 from spikern.interop.nir_graph import Stage, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
 from spikern.layers.arguments import check_weights
+from spikern.layers.connectivity import existing_matrix
 from spikern.layers.network import ANSWERS, Answer, Network
-from spikern.layers.rnn import Readout, SpikingRNN, existing_matrix
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.stacking import stack_layers
 
 FORMAT = 1

@@ -25,7 +25,8 @@ from spikern._utils.packages import require
 from spikern.interop.snntorch_neurons import RECURRENT, RESETS, Cell, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
 from spikern.layers.arguments import check_weights
-from spikern.layers.rnn import SpikingRNN, existing_matrix
+from spikern.layers.connectivity import existing_matrix
+from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.lif import LIF
 from spikern.neurons.model import NeuronModel
 

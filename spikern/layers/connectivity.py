@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_numbers
+from spikern.engines.population import existing_weights
 
 
 class Connectivity(NamedTuple):
@@ -93,6 +94,23 @@ def keep_synapses(weight: Tensor, synapses: Tensor) -> None:
     scale = (weight.shape[1] / exists.sum(1, keepdim=True).clamp(min=1.0)).sqrt()
     with torch.no_grad():
         weight.mul_(exists * scale)
+
+
+def synapses_of(module: nn.Module, name: str) -> Tensor | None:
+    """The synapses (N, 2) of a layer's weight matrix, as (from, to); None if it has all."""
+    synapses: Tensor | None = getattr(module, name.replace("weight", "synapses"), None)
+    return synapses
+
+
+def existing_matrix(module: nn.Module, name: str) -> Tensor:
+    """The weight matrix of a layer, of any kind, with 0 where there is no synapse.
+
+    >>> from spikern import SpikingRNN
+    >>> layer = SpikingRNN("LIF", 3, 4, recurrent="diagonal")
+    >>> existing_matrix(layer, "weight_hh_l0").count_nonzero()
+    tensor(4)
+    """
+    return existing_weights(getattr(module, name), synapses_of(module, name))
 
 
 def check_layer_connections(

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.baseline import Baseline
+from spikern.layers.connectivity import synapses_of
 from spikern.layers.network import Network
-from spikern.layers.rnn import Readout, SpikingRNN, per_layer, synapses_of
+from spikern.layers.per_layer import per_layer
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS, SURROGATES, NeuronModel, Surrogate
 from spikern.neurons.constants import Constant
 

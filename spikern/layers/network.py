@@ -22,7 +22,8 @@ from spikern.engines.experts import Routing
 from spikern.events.trains import Input, dense, valid_steps
 from spikern.layers.arguments import Lengths, as_lengths, check_weights
 from spikern.layers.baseline import BASELINES, Baseline
-from spikern.layers.rnn import PerLayer, Readout, SpikingRNN, neuron_by_name, per_layer
+from spikern.layers.per_layer import PerLayer, neuron_by_name, per_layer
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import LI, NEURONS, NeuronModel
 
 Answer = Literal["every_step", "mean", "last"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torch.nn import functional
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
-from spikern._utils.numbers import check_counts, check_numbers
+from spikern._utils.numbers import check_counts
 from spikern.engines import fused, triton
 from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.experts import DECAYING, LEARNED, Router
@@ -36,12 +35,23 @@ from spikern.layers.connectivity import (
     connectivity_of,
     draw_synapses,
     keep_synapses,
+    synapses_of,
+)
+from spikern.layers.per_layer import (
+    PerLayer,
+    check_one_kind,
+    check_sizes,
+    check_spikes,
+    neuron_by_name,
+    number_of_layers,
+    per_layer,
+    shared,
+    surrogate_by_name,
 )
 from spikern.layers.routing import check_groups, draw_table
-from spikern.neurons import NEURONS
 from spikern.neurons.li import LI
 from spikern.neurons.model import NeuronModel, Params, State
-from spikern.neurons.surrogate import SURROGATES, Surrogate
+from spikern.neurons.surrogate import Surrogate
 
 TYPICAL_RATE = 0.05
 """Spikes per neuron and step for which the initial weights are made."""
@@ -51,124 +61,6 @@ RECURRENT_DRIVE = 0.1
 """The same for the recurrence, and for the feedback from the layer above."""
 BIAS_DRIVE = 0.8
 """The same for the biases."""
-T = TypeVar("T")
-PerLayer: TypeAlias = T | Sequence[T]
-"""One value for all layers, or a list or tuple of one value per layer."""
-
-
-def number_of_layers(num_layers: int | None, **settings: object) -> int:
-    """The number of layers: as given, else the length of the settings that are lists, else 1.
-
-    Raises InputError if these differ.
-
-    >>> number_of_layers(None, hidden_size=[64, 256])
-    2
-    """
-    lengths = {name: len(s) for name, s in settings.items() if isinstance(s, (list, tuple))}
-    given = lengths if num_layers is None else {"num_layers": num_layers} | lengths
-    if len(set(given.values())) > 1:
-        counts = ", ".join(
-            f"{name} {number}" if name == "num_layers" else f"{name} of {number} values"
-            for name, number in given.items()
-        )
-        raise InputError(f"expected one value per layer, got {counts}")
-    return next(iter(given.values()), 1)
-
-
-def per_layer(
-    value: Any, layers: int, read: Callable[[Any], Any] = lambda value: value
-) -> tuple[Any, ...]:
-    """The value of every layer, each as `read` returns it.
-
-    >>> per_layer("LIF", 2), per_layer(["LIF", "ALIF"], 2)
-    (('LIF', 'LIF'), ('LIF', 'ALIF'))
-    """
-    if isinstance(value, (list, tuple)):
-        return tuple(map(read, value))
-    return (read(value),) * layers
-
-
-def shared(values: tuple[T, ...]) -> T | tuple[T, ...]:
-    """The inverse of `per_layer`: the value if all layers have the same."""
-    return values[0] if all(value == values[0] for value in values) else values
-
-
-def check_sizes(dt: float, input_power: float, **sizes: int) -> None:
-    """Raise InputError for a size that is not whole and 1 or more; dt, input_power not above 0."""
-    check_counts(**sizes)
-    check_numbers(dt=dt, input_power=input_power)
-    for name, value in [("dt", dt), ("input_power", input_power)]:
-        if not 0 < value < math.inf:
-            raise InputError(f"{name} must be above 0 and finite, got {value}")
-
-
-def check_spikes(neuron: NeuronModel, recurrent: bool, feedback: bool) -> None:
-    """Raise InputError if a neuron that never fires is to send spikes."""
-    for connection, exists in [("recurrent", recurrent), ("fed back", feedback)]:
-        if exists and not neuron.spikes:
-            raise InputError(f"{neuron.name} never fires, so it cannot be {connection}")
-
-
-def check_one_kind(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogate]) -> None:
-    """Raise InputError unless layers with feedback, one population, are of one kind."""
-    kinds = {(n.step, n.params, n.state, s.key) for n, s in zip(neurons, surrogates)}
-    if len(kinds) > 1:
-        found = ", ".join(f"{n.name} with {s.name}" for n, s in zip(neurons, surrogates))
-        raise InputError(
-            f"a network with feedback is one population, whose layers have one neuron and one "
-            f"surrogate, got {found}"
-        )
-
-
-def synapses_of(module: nn.Module, name: str) -> Tensor | None:
-    """The synapses (N, 2) of a layer's weight matrix, as (from, to); None if it has all."""
-    synapses: Tensor | None = getattr(module, name.replace("weight", "synapses"), None)
-    return synapses
-
-
-def existing_matrix(module: nn.Module, name: str) -> Tensor:
-    """The weight matrix of a layer, of any kind, with 0 where there is no synapse.
-
-    >>> layer = SpikingRNN("LIF", 3, 4, recurrent="diagonal")
-    >>> existing_matrix(layer, "weight_hh_l0").count_nonzero()
-    tensor(4)
-    """
-    return existing_weights(getattr(module, name), synapses_of(module, name))
-
-
-EQUATION = ("step", "params", "state", "spikes")
-"""What the name of a neuron stands for; its constants may be others."""
-
-
-def neuron_by_name(neuron: str | NeuronModel) -> NeuronModel:
-    """Return the neuron of a name in NEURONS, or the neuron itself.
-
-    Raises InputError for a neuron of one's own that has the name of another: files tell neurons
-    by their names.
-    """
-    if isinstance(neuron, NeuronModel):
-        known = NEURONS.get(neuron.name, neuron)
-        if any(getattr(neuron, part) != getattr(known, part) for part in EQUATION):
-            raise InputError(
-                f"there is another neuron {neuron.name} in NEURONS; give yours a name of its own, "
-                f"such as replace(neuron, name='My{neuron.name}')"
-            )
-        return neuron
-    if not isinstance(neuron, str):
-        raise InputError(f"expected a NeuronModel, or a name in NEURONS, got {neuron!r:.60}")
-    return NEURONS[neuron]
-
-
-def surrogate_by_name(surrogate: str | Surrogate) -> Surrogate:
-    """Return the surrogate of a name in SURROGATES, or the surrogate itself."""
-    if isinstance(surrogate, Surrogate):
-        return surrogate
-    if not isinstance(surrogate, str):
-        hint = "; call it, as in SURROGATES['arctan']()" if callable(surrogate) else ""
-        raise InputError(
-            f"expected a Surrogate, or a name in SURROGATES, got {surrogate!r:.60}{hint}"
-        )
-    return SURROGATES[surrogate]()
 
 
 class SpikingRNN(nn.Module):
@@ -277,7 +169,7 @@ class SpikingRNN(nn.Module):
         check_sizes(dt, input_power, input_size=input_size, num_layers=num_layers)
         self.hidden_sizes: tuple[int, ...] = per_layer(hidden_size, num_layers)
         for width in self.hidden_sizes:
-            check_sizes(dt, input_power, hidden_size=width)
+            check_counts(hidden_size=width)
         self.neurons: tuple[NeuronModel, ...] = per_layer(neuron, num_layers, neuron_by_name)
         self.surrogates: tuple[Surrogate, ...] = per_layer(surrogate, num_layers, surrogate_by_name)
         check_choice("engine", engine, ("auto", *ENGINES))
@@ -336,32 +228,41 @@ class SpikingRNN(nn.Module):
             for own in self.neurons:
                 delays.delayed_state(own.state)
 
-        empty = partial(torch.empty, device=device, dtype=dtype)
-        widths = [input_size, *(self.directions * hidden for hidden in self.hidden_sizes)]
+        self._allocate(within, above, partial(torch.empty, device=device, dtype=dtype))
+        self._drawn: list[float] = []
+        self.reset_parameters()
+
+    def _allocate(
+        self, within: Sequence[Connectivity], above: Sequence[Connectivity],
+        empty: Callable[..., Tensor],
+    ) -> None:  # fmt: skip
+        """Register weights, constants and delays, which `reset_parameters` draws."""
+        widths = [self.input_size, *(self.directions * hidden for hidden in self.hidden_sizes)]
         for index, name in enumerate(self.names):
             layer = index // self.directions
             hidden = self.hidden_sizes[layer]
             self._add(f"weight_ih_{name}", empty(hidden, widths[layer]))
-            if skip and layer:
+            if self.skip and layer:
                 self._add(f"weight_sk_{name}", empty(hidden, widths[layer - 1]))
             if within[layer].exists:
                 self._add_synapses(f"hh_{name}", empty(hidden, hidden), within[layer])
-            if layer < num_layers - 1 and above[layer].exists:
-                self._add_synapses(f"fb_{name}", empty(pairs[layer]), above[layer])
-            if experts > 1:
-                table = draw_table(experts, widths[layer], awake).to(empty(0))
-                self._add(f"weight_rt_{name}", table, routing == LEARNED)
-            if bias:
+            if layer < self.num_layers - 1 and above[layer].exists:
+                pair = self.hidden_sizes[layer : layer + 2]
+                self._add_synapses(f"fb_{name}", empty(pair), above[layer])
+            if self.experts > 1:
+                table = draw_table(self.experts, widths[layer], self.awake).to(empty(0))
+                self._add(f"weight_rt_{name}", table, self.routing == LEARNED)
+            if self.bias:
                 self._add(f"bias_{name}", empty(hidden))
             for constant in self.neurons[layer].constants.values():
                 raw = empty(hidden)
                 self._add(f"raw_{constant.symbol}_{name}", raw, constant.trainable)
-            if delay:
-                self.add_module(f"delay_ih_{name}", self._axons(self._input_width(name), 0, delay))
-            if recurrent_delay > 1 and within[layer].exists:
-                self.add_module(f"delay_hh_{name}", self._axons(hidden, 1, recurrent_delay))
-        self._drawn: list[float] = []
-        self.reset_parameters()
+            if self.delay:
+                axons = self._axons(self._input_width(name), 0, self.delay)
+                self.add_module(f"delay_ih_{name}", axons)
+            if self.recurrent_delay > 1 and within[layer].exists:
+                axons = self._axons(hidden, 1, self.recurrent_delay)
+                self.add_module(f"delay_hh_{name}", axons)
 
     def _add(self, name: str, value: Tensor, trainable: bool = True) -> None:
         """Register a parameter, or a buffer if it is not trainable."""

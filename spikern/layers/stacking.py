@@ -11,7 +11,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from spikern._utils.errors import InputError
 from spikern.layers.arguments import derives
-from spikern.layers.rnn import SpikingRNN, synapses_of
+from spikern.layers.connectivity import synapses_of
+from spikern.layers.rnn import SpikingRNN
 
 
 def stack_layers(layers: Sequence[SpikingRNN]) -> SpikingRNN:

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from spikern._utils.errors import InputError
-from spikern.layers.rnn import surrogate_by_name
+from spikern.layers.per_layer import surrogate_by_name
 from spikern.neurons.surrogate import SURROGATES, Surrogate
 from spikern.plot.style import (
     CLASSES,

@@ -49,9 +49,9 @@ from spikern.studies.twins import (
 )
 from spikern.timing.inference import Contestant, measure
 from spikern.train.loading import SUFFIX, load_network
-from spikern.train.loop import Training
 from spikern.train.quantisation import int8_weights
 from spikern.train.recipes import Recipe
+from spikern.train.training import Training
 from spikern.train.trial import count_split
 
 

@@ -45,7 +45,8 @@ from spikern.studies.trainings import (
     validate,
 )
 from spikern.timing.inference import Contestant, measure
-from spikern.train.loop import Training, check_device
+from spikern.train.loop import check_device
+from spikern.train.training import Training
 
 Result = dict[str, Any]
 DATA = "data.json"

@@ -17,8 +17,8 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.events.trains import dense, valid_steps
+from spikern.layers.connectivity import existing_matrix, synapses_of
 from spikern.layers.network import Network
-from spikern.layers.rnn import existing_matrix, synapses_of
 from spikern.train.evaluation import evaluate
 
 

@@ -26,8 +26,9 @@ from spikern.studies.jobs import Name, files, key
 from spikern.studies.robustness import robustness
 from spikern.train.checkpoint import read
 from spikern.train.loading import load_network
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
 from spikern.train.progress import Epoch
+from spikern.train.training import Training
 from spikern.train.trial import fresh_network, train_and_test
 
 LEVELS: dict[str, tuple[float, ...]] = {

@@ -22,13 +22,14 @@ from torch import Tensor
 from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.interop.onnx import Logits, int8_graph, logits_of
+from spikern.layers.connectivity import existing_matrix
 from spikern.layers.network import Network
-from spikern.layers.rnn import existing_matrix
 from spikern.studies import runner
 from spikern.studies.trainings import TrainingJob, load_dataset, trained_network, validate
 from spikern.train.evaluation import answers_of, evaluate
-from spikern.train.loop import History, Training, fit
+from spikern.train.loop import History, fit
 from spikern.train.quantisation import int8_weights
+from spikern.train.training import Training
 
 
 class Int8(NamedTuple):

@@ -67,7 +67,7 @@ def contestants(work: Workload, rates: tuple[float, ...], threads: int) -> Itera
         network = spiking_network(work, x, rate)
         measured = measured_rates(network, x)
         for name in (FUSED, REFERENCE):
-            yield Peer(name, rate, measured, torch_calls(with_engine(network, name), work))
+            yield Peer(name, rate, measured, torch_calls(sharing_weights(network, name), work))
         yield Peer(STREAM, rate, measured, stream_calls(network, work))
         if SNNTORCH not in missing:
             leaky = Leaky(work)
@@ -83,7 +83,9 @@ def model_of(name: str, work: Workload, x: Tensor, rate: float) -> nn.Module:
     """The model of a peer that trains; ours fire at `rate` on x."""
     if name in DENSE:
         return Dense(DENSE[name], work)
-    return Leaky(work) if name == SNNTORCH else with_engine(spiking_network(work, x, rate), name)
+    return (
+        Leaky(work) if name == SNNTORCH else sharing_weights(spiking_network(work, x, rate), name)
+    )
 
 
 def measured_rates(network: Network, x: Tensor) -> tuple[float, ...]:
@@ -166,7 +168,7 @@ def spiking_network(work: Workload, x: Tensor, rate: float) -> Network:
     return Network(body, Readout(work.hidden, work.classes), "mean")
 
 
-def with_engine(network: Network, name: str) -> Network:
+def sharing_weights(network: Network, name: str) -> Network:
     """The same network on the engine of a peer of ours; the weights are shared."""
     engine = name.removeprefix("spikern ")
     stacks: list[Any] = []
@@ -243,7 +245,7 @@ class Leaky(nn.Module):
                         p.copy_(before * 2.0**log_gain)
                     return float(self.layer(k, z)[0].mean())
 
-                bisect(at, rate)
+                calibration.bisect(at, rate, end=8.0, rounds=12)
                 few, x = self.layer(k, few)[0], self.layer(k, x)[0]
                 rates.append(float(x.mean()))
         return tuple(rates)
@@ -256,14 +258,6 @@ def mask_recurrence(weight: Tensor, connectivity: float) -> None:
         with torch.no_grad():
             weight.mul_(mask)
         weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call]
-
-
-def bisect(measure: Callable[[float], float], target: float, rounds: int = 12) -> None:
-    """Call `measure`, a rising function, by bisection in -8..8 towards the value `target`."""
-    low, high = -8.0, 8.0
-    for _ in range(rounds):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if measure(middle) < target else (low, middle)
 
 
 def parameters(module: nn.Module) -> int:

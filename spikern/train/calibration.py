@@ -54,11 +54,19 @@ def _calibrated(
             result = layers.run(x, lengths=lengths)
             return firing_rates(result.spikes, x, lengths)[index]
 
-    return _bisect(measure, rate) if weight.requires_grad and weight.is_leaf else measure(0.0)
+    fixed = not (weight.requires_grad and weight.is_leaf)
+    return measure(0.0) if fixed else bisect(measure, rate, end=6.0, rounds=10)
 
 
-def _bisect(measure: Callable[[float], float], target: float, rounds: int = 10) -> float:
-    low, high = -6.0, 6.0
+def bisect(measure: Callable[[float], float], target: float, end: float, rounds: int) -> float:
+    """Call `measure`, a rising function, by bisection in -end..end; the last value near the target.
+
+    >>> bisect(lambda x: 2 * x, 3.0, end=4.0, rounds=3)
+    2.0
+    >>> bisect(lambda x: 2 * x, 3.0, end=4.0, rounds=9)
+    2.96875
+    """
+    low, high = -end, end
     measured = 0.0
     for _ in range(rounds):
         middle = 0.5 * (low + high)

@@ -13,13 +13,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,10 +26,10 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from spikern import __version__
 from spikern._utils import json_file, phases
-from spikern._utils.choices import check_choice, check_type
+from spikern._utils.choices import check_type
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DataError, DivergedError, InputError
-from spikern._utils.numbers import check_counts, check_numbers, check_whole
+from spikern._utils.numbers import check_whole
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.engines.experts import imbalance, working
 from spikern.events import Events, valid_steps
@@ -38,7 +37,7 @@ from spikern.events.trains import dense
 from spikern.layers.arguments import derives
 from spikern.layers.delays import narrow
 from spikern.layers.description import as_written, check_state, check_tensors, describe
-from spikern.layers.network import Answer, Network
+from spikern.layers.network import Activity, Answer, Network
 from spikern.layers.rnn import SpikingRNN
 from spikern.train import checkpoint
 from spikern.train.augmentation import add_noise, shift_channels, stretch_time
@@ -57,6 +56,7 @@ from spikern.train.checkpoint import pack, pack_optimizer, write
 from spikern.train.evaluation import evaluate
 from spikern.train.progress import Epoch, advance
 from spikern.train.quantisation import rounded_weights
+from spikern.train.training import Training
 
 OLD_HEADER = ("training", "seed", "dataset")
 """What a checkpoint of version 0.1.0 says of its run."""
@@ -66,110 +66,6 @@ EPOCHS = [(*OLD_EPOCHS[0], float | None)]
 """The form of epochs in a checkpoint."""
 OVERFLOWS = 3
 """Gradients in a row that are not finite, at which a training counts as diverged."""
-
-
-CHECKS = {"int": check_whole, "float": check_numbers}
-Schedule = Literal["cosine", "linear", "constant"]
-Place = Literal["answer", "every_step"]
-Numbers = Literal["float32", "int8"]
-Measure = Literal["accuracy", "loss"]
-
-
-@table_of_fields
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained."""
-
-    epochs: int = 60
-    """Passes over the training split."""
-    batch_size: int = 32
-    """Sequences per update."""
-    learning_rate: float = 1e-2
-    """Adam's learning rate at the start."""
-    weight_decay: float = 0.0
-    """Weight decay; not applied to biases and time constants."""
-    clip: float = 1.0
-    """Largest norm of the whole gradient."""
-    input_noise: float = 0.0
-    """Standard deviation of Gaussian noise on an analog input, drawn anew in every batch."""
-    rate: float | None = 0.05
-    """Firing rate that the layers of a fresh spiking network are calibrated to before training, on
-    one batch; None: off. A network that was trained, loaded or changed stays as it is."""
-    rate_limit: float = 0.1
-    """Firing rate above which the regulariser acts."""
-    rate_penalty: float = 0.0
-    """Weight in the loss of the sum over layers of the mean over neurons of
-    max(0, rate - rate_limit)^2; 0: none."""
-    balance_penalty: float = 0.01
-    """Weight in the loss, for each learned router, of E sum_g f_g p_g over its E groups, where f_g
-    is the share of group g in those awake and p_g in the softmax of the scores; 0: none."""
-    schedule: Schedule = "cosine"
-    """Course of the learning rate from its start to its end: half a cosine, a line, or constant."""
-    final_rate: float = 0.0
-    """Learning rate at the end, as a share of that at the start; not for a constant one."""
-    loss: Place = "answer"
-    """Where the loss is taken: at the answer, or, for one label per sequence, at every step."""
-    carry_state: bool = False
-    """Carry the state from each sequence to the next: the split is read as `batch_size` streams of
-    consecutive sequences, for data that were cut from one stream."""
-    select_by: Measure = "accuracy"
-    """What the epoch whose weights are kept is best in, on validation; the first among equals."""
-    patience: int | None = None
-    """Epochs that are no better on validation after which the training ends; None: never."""
-    channel_shift: int = 0
-    """Largest random shift of the features of an analog input, in places."""
-    time_stretch: float = 0.0
-    """Largest random change of the length of an analog sequence, as a share of it."""
-    weights: Numbers = "float32"
-    """Numbers that the weights are rounded to wherever the network computes; int8: one scale per
-    row, and gradients pass the rounding as if there were none. What is kept is rounded."""
-
-    def __post_init__(self) -> None:
-        check_choice("schedule", self.schedule, get_args(Schedule))
-        check_choice("loss", self.loss, get_args(Place))
-        check_choice("weights", self.weights, get_args(Numbers))
-        check_choice("select_by", self.select_by, get_args(Measure))
-        for field in fields(self):
-            kind, *optional = str(field.type).split(" | ")
-            value = getattr(self, field.name)
-            if kind in CHECKS and not (optional and value is None):
-                CHECKS[kind](**{field.name: value})
-            if isinstance(value, np.generic):  # JSON has none
-                object.__setattr__(self, field.name, value.item())
-        check_counts(epochs=self.epochs, batch_size=self.batch_size)
-        if self.patience is not None and self.patience < 1:
-            raise InputError(f"patience must be at least 1 or None, got {self.patience}")
-        check_type("carry_state", self.carry_state, bool)
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate must be above 0 and finite, got {self.learning_rate}")
-        if not self.clip > 0:
-            raise InputError(f"clip must be above 0, got {self.clip}")
-        if self.rate is not None and not 0 < self.rate < 1:
-            raise InputError(f"rate must lie between 0 and 1, got {self.rate}")
-        for name in ("final_rate", "time_stretch"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(
-                    f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
-                )
-        for name in (
-            "weight_decay", "rate_limit", "rate_penalty", "balance_penalty", "input_noise",
-            "channel_shift",
-        ):  # fmt: skip
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
-
-    def share_at(self, progress: float) -> float:
-        """The share of the learning rate at a progress from 0, the first update, to 1, the end.
-
-        >>> [Training(schedule="linear", final_rate=0.5).share_at(p) for p in (0.0, 1.0)]
-        [1.0, 0.5]
-        """
-        left = {
-            "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
-            "linear": 1 - progress,
-            "constant": 1.0,
-        }[self.schedule]
-        return self.final_rate + (1 - self.final_rate) * left
 
 
 @table_of_fields
@@ -232,27 +128,15 @@ def fit(
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
-    _check_parts(network, optimizer, {"loss": loss, "schedule": schedule}, callbacks)
+    functions = {"loss": loss, "schedule": schedule}
+    _check_parts(network, optimizer, functions, callbacks)
     if device is not None:
         check_device(device)
         network.to(device)
     source, judged = _what_is_read(network, data, training, validation)
     if isinstance(data, Dataset):
         network.task = data.task
-    header = {
-        "training": asdict(training),
-        "seed": seed,
-        "dataset": data.name if isinstance(data, Dataset) else None,
-        "data": data.digest if isinstance(data, Dataset) else None,
-        "network": describe(network),
-        "version": __version__,
-    }
-    if optimizer is not None:
-        groups = _checked(optimizer, network).param_groups
-        header["optimizer"] = [type(optimizer).__name__, *map(_settings, groups)]
-    for name, own in (("loss", loss), ("schedule", schedule)):
-        if own not in (None, functional.cross_entropy):
-            header[name] = _described(own)
+    header = _header(network, data, training, seed, optimizer, functions)
     optimizer = _adam(network, training) if optimizer is None else optimizer
     rates = [group["lr"] for group in optimizer.param_groups]
     updates = _Updates(optimizer, rates, schedule or training.share_at, loss)
@@ -299,6 +183,32 @@ def fit(
     network.load_state_dict(best)
     network.eval()
     return History(epochs, _best(epochs, training).epoch)
+
+
+def _header(
+    network: Network,
+    data: Dataset | Batches,
+    training: Training,
+    seed: int,
+    optimizer: torch.optim.Optimizer | None,
+    functions: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a checkpoint says of its training, and a resumed one must have alike."""
+    header = {
+        "training": asdict(training),
+        "seed": seed,
+        "dataset": data.name if isinstance(data, Dataset) else None,
+        "data": data.digest if isinstance(data, Dataset) else None,
+        "network": describe(network),
+        "version": __version__,
+    }
+    if optimizer is not None:
+        groups = _checked(optimizer, network).param_groups
+        header["optimizer"] = [type(optimizer).__name__, *map(_settings, groups)]
+    for name, own in functions.items():
+        if own not in (None, functional.cross_entropy):
+            header[name] = _described(own)
+    return header
 
 
 @contextmanager
@@ -529,6 +439,7 @@ def _train_epoch(
     seed: int,
     epoch: int,
 ) -> tuple[float, float | None]:
+    """The mean loss and rate of an epoch, in which every batch with a label changes the weights."""
     network.train()
     changed = {p for group in updates.optimizer.param_groups for p in group["params"]}
     parameters = [p for p in network.parameters() if p in changed]
@@ -542,44 +453,28 @@ def _train_epoch(
         torch.manual_seed(generator.initial_seed())  # for dropout, and what a DataLoader draws
         for k, batch in enumerate(source.batches(generator)):
             progress = _progress(epoch, k, source.number, training.epochs)
-            share: Any = updates.share(progress)
-            if not isinstance(share, Real) or not 0 <= float(share) < math.inf:
-                raise InputError(
-                    f"a schedule returns a share of the learning rates, 0 or more, got {share!r} "
-                    f"at a progress of {progress:g}"
-                )
-            for group, rate in zip(updates.optimizer.param_groups, updates.rates):
-                group["lr"] = rate * share
+            _set_rates(updates, progress)
             narrow(network, progress)
             events, every_step = isinstance(batch.x, Events), batch.y.ndim == 2
             _check_suits(f"batch {k + 1}", events, every_step, network, training)
             batch = _augmented(batch, training, generator)
             state = carried(state, len(batch)) if training.carry_state else None
-            answer = _answer(network, training)
             with _numbers(network, training):
-                activity, state = network.run(batch.x, state, batch.lengths, answer)
-                labels = labels_of(batch, activity.logits)
-                if not bool((labels != UNLABELLED).any()):
+                activity, state = network.run(
+                    batch.x, state, batch.lengths, _answer(network, training)
+                )
+                loss = _loss_of(activity, batch, training, updates.loss)
+                if loss is None:
                     continue  # nothing to learn from
-                loss = updates.loss(activity.logits.flatten(0, -2), labels.flatten())
-                if not isinstance(loss, Tensor) or loss.ndim:
-                    raise InputError(
-                        f"a loss is one number, a tensor of shape (), got {loss!r:.60}"
-                    )
-                if network.spiking:
-                    layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
-                    if epoch == 0 and not rates:
-                        warn_of_extreme_rates(layer_rates)
-                    rates.append(sum(layer_rates) / len(layer_rates))
-                    if training.rate_penalty:
-                        loss = loss + training.rate_penalty * _excess(
-                            activity.spikes, batch.lengths, training.rate_limit
-                        )
-                for layer, routing in enumerate(activity.routings):
-                    loss = loss + training.balance_penalty * imbalance(routing)
-                    awake[layer] = awake.get(layer, 0.0) + routing.awake.detach()
                 network.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+            if network.spiking:
+                layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
+                if epoch == 0 and not rates:
+                    warn_of_extreme_rates(layer_rates)
+                rates.append(sum(layer_rates) / len(layer_rates))
+            for layer, routing in enumerate(activity.routings):
+                awake[layer] = awake.get(layer, 0.0) + routing.awake.detach()
             norm = nn.utils.clip_grad_norm_(parameters, training.clip)
             in_a_row = 0 if math.isfinite(norm.item()) else in_a_row + 1
             if not math.isfinite(loss.item()) or in_a_row == OVERFLOWS:
@@ -595,7 +490,9 @@ def _train_epoch(
                 _keep_stable(network)
             losses.append(loss.item() * len(batch))
             judged += len(batch)
-    if losses and left_out == len(losses):
+    if not judged:
+        raise InputError(f"no batch of epoch {epoch + 1} has a label: there is nothing to learn")
+    if left_out == len(losses):
         raise DivergedError(
             f"training diverged in epoch {epoch + 1}: no update had a gradient that is finite; "
             f"lower the learning rate (now {updates.rates[0]:g})"
@@ -607,9 +504,35 @@ def _train_epoch(
             stacklevel=3,
         )
     _warn_of_collapse(network, awake, epoch)
-    if not judged:
-        raise InputError(f"no batch of epoch {epoch + 1} has a label: there is nothing to learn")
     return sum(losses) / judged, sum(rates) / len(rates) if rates else None
+
+
+def _set_rates(updates: _Updates, progress: float) -> None:
+    """Give the optimizer its learning rates at a progress; InputError for an impossible share."""
+    share: Any = updates.share(progress)
+    if not isinstance(share, Real) or not 0 <= float(share) < math.inf:
+        raise InputError(
+            f"a schedule returns a share of the learning rates, 0 or more, got {share!r} at a "
+            f"progress of {progress:g}"
+        )
+    for group, rate in zip(updates.optimizer.param_groups, updates.rates):
+        group["lr"] = rate * share
+
+
+def _loss_of(activity: Activity, batch: Split, training: Training, loss: Loss) -> Tensor | None:
+    """The loss of a batch with the penalties; None if no answer has a label."""
+    labels = labels_of(batch, activity.logits)
+    if not bool((labels != UNLABELLED).any()):
+        return None
+    found = loss(activity.logits.flatten(0, -2), labels.flatten())
+    if not isinstance(found, Tensor) or found.ndim:
+        raise InputError(f"a loss is one number, a tensor of shape (), got {found!r:.60}")
+    if activity.spikes and training.rate_penalty:
+        excess = _excess(activity.spikes, batch.lengths, training.rate_limit)
+        found = found + training.rate_penalty * excess
+    for routing in activity.routings:
+        found = found + training.balance_penalty * imbalance(routing)
+    return found
 
 
 def _keep_stable(network: Network) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spikern.layers.baseline import BASELINES
-from spikern.train.loop import Training
+from spikern.train.training import Training
 
 OSCILLATING = ("AdLIF", "SEAdLIF", "RF", "BRF")
 """Neurons whose membrane drives a second variable that drives it back."""

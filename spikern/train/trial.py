@@ -16,10 +16,11 @@ from spikern.cost.counts import Counts
 from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Answer, Network, build, evaluating
-from spikern.layers.rnn import PerLayer
+from spikern.layers.per_layer import PerLayer
 from spikern.neurons.model import NeuronModel
 from spikern.train.evaluation import evaluate
-from spikern.train.loop import Training, fit
+from spikern.train.loop import fit
+from spikern.train.training import Training
 
 COUNT_BATCH = 256
 
