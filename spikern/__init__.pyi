@@ -16,7 +16,7 @@ from . import (
 from ._utils.errors import DataError, DivergedError, InputError, SpikernError, UnsupportedError
 from .cost import count, energy, tables
 from .data import load
-from .engines.stream_file import load_stream
+from .engines.stream_loading import load_stream
 from .events import Events
 from .interop import export_c
 from .layers import (

@@ -240,7 +240,7 @@ def test_a_layer_is_made_without_the_compilers():
 ROOMS_WITH_FILES = (
     "cost",
     "data",
-    "engines.stream_file",
+    "engines.stream_loading",
     "interop",
     "plot",
     "report",

@@ -123,7 +123,7 @@ def test_a_quick_look_is_short_and_says_so(tmp_path, monkeypatch, capsys):
     cli.main(["compare", "digits", "--quick", "--models", "LIF", "--hidden", "4", "--workers", "1"])
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name == "digits-quick"
-    assert "A quick look: 10 epochs of training instead of 60, too few" in capsys.readouterr().out
+    assert "A quick look: 10 epochs of training instead of 60; more may" in capsys.readouterr().out
     settings = json.loads((folder / "settings.json").read_text())
     assert (settings["seeds"], settings["models"]) == (1, ["LIF"])
     assert settings["recipe"]["gated"]["epochs"] == 6

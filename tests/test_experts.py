@@ -26,7 +26,7 @@ from spikern.engines import triton
 from spikern.engines.codegen import decaying_kernels, expert_kernels, stream_kernels
 from spikern.engines.experts import SLEEPS, Router, Routing, imbalance, route, working
 from spikern.engines.reference import run
-from spikern.engines.stream_file import load_stream
+from spikern.engines.stream_loading import load_stream
 from spikern.events import Events
 from spikern.interop import export_c, onnx_graph, onnx_step, to_nir, to_snntorch
 from spikern.layers.baseline import Baseline

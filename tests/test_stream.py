@@ -18,7 +18,7 @@ from spikern._utils import tensor_file
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.data.task import Task
 from spikern.data.transforms import Transform
-from spikern.engines.stream_file import load_stream
+from spikern.engines.stream_loading import load_stream
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream

@@ -29,7 +29,7 @@ from spikern.cost.counting import count
 from spikern.engines import population
 from spikern.engines.dispatch import run_stack
 from spikern.engines.population import merge_states
-from spikern.engines.stream_file import load_stream
+from spikern.engines.stream_loading import load_stream
 from spikern.events.trains import Events
 from spikern.interop.nir import to_nir
 from spikern.interop.snntorch import to_snntorch
@@ -716,8 +716,14 @@ def test_layers_are_stacked():
     ("layers", "message"),
     [
         ([], "at least one layer"),
-        ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 7, 8)], "layer 1 with input_size 8 .* got 7"),
-        ([SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 8, 8, dt=2.0)], "dt 1.0, got 8 and 2.0"),
+        (
+            [SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 7, 8)],
+            r"layer 1 with .* \(8, 1.0, .* got \(7, 1.0,",
+        ),
+        (
+            [SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 8, 8, dt=2.0)],
+            r"of \(8, 1.0, .* got \(8, 2.0,",
+        ),
         (
             [SpikingRNN("LIF", 3, 8, delay=2)],
             "only chains of dense layers can be stacked; layer 0 is",

@@ -9,6 +9,7 @@ or lead past a layer, is one `Stream` per population, with delay buffers in nump
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikern._utils import tensor_file
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
-from spikern.engines.codegen import cache, kernels, stream_kernels
+from spikern.engines.codegen import cache, kernels, storage, stream_kernels
 from spikern.engines.codegen.program import Step
 from spikern.engines.codegen.stream_kernels import Column
 from spikern.engines.predicting import Predicting
@@ -35,6 +37,8 @@ ADVANCE_SIGNATURE = (
     f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
 )
 STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
+FORMAT = 5
+"""Of the file that `save` writes."""
 BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""
 ALIGNMENT = 16
@@ -262,9 +266,7 @@ class Stream(Predicting):
 
     def save(self, path: str | Path) -> None:
         """Write steps, constants, weights and the task to one safetensors file."""
-        from spikern.engines.stream_file import write
-
-        write(path, self)
+        _write(path, self)
 
 
 def _rows_by_group(weight: Floats, experts: int) -> Floats:
@@ -458,9 +460,7 @@ class DelayedStream(Predicting):
 
     def save(self, path: str | Path) -> None:
         """Write steps, constants, weights, delays and the task to one safetensors file."""
-        from spikern.engines.stream_file import write
-
-        write(path, self)
+        _write(path, self)
 
 
 def buffer_shape(connections: Connections) -> tuple[int, int]:
@@ -468,3 +468,37 @@ def buffer_shape(connections: Connections) -> tuple[int, int]:
     both = connections.input_delays, connections.recurrent_delays
     delays = [steps for steps in both if steps is not None]
     return max((int(s.max()) for s in delays), default=0), sum(len(s) for s in delays)
+
+
+def _write(path: str | Path, stream: Stream | DelayedStream) -> None:
+    """Write a stream to one safetensors file."""
+    arrays: dict[str, Any] = {}
+    for k, p in enumerate(stream.populations):
+        arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
+        if p.w_rec is not None:
+            arrays[f"{k}.w_rec"] = p.w_rec
+        if p.synapses is not None:
+            arrays[f"{k}.synapses"] = p.synapses
+        if p.router is not None:
+            arrays[f"{k}.router"] = p.router.weight
+    head = {
+        "format": str(FORMAT),
+        "steps": json.dumps([storage.to_data(p.step) for p in stream.populations]),
+        "outputs": str(stream.output_size),
+        "answer": json.dumps(stream.answer),
+    }
+    if isinstance(stream, DelayedStream):
+        for k, connections in enumerate(stream.connections):
+            if connections.input_delays is not None:
+                arrays[f"{k}.below"] = connections.input_delays
+            if connections.recurrent_delays is not None:
+                arrays[f"{k}.own"] = connections.recurrent_delays
+        head["wires"] = json.dumps([[c.inputs, c.outputs] for c in stream.connections])
+    routers = [p.router for p in stream.populations]
+    if any(routers):
+        head["routings"] = json.dumps([[r.awake, int(r.learned)] if r else [0, 0] for r in routers])
+    if decaying := [k for k, r in enumerate(routers) if r and r.decaying]:
+        head["decaying"] = json.dumps(decaying)
+    if stream.task is not None:
+        head["task"] = json.dumps(stream.task.to_data())
+    tensor_file.write(path, arrays, head)

@@ -50,6 +50,11 @@ def runs_ahead(x: Tensor) -> bool:
     return x.is_cuda
 
 
+def has_values(x: Tensor) -> bool:
+    """Whether a tensor's values can be asked for at no cost."""
+    return not (x.is_meta or runs_ahead(x))
+
+
 def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
     """Raise InputError for a tensor, known by its name, that holds NaN or infinite values.
 

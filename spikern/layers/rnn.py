@@ -498,7 +498,7 @@ class SpikingRNN(nn.Module):
         if self.learn_delays or not (self.delayed and arguments.values_are_known()):
             return
         for name, axons in self.named_children():
-            if isinstance(axons, delays.Delay) and not axons.steps.is_meta:
+            if isinstance(axons, delays.Delay) and arguments.has_values(axons.steps):
                 own = name.startswith("delay_hh")
                 longest = self.recurrent_delay if own else self.delay
                 if axons.earliest < own or axons.longest > longest:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikern._utils import json_file, tensor_file
 from spikern._utils.errors import DataError
 from spikern.engines.stream import DelayedStream, Stream
-from spikern.engines.stream_file import load_stream
+from spikern.engines.stream_loading import load_stream
 from spikern.retrieval.memory import Memory, load_memory
 from spikern.retrieval.mixing import Floats, Lookup, RecallState
 

@@ -1,11 +1,10 @@
-"""Files of streams: what `Stream.save` writes and `load_stream` reads, without torch.
+"""Streams from the files that `Stream.save` writes, without torch.
 
 A file is data from elsewhere: it is read only if it can be that of a stream.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from spikern.engines.codegen import storage
 from spikern.engines.codegen.program import Step
 from spikern.engines.predicting import ANSWERS
 from spikern.engines.stream import (
+    FORMAT,
     Connections,
     DelayedStream,
     Stream,
@@ -31,8 +31,6 @@ from spikern.engines.stream import (
 if TYPE_CHECKING:
     from spikern.neurons.model import NeuronModel
 
-FORMAT = 5
-"""Of the file that `save` writes."""
 NAMES_ONLY = 3
 """An earlier format, which has the names of the neurons and not their steps; 4 has no task."""
 ENTRIES = {
@@ -66,40 +64,6 @@ SHORTEST = {"below": 0, "own": 1}
 """The least delays in steps."""
 LARGEST_BUFFER = 2**28
 """Most values of the delay buffer of a population in a file: 1 GiB for each sample."""
-
-
-def write(path: str | Path, stream: Stream | DelayedStream) -> None:
-    """Write a stream to one safetensors file."""
-    arrays: dict[str, Any] = {}
-    for k, p in enumerate(stream.populations):
-        arrays |= {f"{k}.params": p.params, f"{k}.w_in": p.w_in, f"{k}.bias": p.bias}
-        if p.w_rec is not None:
-            arrays[f"{k}.w_rec"] = p.w_rec
-        if p.synapses is not None:
-            arrays[f"{k}.synapses"] = p.synapses
-        if p.router is not None:
-            arrays[f"{k}.router"] = p.router.weight
-    head = {
-        "format": str(FORMAT),
-        "steps": json.dumps([storage.to_data(p.step) for p in stream.populations]),
-        "outputs": str(stream.output_size),
-        "answer": json.dumps(stream.answer),
-    }
-    if isinstance(stream, DelayedStream):
-        for k, connections in enumerate(stream.connections):
-            if connections.input_delays is not None:
-                arrays[f"{k}.below"] = connections.input_delays
-            if connections.recurrent_delays is not None:
-                arrays[f"{k}.own"] = connections.recurrent_delays
-        head["wires"] = json.dumps([[c.inputs, c.outputs] for c in stream.connections])
-    routers = [p.router for p in stream.populations]
-    if any(routers):
-        head["routings"] = json.dumps([[r.awake, int(r.learned)] if r else [0, 0] for r in routers])
-    if decaying := [k for k, r in enumerate(routers) if r and r.decaying]:
-        head["decaying"] = json.dumps(decaying)
-    if stream.task is not None:
-        head["task"] = json.dumps(stream.task.to_data())
-    tensor_file.write(path, arrays, head)
 
 
 def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
