@@ -37,15 +37,20 @@ def write(path: str | Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[
 
 
 def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """The arrays and the header. Raises DataError if the file is corrupt or not of this kind."""
-    header = read_header(path)
-    wanted = header.pop(DIGEST, None)
-    old = wanted is None and set(header) in WITHOUT_DIGEST
-    if wanted is None and not old:
-        raise DataError(f"{path} has no digest: spikern did not write it")
+    """The arrays and the header. Raises DataError if the file is corrupt or not of this kind.
+
+    It is opened once, since another process may write the next one meanwhile.
+    """
     try:
         with safe_open(path, "np") as file:
+            header = dict(file.metadata() or {})
+            wanted = header.pop(DIGEST, None)
+            old = wanted is None and set(header) in WITHOUT_DIGEST
+            if wanted is None and not old:
+                raise DataError(f"{path} has no digest: spikern did not write it")
             arrays = {name: file.get_tensor(name) for name in list(file.keys())}
+    except DataError:
+        raise
     except (OSError, SafetensorError, TypeError) as error:  # numpy lacks some types
         raise DataError(f"cannot read {path}: {error}") from error
     if not old and wanted != digest(arrays, header):

@@ -174,6 +174,71 @@ def carried_out(plan: Plan, part: Result) -> bool:
     return json_file.canonical(recorded) == json_file.canonical(asdict(plan))
 
 
+Order = Mapping[str, Sequence[Result]]
+"""The settings of every model, best first."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The trainings of a plan in a folder; those that are done are not done again."""
+
+    plan: Plan
+    out: Path
+    workers: int = 1
+    ray: str | None = None
+    device: str = "cpu"
+
+    def run(self, jobs: Sequence[TrainingJob]) -> list[Result]:
+        """The results of jobs with their settings, in order."""
+        work = partial(or_diverged, partial(train_and_disturb, device=self.device))
+        results = runner.run_all(work, jobs, self.out, self.workers, self.ray)
+        return [settings_of(job) | result for job, result in zip(jobs, results)]
+
+    def trials(self) -> tuple[list[TrainingJob], list[Result]]:
+        """The trainings of the search, and what they reached."""
+        jobs = trials_of(self.plan)
+        work = partial(validate, device=self.device)
+        return jobs, runner.run_all(work, jobs, self.out, self.workers, self.ray)
+
+    def learned(self, group: Group, seeds: int, order: Order) -> tuple[Result, list[Result]]:
+        """The settings at which no training of a group diverges, and its results."""
+        model, axes = group
+
+        def with_settings(settings: Result) -> list[Result]:
+            return self.run(by_seed(self.plan, tuned_job(self.plan, model, settings), seeds, axes))
+
+        return best_that_learns(order[model], with_settings)
+
+    def side_by_side(self, groups: Groups, seeds: int, order: Order) -> None:
+        """Train all groups before each is looked at alone: workers need not wait for one."""
+        jobs = [
+            job
+            for model, axes in groups.values()
+            for job in by_seed(self.plan, tuned_job(self.plan, model, order[model][0]), seeds, axes)
+        ]
+        if jobs:
+            self.run(jobs)
+
+    def groups(
+        self, groups: Groups, seeds: int, order: Order
+    ) -> dict[str, tuple[Result, list[Result]]]:
+        """The settings of each group at which it learns, and its results."""
+        self.side_by_side(groups, seeds, order)
+        return {name: self.learned(group, seeds, order) for name, group in groups.items()}
+
+    def variants(self, groups: Groups, order: Order) -> dict[str, list[Result]]:
+        """The results of each group; none for one that diverges with every setting."""
+        seeds = self.plan.variant_seeds
+        self.side_by_side(groups, seeds, order)
+        found: dict[str, list[Result]] = {}
+        for name, group in groups.items():
+            try:
+                found[name] = self.learned(group, seeds, order)[1]
+            except DivergedError:
+                found[name] = []
+        return found
+
+
 def carry_out(
     plan: Plan,
     out: str | Path,
@@ -189,61 +254,24 @@ def carry_out(
     check_device(device)
     out = Path(out)
     hold_data(plan, out)
-    work = partial(train_and_disturb, device=device)
-
-    def train(jobs: Sequence[TrainingJob]) -> list[Result]:
-        results = runner.run_all(partial(or_diverged, work), jobs, out, workers, ray)
-        return [settings_of(job) | result for job, result in zip(jobs, results)]
-
-    def train_group(group: Group, seeds: int, settings: Result) -> list[Result]:
-        model, axes = group
-        return train(by_seed(plan, tuned_job(plan, model, settings), seeds, axes))
-
-    def learned(group: Group, seeds: int) -> tuple[Result, list[Result]]:
-        """The settings at which no training of a group diverges, and its results."""
-        return best_that_learns(order[group[0]], partial(train_group, group, seeds))
-
-    def train_side_by_side(groups: Groups, seeds: int) -> None:
-        """Train all groups before each is looked at alone: workers need not wait for one."""
-        jobs = [
-            job
-            for model, axes in groups.values()
-            for job in by_seed(plan, tuned_job(plan, model, order[model][0]), seeds, axes)
-        ]
-        if jobs:
-            train(jobs)
-
-    def train_groups(groups: Groups, seeds: int) -> dict[str, tuple[Result, list[Result]]]:
-        """The settings of each group at which it learns, and its results."""
-        train_side_by_side(groups, seeds)
-        return {name: learned(group, seeds) for name, group in groups.items()}
-
-    def train_variants(groups: Groups) -> dict[str, list[Result]]:
-        """The results of each group; none for one that diverges with every setting."""
-        train_side_by_side(groups, plan.variant_seeds)
-        found: dict[str, list[Result]] = {}
-        for name, group in groups.items():
-            try:
-                found[name] = learned(group, plan.variant_seeds)[1]
-            except DivergedError:
-                found[name] = []
-        return found
-
-    trials = trials_of(plan)
-    tried = runner.run_all(partial(validate, device=device), trials, out, workers, ray)
-    searches = searched(plan, trials, tried)
+    trainer = Trainer(plan, out, workers, ray, device)
+    searches = searched(plan, *trainer.trials())
     select_by = plan.training.select_by
-    order = {model: best_first(search["trials"], select_by) for model, search in searches.items()}
-    trained = train_groups({model: (model, {}) for model in plan.models}, plan.seeds)
-    for model, (settings, _) in trained.items():
-        order[model] = order[model][order[model].index(settings) :]
+    ranking = {model: best_first(search["trials"], select_by) for model, search in searches.items()}
+    trained = trainer.groups({model: (model, {}) for model in plan.models}, plan.seeds, ranking)
+    # a setting at which a reported training diverged is not tried with a variant
+    order = {
+        model: ranking[model][ranking[model].index(settings) :]
+        for model, (settings, _) in trained.items()
+    }
     runs = joined({model: results for model, (_, results) in trained.items()})
     best = {kind: best_model(runs, kind, select_by) for kind in ("spiking", "standard")}
     spiking = best["spiking"]
+    ablations = {name: (spiking, ablated(name)) for name in plan.ablations}
     frontier = {f"{weight:g}": (spiking, penalised(weight)) for weight in plan.penalties}
     in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
     sizes = {model: (model, {"budget": plan.budgets}) for model in best.values()}
-    growth = train_groups(sizes if plan.budgets else {}, plan.variant_seeds)
+    growth = trainer.groups(sizes if plan.budgets else {}, plan.variant_seeds, order)
     part = {
         "plan": asdict(plan),
         "dataset": describe(load_dataset(plan.dataset, plan.sequences)),
@@ -253,9 +281,9 @@ def carry_out(
         "runs": runs,
         "best": best,
         "claims": judge(runs, spiking, plan),
-        "ablations": train_variants({name: (spiking, ablated(name)) for name in plan.ablations}),
-        "frontier": joined(train_variants(frontier)),
-        "int8": joined(train_variants(in_int8)),
+        "ablations": trainer.variants(ablations, order),
+        "frontier": joined(trainer.variants(frontier, order)),
+        "int8": joined(trainer.variants(in_int8, order)),
         "growth": joined({model: results for model, (_, results) in growth.items()}),
         "times": time_networks(
             [by_seed(plan, tuned_job(plan, m, order[m][0]), 1)[0] for m in best.values()], out

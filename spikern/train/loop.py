@@ -119,12 +119,13 @@ def fit(
     bar         whether a bar is shown; by default in a terminal and in a notebook
 
     The network is left in evaluation mode. It gets the data set's `task`; beside batches it keeps
-    its own. A batch without any
-    label is skipped. An update whose gradient overflows, as that of a single batch can through many
-    steps, is left out with a warning. What a DataLoader draws follows from the seed, unless it has
-    a generator of its own. Raises DivergedError when the loss, or the gradient of three batches in
-    a row, is no longer finite, DataError when the checkpoint belongs to another run or is damaged,
-    InputError for a training split of one class and for arguments of another form.
+    its own. A batch without any label is skipped. An update whose gradient overflows, as that of a
+    single batch can through many steps, is left out with a warning. What a DataLoader draws follows
+    from the seed, unless it has persistent workers or a generator of its own. Of batches nothing
+    tells whether they are the same when a training is resumed. Raises DivergedError when the loss,
+    or the gradient of three batches in a row or of a whole epoch, is not finite, DataError when the
+    checkpoint belongs to another run or is damaged, InputError for a training split of one class
+    and for arguments of another form.
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
@@ -428,7 +429,7 @@ def _differences(wanted: Any, found: Any, where: str = "") -> list[str]:
             for key, value in wanted.items()
             for difference in _differences(value, found.get(key), f"{where}.{key}".lstrip("."))
         ]
-    return [] if wanted == found else [f"{where} is {found} there and {wanted} here"]
+    return [] if wanted == found else [f"{where} is {found!s:.400} there and {wanted!s:.400} here"]
 
 
 def _train_epoch(
