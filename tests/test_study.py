@@ -859,7 +859,7 @@ def test_a_page_says_how_long_each_device_trained():
         ({}, "one core 1.0 hours and a GPU 2.0 hours in sum, without those of the search"),
     ):
         text = markdown.machine(provenance, [part | {"tuning": {"LIF": searched}}])
-        assert f"a CPU, one thread a job; its trainings took {took};" in text
+        assert f"a CPU, one thread per job; its trainings took {took};" in text
 
 
 def test_a_search_in_which_all_diverge_says_so():

@@ -84,7 +84,7 @@ def machine(provenance: Mapping[str, Any], parts: Sequence[Part]) -> str:
     took = [f"one core {core / 3600:.1f} hours"] if core or not others else []
     took += [f"{name} {time / 3600:.1f} hours in sum" for name, time in others.items()]
     return (
-        f"{provenance['processor']}, one thread a job; its trainings took {' and '.join(took)}, "
+        f"{provenance['processor']}, one thread per job; its trainings took {' and '.join(took)}, "
         f"{counted} those of the search; {versions}; commit {provenance['commit']}."
     )
 
