@@ -504,7 +504,7 @@ def test_potentials_that_another_population_reads_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["clean", "Makefile"])
 def test_a_name_that_make_knows_is_refused(name, tmp_path):
-    with pytest.raises(InputError, match=f"{name} is what the Makefile calls something else"):
+    with pytest.raises(InputError, match=f"the Makefile has another {name}"):
         export_c(build("LIF", 4, 6, 2), tmp_path / name)
     with pytest.raises(InputError, match="what is exported must be Network or"):
         export_c(None, tmp_path / "net")

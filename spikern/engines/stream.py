@@ -346,7 +346,7 @@ class Connections(NamedTuple):
 class DelayedStream(Predicting):
     """The inference engine that `compile_stream` returns for delays or skip connections.
 
-    Used as a `Stream`; its fields have one more, `line` (B, D, A), the delay buffer of the axons
+    Used as a `Stream`; its fields have one more, `delay_buffer` (B, D, A), that of the axons
     that lead to a population. A step costs a call per population: tens of microseconds rather than
     few.
 

@@ -23,10 +23,10 @@ from spikern.events.trains import Events, Input, valid_steps
 
 LayerInput = Tensor | Events | PackedSequence
 """(T, B, F), (B, T, F) with batch_first, (T, F) for one sample, events, or packed sequences."""
-DERIVING = (BasePruningMethod, WeightNorm, SpectralNorm)
-"""The hooks that compute a weight from others."""
 Lengths = Tensor | np.ndarray[Any, Any] | Sequence[int]
 """(B,), the valid steps of each sample."""
+DERIVING = (BasePruningMethod, WeightNorm, SpectralNorm)
+"""The hooks that compute a weight from others."""
 
 
 def in_dtype(x: Any, dtype: torch.dtype) -> Any:

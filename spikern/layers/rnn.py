@@ -96,7 +96,8 @@ class SpikingRNN(nn.Module):
     layer's input arrives 0 to `delay` steps later, by a delay of its own in `delay_ih_l<k>`. With
     `recurrent_delay` its own spikes arrive 1 to `recurrent_delay` steps later, by `delay_hh_l<k>`.
     Delays are drawn uniformly, as a `Delay`; with `learn_delays` each is a `LearnedDelay`. The
-    state then has one more field, `line` (D, B, A), or (D, A): the last D values of all A axons.
+    state then has one more field, `delay_buffer` (D, B, A), or (D, A): the last D values of all A
+    axons.
 
     With `experts` the neurons of a layer are this many groups, of which the layer's input of a step
     wakes `awake`; the others are silent. With `sleep="frozen"` their state stands still and costs

@@ -258,14 +258,16 @@ def tuning(part: Part) -> str:
 
 
 def reached(trial: Part, measure: str) -> str:
-    """What a trial reached on validation: accuracy, or bits per answer.
+    """What a trial reached on validation: accuracy, or bits per answer; neither if it diverged.
 
     >>> reached({"accuracy": 0.5}, "accuracy"), reached({"loss": math.log(4)}, "loss")
     ('50.0 %', '2.000 bits')
-    >>> reached({"loss": None}, "loss"), reached({"accuracy": 0.0}, "accuracy")
+    >>> reached({"accuracy": 0.0, "loss": None}, "accuracy"), reached({"loss": None}, "loss")
     ('diverged', 'diverged')
+    >>> reached({"accuracy": 0.0, "loss": 2.0}, "accuracy")
+    '0.0 %'
     """
-    if not trial[measure]:
+    if not trial.get("accuracy") and trial.get("loss") is None:
         return "diverged"
     if measure == "accuracy":
         return percent(trial["accuracy"], gap=" ")

@@ -20,7 +20,7 @@ from spikern.data.dataset import UNLABELLED, Batch, Split
 from spikern.events import valid_steps
 from spikern.events.trains import Input, dense
 from spikern.layers.arguments import Lengths
-from spikern.layers.network import Network, evaluating
+from spikern.layers.network import Network, evaluating, parts_of
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.retrieval.memory import Memory, Truths, windows
 from spikern.retrieval.search import Words, hashed, packed, unpacked
@@ -39,7 +39,7 @@ def run(
 
     As it answers: without dropout and gradients.
     """
-    below, above = (None, None) if state is None else state
+    below, above = parts_of(state)
     body, readout = network.body, network.readout
     with evaluating(network):
         if isinstance(body, SpikingRNN):

@@ -83,9 +83,9 @@ def model_of(name: str, work: Workload, x: Tensor, rate: float) -> nn.Module:
     """The model of a peer that trains; ours fire at `rate` on x."""
     if name in DENSE:
         return Dense(DENSE[name], work)
-    return (
-        Leaky(work) if name == SNNTORCH else sharing_weights(spiking_network(work, x, rate), name)
-    )
+    if name == SNNTORCH:
+        return Leaky(work)
+    return sharing_weights(spiking_network(work, x, rate), name)
 
 
 def measured_rates(network: Network, x: Tensor) -> tuple[float, ...]:

@@ -71,7 +71,7 @@ def export_c(
             f"that of the folder by default"
         )
     if name in TARGETS:
-        raise InputError(f"{name} is what the Makefile calls something else; choose another name")
+        raise InputError(f"the Makefile has another {name}; choose another name")
     if folder.exists():
         raise DataError(f"{folder} exists; choose a new folder")
     check_type("what is exported", trained, Network, SpikingRNN)
