@@ -761,6 +761,12 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     assert {run["learning_rate"] for run in part["runs"]} == {0.01}
     assert {search["seconds"] for search in part["tuning"].values()} == {3.0}
     assert "0.03: 90.0 %, diverged later |" in markdown.tuning(part)
+    # a setting that was given up is not trained on by a later run
+    beside = replace(protocol.tuned_job(plan, "LIF", {"learning_rate": 0.03}), seed=0)
+    result = files(tmp_path, key(beside)).result
+    result.unlink()
+    assert protocol.carry_out(plan, tmp_path, workers=1)["runs"] == part["runs"]
+    assert not result.exists()
 
 
 def test_a_plan_that_selects_by_loss_searches_and_chooses_by_it(tmp_path, monkeypatch):

@@ -194,6 +194,10 @@ class Trainer:
         results = runner.run_all(work, jobs, self.out, self.workers, self.ray)
         return [settings_of(job) | result for job, result in zip(jobs, results)]
 
+    def diverged(self, jobs: Sequence[TrainingJob]) -> list[Result]:
+        """The jobs that are known to diverge: one is enough to give the settings of all up."""
+        return [result for result in runner.finished(jobs, self.out) if "diverged" in result]
+
     def trials(self) -> tuple[list[TrainingJob], list[Result]]:
         """The trainings of the search, and what they reached."""
         jobs = trials_of(self.plan)
@@ -205,17 +209,18 @@ class Trainer:
         model, axes = group
 
         def with_settings(settings: Result) -> list[Result]:
-            return self.run(by_seed(self.plan, tuned_job(self.plan, model, settings), seeds, axes))
+            jobs = by_seed(self.plan, tuned_job(self.plan, model, settings), seeds, axes)
+            return self.diverged(jobs) or self.run(jobs)
 
         return best_that_learns(order[model], with_settings)
 
     def side_by_side(self, groups: Groups, seeds: int, order: Order) -> None:
         """Train all groups before each is looked at alone: workers need not wait for one."""
-        jobs = [
-            job
+        by_group = [
+            by_seed(self.plan, tuned_job(self.plan, model, order[model][0]), seeds, axes)
             for model, axes in groups.values()
-            for job in by_seed(self.plan, tuned_job(self.plan, model, order[model][0]), seeds, axes)
         ]
+        jobs = [job for jobs in by_group if not self.diverged(jobs) for job in jobs]
         if jobs:
             self.run(jobs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -80,9 +80,7 @@ def run(
             if stem not in failed and not files(out, stem).result.exists()
         ]
 
-    for stem, config in todo.items():
-        for line in set_aside(files(out, stem), config):
-            say(line)
+    set_all_aside(todo, out)
     before = len(todo) - len(left())
     with bar(len(todo), "job", before, visible=progress) as shown:
         while remaining := left():
@@ -121,6 +119,21 @@ def run_all(
             f"see {out / 'jobs'}/*.error"
         )
     return read_results(configs, out, name)
+
+
+def finished(configs: Sequence[Any], out: Path, name: Name = key) -> list[dict[str, Any]]:
+    """The results of those jobs that are finished; what cannot be used is set aside as by `run`."""
+    todo = named(configs, name)
+    set_all_aside(todo, out)
+    done = [config for stem, config in todo.items() if files(out, stem).result.exists()]
+    return read_results(done, out, name)
+
+
+def set_all_aside(todo: Mapping[str, Any], out: Path) -> None:
+    """Rename what cannot be used of the jobs with these names; stderr says what and why."""
+    for stem, config in todo.items():
+        for line in set_aside(files(out, stem), config):
+            say(line)
 
 
 def set_aside(job: Files, config: Any) -> list[str]:
