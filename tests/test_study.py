@@ -913,6 +913,15 @@ def test_a_variant_that_diverges_takes_the_next_best_rate_alone(tmp_path, monkey
     assert shown.count("learning rate") == 1
 
 
+def test_a_training_that_two_variants_share_is_done_once(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(protocol.Trainer, "run", lambda trainer, jobs: trained.extend(jobs))
+    plan = protocol.Plan("digits", 2_200, Training(weights="int8", rate_penalty=0.0))
+    same = {"0": ("LIF", {"training.rate_penalty": [0.0]}), "LIF": ("LIF", {})}
+    protocol.Trainer(plan, tmp_path).side_by_side(same, 2, {"LIF": [{"learning_rate": 0.01}]})
+    assert [job.seed for job in trained] == [0, 1]
+
+
 def test_a_variant_that_diverges_at_every_rate_is_named_and_ends_nothing(tmp_path, monkeypatch):
     """The second of two penalties, where the first learns, and the LSTM in int8."""
 

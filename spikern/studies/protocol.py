@@ -222,7 +222,7 @@ class Trainer:
         ]
         jobs = [job for jobs in by_group if not self.diverged(jobs) for job in jobs]
         if jobs:
-            self.run(jobs)
+            self.run([*dict.fromkeys(jobs)])
 
     def groups(
         self, groups: Groups, seeds: int, order: Order
@@ -275,6 +275,7 @@ def carry_out(
     ablations = {name: (spiking, ablated(name)) for name in plan.ablations}
     frontier = {f"{weight:g}": (spiking, penalised(weight)) for weight in plan.penalties}
     in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
+    variants = trainer.variants({**ablations, **frontier, **in_int8}, order)
     sizes = {model: (model, {"budget": plan.budgets}) for model in best.values()}
     growth = trainer.groups(sizes if plan.budgets else {}, plan.variant_seeds, order)
     part = {
@@ -286,9 +287,9 @@ def carry_out(
         "runs": runs,
         "best": best,
         "claims": judge(runs, spiking, plan),
-        "ablations": trainer.variants(ablations, order),
-        "frontier": joined(trainer.variants(frontier, order)),
-        "int8": joined(trainer.variants(in_int8, order)),
+        "ablations": {name: variants[name] for name in ablations},
+        "frontier": joined({weight: variants[weight] for weight in frontier}),
+        "int8": joined({model: variants[model] for model in in_int8}),
         "growth": joined({model: results for model, (_, results) in growth.items()}),
         "times": time_networks(
             [by_seed(plan, tuned_job(plan, m, order[m][0]), 1)[0] for m in best.values()], out
