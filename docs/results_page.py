@@ -19,7 +19,7 @@ from spikern.report import markdown
 from spikern.report.numbers import count, extent, percent, ratio, significant
 from spikern.studies import results
 from spikern.studies.protocol import pairs
-from spikern.studies.statistics import claims, mean
+from spikern.studies.statistics import claims
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
@@ -48,8 +48,7 @@ def corrected() -> dict[tuple[str, str], dict[str, Any]]:
         compared |= {(part["dataset"]["name"], name): pair for name, pair in found.items()}
         own |= {(part["dataset"]["name"], name): claim for name, claim in part["claims"].items()}
     return {
-        key: claim | {"ended": own[key].get("ended", True)}
-        for key, claim in claims(compared).items()
+        key: claim | {"ended": own[key].get("ended")} for key, claim in claims(compared).items()
     }
 
 
@@ -74,7 +73,7 @@ def overall() -> str:
                     "-" if fired is None else percent(fired, gap=" "),
                     count(results.per_inference(runs, "ac")),
                     count(results.per_inference(runs, "mac")),
-                    markdown.energy_extent(runs),
+                    markdown.energy_extent(runs, part["runs"]),
                     significant(fastest(part, runs[0]["model"])),
                     text,
                 ]
@@ -94,12 +93,8 @@ def ratios() -> str:
     lines = []
     for part in studies():
         spiking, standard = best_of_kinds(part)
-        per_table = [
-            mean([run["energy_pj"][name] for run in standard])
-            / mean([run["energy_pj"][name] for run in spiking])
-            for name, pj in spiking[0]["energy_pj"].items()
-            if pj is not None and standard[0]["energy_pj"][name] is not None
-        ]
+        own, others = (results.energies(runs, part["runs"]) for runs in (spiking, standard))
+        per_table = [others[name] / pj for name, pj in own.items()]
         names = part["best"]["standard"], part["best"]["spiking"]
         time = fastest(part, names[0]) / fastest(part, names[1])
         lines.append(
@@ -109,7 +104,7 @@ def ratios() -> str:
                 f"{time:.2f}x",
             ]
         )
-    head = ["data set and networks", "energy estimate, all tables, operations alone"]
+    head = ["data set and networks", "energy estimate, operations alone"]
     return markdown.table([*head, "time at batch 1, fastest runtime of each"], lines)
 
 

@@ -73,7 +73,6 @@ def brute_standard(sums, rnn, signal, declared=False, table=None):
         named = zip(signal, tallies)
         banks = [[*brute.awake_groups(*table, False, x, tally, declared)] for x, tally in named]
         merge(sums, "hidden 0", tallies)
-        declared = False
     for k in range(rnn.num_layers):
         sides = []
         for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
@@ -105,7 +104,7 @@ def brute_network(network, x, declared):
             width = head.hidden_size
         else:
             table = (body.rnn.weight_rt.tolist(), body.awake) if body.experts > 1 else None
-            brute_standard(sums, body.rnn, signal, declared and body.experts > 1, table)
+            brute_standard(sums, body.rnn, signal, declared, table)
             width = head.in_features
             readout = [Counter() for _ in range(steps)]
             readout[-1]["mac readout"] = int(torch.count_nonzero(head.weight))
@@ -234,17 +233,15 @@ def test_every_layer_direction_and_projection_equals_brute_force(kind, shape):
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 @torch.no_grad()
-def test_the_least_that_a_standard_network_needs_for_events(kind):
-    """It may skip the zeros of its input; its own state stays analog, in every layer."""
+def test_a_standard_network_accumulates_events_in_its_first_layer_alone(kind):
     module = kind(3, 4, num_layers=2, bidirectional=True).double()
     sparsify(module)
     x = torch.randn(9, 3, 3, dtype=torch.float64).round().clamp(-1, 1)
-    least = count(module, x, LENGTHS, events=True, skip_zeros=True)
-    assert by_step(least) == brute_module(module, x, declared=True)[0]
-    usual = count(module, x, LENGTHS, events=True)
-    assert usual.ops.mac > least.ops.mac
-    assert usual.ops.ac == 0 < least.ops.ac
-    assert count(module, x, LENGTHS, skip_zeros=True) == usual  # nobody declared them events
+    counts = count(module, x, LENGTHS, events=True)
+    assert by_step(counts) == brute_module(module, x, declared=True)[0]
+    dense = count(module, x, LENGTHS)
+    assert dense.ops.mac > counts.ops.mac
+    assert dense.ops.ac == 0 < counts.ops.ac
 
 
 @torch.no_grad()

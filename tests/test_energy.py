@@ -20,7 +20,7 @@ from spikern.cost.break_even import COMPARED, break_even, compare_energy, spikes
 from spikern.cost.counting import count
 from spikern.cost.counts import Ops, silent
 from spikern.cost.estimates import Surroundings, energy, estimate
-from spikern.cost.prices import FOLDER, read, tables
+from spikern.cost.prices import FOLDER, conventions, read, tables
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout
 from spikern.report import energy_comparison
@@ -39,7 +39,7 @@ def test_energy_is_counts_times_prices():
 @torch.no_grad()
 def test_the_convention_of_tclif_prices_what_it_prints():
     """mn rate_in + nn rate + n rate accumulates and n MAC; LSTM 4 (mn + nn) + 17 n."""
-    table = tables()["tclif"]
+    table = conventions()["tclif"]
     m, n, steps = 7, 11, 40
     layer = dyadic_layer("LIF", m, n)
     counts = count(layer, events(steps, 1, m), events=True)
@@ -67,8 +67,8 @@ def test_the_published_prices():
         "45nm_int8": (0.03, 0.2),
         "22nm_yan": (0.05448, None),
         "loihi1": (23.6, None),
-        "tclif": (0.9, None),
     }
+    assert not set(conventions()) & set(tables())
     for name, table in tables().items():
         if name.startswith("45nm"):
             # a multiply-accumulate is one of each; one rounding
@@ -164,7 +164,7 @@ def test_a_user_adds_a_table_by_writing_a_file(tmp_path, monkeypatch):
     (tmp_path / "mine.toml").write_text(GOOD.replace("ac = 0.03", "ac = 1.5"))
     assert tables(tmp_path)["mine"].pj["ac"] == 1.5
     monkeypatch.setenv("SPIKERN_TABLES", str(tmp_path))
-    assert len(tables()) == 8
+    assert len(tables()) == 7
     (tmp_path / "loihi1.toml").write_text(GOOD)
     with pytest.raises(DataError, match="rename it"):
         tables()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from spikern import DataError, InputError, Training, build, compile_stream, fit, load
-from spikern.cost import count, energy, tables
+from spikern.cost import conventions, count, energy, tables
 from spikern.cost.memory import memory_pj
 from spikern.data.dataset import Batch
 from spikern.data.tinyshakespeare import split as text_split
@@ -587,7 +587,7 @@ def test_the_memory_is_counted_as_brute_force_counts_it(network, memory):
 
 def test_a_store_is_priced_by_its_size_or_has_no_estimate(network, memory):
     counts = count_recalling(Recalling(network, memory), READ.batch([0]).x)
-    fp32, *others = (tables()[name] for name in ("45nm_fp32", "loihi1", "tclif"))
+    fp32, *others = (tables()["45nm_fp32"], tables()["loihi1"], conventions()["tclif"])
     small = energy(counts, fp32, "registers").parts
     words = {a.kind: a for a in counts["memory"].stores}
     assert small["keys"] == words["keys"].reads * fp32.sram.price(words["keys"].bytes)

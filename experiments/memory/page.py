@@ -22,20 +22,19 @@ PLAIN = "LIF"
 
 
 def among_spiking(studied: list[results.Part]) -> str:
-    """What adapts or resonates beside what does neither; a verdict holds for a delay's claims."""
-    found = {}
+    """What adapts or resonates beside what does neither, all claims corrected together."""
+    pairs = {}
     for delay, part in zip(DELAYS, studied):
         accuracy = {
             model: [run["test_accuracy"] for run in runs]
             for model, runs in results.by_model(part["runs"]).items()
         }
-        pairs = {
+        pairs |= {
             f"{model} > {PLAIN}, {delay} steps": (accuracy[model], accuracy[PLAIN])
             for model in part["plan"]["spiking"]
             if model != PLAIN
         }
-        found |= claims(pairs)
-    return markdown.claims({"plan": studied[0]["plan"], "claims": found})
+    return markdown.claims({"plan": studied[0]["plan"], "claims": claims(pairs)})
 
 
 def drawn(studied: list[results.Part]) -> Figure:

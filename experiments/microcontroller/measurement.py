@@ -79,7 +79,7 @@ def count(config: Counting, checkpoint: Path) -> dict[str, Any]:
     lengths = torch.tensor([len(one.x) for one in some])
     x = pad_sequence([torch.from_numpy(one.x) for one in some])
     with torch.no_grad():
-        counts = cost.count(network, x, lengths, dataset.events, skip_zeros=dataset.events)
+        counts = cost.count(network, x, lengths, dataset.events)
     steps, ops = int(lengths.sum()), counts.ops
     return {
         "spiking": network.spiking,

@@ -5,7 +5,7 @@ from spikern.cost.counting import count
 from spikern.cost.counts import Array, Connection, Counts, Layer, Ops, silent, total
 from spikern.cost.estimates import Estimate, Surroundings, energy, estimate
 from spikern.cost.memory import Traffic, traffic
-from spikern.cost.prices import EnergyTable, read, tables
+from spikern.cost.prices import EnergyTable, conventions, read, tables
 
 __all__ = [
     "Array",
@@ -21,6 +21,7 @@ __all__ = [
     "Surroundings",
     "Traffic",
     "compare_energy",
+    "conventions",
     "count",
     "energy",
     "estimate",

@@ -42,7 +42,6 @@ class Options(NamedTuple):
     """The arguments of a count beside model and input."""
 
     lengths: Tensor
-    skip_zeros: bool
     state: Any
 
 
@@ -60,23 +59,21 @@ def count(
     lengths: Lengths | None = None,
     events: bool = False,
     encoder: str | None = None,
-    skip_zeros: bool = False,
     state: Any = None,
 ) -> Counts:
     """Run a model on x (T, B, F) and count its operations by layer and step.
 
     The shape of x does not depend on the model's batch_first.
 
-    lengths      (B,), the valid steps of each sample; all steps by default
-    events       x holds events in {-1, 0, 1}, so a spiking layer accumulates instead of
-                 multiplying; a standard recurrent model multiplies all the same
-    encoder      what made the events ("delta"); its work is counted as a layer
-    skip_zeros   a standard recurrent model accumulates events too, which is its least cost
-    state        the state that the model starts from, as it returns it; of a Sequential a list of
-                 the states of its modules. None: zero. Parts of a sequence that are counted one
-                 after the other, each from the state that the part before it left, have together
-                 the counts of the whole, but for an answer over steps, which each part gives,
-                 and groups that decay as they sleep, which begin each part awake
+    lengths   (B,), the valid steps of each sample; all steps by default
+    events    x holds events in {-1, 0, 1}: the first layer of any model accumulates where they
+              arrive, instead of multiplying every value
+    encoder   what made the events ("delta"); its work is counted as a layer
+    state     the state that the model starts from, as it returns it; of a Sequential a list of
+              the states of its modules. None: zero. Parts of a sequence that are counted one
+              after the other, each from the state that the part before it left, have together
+              the counts of the whole, but for an answer over steps, which each part gives,
+              and groups that decay as they sleep, which begin each part awake
 
     The layers are named hidden 0, hidden 1, ..., readout, and mean if the answer is a mean over
     steps. The modules of a torch.nn.Sequential run one after the other; the names of their layers
@@ -106,7 +103,7 @@ def count(
         if not events:
             raise InputError("an encoder makes events: count with events=True")
         layers.append(ENCODERS[encoder](x, valid))
-    counted_layers, _ = walk(model, Signal(x, events, "input"), Options(lengths, skip_zeros, state))
+    counted_layers, _ = walk(model, Signal(x, events, "input"), Options(lengths, state))
     return Counts(batch, (*layers, *counted_layers))
 
 
@@ -133,8 +130,7 @@ def walk(
         return spiking_layers(module, x, state, lengths, valid, names, kind)
     if isinstance(module, (*STANDARD, Banked)) and type(module) in (*STANDARD, Banked):
         check_input(x.values, module.input_size, next(module.parameters()).dtype)
-        declared = x._replace(spiking=x.spiking and options.skip_zeros)
-        layers, source = recurrent_layers(module, declared, valid, f"{prefix}hidden", x)
+        layers, source = recurrent_layers(module, x, valid, f"{prefix}hidden")
         return layers, Signal(run_standard(module, x.values, state, lengths), False, source)
     if isinstance(module, Axons):
         if isinstance(module, LearnedDelay) and module.training:

@@ -32,6 +32,7 @@ from spikern._utils.errors import DataError
 from spikern.engines.codegen.emit import OPERATIONS
 
 FOLDER = Path(__file__).parent / "tables"
+CONVENTIONS = Path(__file__).parent / "conventions"
 VARIABLE = "SPIKERN_TABLES"
 TEXTS = ("title", "source", "node", "precision", "not_modelled", "updates")
 SECTIONS = {
@@ -109,20 +110,36 @@ def tables(folder: str | Path | None = None) -> dict[str, EnergyTable]:
     Raises DataError if the folder is missing or contains a name of a table of the package.
 
     >>> sorted(tables())
-    ['22nm_yan', '45nm_fp16', '45nm_fp32', '45nm_int32', '45nm_int8', 'loihi1', 'tclif']
+    ['22nm_yan', '45nm_fp16', '45nm_fp32', '45nm_int32', '45nm_int8', 'loihi1']
     """
-    named = {path.stem: read(path) for path in sorted(FOLDER.glob("*.toml"))}
-    by_name = Choices("energy table", named)
+    by_name = Choices("energy table", read_all(FOLDER))
     folder = folder or os.environ.get(VARIABLE)
     if folder is None or folder == "":
         return by_name
     if not Path(folder).is_dir():
         raise DataError(f"no folder {folder} with energy tables; see {VARIABLE}")
-    for path in sorted(Path(folder).glob("*.toml")):
-        if path.stem in by_name:
-            raise DataError(f"{path}: a table named {path.stem} comes with spikern; rename it")
-        by_name[path.stem] = read(path)
+    for name, table in read_all(Path(folder)).items():
+        if name in by_name:
+            path = Path(folder) / f"{name}.toml"
+            raise DataError(f"{path}: a table named {name} comes with spikern; rename it")
+        by_name[name] = table
     return by_name
+
+
+def conventions() -> dict[str, EnergyTable]:
+    """The prices by which published ratios were computed, for whoever reproduces these.
+
+    They price a neuron as a unit, whatever it computes, so no estimate of `tables` is made by them.
+
+    >>> [*conventions()]
+    ['tclif']
+    """
+    return Choices("convention", read_all(CONVENTIONS))
+
+
+def read_all(folder: Path) -> dict[str, EnergyTable]:
+    """The tables in a folder by name."""
+    return {path.stem: read(path) for path in sorted(folder.glob("*.toml"))}
 
 
 def read(path: str | Path) -> EnergyTable:

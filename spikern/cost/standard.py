@@ -34,12 +34,12 @@ def gates(module: nn.RNNBase | Banked) -> Mapping[str, int]:
 
 
 def recurrent_layers(
-    module: nn.RNNBase | Banked, x: Signal, valid: Tensor, prefix: str, named: Signal
+    module: nn.RNNBase | Banked, x: Signal, valid: Tensor, prefix: str
 ) -> tuple[list[Layer], str]:
     """The layers of a standard network, one per direction, and the name of the last layer.
 
-    Their state is analog, so everything but the input of the first layer multiplies. Of banks only
-    those count that `named`, the input as it is declared, wakes, once for all layers.
+    Their state is analog, so everything but events that arrive at the first layer multiplies. Of
+    banks only those count that the input wakes, once for all layers.
     """
     source = x.source
     kind = module.mode.split("_")[0]
@@ -73,7 +73,7 @@ def recurrent_layers(
             layers.append(analog_layer(name, kind, size, connected, arithmetic, uses, storage))
         source = f"{prefix} {k}"
     if isinstance(module, Banked):
-        layers[0] = with_router(layers[0], module.router, named, valid)
+        layers[0] = with_router(layers[0], module.router, x, valid)
     return layers, source
 
 

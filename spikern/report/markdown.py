@@ -127,9 +127,9 @@ def accuracy_interval(values: Sequence[float]) -> str:
     return f"{mean_interval(mean(scaled), interval(scaled))} %"
 
 
-def energy_extent(runs: Sequence[Part]) -> str:
-    """The estimates of one inference by all tables that price it, least to greatest."""
-    return extent([PJ * joules for joules in energies(runs)], energy, " to ")
+def energy_extent(runs: Sequence[Part], beside: Sequence[Part]) -> str:
+    """The estimates of one inference by the tables that price `beside` too, least to greatest."""
+    return extent([PJ * joules for joules in energies(runs, beside).values()], energy, " to ")
 
 
 def budget(part: Part) -> str:
@@ -186,7 +186,7 @@ def accuracy(part: Part) -> str:
                 ended(runs),
                 "-" if firing is None else percent(firing, gap=" "),
                 *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
-                energy_extent(runs),
+                energy_extent(runs, part["runs"]),
                 energy(mean([run["energy_pj"][AS_TRAINED] for run in runs])),
                 *([score_in_int8(part, in_int8.get(model, ()), runs)] if in_int8 else []),
             ]
@@ -195,10 +195,13 @@ def accuracy(part: Part) -> str:
     every = ["test, all steps"] if "test_accuracy_all_steps" in part["runs"][0] else []
     late = ["late gain"] if "curve" in part["runs"][0] else []
     head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, *late]
-    head += ["training", "ended", "rate", "AC", "MAC", "updates", "energy estimate, all tables"]
-    words = "[What the words mean](../../docs/glossary.md)"
+    head += ["training", "ended", "rate", "AC", "MAC", "updates", "energy estimate"]
     head += [f"by {AS_TRAINED}", *(["trained in int8"] if in_int8 else [])]
-    return f"{table(head, lines)}\n\n{words}"
+    named = ", ".join(energies(part["runs"], part["runs"]))
+    return (
+        f"{table(head, lines)}\n\nEnergy estimates are by the tables that price every model here: "
+        f"{named}.\n[What the words mean](../../docs/glossary.md)"
+    )
 
 
 def score_in_int8(part: Part, runs: Sequence[Part], whole: Sequence[Part]) -> str:
@@ -220,11 +223,12 @@ def verdict(claim: Mapping[str, Any]) -> str:
     """The verdict on a claim; none stands on trainings that had not ended.
 
     >>> verdict({"verdict": "refuted", "ended": False}), verdict({"verdict": "refuted"})
-    ('none, trainings not ended (else refuted)', '**refuted**')
+    ('none, trainings not ended (else refuted)', '**refuted**, ended unknown')
     """
-    if not claim.get("ended", True):
+    ended = claim.get("ended")
+    if ended is False:
         return f"none, trainings not ended (else {claim['verdict']})"
-    return f"**{claim['verdict']}**"
+    return f"**{claim['verdict']}**" + ("" if ended else ", ended unknown")
 
 
 def effect(part: Part, claim: Mapping[str, Any]) -> list[str]:
@@ -341,19 +345,18 @@ def at_rate(runs: Sequence[Part], whole: Sequence[Part]) -> str:
 
 
 def robustness(part: Part) -> str:
-    """Test accuracy of every model under every disturbance, mean over seeds."""
-    levels = {
-        (name, k): level
-        for name, points in part["runs"][0]["robustness"].items()
-        for k, (level, _) in enumerate(points)
-        if k > 0
-    }
+    """Accuracy of every model under every disturbance, mean over seeds, on the same sequences."""
+    measured = part["runs"][0]["robustness"]
+    levels = [(name, k) for name, points in measured.items() for k in range(1, len(points))]
+    undisturbed = (next(iter(measured)), 0)
     lines = []
     for model, runs in by_model(part["runs"]).items():
-        disturbed = [mean([run["robustness"][name][k][1] for run in runs]) for name, k in levels]
-        accuracies = [mean([run["test_accuracy"] for run in runs]), *disturbed]
+        accuracies = [
+            mean([run["robustness"][name][k][1] for run in runs])
+            for name, k in (undisturbed, *levels)
+        ]
         lines.append([model, *(percent(a, gap=" ") for a in accuracies)])
-    heads = [f"{name} {level:g}" for (name, _), level in levels.items()]
+    heads = [f"{name} {measured[name][k][0]:g}" for name, k in levels]
     return table(["model", "undisturbed", *heads], lines)
 
 

@@ -27,6 +27,7 @@ def headline(results: dict[str, Any]) -> list[str]:
     return [
         *caveats(results),
         accuracy(spiking, other, comparison, results),
+        *best_standard(results, other["name"]),
         operations(comparison["energy_ratio"], other["name"], results["energy_tables"]),
         *memory(results["energy"], spiking["name"], other["name"]),
         *time(results, spiking, other),
@@ -134,6 +135,16 @@ def accuracy(
         f"{start} (95% interval over {len(spiking['seeds'])} seeds: "
         f"{signed(100 * low)} to {signed(100 * high)}{clear})."
     )
+
+
+def best_standard(results: dict[str, Any], named: str) -> Iterator[str]:
+    """The accuracy of the standard network that is best on validation, unless it was `named`."""
+    best = best_on_validation(results["models"], "standard")
+    if best is not None and best["name"] != named:
+        yield (
+            f"{best['name']}, the standard network that is best on validation, classifies "
+            f"{percent(best['test_accuracy']['mean'])}."
+        )
 
 
 def operations(ratios: dict[str, float | None], other: str, tables: dict[str, Any]) -> str:

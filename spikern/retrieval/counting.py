@@ -33,13 +33,15 @@ POPCOUNT = 8
 
 
 def count_recalling(
-    recalling: Recalling, x: torch.Tensor, state: RecallState | None = None,
-    lengths: Lengths | None = None, skip_zeros: bool = False,
-) -> Counts:  # fmt: skip
+    recalling: Recalling,
+    x: torch.Tensor,
+    state: RecallState | None = None,
+    lengths: Lengths | None = None,
+) -> Counts:
     """Run on x (T, B, C) and count the operations of network and memory.
 
-    The arguments are those of `Recalling.run` and, `skip_zeros`, of `count`. The last layer of the
-    counts is "memory". A table that prices neurons instead of operations has no estimate of it.
+    The arguments are those of `Recalling.run`. The last layer of the counts is "memory". A table
+    that prices neurons instead of operations has no estimate of it.
 
     >>> from spikern import build
     >>> from spikern.data.tinyshakespeare import split
@@ -51,7 +53,7 @@ def count_recalling(
     ['hidden 0', 'readout', 'memory']
     """
     before = None if state is None else state.network
-    counts = count(recalling.network, x, lengths, True, skip_zeros=skip_zeros, state=before)
+    counts = count(recalling.network, x, lengths, events=True, state=before)
     recall = recalling.run(x, state, lengths)
     layer = memory_layer(recalling, recall, counts.layers[-1].uses)
     return replace(counts, layers=(*counts.layers, layer))

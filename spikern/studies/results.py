@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from spikern.cost.counts import Ops, total
 from spikern.cost.estimates import PJ
+from spikern.cost.prices import tables
 from spikern.data.dataset import Dataset
 from spikern.studies.scaling import NEEDED, fit, predict
 from spikern.studies.statistics import mean, summary
@@ -63,14 +64,13 @@ def rate(runs: Sequence[Part]) -> float | None:
     return mean([mean(run["rates"]) for run in runs]) if runs[0]["rates"] else None
 
 
-def energies(runs: Sequence[Part]) -> list[float]:
-    """The estimates in J by every table that prices all operations, ascending."""
-    priced = [
-        [run["energy_pj"][name] for run in runs]
-        for name, pj in runs[0]["energy_pj"].items()
-        if pj is not None
-    ]
-    return sorted(mean(found) / PJ for found in priced)
+def energies(runs: Sequence[Part], beside: Sequence[Part]) -> dict[str, float]:
+    """The estimates in J by every table that prices all of `beside` too, so that they compare."""
+    return {
+        name: mean([run["energy_pj"][name] for run in runs]) / PJ
+        for name in tables()
+        if all(run["energy_pj"].get(name) is not None for run in (*runs, *beside))
+    }
 
 
 def late_gain(curve: Sequence[float]) -> float:
