@@ -2,16 +2,22 @@
 
 import ast
 import copy
+import gc
 import json
 import pickle
+import weakref
 from collections import namedtuple
 from dataclasses import replace
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from engine_cases import assert_as_reference, events
+from torch import nn
 
 from spikern._utils.errors import UnsupportedError
+from spikern._utils.fingerprint import fingerprint
 from spikern.engines import fused
 from spikern.engines.codegen import emit, storage, stream_kernels, trace
 from spikern.engines.codegen.operations import sleep_ops, update_ops
@@ -125,6 +131,17 @@ def test_what_must_be_equal_bit_for_bit_is_told_by_the_operations(name, alike):
     assert trace.rounds_alike(NEURONS[name]) == alike
 
 
+@pytest.mark.parametrize(
+    ("exponent", "kinds"),
+    [(3, {"mul": 2}), (0.5, {"sqrt": 1}), (0.3, {"exp": 1, "log": 1, "mul": 1})],
+)
+def test_a_power_is_counted_as_it_is_computed(exponent, kinds):
+    def step(p, s, i, fire):
+        return LI.state(i**exponent), i
+
+    assert update_ops(replace(LI, name="power", step=step)) == kinds
+
+
 def test_a_step_that_fires_twice_is_refused():
     def step(p, s, i, fire):
         z = fire(i) + fire(s.v)
@@ -158,6 +175,21 @@ class Amplifier:
         return LIF.step(p, s, self.gain * i, fire)
 
 
+class Slotted:
+    """The same without a dictionary of attributes."""
+
+    __slots__ = ("gain",)
+
+    def __init__(self, gain):
+        self.gain = gain
+
+
+class Settings:
+    """A gain that a step captures through a class."""
+
+    gain = 1.0
+
+
 GAIN = 1.0
 
 
@@ -167,11 +199,14 @@ def global_step(p, s, i, fire):
 
 def capture(kind, monkeypatch):
     """A neuron whose step captures a gain, and how to set that gain."""
-    amplifier = Amplifier(1.0)
-    gain = 1.0
+    amplifier, slotted, module = Amplifier(1.0), Slotted(1.0), ModuleType("settings")
+    gain = module.gain = 1.0
 
     def closed(p, s, i, fire):
         return LIF.step(p, s, gain * i, fire)
+
+    def of(holder):
+        return lambda p, s, i, fire: LIF.step(p, s, holder.gain * i, fire)
 
     def set_closed(value):
         nonlocal gain
@@ -181,11 +216,17 @@ def capture(kind, monkeypatch):
         "a method's object": (amplifier.step, lambda value: setattr(amplifier, "gain", value)),
         "a global": (global_step, lambda value: monkeypatch.setitem(globals(), "GAIN", value)),
         "a closure": (closed, set_closed),
+        "slots": (of(slotted), lambda value: setattr(slotted, "gain", value)),
+        "a class": (of(Settings), lambda value: monkeypatch.setattr(Settings, "gain", value)),
+        "a module": (of(module), lambda value: setattr(module, "gain", value)),
     }[kind]
     return replace(LIF, name="Amplified", step=step), set_gain
 
 
-@pytest.mark.parametrize("kind", ["a method's object", "a global", "a closure"])
+CAPTURED = ["a method's object", "a global", "a closure", "slots", "a class", "a module"]
+
+
+@pytest.mark.parametrize("kind", CAPTURED)
 def test_a_kernel_follows_the_values_that_a_step_captures(kind, plain_python, monkeypatch):
     """A value that changes after the first call changes the spikes, as in the reference."""
     neuron, set_gain = capture(kind, monkeypatch)
@@ -199,6 +240,53 @@ def test_a_kernel_follows_the_values_that_a_step_captures(kind, plain_python, mo
         assert difference(layer, x, [out], state) == ""
         spikes[gain] = int(out.sum())
     assert spikes[3.0] > spikes[1.0] > spikes[0.0]
+
+
+def scaled(gain):
+    return replace(LIF, name="Scaled", step=lambda p, s, i, fire: LIF.step(p, s, gain * i, fire))
+
+
+def test_a_number_of_numpy_is_told_by_its_value():
+    gains = [*np.float32([1, 1, 2])]
+    assert len({fingerprint(scaled(gain).step) for gain in gains}) == 2
+
+
+def test_what_a_kernel_captured_lives_as_long_as_the_kernel(plain_python):
+    """Another object with its identity would be taken for it."""
+    gain = Twice()
+    found = weakref.ref(gain)
+    fused.kernel_name(scaled(gain), SURROGATES["triangular"]())
+    del gain
+    gc.collect()
+    assert found() is not None
+
+
+class Twice:
+    """A factor that is no number."""
+
+    def __mul__(self, other):
+        return 2.0 * other
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [lambda v: torch.round(v, decimals=2), lambda v: torch.rsub(v, 1.0, alpha=2.5)],
+)
+def test_an_argument_that_a_kernel_does_not_know_is_refused(changed):
+    def step(p, s, i, fire):
+        state, z = LIF.step(p, s, i, fire)
+        return state._replace(v=changed(state.v)), z
+
+    with pytest.raises(UnsupportedError, match="has no scalar form"):
+        update_ops(replace(LIF, name="Rounded", step=step))
+
+
+def test_a_captured_tensor_that_is_trained_needs_the_reference():
+    gain = nn.Parameter(torch.tensor(1.5))
+    with pytest.warns(UserWarning, match="made outside `step` that is trained"):
+        final = SpikingRNN(scaled(gain), 3, 5)(torch.ones(4, 2, 3))[1]
+    final.v.sum().backward()
+    assert gain.grad is not None
 
 
 def test_a_surrogate_of_ones_own_has_kernels_of_its_own(plain_python):

@@ -13,14 +13,22 @@ import numpy as np
 import torch
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), CodeType)
-ITSELF = (ModuleType, type, BuiltinFunctionType, torch.dtype, torch.device)
+ITSELF = (BuiltinFunctionType, torch.dtype, torch.device)
+LIBRARIES = {"torch", "numpy"}
+"""What these define does not change."""
 
 
-def fingerprint(value: Any, above: tuple[int, ...] = ()) -> Hashable:
+def fingerprint(
+    value: Any, above: tuple[int, ...] = (), looked_up: tuple[str, ...] = ()
+) -> Hashable:
     """A key that changes when a function's code changes, or a value that it captures.
 
     Captured are the cells of its closure, its defaults, the globals that it names, and the `self`
-    of a method, with all that these hold; functions among them by their own fingerprints.
+    of a method, with all that these hold; functions among them by their own fingerprints. Of
+    classes and modules only the attributes that the code looks up are captured.
+
+    An object whose contents are not known enters by its identity, so whoever keeps a key keeps the
+    function too: another object may have the identity of one that is gone.
 
     >>> def amplifier(gain):
     ...     return lambda v: gain * v
@@ -33,39 +41,57 @@ def fingerprint(value: Any, above: tuple[int, ...] = ()) -> Hashable:
     """
     if isinstance(value, PLAIN):
         return type(value), value
-    if isinstance(value, ITSELF):
-        return value
+    if isinstance(value, ITSELF) or _of_a_library(value):
+        return value  # type: ignore[no-any-return]
     if id(value) in above:
         return "above"
-    above = (*above, id(value))
+    of = functools.partial(fingerprint, above=(*above, id(value)), looked_up=looked_up)
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         return str(value.dtype), value.shape, value.tobytes()
     if isinstance(value, FunctionType):
-        named = {name: value.__globals__.get(name) for name in _names(value.__code__)}
+        code = value.__code__
+        named = {name: value.__globals__.get(name) for name in _names(code, GLOBALS)}
         cells = [_content(cell) for cell in value.__closure__ or ()]
-        return fingerprint(
-            (value.__code__, value.__defaults__, value.__kwdefaults__, cells, named), above
-        )
+        captured = (code, value.__defaults__, value.__kwdefaults__, cells, named)
+        return of(captured, looked_up=_names(code, ATTRIBUTES))
     if isinstance(value, MethodType):
-        return fingerprint((value.__func__, value.__self__), above)
+        return of((value.__func__, value.__self__), looked_up=_names(value.__code__, ATTRIBUTES))
     if isinstance(value, functools.partial):
-        return fingerprint((value.func, value.args, value.keywords), above)
+        return of((value.func, value.args, value.keywords))
     if isinstance(value, dict):
-        return tuple((repr(key), fingerprint(item, above)) for key, item in value.items())
+        return tuple((repr(key), of(item)) for key, item in value.items())
     if isinstance(value, (tuple, list)):
-        return type(value), tuple(fingerprint(item, above) for item in value)
-    # What an object holds beside its attributes is not seen, so another object is another value.
-    return type(value), id(value), fingerprint(getattr(value, "__dict__", None), above)
+        return type(value), tuple(map(of, value))
+    if isinstance(value, (type, ModuleType)):
+        return value, of({name: getattr(value, name) for name in looked_up if hasattr(value, name)})
+    slots = itertools.chain(*(getattr(kind, "__slots__", ()) for kind in type(value).__mro__))
+    held = {name: getattr(value, name, None) for name in slots} | getattr(value, "__dict__", {})
+    return of(type(value)), id(value), of(held)
+
+
+GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")
+ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
+"""Instructions that look something up by its name."""
 
 
 @functools.lru_cache(maxsize=1024)
-def _names(code: CodeType) -> tuple[str, ...]:
-    """The globals that a function looks up, those of the functions inside it too."""
-    own = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
-    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
-    return (*own, *itertools.chain(*inner))
+def _names(code: CodeType, instructions: tuple[str, ...]) -> tuple[str, ...]:
+    """What a function looks up by these instructions, the functions inside it too."""
+    own = [i.argval for i in dis.get_instructions(code) if i.opname in instructions]
+    inner = (c for c in code.co_consts if isinstance(c, CodeType))
+    names = itertools.chain(own, *(_names(each, instructions) for each in inner))
+    return tuple(dict.fromkeys(names))
+
+
+def _of_a_library(value: Any) -> bool:
+    """Whether a function, class or module is one of LIBRARIES."""
+    if isinstance(value, ModuleType):
+        return value.__name__.partition(".")[0] in LIBRARIES
+    if isinstance(value, (FunctionType, type)):
+        return str(value.__module__).partition(".")[0] in LIBRARIES
+    return False
 
 
 def _content(cell: Any) -> Any:

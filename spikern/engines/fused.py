@@ -64,7 +64,7 @@ class Target(Protocol):
         """The text of a module with the kernels of a neuron."""
 
 
-_sources: dict[Any, str] = {}
+_sources: dict[Any, tuple[str, NeuronModel, Surrogate]] = {}
 _supported: dict[Any, bool] = {}
 
 
@@ -218,8 +218,9 @@ def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool, target: Targ
     if key not in _sources:
         # A thread has none of the caller's modes: autocast, transforms, inference, devices.
         with ThreadPoolExecutor(1) as thread:
-            _sources[key] = thread.submit(_derived, model, surrogate, smooth, target).result()
-    return _sources[key]
+            text = thread.submit(_derived, model, surrogate, smooth, target).result()
+        _sources[key] = text, model, surrogate  # as long as a key is kept, see `fingerprint`
+    return _sources[key][0]
 
 
 def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:

@@ -38,8 +38,8 @@ WORDS = {
     "a chip made for spikes.",
     "stream": "The event-driven engine of spikern: one step at a time, work only where spikes are.",
     "late gain": "The share of the gain in validation accuracy that came in the last tenth of the "
-    "epochs. Above 2 % a training counts as not ended. The learning rate of a study falls to zero, so "
-    "an ended training has used its schedule up; it does not show that more epochs bring nothing.",
+    "epochs. Above 2 % a training counts as not ended. The learning rate of a study falls to zero, "
+    "so an ended training has used its schedule up; more epochs may still bring more.",
 }
 
 

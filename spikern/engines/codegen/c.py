@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from spikern.engines.codegen import emit, kernels
-from spikern.engines.codegen.program import LOGIC, Op, Step, Value, needed
+from spikern.engines.codegen.program import LOGIC, Op, Step, Value, needed, power_as
 
 
 def literal(value: float) -> str:
@@ -104,14 +104,15 @@ class Printer:
 
     def expression(self, op: Op) -> str:
         """The right-hand side of one operation."""
-        if op.kind == "pow":
-            return self._power(op)
+        kind, factors = power_as(op.args[1]) if op.kind == "pow" else (op.kind, 1)
+        if op.kind == "pow" and kind == "mul":
+            return " * ".join([self.value(op.args[0])] * factors)
         wanted = [
             op.kind in LOGIC or (op.kind == "where" and (k == 0 or op.truth))
             for k in range(len(op.args))
         ]
         args = (self.truth(a) if w else self.value(a) for a, w in zip(op.args, wanted))
-        return emit.form_of(op.kind, "c").format(*args)
+        return emit.form_of(kind, "c").format(*args)
 
     def spike(self, u: str) -> str:
         """The statement that a neuron fires above 0."""
@@ -134,11 +135,3 @@ class Printer:
         if not isinstance(value, str):
             return str(int(bool(value)))
         return value if value in self.truths else f"({self.value(value)} != {self.literal(0)})"
-
-    def _power(self, op: Op) -> str:
-        base, exponent = self.value(op.args[0]), op.args[1]
-        if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
-            return " * ".join([base] * int(exponent))
-        if exponent == 0.5:
-            return f"sqrtf({base})"
-        return f"powf({base}, {self.value(exponent)})"

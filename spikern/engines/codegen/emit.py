@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikern._utils.errors import UnsupportedError
-from spikern.engines.codegen.program import LOGIC, Op, Value
+from spikern.engines.codegen.program import LOGIC, Op, Value, power_as
 
 
 class Operation(NamedTuple):
@@ -37,6 +37,11 @@ class Operation(NamedTuple):
     onnx: str
     cost: tuple[str, ...]
     exact: bool = True
+
+    @property
+    def operands(self) -> int:
+        """How many values it takes."""
+        return len(set(re.findall(r"\{(\d)\}", self.numba)))
 
 
 def _infix(sign: str, onnx: str, *cost: str, triton: str = "") -> Operation:
@@ -212,10 +217,10 @@ def expression(op: Op, names: Mapping[str, str], truths: set[str], dialect: Dial
 
     args = [text(k, a) for k, a in enumerate(op.args)]
     kind = op.kind
-    if kind == "pow" and isinstance(op.args[1], float):
-        if op.args[1] in range(1, 9):
-            return " * ".join(args[:1] * int(op.args[1]))
-        kind = "sqrt" if op.args[1] == 0.5 else "pow"
+    if kind == "pow":
+        kind, factors = power_as(op.args[1])
+        if kind == "mul":
+            return " * ".join(args[:1] * factors)
     form = form_of(kind, dialect.column)
     if dialect is NUMBA:
         for function in re.findall(r"np\.(\w+)", form):

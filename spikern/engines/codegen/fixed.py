@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.codegen import c
-from spikern.engines.codegen.program import COMPARISONS, LOGIC, Op, Step, Value
+from spikern.engines.codegen.program import COMPARISONS, LOGIC, Op, Step, Value, power_as
 
 FRACTION = 20
 """Bits of the fraction of a number."""
@@ -120,11 +120,11 @@ class FixedPrinter(c.Printer):
         return None
 
     def _whole_power(self, op: Op) -> str:
-        base, exponent = op.args
-        if not (isinstance(exponent, float) and exponent in range(1, 9)):
+        base, (kind, factors) = op.args[0], power_as(op.args[1])
+        if kind != "mul":
             raise UnsupportedError("a power that is not whole cannot be written with 'fixed'")
         text, found = self.value(base), self.bounds(base)
-        for _ in range(int(exponent) - 1):
+        for _ in range(factors - 1):
             text, found = _made("mul", [text, self.value(base)], [found, self.bounds(base)])
         self.ranges[op.name] = found
         return text

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.emit import OPERATIONS
-from spikern.engines.codegen.program import Program, Value, constant_ops, needed, with_values
+from spikern.engines.codegen.program import (
+    Program,
+    Value,
+    constant_ops,
+    needed,
+    power_as,
+    with_values,
+)
 from spikern.neurons.model import NeuronModel
 
 
@@ -56,7 +63,6 @@ def _counts(program: Program, outputs: tuple[str, ...], comparisons: int) -> Map
 
 
 def _power(exponent: Value) -> tuple[str, ...]:
-    """x^n is n - 1 multiplications for a small whole n, else a logarithm and an exponential."""
-    if isinstance(exponent, float) and exponent.is_integer() and 1 <= exponent <= 8:
-        return ("mul",) * (int(exponent) - 1)
-    return OPERATIONS["pow"].cost
+    """x^n is n - 1 multiplications for a small whole n."""
+    kind, factors = power_as(exponent)
+    return ("mul",) * (factors - 1) if kind == "mul" else OPERATIONS[kind].cost

@@ -78,6 +78,17 @@ class Gradient(NamedTuple):
     primitive: Program | None
 
 
+def power_as(exponent: Value) -> tuple[str, int]:
+    """What a power is computed by: a product of so many factors, a root, or the function.
+
+    >>> power_as(3.0), power_as(0.5), power_as("beta")
+    (('mul', 3), ('sqrt', 1), ('pow', 1))
+    """
+    if isinstance(exponent, float) and exponent in range(1, 9):
+        return "mul", int(exponent)
+    return ("sqrt" if exponent == 0.5 else "pow"), 1
+
+
 def needed(program: Program, outputs: Iterable[str]) -> list[Op]:
     """The operations that these outputs depend on, in order."""
     wanted = {program.outputs[o] for o in outputs}

@@ -43,6 +43,8 @@ OF_TRUTHS = {"mul": "and", "minimum": "and", "add": "or", "maximum": "or"}
 """What arithmetic is if its result is a truth value."""
 SAME = {"detach", "alias", "clone", "lift_fresh", "lift_fresh_copy"}
 CASTS = {"_to_copy", "to", "view"}
+STORAGE = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
+"""Arguments that say how a result is stored; its values are those without them."""
 FILLS = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
 FILLS |= {"zeros": 0.0, "ones": 1.0}
 FULLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
@@ -211,7 +213,13 @@ def _translate(
         return args[0]  # type: ignore[no-any-return]
     dtype, name = _dtype(node), f"x_{node.name}"
     truth = dtype == torch.bool
-    if dtype not in (torch.float32, torch.bool) or node.kwargs.get("alpha", 1) != 1:
+    asked = {key: value for key, value in node.kwargs.items() if key not in STORAGE}
+    mode = asked.pop("rounding_mode", None)
+    if (
+        dtype not in (torch.float32, torch.bool)
+        or asked.pop("alpha", 1) != 1
+        or any(asked.values())
+    ):
         return None
     if kind in CASTS | FILLS.keys() | FULLS.keys():
         source: Any = args[0] if kind in CASTS else FILLS.get(kind)
@@ -234,15 +242,16 @@ def _translate(
         return lower if high is None else (*lower, Op(name, "minimum", (value, high)))
     if kind == "masked_fill":
         return (Op(name, "where", (args[1], args[2], args[0]), truth),)
-    if kind == "div" and (mode := node.kwargs.get("rounding_mode")) is not None:
+    if mode is not None:
         quotient = Op(f"{name}_exact", "div", tuple(args))
         return (quotient, Op(name, "trunc", (quotient.name,))) if mode == "trunc" else None
     if kind in ("relu", "rsub"):
-        args = [args[0], 0.0] if kind == "relu" else [args[1], args[0]]
+        args = [args[0], 0.0] if kind == "relu" else [args[1], args[0], *args[2:]]
     kind = ELEMENTWISE.get(kind, "")
     if truth:
         kind = OF_TRUTHS.get(kind, kind if kind in COMPARISONS | LOGIC | {"where"} else "")
-    return (Op(name, kind, tuple(args), truth),) if kind else None
+    known = kind and len(args) == OPERATIONS[kind].operands
+    return (Op(name, kind, tuple(args), truth),) if known else None
 
 
 def _dtype(node: fx.Node) -> torch.dtype | None:
@@ -251,6 +260,11 @@ def _dtype(node: fx.Node) -> torch.dtype | None:
 
 
 def _number(value: Tensor, owner: Stepping | Surrogate) -> float | bool:
+    if value.requires_grad:
+        raise UnsupportedError(
+            f"{owner.name}: a tensor made outside `step` that is trained cannot become a number "
+            "of a kernel; make it a field of params"
+        )
     if value.numel() != 1:
         raise UnsupportedError(
             f"{owner.name}: a tensor of shape {tuple(value.shape)} made outside `step` cannot "
