@@ -23,7 +23,7 @@ import tyro
 from spikern import __version__
 from spikern._utils import atomic, json_file
 from spikern._utils.choices import check_choice
-from spikern._utils.errors import InputError
+from spikern._utils.errors import DataError, InputError
 from spikern._utils.phases import phase, say, say_warning
 from spikern._utils.processes import cpus
 from spikern.data.catalogue import DATASETS, check_dataset, own_path
@@ -214,8 +214,8 @@ class Export:
     """New folder; its name is that of the network in C."""
     model: Annotated[str | None, option("MODEL", "the only one")] = None
     """Model of the run; may be left out where there is only one."""
-    seed: Annotated[int, option("N")] = 0
-    """Seed of the network."""
+    seed: Annotated[int | None, option("N", "0, or that of the checkpoint")] = None
+    """Seed of the network in a folder."""
     to: Literal["c"] = "c"
     """Language of the code."""
     numbers: Literal["float32", "int8", "fixed"] = "float32"
@@ -248,8 +248,8 @@ class Predict:
         tyro.conf.arg(metavar="[MODEL] FILE", help_behavior_hint="(required)"),
     ]
     """Model, unless there is one; raw samples: .ts .tsv .csv .npz .npy .wav .txt, or a folder."""
-    seed: Annotated[int, option("N")] = 0
-    """Seed of the network."""
+    seed: Annotated[int | None, option("N", "0, or that of the checkpoint")] = None
+    """Seed of the network in a folder."""
     json: bool = False
     """Print JSON instead of lines."""
 
@@ -392,6 +392,8 @@ class Bench:
 
     def run(self) -> None:
         """Run the benchmark and print it."""
+        if self.out is not None and self.out.exists() and not self.out.is_dir():
+            raise DataError(f"{self.out} is a file; choose another --out")
         with phase(STARTING):
             from spikern import timing
             from spikern.report import benchmark_table

@@ -206,3 +206,25 @@ def test_the_clock_of_a_bar_starts_when_an_epoch_has_ended(monkeypatch):
         for epoch, now[0] in enumerate((600.0, 602.0, 604.0)):
             advance(progress, epoch + 1, Epoch(epoch + 1, 0.5, 0.9, None, 2.0))
     assert "3/11 [00:04<00:16, " in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--workers", "0"], "workers must be at least 1, got 0"),
+        (["--delta", "0.1", "--input-noise", "0.3"], "take no input_noise; leave it at 0"),
+    ],
+)
+def test_what_is_refused_leaves_no_folder(extra, message, tmp_path, capsys):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "digits", *SMALL, "--out", str(out), *extra])
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_benchmark_that_cannot_be_written_does_not_begin(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--out", str(tmp_path / "file")])
+    assert "is a file; choose another --out" in capsys.readouterr().err

@@ -446,3 +446,12 @@ def test_batches_add_up_to_the_whole():
         whole + count(nn.Linear(3, 2), x)
     with pytest.raises(InputError, match="'hidden 7'"):
         whole["hidden 7"]
+
+
+@torch.no_grad()
+def test_weights_where_there_is_no_synapse_are_not_counted():
+    """The engines leave them out, whatever is written there."""
+    layer = SpikingRNN("LIF", 4, 20, recurrent=0.1)
+    nn.init.normal_(layer.weight_hh_l0)
+    _, recurrent = count(layer, events(10, 2, 4), events=True)["hidden 0"].connections
+    assert recurrent.synapses == 40

@@ -275,3 +275,10 @@ def test_a_wrong_download_is_an_error_and_not_kept(cache, monkeypatch):
     with pytest.raises(DataError, match=f"file.ts is missing and did not come.*{SHA256}"):
         locate("a/file.ts", CLOSED, SHA256, "")
     assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_sequence_is_chosen_by_one_index():
+    split = load("digits").test
+    assert torch.equal(split[torch.tensor(1)][0], split[1][0])
+    with pytest.raises(InputError, match=r"index of one sequence, got slice\(0, 3, None\)"):
+        split[0:3]

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from engine_cases import LENGTHS, assert_as_reference, events, gradients, layer_with
@@ -342,3 +343,17 @@ def test_a_learned_delay_is_counted_from_its_own_buffer():
     _, buffer = delay(x)
     parts = [count(both, x, events=True, state=state).ops.ac for state in (None, [buffer, None])]
     assert whole == sum(parts) > 0
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_delays_that_are_all_zero_are_streamed(inputs):
+    """As they may be drawn, or learned."""
+    layer = SpikingRNN("LIF", inputs, 6, delay=3).eval()
+    layer.delay_ih_l0.steps.zero_()
+    x = 3 * torch.rand(9, 2, inputs)
+    stream = compile_stream(layer)
+    result = stream.run(x.numpy())
+    assert torch.equal(torch.from_numpy(result.out), layer(x)[0])
+    state = stream.zero_state()
+    stepped = [stream.step(row, state).copy() for row in x[:, 0].numpy()]
+    assert torch.equal(torch.from_numpy(np.stack(stepped)), layer(x)[0][:, 0])

@@ -522,3 +522,14 @@ def test_a_field_that_every_population_has_is_refused(tmp_path):
     mine = NeuronModel("Mine", step, params, state, {"v_th": real("v_th", 1.0)}, "-")
     with pytest.raises(InputError, match="Mine has a field fired, as the state of every"):
         export_c(SpikingRNN(mine, 4, 5), tmp_path / "net")
+
+
+@needs_gcc
+def test_delays_that_are_all_zero_need_no_buffer(tmp_path):
+    net, x = network("LIF", delay=3), analog()
+    for part in (net.body.delay_ih_l0, net.readout.delay_ih_l0):
+        part.steps.zero_()
+    expected = compile_stream(net).run(x.numpy()).out[:, 0]
+    library = Library(net, tmp_path)
+    assert np.array_equal(library.run(x[:, 0]), expected)
+    assert "buffer" not in (library.path / "net.h").read_text()

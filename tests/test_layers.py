@@ -507,3 +507,8 @@ def test_a_neuron_without_constants_is_refused():
     state = namedtuple("state", "v z")
     with pytest.raises(InputError, match="Bare: a neuron has a constant at least"):
         NeuronModel("Bare", LIF.step, namedtuple("params", ""), state, {}, "-")
+
+
+def test_a_budget_without_recurrence_grows_linearly():
+    hidden = hidden_for_budget("LIF", 1, 10, 2000, recurrent=False)
+    assert abs(build("LIF", 1, hidden, 10, recurrent=False).parameter_count - 2000) <= 7

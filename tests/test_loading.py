@@ -364,3 +364,23 @@ def test_synapses_and_delays_that_no_network_has_are_refused(kind, name, change)
     state = network.state_dict()
     with pytest.raises(DataError, match=f"{name} is not within"):
         rebuild(describe(network), state | {name: change(state[name])})
+
+
+def test_a_network_of_double_precision_is_one_again(tmp_path):
+    path, x = tmp_path / "double.safetensors", torch.rand(5, 3, 1, dtype=torch.float64)
+    network = build("LIF", 1, 8, 10).double()
+    batches = [(torch.rand(5, 4, 1, dtype=torch.float64), torch.tensor([0, 1, 2, 3]))]
+    fit(network, batches, Training(epochs=1), checkpoint=path, validation=batches)
+    assert torch.equal(load_network(path)(x)[0], network(x)[0])
+    mixed = network.state_dict()
+    mixed["readout.bias_l0"] = mixed["readout.bias_l0"].float()
+    with pytest.raises(DataError, match=r"one type, got torch\.float32, torch\.float64"):
+        rebuild(describe(network), mixed)
+
+
+@pytest.mark.parametrize("asked", [{"model": "GRU"}, {"model": "LIF"}, {"seed": 0}])
+def test_a_checkpoint_is_one_network(asked, tmp_path):
+    path = tmp_path / "LIF-0.safetensors"
+    fit(build("LIF", 1, 4, 10), load("digits").thinned(20), Training(epochs=1), checkpoint=path)
+    with pytest.raises(InputError, match=f"is one network, got {next(iter(asked))}"):
+        load_network(path, **asked)

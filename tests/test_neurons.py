@@ -403,3 +403,34 @@ def test_copies_and_pickles(name):
 def test_bad_settings():
     with pytest.raises(InputError, match="width of a surrogate must be above 0"):
         SURROGATES["triangular"](width=0.0)
+
+
+def test_a_mean_takes_the_place_of_a_span():
+    spanned = NEURONS["BRF"].with_constant("omega", span=(0.15, 0.5))
+    layer = SpikingRNN(spanned.with_constants(omega=[0.1, 0.2, 0.3]), 2, 3)
+    assert layer.constants()["omega"].tolist() == pytest.approx([0.1, 0.2, 0.3])  # of its logarithm
+    both = spanned.with_constant("omega", mean=0.3, span=(0.2, 0.4)).constants["omega"]
+    assert both.span == (0.2, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "decays"}, "no kind of constant 'decays'; did you mean 'decay'"),
+        ({"spread": math.nan}, "expected the spread of tau_mem as 0 or more and finite, got nan"),
+        ({"spread": -1.0}, "expected the spread of tau_mem as 0 or more and finite, got -1.0"),
+        ({"spread": "a"}, "the spread of tau_mem must be a number, got 'a'"),
+        ({"span": (1.0,)}, r"expected the span of tau_mem as two numbers, got \(1.0,\)"),
+        ({"span": 2.0}, "expected the span of tau_mem as two numbers, got 2.0"),
+    ],
+)
+def test_an_impossible_constant_is_refused_at_once(changes, message):
+    with pytest.raises(InputError, match=message):
+        LIF.with_constant("tau_mem", **changes)
+
+
+def test_numbers_of_numpy_make_a_constant():
+    made = decay("tau", np.float32(5.0), spread=np.float32(0.5))
+    assert made == decay("tau", 5.0, spread=0.5)
+    spanned = NEURONS["BRF"].with_constant("omega", span=np.array([0.25, 0.5]))
+    assert spanned.constants["omega"].span == (0.25, 0.5)

@@ -126,6 +126,7 @@ def test_a_folder_of_sounds_is_a_data_set(tmp_path):
         ("a.csv", "a,1,x\n", "line 1: could not convert"),
         ("a.csv", "sample,label,v\ns,a,1\ns,b,1\n", "line 3: sample s has the labels a and b"),
         ("a.csv", "sample,label,v\ns,a\n", "line 2: expected 3 cells, got 2"),
+        ("a.csv", "sample,label,v\ns,a,1\nt,nan,1\n", "line 3: expected a label, got 'nan'"),
         ("a.npz", b"no arrays", r"a\.npz: expected arrays of numpy"),
         ("a.npz", arrays(y=np.zeros(3)), r"expected y \(20,\) or \(20, 5\)"),
         ("a.npz", arrays(x=np.full((20, 5), np.nan)), "sequence 0 holds NaN"),

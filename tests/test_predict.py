@@ -157,3 +157,15 @@ def test_the_command_gives_the_accuracy_of_the_comparison(tmp_path, capsys, pixe
 def test_a_transform_without_sense_is_refused(name, parameters, message):
     with pytest.raises(InputError, match=message):
         Transform(name, parameters)
+
+
+def test_bfloat16_answers(tmp_path):
+    """numpy has no such type."""
+    data = load("digits").thinned(20)
+    network = build("LIF", 1, 4, 10)
+    network.task = data.task
+    raw = [np.random.default_rng(0).random((64, 1))]
+    single = network.predict(raw)
+    short = network.bfloat16().predict(raw)
+    assert short.logits.dtype == np.float32
+    assert np.abs(short.logits - single.logits).max() < 0.1  # eight bits of a sum of a few ones

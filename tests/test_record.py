@@ -189,3 +189,12 @@ X = torch.randn(5, 2, 3)
 def test_bad_input_says_what_to_do(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_packed_sequence_brings_its_lengths():
+    layer = SpikingRNN("LIF", 2, 4)
+    x = torch.nn.utils.rnn.pack_sequence([torch.ones(6, 2), torch.ones(3, 2)])
+    recording = record(layer, x)
+    assert recording.lengths.tolist() == [6, 3]
+    assert not recording.layers[0].state.v[3:, 1].any()
+    assert recording.sample(1)[0].i.shape == (3, 4)

@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surroga
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.alif import ALIF
 from spikern.neurons.lif import LIF
-from spikern.neurons.surrogate import SURROGATES
+from spikern.neurons.surrogate import SURROGATES, Surrogate
 
 snn = pytest.importorskip("snntorch")
 surrogate = pytest.importorskip("snntorch.surrogate")
@@ -620,3 +621,13 @@ def test_a_constant_that_is_frozen_here_is_frozen_there():
     assert not isinstance(to_snntorch(layer)[1].beta, nn.Parameter)
     with pytest.raises(InputError, match="layer must be SpikingRNN, got Linear"):
         to_snntorch(nn.Linear(2, 3))
+
+
+def test_a_surrogate_of_ones_own_is_not_taken_for_its_namesake():
+    built_in = SURROGATES["arctan"]()
+    steep = replace(built_in, derivative=lambda u: torch.full_like(u, 7.0))
+    named = Surrogate("sigmoid", torch.sigmoid, lambda u: torch.full_like(u, 7.0), 1.0, "mine")
+    for surrogate in (steep, named):
+        u = torch.zeros(3, requires_grad=True)
+        surrogate_to_snntorch(surrogate)(u).sum().backward()
+        assert u.grad.tolist() == [7.0] * 3

@@ -217,7 +217,7 @@ def test_counted_by_connection(settings):
 @pytest.mark.parametrize("settings", [*FORWARD, *SHAPES[-3:-1]])
 def test_what_is_executed_is_what_is_counted(settings, monkeypatch):
     monkeypatch.setattr(population, "SPARSE", 0.0)  # every recurrence is stored as rows
-    if settings.get("recurrent") == 0.4:
+    if settings.get("recurrent") in (0.4, [True, "diagonal"]):
         settings = settings | {"recurrent": True}  # rows with zeros are executed with their zeros
     layer, x = layer_with(**settings), events(25, 3, 5)
     for value in layer.parameters():

@@ -22,8 +22,10 @@ from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.events import Events
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import build
-from spikern.neurons import LIF
-from spikern.train import batches, checkpoint, evaluation, loop
+from spikern.layers.rnn import SpikingRNN
+from spikern.neurons import LI, LIF
+from spikern.train import batches, checkpoint, evaluation, load_network, loop
+from spikern.train.calibration import calibrate
 from spikern.train.evaluation import evaluate
 from spikern.train.loop import fit
 from spikern.train.recipes import recipe
@@ -836,3 +838,56 @@ def test_a_run_is_not_resumed_with_another_optimizer_or_loss(tmp_path):
 def test_parts_of_another_kind_are_refused(part, message):
     with pytest.raises(InputError, match=message):
         fit(build("LIF", 2, 8, 2), small(), TRAINING, **part)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_drawn_weights_are_fresh_in_another_type_and_by_other_threads(threads):
+    """700 x 512 weights are summed in another order by two threads."""
+    large = SpikingRNN("LIF", 700, 512, recurrent=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert large.is_fresh
+        assert large.double().is_fresh
+    finally:
+        torch.set_num_threads(before)
+    with torch.no_grad():
+        large.weight_ih_l0[0, 0] += 1
+    assert not large.is_fresh
+
+
+def test_a_body_that_never_fires_is_trained():
+    network = build(LI, 2, 8, 2, recurrent=False)
+    (epoch,) = fit(network, small(), replace(TRAINING, epochs=1)).epochs
+    assert epoch.rate is None
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("LIF", {"dt": np.float32(0.5), "recurrent": np.float32(0.5), "num_layers": np.int64(1)}),
+        ("GRU", {"num_layers": np.int64(1)}),
+    ],
+)
+def test_numbers_of_numpy_are_numbers(model, settings, tmp_path):
+    """As sizes, settings and seed; the checkpoint holds them."""
+    path = tmp_path / "numpy.safetensors"
+    network = build(model, np.int64(2), np.int64(8), np.int64(2), **settings)
+    fit(network, small(), replace(TRAINING, epochs=1), np.int64(1), path)
+    x = torch.rand(5, 2, 2)
+    assert torch.equal(load_network(path)(x)[0], network(x)[0])
+
+
+@pytest.mark.parametrize("settings", [{}, {"delay": 2}])
+def test_the_spikes_of_a_readout_are_none_of_a_hidden_layer(settings):
+    """Whether body and readout run as one stack or one after the other."""
+    network = build("LIF", 2, 8, 2, readout=LIF, **settings)
+    assert len(network.run(torch.rand(5, 3, 2))[0].spikes) == 1
+
+
+def test_calibration_takes_lengths_as_numbers_and_a_layer_alone():
+    layer, x = SpikingRNN("LIF", 2, 8), torch.rand(9, 2, 2)
+    assert len(calibrate(layer, x, [9, 4])) == 1
+    for other in (build("LIF", 2, 8, 2), torch.nn.GRU(2, 8)):
+        with pytest.raises(InputError, match="expected a SpikingRNN, got"):
+            calibrate(other, x)

@@ -16,6 +16,7 @@ from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
 from spikern.engines.codegen.program import constant_ops, needed
+from spikern.layers.connectivity import existing_matrix
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import NeuronModel, State
 
@@ -85,9 +86,10 @@ def spiking_layers(
         arriving = _connections(module, index, own[index], signals, kind, buffers, lengths)
         router = populations[0 if module.feedback else index].router
         awake = router and awake_groups(router, signals[index], valid)
+        own_name = module.names[index]
         connections = [
             connect(
-                source, name, what, getattr(module, f"{weight}_{module.names[index]}"), valid, awake
+                source, name, what, existing_matrix(module, f"{weight}_{own_name}"), valid, awake
             )
             for what, source, weight in arriving
         ]

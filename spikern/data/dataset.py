@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -74,6 +75,13 @@ class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return a sequence (T, F), as long as it is, and its label, or its labels (T,)."""
+        try:
+            index = operator.index(index)
+        except TypeError:
+            raise InputError(
+                f"expected the index of one sequence, got {index!r:.60}; several are chosen by "
+                f"select([0, 1])"
+            ) from None
         if not -len(self) <= index < len(self):
             raise IndexError(f"sequence {index} of {len(self)}")  # ends a loop over the split
         batch = self.batch([index % len(self)])

@@ -450,7 +450,7 @@ class DelayedStream(Predicting):
             signals.append(result.out[0])
             if connections.recurrent_delays is not None:
                 sent.append(result.out[0])
-            if sent:
+            if oldest:
                 buffer = np.concatenate([buffer[:, 1:], np.concatenate(sent, 1)[:, None]], 1)
             begin, middle, end = self._edges[2 * k : 2 * k + 3]
             after[:, begin:middle] = result.state

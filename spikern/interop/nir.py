@@ -23,6 +23,7 @@ from spikern._utils import atomic, foreign
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.packages import require
+from spikern._utils.tensors import to_numpy
 from spikern.interop.nir_graph import Stage, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
 from spikern.layers.arguments import check_weights
@@ -251,10 +252,10 @@ def _populations(
 def _weights(weight: Tensor, bias: Tensor | None) -> Any:
     """Return the nir.Affine, or nir.Linear without bias, of a weight (to, from)."""
     nir = require("nir", "nir")
-    w = weight.detach().cpu().numpy().copy()
+    w = to_numpy(weight).copy()
     if bias is None:
         return nir.Linear(weight=w)
-    return nir.Affine(weight=w, bias=bias.detach().cpu().numpy().copy())
+    return nir.Affine(weight=w, bias=to_numpy(bias).copy())
 
 
 def _tensors(

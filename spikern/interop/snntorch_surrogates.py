@@ -75,7 +75,7 @@ def surrogate_to_snntorch(surrogate: Surrogate) -> Callable[..., Any]:
     """
     theirs = require("snntorch.surrogate", "snntorch")
     for name, (ours, setting) in KNOWN.items():
-        if surrogate.name == ours and surrogate.scale == 1.0:
+        if surrogate.is_built_in and surrogate.name == ours and surrogate.scale == 1.0:
             value = {setting: surrogate.settings[0]} if setting else {}
             return getattr(theirs, name)(**value)  # type: ignore[no-any-return]
     return theirs.custom_surrogate(partial(_gradient, surrogate))  # type: ignore[no-any-return]

@@ -60,6 +60,7 @@ class Baseline(nn.Module):
         check_choice("standard model", kind, BASELINES)
         check_whole(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check_experts(experts, awake)
+        input_size, hidden_size, num_layers = map(int, (input_size, hidden_size, num_layers))
         self.kind = kind
         self.input_size = input_size
         self.hidden_size = hidden_size

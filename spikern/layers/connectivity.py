@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ def connectivity_of(
                 f"{name}='diagonal' pairs the neurons of layers of one width, got {shape}"
             )
         return Connectivity("diagonal", True, torch.eye(shape[0], dtype=torch.bool))
-    if isinstance(value, (int, float)) and 0 < value <= 1:
+    if isinstance(value, Real) and 0 < value <= 1:
         return Connectivity(f"{value:g}", True, density=float(value) if value < 1 else None)
     raise InputError(
         f"{name} must be True, False, 'diagonal', a share between 0 and 1 or a mask, got {value}"

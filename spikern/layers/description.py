@@ -83,7 +83,10 @@ def rebuild(
     if own != description:
         raise DataError(f"it describes another network than {own}")
     check_state(network, state_dict)
-    network.to_empty(device="cpu").load_state_dict(dict(state_dict))
+    kinds = {t.dtype for t in state_dict.values() if t.is_floating_point()}
+    if len(kinds) > 1:
+        raise DataError(f"expected numbers of one type, got {', '.join(sorted(map(str, kinds)))}")
+    network.to_empty(device="cpu").to(kinds.pop()).load_state_dict(dict(state_dict))
     return network
 
 

@@ -16,6 +16,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_counts
+from spikern._utils.tensors import to_numpy
 from spikern.data.task import Prediction, Task, fitting, known
 from spikern.engines.dispatch import run_stack
 from spikern.engines.experts import Routing
@@ -176,7 +177,8 @@ class Network(nn.Module):
             body.final_state(result.states[: body.num_layers]),
             readout.final_state(result.states[body.num_layers :]),
         )
-        return Activity(form(result.out, lengths), result.spikes, result.routings), after
+        hidden = result.spikes[: sum(neuron.spikes for neuron in body.neurons)]
+        return Activity(form(result.out, lengths), hidden, result.routings), after
 
     def hidden(self, x: Input, lengths: Lengths | None = None) -> list[Tensor]:
         """Return the output of every hidden layer (T, B, H); of a standard one, the last."""
@@ -232,8 +234,8 @@ class Network(nn.Module):
         with evaluating(self):
             logits = [self(x, lengths=own)[0] for x, own in batches]
         if self.answer != "every_step":
-            return task.prediction(torch.cat(logits).cpu().numpy())
-        answers = task.prediction(torch.cat(logits, 1).cpu().numpy())
+            return task.prediction(to_numpy(torch.cat(logits)))
+        answers = task.prediction(to_numpy(torch.cat(logits, 1)))
         valid = valid_steps(lengths, len(answers.logits)).cpu().numpy()
         return answers._replace(
             names=np.where(valid, answers.names, ""),
@@ -373,7 +375,6 @@ def hidden_for_budget(
     >>> hidden_for_budget("LSTM", 1, 10, 20_000)
     68
     """
-
     standard = isinstance(model, str) and model in BASELINES
     groups: int = 1 if standard else settings.get("experts", 1)
 
@@ -382,13 +383,17 @@ def hidden_for_budget(
         network = build(model, input_size, hidden, classes, num_layers=num_layers, **settings)
         return network.parameter_count
 
-    # The count is c + b h + a h^2, so three small networks determine it for every h.
+    # The count is c + b h + a h^2, so three small networks determine it for every h; a is 0 where
+    # no layer feeds one of its own width.
     one, two, three = (count(h) for h in (1, 2, 3))
     a = (three - 2 * two + one) / 2
     b = two - one - 3 * a
     c = one - a - b
-    root = math.sqrt(max(b * b - 4 * a * (c - parameters), 0.0))
-    share = max(round((root - b) / (2 * a)), 1)
+    if a == 0:
+        exact = (parameters - c) / b
+    else:
+        exact = (math.sqrt(max(b * b - 4 * a * (c - parameters), 0.0)) - b) / (2 * a)
+    share = max(round(exact), 1)
     nearest = round(c + b * share + a * share * share)
     hidden = share * groups
     if abs(nearest - parameters) > TOLERANCE * parameters:

@@ -103,13 +103,14 @@ def record(
     recorded.engine_asked = "reference"
     with torch.no_grad():
         _, after = recorded(x, state, lengths)
+    _, lengths = to_time_first(x, lengths, layer.batch_first)
     if layer.experts > 1:
         calls = _asleep(layer, to_time_first(x, None, layer.batch_first)[0], calls)
     if layer.feedback:
         calls = _by_layer(calls[0], layer.hidden_sizes)
     currents = calls[0].i
     steps, device = len(currents), currents[0].device
-    lengths = as_lengths([steps] * len(currents[0]) if lengths is None else lengths).to(device)
+    lengths = (as_lengths([steps] * len(currents[0])) if lengths is None else lengths).to(device)
     valid = valid_steps(lengths, steps).unsqueeze(2)
 
     def stack(values: Sequence[Tensor]) -> Tensor:

@@ -230,7 +230,7 @@ class SpikingRNN(nn.Module):
                 delays.delayed_state(own.state)
 
         self._allocate(within, above, partial(torch.empty, device=device, dtype=dtype))
-        self._drawn: list[float] = []
+        self._drawn: list[int] = []
         self.reset_parameters()
 
     def _allocate(
@@ -385,13 +385,22 @@ class SpikingRNN(nn.Module):
                 )
         self._drawn = self._weight_sums()
 
-    def _weight_sums(self) -> list[float]:
-        """Return the sum of each population's input weights."""
-        return [float(getattr(self, f"weight_ih_{name}").detach().sum()) for name in self.names]
+    def _weight_sums(self) -> list[int]:
+        """Return the sum of the bits of each population's input weights, in float32.
+
+        Whole numbers have one sum in any order, on any device, and of weights in float64 too.
+        """
+        weights = (getattr(self, f"weight_ih_{name}").detach() for name in self.names)
+        return [
+            int(w.float().contiguous().view(torch.int32).sum(dtype=torch.int64)) for w in weights
+        ]
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the input weights are as they were drawn: not trained, loaded or calibrated."""
+        """Whether the input weights are as they were drawn: not trained, loaded or calibrated.
+
+        Weights that were rounded, to a shorter type, are not.
+        """
         return self._drawn == self._weight_sums()
 
     def params(self, index: int) -> Params:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_numbers
 
 Kind = Literal["decay", "frequency", "steps", "positive", "between", "real"]
 MARGIN = 1e-3
@@ -55,6 +57,15 @@ class Constant:
     below: float = math.inf
 
     def __post_init__(self) -> None:
+        check_choice("kind of constant", self.kind, get_args(Kind))
+        check_numbers(**{f"the spread of {self.symbol}": self.spread})
+        if not 0 <= self.spread < math.inf:
+            raise InputError(
+                f"expected the spread of {self.symbol} as 0 or more and finite, got {self.spread}"
+            )
+        object.__setattr__(self, "spread", float(self.spread))
+        if self.span is not None:
+            object.__setattr__(self, "span", _ends(self.symbol, self.span))
         number = isinstance(self.below, int | float) and self.below > 0
         if not number or (self.below < math.inf and self.kind != "frequency"):
             raise InputError(
@@ -162,6 +173,17 @@ class Constant:
         if self.below < math.inf:
             with torch.no_grad():
                 raw.clamp_(max=math.log((1 - MARGIN) * self.below / dt))
+
+
+def _ends(symbol: str, span: Any) -> tuple[float, float]:
+    """The two ends of a span as numbers."""
+    try:
+        low, high = map(float, span)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"expected the span of {symbol} as two numbers, got {span!r:.60}"
+        ) from None
+    return low, high
 
 
 def decay(symbol: str, tau: float, spread: float = 0.0, trainable: bool = True) -> Constant:

@@ -95,6 +95,8 @@ class NeuronModel:
     def with_constant(self, symbol: str, **changes: Any) -> NeuronModel:
         """The same neuron with another `mean`, `spread`, `span` or `trainable` of one constant.
 
+        A mean takes the place of a span, unless both are given.
+
         >>> from spikern.neurons import BRF
         >>> BRF.with_constant("omega", span=(0.15, 0.5)).constants["omega"].span
         (0.15, 0.5)
@@ -102,6 +104,8 @@ class NeuronModel:
         fields = {c.symbol: field for field, c in self.constants.items()}
         if symbol not in fields:
             raise InputError(f"{self.name} has no constant '{symbol}'; it has {', '.join(fields)}")
+        if "mean" in changes:
+            changes = {"span": None} | changes
         changed = replace(self.constants[fields[symbol]], **changes)
         return replace(self, constants={**self.constants, fields[symbol]: changed})
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from spikern._utils import atomic
 from spikern._utils.errors import InputError
+from spikern._utils.tensors import to_numpy
 
 Values = ArrayLike | Tensor
 """What a figure draws: an array of numpy or torch, or nested lists."""
@@ -188,7 +189,7 @@ choose one sample first, as in x[:, 0]
     """
     if isinstance(values, Axes):
         raise InputError(f"expected {what} first, got an axis; pass it as axis=")
-    data = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    data = to_numpy(values) if isinstance(values, Tensor) else np.asarray(values)
     axes = shape.count(",") + 1 - shape.count(",)")
     if data.ndim != axes:
         hint = {(3, 2): "; choose one sample first, as in x[:, 0]",

@@ -96,6 +96,7 @@ def _parameters(layer: Layer, network: nn.Module) -> int:
     part = network
     if isinstance(network, Network):
         part = network.readout if kind == "readout" else network.body
-    own = ".*" if layer.name == "readout" else rf".*_l{'_'.join(index) or kind}(\..*)?"
+    stem = rf".*_l{'_'.join(index) or kind}"
+    own = ".*" if layer.name == "readout" else rf"{stem}(_orig|_g|_v|\..*)?"
     named = part.named_parameters()
     return sum(p.numel() for name, p in named if p.requires_grad and re.fullmatch(own, name))

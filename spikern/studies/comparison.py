@@ -51,7 +51,7 @@ from spikern.studies.trainings import (
 )
 from spikern.timing.inference import fastest
 from spikern.train.evaluation import evaluate
-from spikern.train.loop import check_device
+from spikern.train.loop import check_augmentation, check_device
 from spikern.train.recipes import GENERAL, Recipe
 from spikern.train.trial import count_split
 
@@ -264,10 +264,13 @@ def compare(
     for a device that is not there.
     """
     check_device(device)
+    check_counts(workers=workers)
     started = time.perf_counter()
     out = Path(out)
     with phase("Loading the data"):
-        jobs = comparison.jobs()
+        jobs, dataset = comparison.jobs(), data_of(comparison)
+    for job in jobs:
+        check_augmentation(dataset.name, dataset.events, dataset.every_step, job.training)
     open_folder(out, comparison, resume, restart)
     with progress.epochs(jobs, out, job_name, bar):
         runner.run_all(
@@ -278,7 +281,6 @@ def compare(
         seed = {"name": job.model, "seed": job.seed} | job_result(out, job_name(job))
         by_model.setdefault(job.model, []).append(seed)
     networks = {job.model: trained_network(job, out, job_name) for job in jobs if job.seed == 0}
-    dataset = data_of(comparison)
     with phase("Timing one inference of every network"):
         times = fastest(networks, dataset.test)
     models = [

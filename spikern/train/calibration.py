@@ -10,11 +10,12 @@ from torch import Tensor
 
 from spikern._utils.errors import InputError
 from spikern.events.trains import Input
+from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.rnn import SpikingRNN
 
 
 def calibrate(
-    layers: SpikingRNN, x: Input, lengths: Tensor | None = None, rate: float = 0.05
+    layers: SpikingRNN, x: Input, lengths: Lengths | None = None, rate: float = 0.05
 ) -> list[float]:
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
@@ -30,6 +31,11 @@ def calibrate(
     >>> 0.03 < calibrate(layers, torch.rand(50, 16, 8))[0] < 0.07
     True
     """
+    if not isinstance(layers, SpikingRNN):
+        raise InputError(
+            f"expected a SpikingRNN, got {type(layers).__name__}; of a Network calibrate its body"
+        )
+    lengths = None if lengths is None else as_lengths(lengths)
     if not 0.0 < rate < 1.0:
         raise InputError(f"the target rate must lie between 0 and 1, got {rate}")
     dropout, layers.dropout = layers.dropout, 0.0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,15 @@ ADAMS = (torch.optim.Adam, torch.optim.AdamW)
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a JSON-able header, atomically and with a digest."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-    tensor_file.write(path, arrays, {"format": FORMAT, "header": json.dumps(header)})
+    text = json.dumps(header, default=_plain)
+    tensor_file.write(path, arrays, {"format": FORMAT, "header": text})
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python; others cannot be written."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -25,26 +25,36 @@ SUFFIX = ".safetensors"
 def load_network(
     path: str | Path,
     model: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     neurons: Sequence[NeuronModel] = (),
     surrogates: Sequence[Surrogate] = (),
 ) -> Network:
     """The trained network of a checkpoint, or of a model and seed in a run's folder.
 
+    In a folder the seed is 0 unless it is given, and a model is named where there are several.
     It has the weights of the epoch that was best on validation, and the `task` of its data set.
     Neurons and surrogates that are not in `NEURONS` and `SURROGATES` are passed; they are known by
     name. A checkpoint of version 0.1.0 does not say how its network is built; it is loaded where it
     lies, in the folder of its run, whose data set must be available.
 
     Raises DataError where there is no such file or it is corrupt, InputError for an unknown model,
-    neuron or surrogate.
+    neuron or surrogate, and for a model or a seed beside a checkpoint, which is of one.
     """
     check_type("path", path, str, Path)
     path = Path(path)
     for name, own in (("neurons", neurons), ("surrogates", surrogates)):
         if not isinstance(own, list | tuple) or any(isinstance(one, str) for one in own):
             raise InputError(f"{name} is a list of one's own, got {own!r:.60}")
-    file = path if path.suffix == SUFFIX else _checkpoint_of(path, model, seed)
+    if path.suffix == SUFFIX:
+        for name, asked in (("model", model), ("seed", seed)):
+            if asked is not None:
+                raise InputError(
+                    f"{path} is one network, got {name} {asked} beside it; leave it out, or give "
+                    f"the folder of the run"
+                )
+        file = path
+    else:
+        file = _checkpoint_of(path, model, seed or 0)
     if not file.is_file():
         raise DataError(f"no checkpoint {file}; give a checkpoint, or the folder of a run")
     tensors, header = checkpoint.read(file)

@@ -129,6 +129,7 @@ def fit(
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
+    seed = int(seed)
     functions = {"loss": loss, "schedule": schedule}
     _check_parts(network, optimizer, functions, callbacks)
     if device is not None:
@@ -304,15 +305,20 @@ def _check_applies(network: Network, training: Training, dataset: Dataset) -> No
         )
 
 
-def _check_suits(
-    what: str, events: bool, every_step: bool, network: Network, training: Training
-) -> None:
-    """Raise InputError for a setting that sequences of this kind cannot have."""
+def check_augmentation(what: str, events: bool, every_step: bool, training: Training) -> None:
+    """Raise InputError for an augmentation that sequences of this kind cannot have."""
     for name in ("input_noise", "channel_shift", "time_stretch"):
         if getattr(training, name) and events:
             raise InputError(f"{what} holds events, which take no {name}; leave it at 0")
     if training.time_stretch and every_step:
         raise InputError(f"{what} has labels at every step, which time_stretch would move")
+
+
+def _check_suits(
+    what: str, events: bool, every_step: bool, network: Network, training: Training
+) -> None:
+    """Raise InputError for a setting that sequences of this kind cannot have."""
+    check_augmentation(what, events, every_step, training)
     if training.carry_state:
         check_carried(network, every_step)
 
@@ -473,7 +479,8 @@ def _train_epoch(
                 layer_rates = firing_rates(activity.spikes, batch.x, batch.lengths)
                 if epoch == 0 and not rates:
                     warn_of_extreme_rates(layer_rates)
-                rates.append(sum(layer_rates) / len(layer_rates))
+                if layer_rates:  # of a body that never fires there are none
+                    rates.append(sum(layer_rates) / len(layer_rates))
             for layer, routing in enumerate(activity.routings):
                 awake[layer] = awake.get(layer, 0.0) + routing.awake.detach()
             norm = nn.utils.clip_grad_norm_(parameters, training.clip)

@@ -79,6 +79,7 @@ def of_steps(path: Path, header: list[str], lines: list[tuple[int, str]]) -> Tim
         raise DataError(f"{path}: expected a header sample,label,FEATURE,..., got {header}")
     samples: dict[str, list[list[float]]] = {}
     label_of: dict[str, str] = {}
+    classes: dict[str, str] = {}
     for number, line in lines:
         try:
             sample, label, *words = row = cells(line)
@@ -87,9 +88,10 @@ def of_steps(path: Path, header: list[str], lines: list[tuple[int, str]]) -> Tim
             if label_of.setdefault(sample, label) != label:
                 raise ValueError(f"sample {sample} has the labels {label_of[sample]} and {label}")
             samples.setdefault(sample, []).append(ucr.parse_values(words))
+            classes.setdefault(sample, ucr.class_name(label))
         except ValueError as error:
             raise DataError(f"{path}, line {number}: {error}") from error
     if not samples:
         raise DataError(f"{path}: no rows after the header; the file is cut off")
     series = [np.array(rows) for rows in samples.values()]
-    return ucr.with_classes(series, [ucr.class_name(label) for label in label_of.values()])
+    return ucr.with_classes(series, [*classes.values()])

@@ -142,7 +142,7 @@ def _plan(
         width, delays = widths[source], own.input_delays
         total = len(stream.populations[source - 1].bias) if source else width
         columns = slice(at, at + width)
-        delays = None if delays is None else delays[columns]
+        delays = delays[columns] if delays is not None and delays.any() else None
         part = Part(name, source, False, total - width, width, rows(weights[:, columns]), delays)
         parts.append(part)
         inputs[columns] = source == 0
