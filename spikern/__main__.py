@@ -55,13 +55,8 @@ class Compare:
 
     dataset: Annotated[tyro.conf.Positional[str], option("DATASET")]
     """Name (see `spikern datasets`), or your own .ts, .tsv, .csv, .npz, or folder CLASS/*.wav."""
-    models: Annotated[tuple[str, ...], option("MODEL ...")] = (
-        "LIF",
-        "ALIF",
-        "BRF",
-        "RNN",
-        "GRU",
-        "LSTM",
+    models: Annotated[tuple[str, ...] | None, option("MODEL ...", "LIF ALIF BRF RNN GRU LSTM")] = (
+        None
     )
     """Models to train: spiking neurons (see `spikern neurons`), and RNN, GRU, LSTM."""
     match_parameters: Annotated[int | None, option("N", "10,000; 20,000 for digits")] = None
@@ -70,7 +65,7 @@ class Compare:
     """Hidden units of every model, instead of a budget; of each layer, for spiking models alone."""
     layers: Annotated[int | None, option("N", "1, or as many as --hidden has numbers")] = None
     """Number of recurrent layers."""
-    seeds: Annotated[int, option("N")] = 3
+    seeds: Annotated[int | None, option("N", "3")] = None
     """Number of trainings of each model; intervals are over seeds."""
     delta: Annotated[float | None, option("SIZE", "no encoding")] = None
     """Threshold that encodes an analog input as events, one for every change of this size."""
@@ -114,12 +109,9 @@ class Compare:
             from spikern.train import recipe
 
         training = recipe(self.dataset, events=self.delta is not None)
-        models, seeds = self.models, self.seeds
         name = Path(own_path(self.dataset) or self.dataset).resolve().stem
         if self.quick:
             training = training.shorter(QUICKER)
-            models = QUICK_MODELS if models == Compare.models else models
-            seeds = 1 if seeds == Compare.seeds else seeds
             name += "-quick"
         training = training.changed(
             epochs=self.epochs,
@@ -137,11 +129,11 @@ class Compare:
         sizes = self.hidden or ()
         comparison = Comparison(
             dataset=self.dataset,
-            models=models,
+            models=self.models or (QUICK_MODELS if self.quick else Comparison.models),
             recipe=training,
             hidden=sizes[0] if len(sizes) == 1 else self.hidden,
             layers=(len(sizes) or 1) if self.layers is None else self.layers,
-            seeds=seeds,
+            seeds=(1 if self.quick else Comparison.seeds) if self.seeds is None else self.seeds,
             delta=self.delta,
             answer=self.answer,
         )

@@ -133,3 +133,15 @@ def test_the_hyperbolic_tangent_is_within_two_units_in_the_last_place():
     exact = np.tanh(x.astype(np.float64))
     assert (np.abs(actual - exact) <= 2 * np.spacing(np.abs(exact).astype(np.float32))).all()
     assert np.isnan(runtime.tangent(np.float32(np.nan)))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ((torch.zeros(1, 2, 8), None), "part 1 of the state must be a tensor of torch.float32"),
+        ((torch.zeros(1, 2, 8), torch.zeros(1, 2, 8).double()), "float32, got torch.float64"),
+    ],
+)
+def test_a_state_of_another_kind_is_refused(state, message):
+    with pytest.raises(InputError, match=message):
+        Baseline("LSTM", 3, 8)(torch.zeros(4, 2, 3), state)

@@ -120,13 +120,16 @@ def test_what_is_no_comparison_is_not_moved(tmp_path, capsys):
 
 def test_a_quick_look_is_short_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    cli.main(["compare", "digits", "--quick", "--models", "LIF", "--hidden", "4", "--workers", "1"])
+    quick = ["compare", "digits", "--quick", "--models", "LIF", "--hidden", "4", "--workers", "1"]
+    cli.main(quick)
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name == "digits-quick"
     assert "A quick look: 10 epochs of training instead of 60; more may" in capsys.readouterr().out
     settings = json.loads((folder / "settings.json").read_text())
     assert (settings["seeds"], settings["models"]) == (1, ["LIF"])
     assert settings["recipe"]["gated"]["epochs"] == 6
+    cli.main([*quick, "--epochs", "1", "--seeds", "3", "--out", "asked"])  # as many as by default
+    assert json.loads((tmp_path / "asked" / "settings.json").read_text())["seeds"] == 3
 
 
 def test_a_list_that_is_cut_off_ends_without_a_word():

@@ -13,6 +13,7 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.cost.counts import Counts
 from spikern.engines.codegen.operations import update_ops
+from spikern.events import Events
 from spikern.events.encoders import delta
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network, build
@@ -455,3 +456,14 @@ def test_weights_where_there_is_no_synapse_are_not_counted():
     nn.init.normal_(layer.weight_hh_l0)
     _, recurrent = count(layer, events(10, 2, 4), events=True)["hidden 0"].connections
     assert recurrent.synapses == 40
+
+
+def test_events_are_counted_as_events():
+    x = Events.from_dense(events(9, 2, 3))
+    with pytest.raises(InputError, match="expected events=True with Events"):
+        count(SpikingRNN("LIF", 3, 4), x)
+
+
+def test_a_network_that_cannot_fire_has_no_highest_rate():
+    with pytest.raises(InputError, match="nothing in this network can fire"):
+        _ = count(nn.LSTM(25, 5), torch.zeros(1, 1, 25)).highest_rate

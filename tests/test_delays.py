@@ -273,7 +273,11 @@ def state_of(**changes):
         ),
         (lambda: LearnedDelay(3, 2, 2), InputError, "0 <= shortest < longest"),
         (lambda: LearnedDelay(0, 2), InputError, "at least one channel"),
-        (lambda: LearnedDelay(3, 2, width=-1.0), InputError, "width must not be negative"),
+        (
+            lambda: LearnedDelay(3, 2, width=-1.0),
+            InputError,
+            "of 0 steps or more, finite, got -1.0",
+        ),
         (lambda: LearnedDelay(3, 2)(events(4, 2, 5)), InputError, r"\(T, B, 3\), got"),
         (
             state_of(delay_buffer=torch.zeros(2, 2, 5)),
@@ -331,8 +335,12 @@ def test_a_delay_refuses_a_buffer_that_is_not_finite_or_of_another_type():
         delay(x, buffer * torch.nan)
     with pytest.raises(InputError, match=r"of torch.float32, got .* of torch.float64"):
         delay(x, buffer.double())
+    with pytest.raises(InputError, match="the buffer that an earlier call returned, got list"):
+        delay(x, [1.0])
     with pytest.raises(InputError, match="steps as a tensor, got list"):
         Delay([1, 2])
+    with pytest.raises(InputError, match="of 0 steps or more, finite, got inf"):
+        LearnedDelay(2, longest=3, width=torch.inf)
 
 
 def test_a_learned_delay_is_counted_from_its_own_buffer():

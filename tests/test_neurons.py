@@ -65,7 +65,7 @@ def test_constants_stay_within_their_bounds_and_reach_what_is_set():
         assert float(steps("t_ref", 2.0).field(torch.tensor(2.0).log(), dt)) == n
     omega = frequency("omega", 0.5).field(torch.tensor(0.5).log(), 4.0)
     assert float(omega) == pytest.approx(2.0, abs=1e-6)  # float32's exp and log
-    assert not real("v_reset", -1.0).permits(-5.0)
+    assert not real("v_reset", -1.0).violation(-5.0)
 
 
 @pytest.mark.parametrize(

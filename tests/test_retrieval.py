@@ -623,3 +623,12 @@ def test_histories_without_a_number_of_their_own_are_refused():
     assert counted(text, text, 11, 31)[11][1].sum() > 0
     with pytest.raises(InputError, match="31 symbols have too many histories of 12"):
         counted(text, text, 12, 31)
+
+
+def test_impossible_tables_of_counts_are_refused():
+    counts = counted(np.array([0, 1]), np.array([0, 1]), order=1, size=2)
+    with pytest.raises(InputError, match=r"expected a prior above 0, got 0\.0"):
+        probabilities(counts, prior=0.0, size=2)
+    for length in (0, 2):
+        with pytest.raises(InputError, match=f"a length of 1 to 1, the shorter text, got {length}"):
+            shared_passages(np.array([0]), np.array([0, 1, 2]), length)

@@ -715,7 +715,7 @@ def test_layers_are_stacked():
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([], "at least one layer"),
+        ([], "one or more layers, got none"),
         (
             [SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 7, 8)],
             r"layer 1 with .* \(8, 1.0, .* got \(7, 1.0,",

@@ -25,12 +25,12 @@ class DataError(SpikernError, OSError):
 
 
 class DivergedError(SpikernError, ArithmeticError):
-    """A training whose loss, or gradients of three batches in a row, are not finite."""
+    """A training whose loss or gradients are not finite, or that lost what it had learned."""
 
     __module__ = "spikern"
 
 
 class UnsupportedError(SpikernError, TypeError):
-    """An engine or the counter was given something that it does not know."""
+    """What a part of spikern cannot do, or what needs a package that is not installed."""
 
     __module__ = "spikern"

@@ -6,6 +6,7 @@ from spikern.cost.counts import Array, Connection, Counts, Layer, Ops, silent, t
 from spikern.cost.estimates import Estimate, Surroundings, energy, estimate
 from spikern.cost.memory import Traffic, traffic
 from spikern.cost.prices import EnergyTable, conventions, read, tables
+from spikern.engines.codegen.operations import update_ops
 
 __all__ = [
     "Array",
@@ -30,4 +31,5 @@ __all__ = [
     "tables",
     "total",
     "traffic",
+    "update_ops",
 ]

@@ -29,7 +29,7 @@ from spikern.cost.spiking import SPREAD, spiking_layers
 from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps
 from spikern.events import valid_steps
-from spikern.events.trains import Events, dense
+from spikern.events.trains import Events, Input, dense
 from spikern.layers.arguments import Lengths, as_lengths, check_input, check_lengths
 from spikern.layers.banked import Banked
 from spikern.layers.baseline import Baseline
@@ -55,7 +55,7 @@ KNOWN = (
 @torch.no_grad()
 def count(
     model: nn.Module,
-    x: Tensor,
+    x: Input,
     lengths: Lengths | None = None,
     events: bool = False,
     encoder: str | None = None,
@@ -87,6 +87,8 @@ def count(
     (600, (15,))
     """
     check_type("x", x, Tensor, Events)
+    if isinstance(x, Events) and not events:
+        raise InputError("expected events=True with Events; x.to_dense() is counted as analog")
     x = dense(x)
     if x.ndim != 3 or 0 in x.shape:
         raise InputError(f"expected x of shape (T, B, F), none of them 0, got {tuple(x.shape)}")

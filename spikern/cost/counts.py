@@ -271,8 +271,13 @@ class Counts:
 
     @property
     def highest_rate(self) -> float:
-        """The rate at which all spiking neurons that are awake fire; 1 if none sleeps."""
+        """The rate at which all spiking neurons that are awake fire; 1 if none sleeps.
+
+        Raises InputError where nothing can fire.
+        """
         firing = [layer for layer in self.layers if layer.spiking]
+        if not firing:
+            raise InputError("nothing in this network can fire, so it has no highest rate")
         awake = sum(sum(layer.neuron_updates) for layer in firing)
         return awake / sum(layer.units * sum(layer.uses) for layer in firing)
 

@@ -91,8 +91,8 @@ def lemaire_pj(counts: Counts, table: EnergyTable, dram: bool = False) -> dict[s
     """The energy of all counted inferences by kind, in pJ; None if the table lacks a price.
 
     None too with a memory that is looked up, which the article does not model. Every value is one
-    access to the memory of its array. The article fits a straight line through
-    the three published sizes, 13.2 pJ for the smallest; here the price is that of the table.
+    access to the memory of its array. The article fits a straight line through the three published
+    sizes, 13.2 pJ for the smallest; here the price is that of the table.
     """
     stores = any(layer.stores for layer in counts.layers)
     if stores or table.sram is None or not {"ac", "mac"} <= set(table.pj):

@@ -202,25 +202,28 @@ def split_and_standardise(
     path: Path, parts: Mapping[str, TimeSeries], events: bool = False
 ) -> tuple[Parts, tuple[Transform, ...]]:
     """Return train, validation and test split, padded, and the transform that standardises them."""
-    chosen = {name: [(part, np.arange(len(part.series)))] for name, part in parts.items()}
+    chosen = {name: (part, np.arange(len(part.series))) for name, part in parts.items()}
     for name, fractions in FRACTIONS.items():
         if name in parts and "validation" not in parts:
             part = parts[name]
             # Sequences with a label at every step are of no one class.
             labels = [0 if np.ndim(label) else int(label) for label in part.labels]
             cut = splits.stratified(labels, fractions, SEED)
-            chosen |= {own: [(part, indices)] for own, indices in zip(PARTS, cut)}
-    if any(len(indices) == 0 for own in PARTS for _, indices in chosen[own]):
-        raise DataError(
-            f"{path}: {len(part.series)} sequences of {len(part.class_names)} classes are too few "
-            f"for a train, validation and test part; give more, or each part"
-        )
-    picked = {own: [p.series[n] for p, i in chosen[own] for n in i] for own in PARTS}
+            chosen |= {own: (part, indices) for own, indices in zip(PARTS, cut)}
+    for own in PARTS:
+        part, indices = chosen[own]
+        if len(indices) == 0:
+            raise DataError(
+                f"{path}: {len(part.series)} sequences of {len(part.class_names)} classes are too "
+                f"few for a train, validation and test part; give more, or each part"
+            )
+    picked = {own: [part.series[n] for n in at] for own, (part, at) in chosen.items()}
     last = () if events else (standardising(np.concatenate(picked["train"])),)
 
     def split(own: str) -> Split:
         x = [torch.tensor(transformed(last, series)[0]) for series in picked[own]]
-        y = [torch.as_tensor(p.labels[n]) for p, i in chosen[own] for n in i]
+        part, indices = chosen[own]
+        y = [torch.as_tensor(part.labels[n]) for n in indices]
         labels = pad_sequence(y, padding_value=UNLABELLED) if y[0].ndim else torch.stack(y)
         return Split(pad_sequence(x), labels, torch.tensor([len(series) for series in x]))
 

@@ -35,7 +35,7 @@ class Router(NamedTuple):
     learned  scores are weight x; awake are the groups with the largest, and their gains are
              `awake` times the softmax of these
 
-    Of equals the first are awake.
+    Among equals those of lower index are awake.
     """
 
     weight: Tensor

@@ -76,8 +76,8 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     arrays, head = tensor_file.read(path)
     if head.get("format") not in [str(n) for n in range(NAMES_ONLY, FORMAT + 1)]:
         raise DataError(
-            f"{path} is not a file of Stream.save in format {NAMES_ONLY} to {FORMAT}, but "
-            f"{head.get('format')}"
+            f"{path} is not a file of Stream.save in format {NAMES_ONLY} to {FORMAT}: its format "
+            f"is {head.get('format', 'not said')}"
         )
     try:
         entries = {name: json_file.parse(text, ENTRIES[name]) for name, text in head.items()}
@@ -91,7 +91,7 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
         answer = entries["answer"] if head["format"] == str(FORMAT) else Stream.answer
         if answer not in ANSWERS or (task and len(task.class_names) != outputs):
             raise ValueError(f"{outputs} outputs do not fit {task} and the answer {answer}")
-    except (ValueError, KeyError) as error:
+    except (DataError, ValueError, KeyError) as error:
         raise DataError(f"{path} is not a file of Stream.save: {error}") from error
     if head["format"] == str(NAMES_ONLY):
         steps = _traced(path, names, own)

@@ -122,7 +122,11 @@ class Events:
         for n in range(len(times)):
             t = _flat_numbers(f"times of recording {n}", times[n])
             f = _addresses(f"features of recording {n}", features[n], size)
-            v = torch.ones(len(t)) if values is None else _flat_numbers(f"values of {n}", values[n])
+            v = (
+                torch.ones(len(t))
+                if values is None
+                else _flat_numbers(f"values of recording {n}", values[n])
+            )
             if not len(t) == len(f) == len(v):
                 raise InputError(
                     f"recording {n}: expected lists of one length, got {len(t)} times, "
@@ -418,7 +422,8 @@ def _check_rows(offsets: Tensor, indices: Tensor, values: Tensor, features: int)
             f"after {int(indices[place - 1])}"
         )
     if not bool(torch.isfinite(values).all()) or not bool(values.all()):
-        raise InputError("values must be finite and not 0; an event of 0 is none")
+        wrong = values[(values == 0) | ~torch.isfinite(values)][0].item()
+        raise InputError(f"values must be finite and not 0, got {wrong:g}; an event of 0 is none")
 
 
 Input = Tensor | Events

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ DERIVING = (BasePruningMethod, WeightNorm, SpectralNorm)
 
 
 def in_dtype(x: Any, dtype: torch.dtype) -> Any:
-    """Return x in the dtype of the weights, if it is autocast or are events, which are float32."""
+    """Return x in the dtype of the weights, under autocast and if it is events (float32)."""
     if isinstance(x, Events):
         return x if dtype == torch.float32 else x.to_dense().to(dtype)
     autocast = isinstance(x, Tensor) and torch.is_autocast_enabled(x.device.type)
@@ -45,7 +45,7 @@ def values_are_known() -> bool:
 def runs_ahead(x: Tensor) -> bool:
     """Whether the program is ahead of the device: to ask it for a value would make both wait.
 
-    There what is wrong with a value is an assertion on the device.
+    On such a device a wrong value is found later, by an assertion of a kernel.
     """
     return x.is_cuda
 
@@ -201,7 +201,7 @@ def check_state(
     return state
 
 
-def is_single(x: LayerInput) -> bool:
+def is_single(x: LayerInput) -> TypeGuard[Tensor]:
     """Whether x is one sample without a batch, (T, F)."""
     return isinstance(x, Tensor) and not x.is_nested and x.ndim == 2
 
@@ -222,7 +222,7 @@ def to_time_first(
         padded, own = pad_packed_sequence(x)
         return padded, own.to(padded.device)
     lengths = None if lengths is None else as_lengths(lengths)
-    if isinstance(x, Tensor) and not x.is_nested and x.ndim == 2:
+    if is_single(x):
         return x.unsqueeze(1), None if lengths is None else lengths.reshape(-1)
     if isinstance(x, Tensor) and not x.is_nested and x.ndim == 3 and batch_first:
         return x.transpose(0, 1), lengths

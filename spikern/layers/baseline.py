@@ -132,8 +132,12 @@ class Baseline(nn.Module):
         x = in_dtype(x, dtype)
         check_input(x, self.input_size, dtype)
         check_weights(self)
-        parts = state if isinstance(state, tuple) else (state,)
-        given = {f"part {k} of the state": p for k, p in enumerate(parts) if p is not None}
+        parts = tuple(in_dtype(p, dtype) for p in (state if isinstance(state, tuple) else (state,)))
+        given = {} if state is None else {f"part {k} of the state": p for k, p in enumerate(parts)}
+        for what, part in given.items():
+            if not isinstance(part, Tensor) or part.dtype != dtype:
+                came = part.dtype if isinstance(part, Tensor) else type(part).__name__
+                raise InputError(f"{what} must be a tensor of {dtype}, got {came}")
         check_device(weight.device, given)
         if state is not None and len(parts) != len(CELLS[self.kind].state):
             names = ", ".join(CELLS[self.kind].state)

@@ -10,6 +10,7 @@ shortest axon is long, so it runs that many steps at a time, with the recurrence
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import namedtuple
 from collections.abc import Callable
@@ -66,11 +67,16 @@ class Axons(nn.Module, ABC):
         arguments.check_input(batched, channels, batched.dtype)
         batch = batched.shape[1]
         if lengths is not None:
+            lengths = lengths.to(batched.device)
             arguments.check_lengths(lengths, steps, batch)
         single = arguments.is_single(x)
         shape = (self.longest, channels) if single else (self.longest, batch, channels)
         if buffer is None:
             buffer = batched.new_zeros(shape)
+        if not isinstance(buffer, Tensor):
+            raise InputError(
+                f"expected the buffer that an earlier call returned, got {type(buffer).__name__}"
+            )
         found = f"{tuple(buffer.shape)} of {buffer.dtype}"
         if tuple(buffer.shape) != shape or buffer.dtype != batched.dtype:
             raise InputError(f"expected a buffer of shape {shape} of {batched.dtype}, got {found}")
@@ -81,9 +87,8 @@ class Axons(nn.Module, ABC):
             valid = valid_steps(lengths, steps).unsqueeze(2)
             out = torch.where(valid, out, torch.zeros_like(out))
         after = next_buffer(buffer, batched, lengths)
-        return arguments.to_layout_of(x, out, self.batch_first), after.squeeze(
-            1
-        ) if single else after
+        after = after.squeeze(1) if single else after
+        return arguments.to_layout_of(x, out, self.batch_first), after
 
 
 class Delay(Axons):
@@ -192,8 +197,8 @@ class LearnedDelay(Axons):
                 f"{channels} channels, {shortest} and {longest}"
             )
         width = (longest - shortest) / 2 if width is None else width
-        if not width >= 0:
-            raise InputError(f"width must not be negative, got {width}")
+        if not 0 <= width < math.inf:
+            raise InputError(f"expected a width of 0 steps or more, finite, got {width}")
         self.longest = longest
         self.shortest = shortest
         self.width = width

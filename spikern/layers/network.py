@@ -93,7 +93,10 @@ class Network(nn.Module):
         wide = body.output_size if isinstance(body, SpikingRNN) else body.hidden_size
         taken = readout.input_size if isinstance(readout, Readout) else readout.in_features
         if wide != taken:
-            raise InputError(f"the body has {wide} outputs, and the readout takes {taken}")
+            raise InputError(
+                f"the body has {wide} outputs, and the readout takes {taken}; make it with "
+                f"{wide} inputs"
+            )
         self.body = body
         self.readout = readout
         self.answer = answer

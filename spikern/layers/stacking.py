@@ -27,7 +27,7 @@ def stack_layers(layers: Sequence[SpikingRNN]) -> SpikingRNN:
     (8, 5)
     """
     if not layers:
-        raise InputError("expected at least one layer")
+        raise InputError("expected a list of one or more layers, got none")
     first, width = layers[0], layers[0].input_size
     for k, layer in enumerate(layers):
         if not layer.is_chain or layer.dropout or layer.experts > 1:

@@ -91,10 +91,10 @@ class Constant:
         """What the user set: one value, or one per neuron."""
         return self.mean if isinstance(self.mean, tuple) else (self.mean,)
 
-    def permits(self, value: float) -> str:
+    def violation(self, value: float) -> str:
         """The condition that a value violates, in words; empty if it violates none.
 
-        >>> between("share", 0.5, 0.0, 1.0).permits(2.0)
+        >>> between("share", 0.5, 0.0, 1.0).violation(2.0)
         'between 0 and 1'
         """
         if self.kind == "real":

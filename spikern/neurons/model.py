@@ -70,7 +70,7 @@ class NeuronModel:
                     f"got {constant!r}"
                 )
             for value in (*constant.values, *(constant.span or ())):
-                if condition := constant.permits(value):
+                if condition := constant.violation(value):
                     raise InputError(f"{constant.symbol} must be {condition}, got {value}")
             symbols.append(constant.symbol)
         if len(set(symbols)) < len(symbols):

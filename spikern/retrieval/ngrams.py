@@ -50,10 +50,14 @@ def probabilities(
 ) -> NDArray[np.float64]:
     """The probability of every symbol that came, from its counts after 0, 1, ... symbols.
 
+    Raises InputError for a prior that is not above 0.
+
     >>> counts = counted(np.array([0, 1, 0, 1]), np.array([0, 1]), order=1, size=2)
     >>> probabilities(counts, prior=1.0, size=2)
     array([0.75      , 0.83333333])
     """
+    if not prior > 0:
+        raise InputError(f"expected a prior above 0, got {prior}")
     found = np.full(len(counts[0][0]), 1 / size)
     for together, alone in counts:
         found = (together + prior * found) / (alone + prior)
@@ -87,13 +91,17 @@ def occurrences(among: Text, wanted: Text) -> Text:
 def shared_passages(text: Text, read: Text, length: int) -> NDArray[np.bool_]:
     """Where in `read` a passage of `length` symbols ends that is in `text` too, (N,).
 
+    Raises InputError for a length below 1 or above that of either text.
+
     >>> shared_passages(np.array([0, 1, 2, 0]), np.array([1, 2, 2, 0]), 2)
     array([False,  True, False,  True])
     """
+    longest = min(len(text), len(read))
+    if not 1 <= length <= longest:
+        raise InputError(f"expected a length of 1 to {longest}, the shorter text, got {length}")
     passages = [
         [row.tobytes() for row in np.lib.stride_tricks.sliding_window_view(t, length)]
         for t in (text.astype(np.int32), read.astype(np.int32))
     ]
     known = set(passages[0])
-    before = min(length - 1, len(read))
-    return np.array([False] * before + [passage in known for passage in passages[1]])
+    return np.array([False] * (length - 1) + [passage in known for passage in passages[1]])

@@ -115,7 +115,7 @@ def changed(config: Any, path: Sequence[str], value: Any) -> Any:
 def named(configs: Sequence[Any], name: Name = key) -> dict[str, Any]:
     """The configs by name; InputError if there is none or two have one name."""
     if not configs:
-        raise InputError("a study needs at least one job")
+        raise InputError("a study needs at least one job, got none")
     by_name: dict[str, Any] = {}
     for config in configs:
         if name(config) in by_name:

@@ -179,10 +179,12 @@ def _check(sizes: Array, y: Sequence[Sequence[float]], law: Law) -> None:
             f"got {distinct} different of {len(sizes)} sizes and seeds of {len(y)}"
         )
     if min(len(values) for values in y) < 3:
-        raise InputError("a fit needs 3 seeds or more at every size")
+        fewest = min(len(values) for values in y)
+        raise InputError(f"a fit needs 3 seeds or more at every size, got {fewest}")
     values = np.concatenate([sizes, *(np.asarray(v, dtype=float) for v in y)])
     if not ((values > 0) & np.isfinite(values)).all():
-        raise InputError("a fit needs sizes and errors that are positive and finite")
+        wrong = values[~((values > 0) & np.isfinite(values))][0]
+        raise InputError(f"a fit needs sizes and errors above 0 and finite, got {wrong:g}")
 
 
 def _log_law(law: Law, raw: Array, u: Array) -> Array:

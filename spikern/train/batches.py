@@ -56,7 +56,7 @@ def from_split(split: Split, size: int, carry_state: bool, network: Network) -> 
 
 def from_batches(given: Batches, network: Network) -> Source:
     """The batches of an iterable, checked, where the network is."""
-    repeatable(given)
+    check_repeatable(given)
 
     def batches(generator: torch.Generator) -> Iterator[Split]:
         return checked(given, network)
@@ -113,17 +113,16 @@ def _batch(where: str, given: Given) -> Split:
     return Batch(x, y, parts[2] if len(parts) == 3 else full)
 
 
-def repeatable(batches: Batches) -> Batches:
-    """The batches; InputError for none, and for a generator, of which an epoch leaves nothing."""
-    several(batches)
+def check_repeatable(batches: Batches) -> None:
+    """Raise InputError for no batches, and for a generator, of which an epoch leaves nothing."""
+    check_batches(batches)
     if isinstance(batches, Iterator):
         raise InputError(
             f"a {type(batches).__name__} ends after one epoch; pass a DataLoader or a list"
         )
-    return batches
 
 
-def several(batches: Batches) -> None:
+def check_batches(batches: Batches) -> None:
     """Raise InputError for what holds no batches, or is itself one."""
     arrays = (Tensor, np.ndarray)
     if isinstance(batches, tuple) and batches and all(isinstance(b, arrays) for b in batches):

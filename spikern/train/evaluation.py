@@ -18,12 +18,12 @@ from spikern.layers.network import Network, evaluating
 from spikern.train.batches import (
     Batches,
     carried,
+    check_batches,
     check_carried,
     checked,
     in_order,
     labels_of,
     place_of,
-    several,
 )
 from spikern.train.calibration import firing_rates
 
@@ -58,7 +58,7 @@ def evaluate(
     if isinstance(data, Split):
         check_labels("the split", data, network.classes)
     else:
-        several(data)
+        check_batches(data)
     place = place_of(network)
     order = in_order(data, batch_size, carry_state) if isinstance(data, Split) else []
     batches = (

@@ -46,10 +46,10 @@ from spikern.train.batches import (
     Source,
     carried,
     check_carried,
+    check_repeatable,
     from_batches,
     from_split,
     labels_of,
-    repeatable,
 )
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
@@ -105,7 +105,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     bar: bool | None = None,
 ) -> History:
-    """Train in place; leaves the network with the weights of the best epoch on validation.
+    """Train a network in place, and leave it with the weights of the epoch best on validation.
 
     data        a data set; or batches, an iterable that can be repeated, such as a DataLoader, of
                 Batch, (x, y) or (x, y, lengths), with x (T, B, F) and y (B,) or (T, B)
@@ -121,11 +121,11 @@ def fit(
     The network is left in evaluation mode. It gets the data set's `task`; beside batches it keeps
     its own. A batch without any label is skipped. An update whose gradient overflows, as that of a
     single batch can through many steps, is left out with a warning. What a DataLoader draws follows
-    from the seed, unless it has persistent workers or a generator of its own. Of batches nothing
-    tells whether they are the same when a training is resumed. Raises DivergedError when the loss,
-    or the gradient of three batches in a row or of a whole epoch, is not finite, DataError when the
-    checkpoint belongs to another run or is damaged, InputError for a training split of one class
-    and for arguments of another form.
+    from the seed, unless it has persistent workers or a generator of its own. When a training on
+    batches is resumed, nothing tells whether they are those of before. Raises DivergedError when
+    the loss, or the gradient of three batches in a row or of a whole epoch, is not finite,
+    DataError when the checkpoint belongs to another run or is damaged, InputError for a training
+    split of one class and for arguments of another form.
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
@@ -285,7 +285,7 @@ def _what_is_read(
     if isinstance(validation, Dataset):
         raise InputError(f"{validation.name} is three splits; pass one, such as dataset.validation")
     if not isinstance(validation, Split):
-        validation = repeatable(validation)
+        check_repeatable(validation)
     return from_batches(data, network), validation
 
 
@@ -411,7 +411,8 @@ def _resume(
         more = found.keys() - header - {"task"}  # which earlier versions did not write
         known = any(json_file.has_form(found, {"epochs": form}) for form in (EPOCHS, OLD_EPOCHS))
         if not known or more != {"epochs"}:
-            raise DataError(f"expected the epochs behind it, got {more}")
+            entries = ", ".join(sorted(more)) or "none"
+            raise DataError(f"expected its epochs and no other entry besides, got {entries}")
         remembered = checkpoint.unpack("optimizer", tensors)
         check_tensors(tensors, wanted | pack("optimizer", checkpoint.layout(optimizer, remembered)))
         check_state(network, state)

@@ -15,7 +15,7 @@ from spikern.layers.baseline import BASELINES
 from spikern.train.training import Training
 
 OSCILLATING = ("AdLIF", "SEAdLIF", "RF", "BRF")
-"""Neurons whose membrane drives a second variable that drives it back."""
+"""Neurons of two coupled variables that oscillate, and need the smaller learning rate."""
 
 KINDS = ("spiking", "oscillating", "gated", "plain")
 

@@ -61,11 +61,11 @@ def train_and_test(
     """Train with selection on validation, look at the test split once, count.
 
     The result can be written as JSON; see the description of a job in docs/studies.md. The loss is
-    the mean cross-entropy of an answer, in nats. Energies
-    are estimates in pJ per inference, by table; None where a table cannot price what was done.
-    `encoder` names what made the data set's events, which is counted too.
-    With `checkpoint`, a killed trial is resumed. On another `device` than the CPU the network only
-    trains; it is tested and counted on the CPU. Raises what `spikern.train.fit` raises.
+    the mean cross-entropy of an answer, in nats. Energies are estimates in pJ per inference, by
+    table; None where a table cannot price what was done. `encoder` names what made the data set's
+    events, which is counted too. With `checkpoint`, a killed trial is resumed. On another `device`
+    than the CPU the network only trains; it is tested and counted on the CPU. Raises what
+    `spikern.train.fit` raises.
     """
     history = fit(network, dataset, training, seed, checkpoint, device=device, bar=False)
     engine = network.body.engine

@@ -3,8 +3,8 @@
 `gains` (T B, E) says who is awake, 0 for nobody. Weights are in blocks, one for each group of
 targets: the row of source j for group g is row g sources + j. So an event adds one short row for
 each group that is awake, and sums and gradients of currents have a row for each group too. In
-`di` those of group g begin at row g `span`. Neurons are counted without a sign, since numba asks
-of every other index that it does not know whether it is negative.
+`di` those of group g begin at row g `span`. Indices of neurons are unsigned, since numba adds a
+test for negative values to every signed one.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 Array = Any
 """An array of numpy, which in a compiled kernel is one of numba."""
 REORDERED = ("reassoc", "contract", "nsz")
-"""Freedoms of the compiler in sums of which no spike depends."""
+"""Freedoms of the compiler in sums on which no spike depends."""
 
 
 def load(a: Array, row: int, column: int, size: int) -> Any:
