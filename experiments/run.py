@@ -22,7 +22,8 @@ from spikern._utils.provenance import provenance
 from spikern.plot.study import drawn
 from spikern.plot.style import save
 from spikern.report import markdown
-from spikern.studies.protocol import Plan, carried_out, carry_out
+from spikern.studies.plan import Plan, carried_out
+from spikern.studies.protocol import carry_out
 
 HERE = Path(__file__).parent
 

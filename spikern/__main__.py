@@ -349,7 +349,7 @@ class ShowKernel:
 
     def run(self) -> None:
         """Print the module's text."""
-        from spikern.engines.fused import show_kernel
+        from spikern.engines.derivation import show_kernel
         from spikern.neurons import NEURONS
 
         check_choice("neuron", self.neuron, NEURONS)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError, SpikernError
-from spikern.engines import fused, reference
+from spikern.engines import derivation, reference
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
 from spikern.layers.recording import record
@@ -245,7 +245,7 @@ def can_be_counted(model: NeuronModel) -> None:
 
     A neuron without kernels is skipped: it has no such graph.
     """
-    if not fused.supports(model, _layer(model).surrogate):
+    if not derivation.supports(model, _layer(model).surrogate):
         return
     ops = update_ops(model)
     _require(sum(ops.values()) > 0, model, "an update costs something", "no operation found")
@@ -270,7 +270,7 @@ def fused_agrees(model: NeuronModel) -> None:
     """
     law = "the fused engine agrees with the reference"
     layer, x, lengths = _case(model)
-    if not fused.supports(model, layer.surrogate):
+    if not derivation.supports(model, layer.surrogate):
         return
     _, start = layer(x[:5])
     state = model.state(*(field.detach() for field in start))
@@ -288,7 +288,7 @@ def stream_agrees(model: NeuronModel) -> None:
     A neuron without kernels is skipped: it cannot be streamed.
     """
     layer, x, lengths = _case(model)
-    if not fused.supports(model, layer.surrogate):
+    if not derivation.supports(model, layer.surrogate):
         return
     stream = compile_stream(layer)
     result = stream.run(x.numpy(), lengths=lengths.numpy())

@@ -9,7 +9,7 @@ from numba import config
 
 from spikern._utils import processes
 from spikern.data.files import FOLDER
-from spikern.engines import fused
+from spikern.engines import derivation
 from spikern.engines.codegen import cache
 
 
@@ -42,8 +42,8 @@ def plain_python(monkeypatch, tmp_path):
     monkeypatch.setenv("SPIKERN_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "_modules", {})
     monkeypatch.setattr(cache, "_ready", set())
-    monkeypatch.setattr(fused, "_sources", {})
-    monkeypatch.setattr(fused, "_supported", {})
+    monkeypatch.setattr(derivation, "_sources", {})
+    monkeypatch.setattr(derivation, "_supported", {})
     # numpy warns of what the compiled kernels, as torch, compute without a word
     warnings.filterwarnings("ignore", "(divide by zero|invalid value|overflow)", RuntimeWarning)
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numba import config
 
-from spikern.engines import fused, reference
+from spikern.engines import derivation, fused, reference
 from spikern.engines.codegen import cache, trace
 from spikern.engines.population import Population
 from spikern.engines.stream import Stream, StreamPopulation
@@ -286,7 +286,7 @@ def main(seconds: float, first: int = 0) -> int:
             print(f"seed {seed}: {type(error).__name__}: {error}\n{write(seed).text}")
             if not isinstance(error, AssertionError):
                 traceback.print_exc(limit=-3, file=sys.stdout)
-        for known in (cache._modules, cache._texts, cache._ready, fused._sources):
+        for known in (cache._modules, cache._texts, cache._ready, derivation._sources):
             known.clear()
         for name in [name for name in sys.modules if name.startswith(cache.PREFIX)]:
             del sys.modules[name]

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data.dataset import Dataset, Split
-from spikern.engines import fused
+from spikern.engines import derivation
 from spikern.events.trains import Events
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import build
@@ -160,7 +160,7 @@ def test_reverse_transforms_of_torch_func(engine, monkeypatch):
     def loss(weights, x):
         return functional_call(layer, weights, (x,))[0].sum()
 
-    monkeypatch.setattr(fused, "_sources", {})  # kernels are derived inside of the transform
+    monkeypatch.setattr(derivation, "_sources", {})  # kernels are derived inside of the transform
     assert_equal_by_name(grad(loss)(plain, X), grads(layer, layer(X)[0]))
     per_sample = vmap(grad(loss), (None, 1))(plain, X)
     for b, own in enumerate(x):

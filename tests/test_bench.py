@@ -77,7 +77,7 @@ def test_fastest_samples_make_the_ratio_when_asked():
     slow = benchmark.Measurement("S", "train", peers.FUSED, 0.05, 4.0, 1.0)
     other = benchmark.Measurement("S", "train", "nn.RNN", None, 8.0, 6.0)
     assert benchmark.rows([slow, other])[0]["ratio"] == 2.0
-    assert benchmark.rows([slow, other], fastest=True)[0]["ratio"] == 6.0
+    assert benchmark.rows(benchmark.by_least([slow, other]))[0]["ratio"] == 6.0
 
 
 def test_calls_are_interleaved(monkeypatch):

@@ -12,7 +12,7 @@ from spikern import Readout, compile_stream
 from spikern._utils.errors import DataError
 from spikern.data import files
 from spikern.engines.codegen import cache, runtime, vectors
-from spikern.engines.fused import show_kernel
+from spikern.engines.derivation import show_kernel
 from spikern.neurons.alif import ALIF
 
 PROGRAM = """

@@ -19,8 +19,9 @@ from spikern._utils import json_file
 from spikern._utils.errors import InputError
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.events import Events
-from spikern.studies.comparison import Comparison, confusion, right_and_wrong
+from spikern.studies.comparison import Comparison
 from spikern.studies.results import compare_models, summarise
+from spikern.studies.samples import confusion, right_and_wrong
 from spikern.studies.simple import logistic_regression
 from spikern.studies.statistics import interval
 from spikern.studies.trainings import load_dataset, prepare

@@ -18,10 +18,10 @@ from torch import nn
 
 from spikern._utils.errors import UnsupportedError
 from spikern._utils.fingerprint import fingerprint
-from spikern.engines import fused
+from spikern.engines import derivation, fused
 from spikern.engines.codegen import emit, storage, stream_kernels, trace
 from spikern.engines.codegen.operations import sleep_ops, update_ops
-from spikern.engines.fused import show_kernel
+from spikern.engines.derivation import show_kernel
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS
 from spikern.neurons.alif import ALIF
@@ -255,7 +255,7 @@ def test_what_a_kernel_captured_lives_as_long_as_the_kernel(plain_python):
     """Another object with its identity would be taken for it."""
     gain = Twice()
     found = weakref.ref(gain)
-    fused.kernel_name(scaled(gain), SURROGATES["triangular"]())
+    derivation.kernel_name(scaled(gain), SURROGATES["triangular"]())
     del gain
     gc.collect()
     assert found() is not None

@@ -19,7 +19,7 @@ from engine_cases import (
 )
 
 from spikern._utils.errors import InputError, UnsupportedError
-from spikern.engines import arrays, fused, triton
+from spikern.engines import arrays, derivation, fused, triton
 from spikern.engines.population import Population
 from spikern.engines.reference import run
 from spikern.events.trains import Events
@@ -258,7 +258,7 @@ def test_what_buffers_held_before_never_shows(monkeypatch):
 
 def test_the_operator_keeps_torchs_contract():
     layer = dyadic_layer("LIF", 6, 17)
-    name = fused.kernel_name(layer.neuron, layer.surrogate)
+    name = derivation.kernel_name(layer.neuron, layer.surrogate)
     x = events(9, 3, 6).requires_grad_()
     layer(x)
     (population,) = layer.populations()

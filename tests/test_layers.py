@@ -18,7 +18,7 @@ from spikern import compile_stream, evaluate, fit
 from spikern._utils.errors import InputError
 from spikern.cost import count
 from spikern.data import Task
-from spikern.engines import fused
+from spikern.engines import derivation
 from spikern.interop import export_c, onnx_step
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import MODELS, Network, build, hidden_for_budget, last_step, mean_step
@@ -139,7 +139,7 @@ def test_device_and_dtype():
 
 
 def test_compile_before_the_first_call(monkeypatch):
-    monkeypatch.setattr(fused, "_sources", {})  # as in a fresh process
+    monkeypatch.setattr(derivation, "_sources", {})  # as in a fresh process
     layer, x = SpikingRNN("LIF", 3, 8, 2, feedback=0.5), 20 * torch.randn(9, 2, 3)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     expected, _ = layer(x)

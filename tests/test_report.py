@@ -16,8 +16,8 @@ from spikern.plot.sample import answer, verdict
 from spikern.plot.style import DARK
 from spikern.report import html, sentences, terminal
 from spikern.report.glossary import WORDS, anchor
-from spikern.studies.comparison import Sample
 from spikern.studies.results import compare_models
+from spikern.studies.samples import Sample
 from spikern.studies.statistics import summary
 
 FOLDER = Path(html.__file__).parent

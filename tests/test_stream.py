@@ -442,7 +442,7 @@ def test_a_file_of_names_alone_needs_torch_and_the_users_neurons(tmp_path):
     with pytest.raises(InputError, match="mine"):
         load_stream(tmp_path / "old")
     x = np.ones((5, 1, 1), np.float32)
-    own = load_stream(tmp_path / "old", replace(NEURONS["ALIF"], name="mine"))
+    own = load_stream(tmp_path / "old", [replace(NEURONS["ALIF"], name="mine")])
     assert np.array_equal(own.run(x).out, load_stream(OLD).run(x).out)
     np.save(tmp_path / "x.npy", x)
     said = without_torch(tmp_path, "old").stderr

@@ -35,7 +35,7 @@ from spikern.report.markdown import filled
 from spikern.studies import protocol, robustness, runner, scaling, table, trainings
 from spikern.studies.jobs import canonical, files, key, read_result
 from spikern.studies.lock import claim, died
-from spikern.studies.protocol import ABLATIONS, Axis, Plan, Search, carried_out
+from spikern.studies.plan import ABLATIONS, Axis, Plan, Search, carried_out
 from spikern.studies.results import by_model, errors_by_size, independent, laws
 from spikern.studies.search import best_that_learns
 from spikern.studies.trainings import (

@@ -20,7 +20,7 @@ from spikern.plot.benchmark import figure
 from spikern.plot.style import save
 from spikern.report import benchmark_table, filled, markdown
 from spikern.report.numbers import percent, significant
-from spikern.timing import Measurement, Row, densities, sweep
+from spikern.timing import Measurement, Row, by_least, densities, sweep
 from spikern.timing import rows as rows_of
 
 HERE = Path(__file__).parent
@@ -91,7 +91,7 @@ def fastest(results: dict[str, Any]) -> list[Row]:
     """The rows of the fastest sample of every peer."""
     fields = Measurement._fields
     measured = [Measurement(**{k: m[k] for k in fields}) for m in results["measured"]]
-    return rows_of(measured, fastest=True)
+    return rows_of(by_least(measured))
 
 
 def goals(rows: list[Row], quickest: list[Row]) -> str:

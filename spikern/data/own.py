@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils import foreign
 from spikern._utils.errors import DataError, InputError
-from spikern.data import splits
+from spikern.data import fsdd, splits
 from spikern.data.catalogue import SUFFIXES
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.data.formats import arrays, table, ucr
@@ -38,9 +38,6 @@ SEED = 0
 FRACTIONS = {WHOLE: (0.7, 0.1, 0.2), "train": (0.8, 0.2)}
 """Of the train, validation and test part."""
 READERS = {".ts": ucr.read_ts, ".tsv": ucr.read_tsv, ".csv": table.read_csv}
-HOP = 10.0
-"""Milliseconds per step of a spectrogram."""
-BANDS = 40
 
 Parts = tuple[Split, Split, Split]
 
@@ -51,7 +48,12 @@ def load(path: Path) -> Dataset:
     parts = of_one_kind(path, found.parts)
     first: tuple[Transform, ...] = ()
     if found.sample_rate is not None:
-        mel = {"sample_rate": found.sample_rate, "hop": HOP, "bands": BANDS, "window": WINDOW}
+        mel = {
+            "sample_rate": found.sample_rate,
+            "hop": fsdd.DT,
+            "bands": fsdd.BANDS,
+            "window": WINDOW,
+        }
         first = (Transform("log_mel", mel),)
         parts = {
             name: part._replace(series=[transformed(first, s)[0] for s in part.series])
@@ -62,7 +64,7 @@ def load(path: Path) -> Dataset:
     return Dataset(
         name, f"{name}, from {path}", train, validation, test,
         class_names=next(iter(parts.values())).class_names, every_step=train.y.ndim == 2,
-        events=found.events, dt=HOP if first else found.dt, source=str(path),
+        events=found.events, dt=fsdd.DT if first else found.dt, source=str(path),
         licence="not stated in the files", transforms=(*first, *last),
     )  # fmt: skip
 

@@ -12,11 +12,9 @@ state every EVERY steps are kept for the backward pass, which runs the steps bet
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +23,6 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import register_flop_formula
 
 from spikern._utils.errors import UnsupportedError
-from spikern._utils.fingerprint import fingerprint
 from spikern.engines.arrays import (
     EVERY,
     FEW,
@@ -46,32 +43,12 @@ from spikern.engines.arrays import (
     places_of_synapses,
     sum_of_blocks,
 )
-from spikern.engines.codegen import cache, decaying_kernels, expert_kernels, kernels, trace
-from spikern.engines.codegen.program import Gradient, Step
+from spikern.engines.codegen import decaying_kernels, expert_kernels, kernels
+from spikern.engines.derivation import kernel_name
 from spikern.engines.population import Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
 from spikern.events.trains import Events, Input
-from spikern.neurons.model import NeuronModel, State
-from spikern.neurons.surrogate import Surrogate, triangular
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class Target(Protocol):
-    """A module that writes kernels, as `kernels` does for the CPU."""
-
-    def source(self, step: Step, gradient: Gradient) -> str:
-        """The text of a module with the kernels of a neuron."""
-
-
-_sources: dict[Any, tuple[str, NeuronModel, Surrogate]] = {}
-_supported: dict[Any, bool] = {}
-
-
-def constant(function: Function) -> Function:
-    """What `torch.compiler.assume_constant_result` does, which imports the compiler: a second."""
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return function
+from spikern.neurons.model import State
 
 
 def run_stack(
@@ -173,60 +150,6 @@ def population_tensors(
         target=target,
         gain=p.w_in.new_empty((0, 0, 1)) if gain is None else gain,
     )
-
-
-@constant
-def supports(model: NeuronModel, surrogate: Surrogate, target: Target = kernels) -> bool:
-    """Whether kernels can be derived from the neuron's step; asked once per step and surrogate.
-
-    Where they cannot, a warning says why; Python shows the same warning once.
-    """
-    key = (model.step, model.params, model.state, model.spikes, surrogate, target)
-    if key not in _supported:
-        try:
-            _source(model, surrogate, False, target)
-            _supported[key] = True
-        except UnsupportedError as error:
-            _supported[key] = False
-            warnings.warn(f"engine='auto' is the reference: {error}", stacklevel=2)
-    return _supported[key]
-
-
-@constant
-def kernel_name(
-    model: NeuronModel,
-    surrogate: Surrogate,
-    smooth: bool = False,
-    target: Target = kernels,
-) -> str:
-    """The name of the neuron's kernels, which are loaded if they were not."""
-    text = _source(model, surrogate, smooth, target)
-    cache.load(text)
-    return cache.name_of(text)
-
-
-def _derived(model: NeuronModel, surrogate: Surrogate, smooth: bool, target: Target) -> str:
-    return target.source(trace.step(model), trace.gradient(model, surrogate, smooth))
-
-
-def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool, target: Target) -> str:
-    """The kernels' text, derived once per step and surrogate, with the values they capture."""
-    key = (
-        *(fingerprint(model.step), model.params, model.state, model.spikes),
-        *(surrogate.key, surrogate.scale, smooth, target),
-    )
-    if key not in _sources:
-        # A thread has none of the caller's modes: autocast, transforms, inference, devices.
-        with ThreadPoolExecutor(1) as thread:
-            text = thread.submit(_derived, model, surrogate, smooth, target).result()
-        _sources[key] = text, model, surrogate  # as long as a key is kept, see `fingerprint`
-    return _sources[key][0]
-
-
-def show_kernel(model: NeuronModel, surrogate: Surrogate | None = None) -> str:
-    """The text of a neuron's training kernels; the surrogate is triangular by default."""
-    surrogate = triangular() if surrogate is None else surrogate
-    return kernels.source(trace.step(model), trace.gradient(model, surrogate))
 
 
 # The operator

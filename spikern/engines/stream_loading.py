@@ -66,11 +66,11 @@ LARGEST_BUFFER = 2**28
 """Most values of the delay buffer of a population in a file: 1 GiB for each sample."""
 
 
-def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
+def load_stream(path: str | Path, neurons: Sequence[NeuronModel] = ()) -> Stream | DelayedStream:
     """Load a stream that `save` wrote, without torch.
 
-    A file of spikern 0.1 has the names of its neurons alone: it needs torch, and neurons that are
-    not in the table as `own`. Raises DataError if the file is broken, of another format, or not
+    A file of spikern 0.1 has the names of its neurons alone: it needs torch, and those `neurons`
+    that are not in `NEURONS`. Raises DataError if the file is broken, of another format, or not
     what a stream can be; InputError if it needs a neuron that is not known.
     """
     arrays, head = tensor_file.read(path)
@@ -94,7 +94,7 @@ def load_stream(path: str | Path, *own: NeuronModel) -> Stream | DelayedStream:
     except (DataError, ValueError, KeyError) as error:
         raise DataError(f"{path} is not a file of Stream.save: {error}") from error
     if head["format"] == str(NAMES_ONLY):
-        steps = _traced(path, names, own)
+        steps = _traced(path, names, neurons)
     try:
         populations, connections = _assemble(arrays, steps, outputs, wires, routings, decaying)
     except ValueError as error:
@@ -121,7 +121,7 @@ def _traced(path: str | Path, names: Sequence[str], own: Sequence[NeuronModel]) 
     missing = [name for name in names if name not in known]
     if missing:
         raise InputError(
-            f"{path} needs the neurons {missing}; pass them: load_stream(path, NEURON)"
+            f"{path} needs the neurons {missing}; pass them: load_stream(path, neurons=[NEURON])"
         )
     return [trace.step(known[name]) for name in names]
 

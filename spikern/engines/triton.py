@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from spikern._utils.errors import UnsupportedError
 from spikern._utils.packages import require
-from spikern.engines import fused
+from spikern.engines import derivation
 from spikern.engines.codegen import cache, triton_kernels
 from spikern.engines.population import Population, RunResult, is_transformed, recurrent_weights
 from spikern.events.trains import Input, dense
@@ -107,10 +107,10 @@ def _takes(weight: Tensor) -> bool:
     )
 
 
-@fused.constant
+@derivation.constant
 def supports(model: NeuronModel, surrogate: Surrogate) -> bool:
     """Whether Triton is installed and can express the neuron's step; a warning says why not."""
-    return installed() and fused.supports(model, surrogate, triton_kernels)
+    return installed() and derivation.supports(model, surrogate, triton_kernels)
 
 
 @functools.cache
@@ -128,11 +128,11 @@ def installed() -> bool:
     return False
 
 
-@fused.constant
+@derivation.constant
 def _kernel_name(model: NeuronModel, surrogate: Surrogate, smooth: bool) -> str:
     """The name of the neuron's kernels, which are loaded if they were not."""
     require("triton", "gpu")
-    return fused.kernel_name(model, surrogate, smooth, triton_kernels)
+    return derivation.kernel_name(model, surrogate, smooth, triton_kernels)
 
 
 @torch.library.custom_op("spikern::run_triton", mutates_args=())

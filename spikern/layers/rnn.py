@@ -15,7 +15,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_counts
-from spikern.engines import fused, triton
+from spikern.engines import derivation, triton
 from spikern.engines.dispatch import ENGINES, run_stack
 from spikern.engines.experts import DECAYING, LEARNED, Router
 from spikern.engines.population import (
@@ -551,7 +551,7 @@ class SpikingRNN(nn.Module):
             return "reference"
         if name == "triton" and self.experts > 1:
             return "reference"
-        supports = fused.supports if name == "fused" else triton.supports
+        supports = derivation.supports if name == "fused" else triton.supports
         return name if all(map(supports, self.neurons, self.surrogates)) else "reference"
 
     @property

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spikern.plot import activity, style
-from spikern.studies.comparison import Sample
+from spikern.studies.samples import Sample
 
 SIGNED = LinearSegmentedColormap.from_list(
     "signed",

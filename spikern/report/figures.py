@@ -19,13 +19,11 @@ from spikern.cost.summary import widest_table
 from spikern.plot import estimates
 from spikern.plot.sample import draw
 from spikern.plot.style import COLOURS, as_svg
-from spikern.studies.comparison import Sample
-from spikern.studies.results import best_on_validation
+from spikern.studies.results import REFERENCE_MODEL, best_on_validation
+from spikern.studies.samples import Sample
 
 WIDE, NARROW = 10.8, 3.7
 """Inches, at 96 pixels each."""
-REFERENCE = "LSTM"
-"""The standard network of the break-even plot, where it was run."""
 
 
 Drawing = tuple[str, Callable[[float], Figure]]
@@ -181,7 +179,7 @@ def best_comparisons(results: dict[str, Any]) -> list[dict[str, Any]]:
 def reference_comparison(comparisons: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The comparison with the LSTM, else the first, if there is one."""
     first = comparisons[0] if comparisons else None
-    return next((c for c in comparisons if c["twin"] == REFERENCE), first)
+    return next((c for c in comparisons if c["twin"] == REFERENCE_MODEL), first)
 
 
 def answer_rule(results: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from spikern.report.numbers import (
     units,
 )
 from spikern.report.terminal import accuracy
-from spikern.studies.comparison import Sample
+from spikern.studies.samples import Sample
 
 FOLDER = Path(__file__).parent
 

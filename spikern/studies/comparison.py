@@ -12,17 +12,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from spikern import cost
 from spikern._utils import json_file
@@ -32,13 +26,14 @@ from spikern._utils.numbers import check_counts
 from spikern._utils.phases import phase, say
 from spikern._utils.provenance import provenance
 from spikern.cost.summary import comparisons, estimates, table_texts
-from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
-from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
+from spikern.layers.network import MODELS, Answer, hidden_for_budget
 from spikern.studies import progress, runner
 from spikern.studies.jobs import files
 from spikern.studies.lock import claim
 from spikern.studies.results import best_on_validation, compare_models, describe, summarise
+from spikern.studies.samples import Sample, confusion, draw_sample, right_and_wrong
 from spikern.studies.simple import logistic_regression
 from spikern.studies.trainings import (
     Architecture,
@@ -50,8 +45,8 @@ from spikern.studies.trainings import (
     trained_network,
 )
 from spikern.timing.inference import fastest
+from spikern.train.checks import check_augmentation, check_device
 from spikern.train.evaluation import evaluate
-from spikern.train.loop import check_augmentation, check_device
 from spikern.train.recipes import GENERAL, Recipe
 from spikern.train.trial import count_split
 
@@ -219,25 +214,6 @@ def move_away(out: Path) -> None:
     say(f"What was in {out} is now in {moved}")
 
 
-class Sample(NamedTuple):
-    """A test sample and what the network named `model` made of it.
-
-    x        (T, F)
-    hidden   (T, H) spikes, one array per layer
-    readout  (T, C)
-    label    the class; or (T,) classes, negative where a step has none
-    steps    how many of the T steps the sample has
-    """
-
-    model: str
-    x: NDArray[Any]
-    hidden: Sequence[NDArray[Any]]
-    readout: NDArray[Any]
-    label: int | NDArray[Any]
-    class_names: Sequence[str]
-    steps: int
-
-
 class Compared(NamedTuple):
     """The content of results.json, and samples for the report; none without a spiking model."""
 
@@ -329,33 +305,6 @@ def compare(
     return Compared(results, samples)
 
 
-def confusion(labels: Tensor, answers: Tensor, classes: int) -> list[list[int]]:
-    """How often each class (row) was answered as each class (column), unlabelled steps left out.
-
-    >>> confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
-    [[1, 0], [1, 1]]
-    """
-    labelled = labels != UNLABELLED
-    pairs = labels[labelled] * classes + answers[labelled]
-    counted: list[list[int]] = pairs.bincount(minlength=classes**2).view(classes, classes).tolist()
-    return counted
-
-
-def right_and_wrong(split: Split, answers: Tensor) -> list[int]:
-    """The first sequence that is answered best, and the first that is answered worst.
-
-    They are one where all are answered alike.
-
-    >>> split = Split(torch.zeros(1, 3, 1), torch.tensor([0, 1, 1]), torch.ones(3).long())
-    >>> right_and_wrong(split, torch.tensor([0, 0, 1]))
-    [0, 1]
-    """
-    labelled = (split.y != UNLABELLED).view(-1, len(split))
-    right = (answers == split.y).view(-1, len(split)) & labelled
-    share = (right.sum(0) / labelled.sum(0)).numpy()  # NaN without a label
-    return list(dict.fromkeys([int(np.nanargmax(share)), int(np.nanargmin(share))]))
-
-
 def settings_of(comparison: Comparison) -> dict[str, Any]:
     """All settings on one level; a budget of None says that the hidden size was given."""
     settings = asdict(comparison)
@@ -365,20 +314,3 @@ def settings_of(comparison: Comparison) -> dict[str, Any]:
     for kind, training in recipe.items():
         settings |= {f"{kind}_{name}": value for name, value in training.items()}
     return settings
-
-
-def draw_sample(name: str, network: Network, dataset: Dataset, index: int) -> Sample:
-    """One test sequence through a spiking network, for the report's raster."""
-    batch = dataset.test.batch([index])
-    with torch.no_grad():
-        layers = network.hidden(batch.x, batch.lengths)
-        readout, _ = network.readout(layers[-1], None, batch.lengths)
-    return Sample(
-        model=name,
-        x=batch.x[:, 0].numpy(),
-        hidden=[z[:, 0].numpy() for z in layers],
-        readout=readout[:, 0].numpy(),
-        label=batch.y[:, 0].numpy() if dataset.every_step else int(batch.y[0]),
-        class_names=dataset.class_names,
-        steps=int(batch.lengths[0]),
-    )

@@ -148,6 +148,7 @@ def laws(part: Part) -> list[Part]:
 
 
 REFERENCE_MODEL = "LSTM"
+"""The standard network that others are compared with, where it was run."""
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.neurons import LI, NEURONS, SURROGATES, NeuronModel
 from spikern.studies.jobs import Name, files, key
 from spikern.studies.robustness import robustness
-from spikern.train.checkpoint import read
+from spikern.train.checkpoint import read_header
 from spikern.train.loading import load_network
 from spikern.train.loop import fit
 from spikern.train.progress import Epoch
@@ -313,8 +313,7 @@ def hours_of(job: Any, out: Path, name: Name = key) -> float:
     path = files(out, name(job)).checkpoint
     if not path.exists():
         return 0.0
-    _, header = read(path)
-    return math.fsum(Epoch(*epoch).seconds for epoch in header["epochs"]) / 3600
+    return math.fsum(Epoch(*epoch).seconds for epoch in read_header(path)["epochs"]) / 3600
 
 
 def trained_network(job: TrainingJob, out: Path, name: Name = key) -> Network:

@@ -143,17 +143,18 @@ def memory(
     return measurements
 
 
-def rows(measurements: Sequence[Measurement], fastest: bool = False) -> list[Row]:
-    """A row for every workload, kind, rate and peer that was measured beside spikern.
+def by_least(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """The measurements by their fastest samples, which a busy machine disturbs less."""
+    return [m._replace(value=m.least) for m in measurements]
 
-    Of medians, or of the `fastest` samples, which a busy machine disturbs less.
+
+def rows(measurements: Sequence[Measurement]) -> list[Row]:
+    """A row for every workload, kind, rate and peer that was measured beside spikern.
 
     >>> rows([Measurement("S", "train", FUSED, 0.05, 2.0, 2.0),
     ...       Measurement("S", "train", "nn.RNN", None, 6.0, 5.0)])[0]["ratio"]
     3.0
     """
-    if fastest:
-        measurements = [m._replace(value=m.least) for m in measurements]
     pairs: list[Row] = []
     for own in measurements:
         if own.name != SUBJECTS[own.what] or own.rate is None:

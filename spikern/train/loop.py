@@ -13,8 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,30 +21,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrize import is_parametrized
 
-from spikern import __version__
-from spikern._utils import json_file, phases
+from spikern._utils import phases
 from spikern._utils.choices import check_type
 from spikern._utils.display import table_of_fields
-from spikern._utils.errors import DataError, DivergedError, InputError
+from spikern._utils.errors import DivergedError, InputError
 from spikern._utils.numbers import check_whole
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.engines.experts import imbalance, working
 from spikern.events import Events, valid_steps
 from spikern.events.trains import dense
-from spikern.layers.arguments import derives
 from spikern.layers.delays import narrow
-from spikern.layers.description import as_written, check_state, check_tensors, describe
 from spikern.layers.network import Activity, Answer, Network
 from spikern.layers.rnn import SpikingRNN
-from spikern.train import checkpoint
 from spikern.train.augmentation import add_noise, shift_channels, stretch_time
 from spikern.train.batches import (
     Batches,
     Source,
     carried,
-    check_carried,
     check_repeatable,
     from_batches,
     from_split,
@@ -53,17 +46,19 @@ from spikern.train.batches import (
 )
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
+from spikern.train.checks import (
+    check_applies,
+    check_can_be_kept,
+    check_device,
+    check_parts,
+    check_suits,
+)
 from spikern.train.evaluation import evaluate
 from spikern.train.progress import Epoch, advance
 from spikern.train.quantisation import rounded_weights
+from spikern.train.resuming import header_of, resume
 from spikern.train.training import Training
 
-OLD_HEADER = ("training", "seed", "dataset")
-"""What a checkpoint of version 0.1.0 says of its run."""
-OLD_EPOCHS = [(int, float, float, float | None, float)]
-"""The form of epochs in a checkpoint of version 0.1.0."""
-EPOCHS = [(*OLD_EPOCHS[0], float | None)]
-"""The form of epochs in a checkpoint."""
 OVERFLOWS = 3
 """Gradients in a row that are not finite, at which a training counts as diverged."""
 
@@ -131,24 +126,24 @@ def fit(
     check_whole(seed=seed)
     seed = int(seed)
     functions = {"loss": loss, "schedule": schedule}
-    _check_parts(network, optimizer, functions, callbacks)
+    check_parts(network, optimizer, functions, callbacks)
     if device is not None:
         check_device(device)
         network.to(device)
     source, judged = _what_is_read(network, data, training, validation)
     if isinstance(data, Dataset):
         network.task = data.task
-    header = _header(network, data, training, seed, optimizer, functions)
+    header = header_of(network, data, training, seed, optimizer, functions)
     optimizer = _adam(network, training) if optimizer is None else optimizer
     rates = [group["lr"] for group in optimizer.param_groups]
     updates = _Updates(optimizer, rates, schedule or training.share_at, loss)
     file = None if checkpoint is None else Path(checkpoint)
     if file is not None:
-        _check_can_be_kept(network)
+        check_can_be_kept(network)
     epochs: list[Epoch] = []
     best = _copy(network)
     if file is not None and file.exists():
-        epochs, best = _resume(file, header, network, optimizer)
+        epochs, best = resume(file, header, network, optimizer)
     elif isinstance(network.body, SpikingRNN) and network.body.is_fresh and training.rate:
         first = source.first(_generator(seed, 0))
         network.train()  # learned delays are spread then
@@ -187,32 +182,6 @@ def fit(
     return History(epochs, _best(epochs, training).epoch)
 
 
-def _header(
-    network: Network,
-    data: Dataset | Batches,
-    training: Training,
-    seed: int,
-    optimizer: torch.optim.Optimizer | None,
-    functions: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What a checkpoint says of its training, and a resumed one must have alike."""
-    header = {
-        "training": asdict(training),
-        "seed": seed,
-        "dataset": data.name if isinstance(data, Dataset) else None,
-        "data": data.digest if isinstance(data, Dataset) else None,
-        "network": describe(network),
-        "version": __version__,
-    }
-    if optimizer is not None:
-        groups = _checked(optimizer, network).param_groups
-        header["optimizer"] = [type(optimizer).__name__, *map(_settings, groups)]
-    for name, own in functions.items():
-        if own not in (None, functional.cross_entropy):
-            header[name] = _described(own)
-    return header
-
-
 @contextmanager
 def _rates_restored(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """After it the optimizer has its own learning rates again, for another training."""
@@ -222,49 +191,6 @@ def _rates_restored(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     finally:
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate
-
-
-def _check_can_be_kept(network: Network) -> None:
-    """Raise InputError, or warn, for a network that a checkpoint cannot hold as it is."""
-    if any(value.dtype == torch.bfloat16 for value in network.state_dict().values()):
-        raise InputError("a checkpoint holds no bfloat16; train in float32, or without checkpoint=")
-    if any(is_parametrized(part) or derives(part) for part in network.modules()):
-        warnings.warn(
-            "load_network cannot rebuild weights that pruning or a parametrization computes; fit "
-            "resumes from the checkpoint with them in place",
-            stacklevel=3,
-        )
-
-
-def check_device(device: str | torch.device) -> None:
-    """Raise InputError unless there is such a device, with what torch says of it."""
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        raise InputError(f"the network cannot be moved to {device}: {reason}") from None
-
-
-def _check_parts(
-    network: Any, optimizer: Any, functions: Mapping[str, Any], callbacks: Any
-) -> None:
-    """Raise InputError for a part of a training that is of another kind."""
-    if not isinstance(network, Network):
-        raise InputError(
-            f"fit trains a Network, got {type(network).__name__}; train a layer in a loop of your "
-            f"own, or make a Network of it and a Readout"
-        )
-    if not any(p.requires_grad for p in network.parameters()):
-        raise InputError("no parameter of the network requires a gradient; nothing can be learned")
-    if not isinstance(optimizer, torch.optim.Optimizer | None):
-        raise InputError(
-            f"expected an optimizer, made of the network's parameters, got {optimizer}"
-        )
-    for name, function in functions.items():
-        if function is not None and not callable(function):
-            raise InputError(f"{name} is a function, got {type(function).__name__}")
-    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
-        raise InputError(f"callbacks are a list of functions of an epoch, got {callbacks!r}")
 
 
 def _what_is_read(
@@ -277,7 +203,7 @@ def _what_is_read(
     if isinstance(data, Dataset):
         if validation is not None:
             raise InputError(f"{data.name} has a validation split; leave validation= out")
-        _check_applies(network, training, data)
+        check_applies(network, training, data)
         source = from_split(data.train, training.batch_size, training.carry_state, network)
         return source, data.validation
     if validation is None:
@@ -289,40 +215,6 @@ def _what_is_read(
     return from_batches(data, network), validation
 
 
-def _check_applies(network: Network, training: Training, dataset: Dataset) -> None:
-    """Raise InputError for a setting that the data set cannot have."""
-    _check_suits(dataset.name, dataset.events, dataset.every_step, network, training)
-    if dataset.classes != network.classes or dataset.input_size != network.body.input_size:
-        raise InputError(
-            f"{dataset.name} has {dataset.input_size} features and {dataset.classes} classes, the "
-            f"network {network.body.input_size} inputs and {network.classes} outputs"
-        )
-    classes = dataset.train.y[dataset.train.y != UNLABELLED]
-    if bool((classes == classes[0]).all()):
-        raise InputError(
-            f"all labels of {dataset.name} in the training split are "
-            f"{dataset.class_names[int(classes[0])]}: there is nothing to tell apart"
-        )
-
-
-def check_augmentation(what: str, events: bool, every_step: bool, training: Training) -> None:
-    """Raise InputError for an augmentation that sequences of this kind cannot have."""
-    for name in ("input_noise", "channel_shift", "time_stretch"):
-        if getattr(training, name) and events:
-            raise InputError(f"{what} holds events, which take no {name}; leave it at 0")
-    if training.time_stretch and every_step:
-        raise InputError(f"{what} has labels at every step, which time_stretch would move")
-
-
-def _check_suits(
-    what: str, events: bool, every_step: bool, network: Network, training: Training
-) -> None:
-    """Raise InputError for a setting that sequences of this kind cannot have."""
-    check_augmentation(what, events, every_step, training)
-    if training.carry_state:
-        check_carried(network, every_step)
-
-
 def _adam(network: Network, training: Training) -> torch.optim.Optimizer:
     """AdamW, whose weight decay spares biases and time constants."""
     named = list(network.named_parameters())
@@ -331,31 +223,6 @@ def _adam(network: Network, training: Training) -> torch.optim.Optimizer:
         {"params": [p for name, p in named if "weight" not in name], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
-
-
-def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON can hold of the settings of an optimizer's group, a loss or a schedule."""
-    plain = (bool, int, float, str, type(None))
-    return {key: value for key, value in values.items() if isinstance(value, plain)}
-
-
-def _described(function: Any) -> list[Any]:
-    """What JSON can hold of a loss or a schedule: its name, settings, arguments and tensors."""
-    if isinstance(function, partial):
-        kept = _settings({str(k): value for k, value in enumerate(function.args)})
-        return [*_described(function.func), kept | _settings(function.keywords)]
-    tensors = function.state_dict() if isinstance(function, nn.Module) else {}
-    kind = getattr(function, "__qualname__", type(function).__name__)
-    own = {name: value.tolist() for name, value in tensors.items()}
-    return [kind, _settings(getattr(function, "__dict__", {})) | own]
-
-
-def _checked(optimizer: torch.optim.Optimizer, network: Network) -> torch.optim.Optimizer:
-    """The optimizer; InputError if it changes anything but parameters of the network."""
-    own = set(network.parameters())
-    if not all(p in own for group in optimizer.param_groups for p in group["params"]):
-        raise InputError("the optimizer has parameters that the network does not have")
-    return optimizer
 
 
 def _ended(epochs: list[Epoch], training: Training) -> bool:
@@ -387,58 +254,6 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(1_000_003 * seed + epoch)
 
 
-def _resume(
-    path: Path, header: dict[str, Any], network: Network, optimizer: torch.optim.Optimizer
-) -> tuple[list[Epoch], dict[str, Tensor]]:
-    try:
-        tensors, found = checkpoint.read(path)
-    except DataError as error:
-        raise DataError(f"{error}; delete it to start anew") from error
-    if isinstance(found.get("training"), dict):  # settings that came later have their defaults
-        found["training"] = asdict(DEFAULT) | found["training"]
-    if found.keys() == {*OLD_HEADER, "epochs"}:
-        header = {key: header[key] for key in OLD_HEADER}
-    elif isinstance(found.get("network"), dict):
-        header = header | {"network": as_written(header["network"], found["network"])}
-    if different := _differences(header, found):
-        raise DataError(
-            f"{path} belongs to another run: {'; '.join(different)}; use the same settings or "
-            f"another place"
-        )
-    state, best = (checkpoint.unpack(part, tensors) for part in ("network", "best"))
-    wanted = pack("network", network.state_dict()) | pack("best", network.state_dict())
-    try:
-        more = found.keys() - header - {"task"}  # which earlier versions did not write
-        known = any(json_file.has_form(found, {"epochs": form}) for form in (EPOCHS, OLD_EPOCHS))
-        if not known or more != {"epochs"}:
-            entries = ", ".join(sorted(more)) or "none"
-            raise DataError(f"expected its epochs and no other entry besides, got {entries}")
-        remembered = checkpoint.unpack("optimizer", tensors)
-        check_tensors(tensors, wanted | pack("optimizer", checkpoint.layout(optimizer, remembered)))
-        check_state(network, state)
-        check_state(network, best)
-    except DataError as error:
-        raise DataError(f"{path}: {error}; delete it to start anew") from error
-    network.load_state_dict(state)
-    checkpoint.unpack_optimizer(optimizer, remembered)
-    return [Epoch(*e) for e in found["epochs"]], best
-
-
-def _differences(wanted: Any, found: Any, where: str = "") -> list[str]:
-    """What differs between two headers, in words; only entries of the first are looked at.
-
-    >>> _differences({"seed": 1, "network": {"dt": 2.0}}, {"seed": 1, "network": {"dt": 1.0}})
-    ['network.dt is 1.0 there and 2.0 here']
-    """
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return [
-            difference
-            for key, value in wanted.items()
-            for difference in _differences(value, found.get(key), f"{where}.{key}".lstrip("."))
-        ]
-    return [] if wanted == found else [f"{where} is {found!s:.400} there and {wanted!s:.400} here"]
-
-
 def _train_epoch(
     network: Network,
     source: Source,
@@ -464,7 +279,7 @@ def _train_epoch(
             _set_rates(updates, progress)
             narrow(network, progress)
             events, every_step = isinstance(batch.x, Events), batch.y.ndim == 2
-            _check_suits(f"batch {k + 1}", events, every_step, network, training)
+            check_suits(f"batch {k + 1}", events, every_step, network, training)
             batch = _augmented(batch, training, generator)
             state = carried(state, len(batch)) if training.carry_state else None
             with _numbers(network, training):

@@ -1,0 +1,211 @@
+"""What a study of one data set trains: its plan, and the trainings that a plan asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from spikern._utils import json_file
+from spikern._utils.choices import check_choice
+from spikern._utils.errors import InputError
+from spikern.layers.network import Answer
+from spikern.studies.jobs import changed, grid
+from spikern.studies.trainings import AS_BUILT, Architecture, TrainingJob
+from spikern.train.training import Training
+
+Result = dict[str, Any]
+TUNING_SEED = 1000
+"""The seed of all searches; no training that is reported has it."""
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no recurrence": {"recurrent": False},
+    "constants not trained": {"trained_constants": False},
+    "surrogate: fast sigmoid": {"surrogate": "fast_sigmoid", "surrogate_settings": ()},
+    "surrogate: multi-Gaussian": {"surrogate": "multi_gaussian", "surrogate_settings": ()},
+}
+"""What each ablation changes of the architecture; the width stays."""
+RATE_LIMIT = 0.01
+"""Firing rate above which the frontier penalises."""
+Measure = Literal["accuracy", "bits"]
+Axes = Mapping[str, Sequence[Any]]
+"""Values by the dotted name of a setting of a job."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting of a search: a dotted name in a TrainingJob, and the values to try."""
+
+    name: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Search:
+    """All combinations of the values of some settings, for one model."""
+
+    model: str
+    axes: tuple[Axis, ...]
+
+    @property
+    def trials(self) -> int:
+        """The number of combinations."""
+        return math.prod(len(axis.values) for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study of one data set trains."""
+
+    dataset: str
+    parameters: int
+    """Parameter budget of every model, met within 5 %."""
+    training: Training
+    """How every model is trained, except for the learning rate."""
+    spiking: tuple[str, ...] = ("LIF", "ALIF", "SEAdLIF", "BRF")
+    standard: tuple[str, ...] = ("RNN", "GRU", "LSTM")
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
+    """Learning rates to try with every model."""
+    trial_epochs: int | None = None
+    """Epochs of a trial; None: as many as of a training."""
+    seeds: int = 5
+    variant_seeds: int = 3
+    """Seeds of ablations, frontier, growth and int8."""
+    ablations: tuple[str, ...] = tuple(ABLATIONS)
+    """Names of ABLATIONS."""
+    penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
+    """Weights of the penalty on the rate along the frontier; none: no frontier."""
+    budgets: tuple[int, ...] = ()
+    """Parameters at which growth is measured; a law with a break needs twelve."""
+    measure: Measure = "accuracy"
+    """The reported figure: test accuracy, or bits per answer (test loss / ln 2; less is better)."""
+    answer: Answer = "last"
+    architecture: Architecture = AS_BUILT
+    """Structure of every network, as far as it applies to the model."""
+    sequences: int | None = None
+    """Sequences of every split, evenly spread; None: all."""
+    turns: tuple[str, ...] = ()
+    """Data sets that the seeds take in turn, such as one for each speaker that is held out; none:
+    all seeds take `dataset`."""
+    searches: tuple[Search, ...] = ()
+    """Searches of models that vary more than the learning rate, with as many trials as all."""
+
+    def __post_init__(self) -> None:
+        for search in self.searches:
+            check_choice("model of the plan", search.model, self.models)
+            if search.trials != len(self.learning_rates):
+                raise InputError(
+                    f"every model of a plan has as many trials: {len(self.learning_rates)} by "
+                    f"the learning rates, {search.trials} by the search of {search.model}"
+                )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models, spiking ones first."""
+        return self.spiking + self.standard
+
+    def brief(self) -> Plan:
+        """A plan that takes seconds and shows only that this one runs."""
+        return replace(
+            self,
+            training=replace(self.training, epochs=1, batch_size=8),
+            spiking=self.spiking[:1],
+            standard=self.standard[-1:],
+            learning_rates=self.learning_rates[:1],
+            trial_epochs=None,
+            seeds=2,
+            variant_seeds=1,
+            ablations=self.ablations[:1],
+            penalties=self.penalties[:1],
+            budgets=(),
+            searches=(),
+            sequences=16,
+        )
+
+
+def carried_out(plan: Plan, part: Result) -> bool:
+    """Whether a part of results.json is of this plan; a setting that came later has its default.
+
+    >>> carried_out(Plan("digits", 2_000, Training()), {"plan": {"dataset": "digits"}})
+    False
+    """
+    given = part["plan"]
+    defaults = {"training": asdict(Training()), "architecture": asdict(AS_BUILT)}
+    later = {name: known | given.get(name, {}) for name, known in defaults.items()}
+    recorded = {"turns": ()} | given | later
+    return json_file.canonical(recorded) == json_file.canonical(asdict(plan))
+
+
+def tuned_job(plan: Plan, model: str, settings: dict[str, Any]) -> TrainingJob:
+    """The training of a model by a plan, with the settings that a search chose."""
+    job = TrainingJob(
+        plan.dataset,
+        model,
+        TUNING_SEED,
+        plan.training,
+        budget=plan.parameters,
+        answer=plan.answer,
+        architecture=plan.architecture,
+        sequences=plan.sequences,
+    )
+    for name, value in settings.items():
+        job = changed(job, dotted(name).split("."), value)
+    return job
+
+
+def by_seed(
+    plan: Plan, job: TrainingJob, seeds: int, axes: Axes = MappingProxyType({})
+) -> list[TrainingJob]:
+    """A job with every combination of the values of axes and every seed, on the seed's data."""
+    turns = plan.turns or (job.dataset,)
+    jobs = grid(job, {**axes, "seed": range(seeds)})
+    return [replace(each, dataset=turns[each.seed % len(turns)]) for each in jobs]
+
+
+def ablated(ablation: str) -> Axes:
+    """What an ablation changes of a job.
+
+    >>> ablated("no recurrence")
+    {'architecture.recurrent': [False]}
+    """
+    return {f"architecture.{name}": [value] for name, value in ABLATIONS[ablation].items()}
+
+
+def penalised(weight: float) -> Axes:
+    """A penalty of this weight on rates above the limit."""
+    return {"training.rate_limit": [RATE_LIMIT], "training.rate_penalty": [weight]}
+
+
+def dotted(name: str) -> str:
+    """Where a setting is in a job; a name without a dot is of the training."""
+    return name if "." in name else f"training.{name}"
+
+
+def axes_of(plan: Plan, model: str) -> dict[str, Sequence[Any]]:
+    """The settings that the search of a model varies."""
+    for search in plan.searches:
+        if search.model == model:
+            return {axis.name: axis.values for axis in search.axes}
+    return {"learning_rate": plan.learning_rates}
+
+
+def trials_of(plan: Plan) -> list[TrainingJob]:
+    """The trainings of a plan's search."""
+    epochs = plan.trial_epochs or plan.training.epochs
+    trials = []
+    for model in plan.models:
+        axes = {dotted(name): values for name, values in axes_of(plan, model).items()}
+        trials += grid(tuned_job(plan, model, {"epochs": epochs}), axes)
+    return trials
+
+
+def settings_of(job: TrainingJob) -> Result:
+    """What results.json says of a training's settings."""
+    of_job = {name: getattr(job, name) for name in ("dataset", "model", "seed", "budget")}
+    names = ("recurrent", "trained_constants", "surrogate")
+    return (
+        of_job
+        | {name: getattr(job.architecture, name) for name in names}
+        | {name: getattr(job.training, name) for name in ("learning_rate", "rate_penalty")}
+    )
