@@ -208,8 +208,8 @@ def test_equal_in_any_unit():
         ([1, 1, 2, 3], [[1, 1, 1]] * 4, "power", "4 different sizes"),
         (SIZES[:4], [[1, 1, 1]] * 3, "power", "seeds of 3"),
         (SIZES[:4], [[1, 1]] * 4, "power", "3 seeds"),
-        (SIZES[:4], [[0, 1, 1]] * 4, "power", "positive"),
-        (SIZES[:4], [[np.nan, 1, 1]] * 4, "power", "positive"),
+        (SIZES[:4], [[0, 1, 1]] * 4, "power", "above 0 and finite, got 0"),
+        (SIZES[:4], [[np.nan, 1, 1]] * 4, "power", "above 0 and finite, got nan"),
         (SIZES[:4], [[1, 1, 1]] * 4, "cubic", "cubic"),
     ],
 )

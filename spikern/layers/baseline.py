@@ -132,23 +132,8 @@ class Baseline(nn.Module):
         x = in_dtype(x, dtype)
         check_input(x, self.input_size, dtype)
         check_weights(self)
-        parts = tuple(in_dtype(p, dtype) for p in (state if isinstance(state, tuple) else (state,)))
-        given = {} if state is None else {f"part {k} of the state": p for k, p in enumerate(parts)}
-        for what, part in given.items():
-            if not isinstance(part, Tensor) or part.dtype != dtype:
-                came = part.dtype if isinstance(part, Tensor) else type(part).__name__
-                raise InputError(f"{what} must be a tensor of {dtype}, got {came}")
-        check_device(weight.device, given)
-        if state is not None and len(parts) != len(CELLS[self.kind].state):
-            names = ", ".join(CELLS[self.kind].state)
-            raise InputError(f"the state of {self.kind} is {names}, got {len(parts)} parts")
-        for what, part in given.items():
-            if part.shape != (self.num_layers, x.shape[1], self.hidden_size):
-                raise InputError(
-                    f"{what} must have the shape (layers, batch, units) = "
-                    f"{(self.num_layers, x.shape[1], self.hidden_size)}, got {tuple(part.shape)}"
-                )
-        check_finite(given, "start from None or a finite state")
+        if state is not None:
+            state = self._checked(state, x)
         if lengths is not None:
             lengths = as_lengths(lengths).cpu()  # as torch wants them
             check_lengths(lengths, x.shape[0], x.shape[1])
@@ -166,6 +151,34 @@ class Baseline(nn.Module):
         out, after = self.rnn(packed, state)
         padded, _ = pad_packed_sequence(out, total_length=x.shape[0])
         return padded, after
+
+    def _checked(
+        self, state: Tensor | tuple[Tensor, Tensor], x: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return a state in the dtype of the input; InputError if it is not one of this network."""
+        parts = state if isinstance(state, tuple) else (state,)
+        names = CELLS[self.kind].state
+        if len(parts) != len(names):
+            raise InputError(
+                f"the state of {self.kind} is {', '.join(names)}, got {len(parts)} parts"
+            )
+        shape = (self.num_layers, x.shape[1], self.hidden_size)
+        checked = []
+        for what, part in zip((f"part {k} of the state" for k in range(len(parts))), parts):
+            if not isinstance(part, Tensor):
+                raise InputError(f"{what} must be a tensor, got {type(part).__name__}")
+            check_device(x.device, {what: part})
+            part = in_dtype(part, x.dtype)
+            if part.dtype != x.dtype:
+                raise InputError(f"{what} must be of {x.dtype}, got {part.dtype}")
+            if part.shape != shape:
+                raise InputError(
+                    f"{what} must have the shape (layers, batch, units) = {shape}, got "
+                    f"{tuple(part.shape)}"
+                )
+            check_finite({what: part}, "start from None or a finite state")
+            checked.append(part)
+        return (checked[0], checked[1]) if isinstance(state, tuple) else checked[0]
 
     def _run_fused(
         self, x: Tensor, state: Tensor | tuple[Tensor, Tensor] | None, lengths: Tensor | None

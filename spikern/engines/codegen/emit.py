@@ -41,7 +41,8 @@ class Operation(NamedTuple):
     @property
     def operands(self) -> int:
         """How many values it takes."""
-        return len(set(re.findall(r"\{(\d)\}", self.numba)))
+        forms = (self.numba, self.c, self.triton, self.onnx)
+        return len(set(re.findall(r"\{(\d)\}", " ".join(forms))))
 
 
 def _infix(sign: str, onnx: str, *cost: str, triton: str = "") -> Operation:
