@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 STARTING = "Starting torch"
 """What a command does first, for seconds."""
+USUAL_MODELS = "LIF ALIF BRF RNN GRU LSTM"
 QUICK_MODELS = ("ALIF", "BRF", "LSTM")
 QUICKER = 6
 """A quick look takes its recipe's epochs divided by this."""
@@ -55,9 +56,7 @@ class Compare:
 
     dataset: Annotated[tyro.conf.Positional[str], option("DATASET")]
     """Name (see `spikern datasets`), or your own .ts, .tsv, .csv, .npz, or folder CLASS/*.wav."""
-    models: Annotated[tuple[str, ...] | None, option("MODEL ...", "LIF ALIF BRF RNN GRU LSTM")] = (
-        None
-    )
+    models: Annotated[tuple[str, ...] | None, option("MODEL ...", USUAL_MODELS)] = None
     """Models to train: spiking neurons (see `spikern neurons`), and RNN, GRU, LSTM."""
     match_parameters: Annotated[int | None, option("N", "10,000; 20,000 for digits")] = None
     """Parameter budget of every model, met within 5 %."""

@@ -18,6 +18,7 @@ from spikern._utils import phases
 from spikern._utils.phases import CLEAR, bar, phase, say_warning
 from spikern.data.catalogue import DATASETS
 from spikern.engines.codegen import cache
+from spikern.studies.comparison import Comparison
 from spikern.studies.jobs import files
 from spikern.studies.lock import claim
 from spikern.train import recipe
@@ -76,6 +77,10 @@ def test_the_defaults_of_help_are_those_of_the_recipes(name, capsys, monkeypatch
         (default,) = re.findall(rf"--{name.replace('_', '-')} .*?\(default: (.*?)\)", text)
         said = [float(number) for number in re.findall(r"[\d.]+", default)]
     assert [min(said), max(said)] == [min(found), max(found)]
+
+
+def test_the_models_of_help_are_those_that_are_trained():
+    assert tuple(cli.USUAL_MODELS.split()) == Comparison.models
 
 
 def test_a_folder_is_used_again_and_nothing_is_lost(tmp_path, capsys):

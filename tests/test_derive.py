@@ -178,7 +178,7 @@ class Amplifier:
 class Slotted:
     """The same without a dictionary of attributes."""
 
-    __slots__ = ("gain",)
+    __slots__ = "gain"
 
     def __init__(self, gain):
         self.gain = gain

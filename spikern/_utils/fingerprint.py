@@ -66,9 +66,15 @@ def fingerprint(
         return type(value), tuple(map(of, value))
     if isinstance(value, (type, ModuleType)):
         return value, of({name: getattr(value, name) for name in looked_up if hasattr(value, name)})
-    slots = itertools.chain(*(getattr(kind, "__slots__", ()) for kind in type(value).__mro__))
-    held = {name: getattr(value, name, None) for name in slots} | getattr(value, "__dict__", {})
+    held = {name: getattr(value, name, None) for name in _slots(type(value))}
+    held |= getattr(value, "__dict__", {})
     return of(type(value)), id(value), of(held)
+
+
+def _slots(kind: type) -> list[str]:
+    """The names of a class's slots, those of its bases too; a single one may stand for itself."""
+    found = (each.__dict__.get("__slots__", ()) for each in kind.__mro__)
+    return [name for own in found for name in ((own,) if isinstance(own, str) else own)]
 
 
 GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")

@@ -219,7 +219,7 @@ def split_and_standardise(
                 f"{path}: {len(part.series)} sequences of {len(part.class_names)} classes are too "
                 f"few for a train, validation and test part; give more, or each part"
             )
-    picked = {own: [part.series[n] for n in at] for own, (part, at) in chosen.items()}
+    picked = {own: [chosen[own][0].series[n] for n in chosen[own][1]] for own in PARTS}
     last = () if events else (standardising(np.concatenate(picked["train"])),)
 
     def split(own: str) -> Split:

@@ -164,7 +164,8 @@ class Baseline(nn.Module):
             )
         shape = (self.num_layers, x.shape[1], self.hidden_size)
         checked = []
-        for what, part in zip((f"part {k} of the state" for k in range(len(parts))), parts):
+        for k, part in enumerate(parts):
+            what = f"part {k} of the state"
             if not isinstance(part, Tensor):
                 raise InputError(f"{what} must be a tensor, got {type(part).__name__}")
             check_device(x.device, {what: part})

@@ -104,9 +104,11 @@ class Printer:
 
     def expression(self, op: Op) -> str:
         """The right-hand side of one operation."""
-        kind, factors = power_as(op.args[1]) if op.kind == "pow" else (op.kind, 1)
-        if op.kind == "pow" and kind == "mul":
-            return " * ".join([self.value(op.args[0])] * factors)
+        kind = op.kind
+        if kind == "pow":
+            kind, factors = power_as(op.args[1])
+            if kind == "mul":
+                return " * ".join([self.value(op.args[0])] * factors)
         wanted = [
             op.kind in LOGIC or (op.kind == "where" and (k == 0 or op.truth))
             for k in range(len(op.args))

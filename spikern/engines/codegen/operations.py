@@ -63,6 +63,6 @@ def _counts(program: Program, outputs: tuple[str, ...], comparisons: int) -> Map
 
 
 def _power(exponent: Value) -> tuple[str, ...]:
-    """x^n is n - 1 multiplications for a small whole n."""
+    """What a power is counted as: x^n is n - 1 multiplications for a small whole n."""
     kind, factors = power_as(exponent)
     return ("mul",) * (factors - 1) if kind == "mul" else OPERATIONS[kind].cost
