@@ -471,3 +471,12 @@ def test_what_a_stream_cannot_take_is_refused_in_words(delay):
         stream.run(x, lengths=[2.7, 3.0])
     with pytest.raises(InputError, match="expected input as an array of numbers"):
         stream.run([[["a"]]])
+
+
+def test_a_file_with_a_task_that_is_none_is_named(tmp_path):
+    path = tmp_path / "stream"
+    compile_stream(SpikingRNN("LIF", 2, 4)).save(path)
+    arrays, head = tensor_file.read(path)
+    tensor_file.write(path, arrays, head | {"task": json.dumps({"dataset": "none"})})
+    with pytest.raises(DataError, match=r"stream is not a file of Stream\.save: it does not descr"):
+        load_stream(path)
