@@ -18,7 +18,7 @@ from spikern.layers.delays import Delay, LearnedDelay, narrow
 from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
-from spikern.testing import with_engine
+from spikern.testing import dyadic, with_engine
 from spikern.train.loop import fit
 from spikern.train.training import Training
 
@@ -356,9 +356,9 @@ def test_a_learned_delay_is_counted_from_its_own_buffer():
 @pytest.mark.parametrize("inputs", [1, 2])
 def test_delays_that_are_all_zero_are_streamed(inputs):
     """As they may be drawn, or learned."""
-    layer = SpikingRNN("LIF", inputs, 6, delay=3).eval()
+    layer = dyadic(SpikingRNN("LIF", inputs, 6, delay=3))
     layer.delay_ih_l0.steps.zero_()
-    x = 3 * torch.rand(9, 2, inputs)
+    x = events(9, 2, inputs)
     stream = compile_stream(layer)
     result = stream.run(x.numpy())
     assert torch.equal(torch.from_numpy(result.out), layer(x)[0])

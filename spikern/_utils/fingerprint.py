@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import itertools
+from collections import namedtuple
 from collections.abc import Hashable
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), CodeType)
-ITSELF = (BuiltinFunctionType, torch.dtype, torch.device)
+FIELD = type(namedtuple("One", "field").field)  # type: ignore[attr-defined]
+ITSELF = (BuiltinFunctionType, FIELD, torch.dtype, torch.device)
 LIBRARIES = {"torch", "numpy"}
 """What these define does not change."""
 

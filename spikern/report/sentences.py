@@ -143,7 +143,7 @@ def best_standard(results: dict[str, Any], named: str) -> Iterator[str]:
     if best is not None and best["name"] != named:
         yield (
             f"{best['name']}, the standard network that is best on validation, classifies "
-            f"{percent(best['test_accuracy']['mean'])}."
+            f"{percent(best['test_accuracy']['mean'])} of the {unit(results)} correctly."
         )
 
 

@@ -13,10 +13,10 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.layers.network import Answer
 from spikern.studies.jobs import changed, grid
+from spikern.studies.search import Result
 from spikern.studies.trainings import AS_BUILT, Architecture, TrainingJob
 from spikern.train.training import Training
 
-Result = dict[str, Any]
 TUNING_SEED = 1000
 """The seed of all searches; no training that is reported has it."""
 ABLATIONS: dict[str, dict[str, Any]] = {

@@ -20,7 +20,6 @@ from spikern.studies.plan import (
     Axes,
     Measure,
     Plan,
-    Result,
     ablated,
     axes_of,
     by_seed,
@@ -31,7 +30,7 @@ from spikern.studies.plan import (
     tuned_job,
 )
 from spikern.studies.results import by_model, describe, has_ended, independent, laws
-from spikern.studies.search import best_that_learns, goodness, or_diverged, ranked
+from spikern.studies.search import Result, best_that_learns, goodness, or_diverged, ranked
 from spikern.studies.statistics import claims, mean
 from spikern.studies.trainings import (
     TrainingJob,
