@@ -204,7 +204,7 @@ class Export:
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """New folder; its name is that of the network in C."""
     model: Annotated[str | None, option("MODEL", "the only one")] = None
-    """Model of the run; may be left out where there is only one."""
+    """Model of the folder; left out where there is only one, and beside a checkpoint."""
     seed: Annotated[int | None, option("N", "0, or that of the checkpoint")] = None
     """Seed of the network in a folder."""
     to: Literal["c"] = "c"
@@ -238,7 +238,7 @@ class Predict:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="[MODEL] FILE", help_behavior_hint="(required)"),
     ]
-    """Model, unless there is one; raw samples: .ts .tsv .csv .npz .npy .wav .txt, or a folder."""
+    """Model, if RUN has several; raw samples: .ts .tsv .csv .npz .npy .wav .txt, or a folder."""
     seed: Annotated[int | None, option("N", "0, or that of the checkpoint")] = None
     """Seed of the network in a folder."""
     json: bool = False
