@@ -136,10 +136,11 @@ class Compare:
             delta=self.delta,
             answer=self.answer,
         )
+        if self.resume and self.restart:
+            raise InputError("go on with --resume or begin again with --restart, not both")
+        begin = "resume" if self.resume else "restart" if self.restart else "fresh"
         out = self.out or Path("runs") / name
-        compared = compare(
-            comparison, out, self.resume, self.workers, True, self.restart, self.device
-        )
+        compared = compare(comparison, out, begin, self.workers, True, self.device)
         with phase("Drawing the report"):
             write_html(compared.results, compared.samples, out / "report.html")
         print((out / "results.json").read_text() if self.json else table(compared.results))

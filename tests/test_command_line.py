@@ -221,6 +221,7 @@ def test_the_clock_of_a_bar_starts_when_an_epoch_has_ended(monkeypatch):
     [
         (["--workers", "0"], "workers must be at least 1, got 0"),
         (["--delta", "0.1", "--input-noise", "0.3"], "take no input_noise; leave it at 0"),
+        (["--resume"], "nothing to resume in"),
     ],
 )
 def test_what_is_refused_leaves_no_folder(extra, message, tmp_path, capsys):

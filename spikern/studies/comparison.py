@@ -50,6 +50,9 @@ from spikern.train.evaluation import evaluate
 from spikern.train.recipes import GENERAL, Recipe
 from spikern.train.trial import count_split
 
+BEGINNINGS = ("fresh", "resume", "restart")
+"""How a comparison treats the folder that it is told to write to."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -166,16 +169,12 @@ def check_data(folder: Path, dataset: Dataset) -> None:
     check_same_data(dataset, json_file.read(path).get(DATA), path)
 
 
-def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool = False) -> None:
-    """Claim a fresh folder, or one of the same comparison that is to be resumed.
-
-    With `restart` any comparison that is there is moved out of the way first.
-    """
-    if resume and restart:
-        raise InputError("go on with the comparison (resume) or begin again (restart), not both")
+def open_folder(out: Path, comparison: Comparison, begin: str = "fresh") -> None:
+    """Claim the folder of a comparison; `begin` is one of BEGINNINGS, explained in `compare`."""
+    check_choice("begin", begin, BEGINNINGS)
     settings = json.loads(json_file.canonical(asdict(comparison)))
     path = out / SETTINGS
-    if resume:
+    if begin == "resume":
         try:
             found = json_file.read(path)
         except DataError as error:
@@ -191,12 +190,13 @@ def open_folder(out: Path, comparison: Comparison, resume: bool, restart: bool =
             )
         check_data(out, data_of(comparison))
         return
-    if restart:
+    if begin == "restart":
         move_away(out)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; choose another --out")
     if out.exists() and any(out.iterdir()):
-        ways = "" if restart else "go on with --resume, begin again with --restart, or "
+        others = "go on with --resume, begin again with --restart, or "
+        ways = others if begin == "fresh" else ""
         raise DataError(f"{out} is already in use; {ways}choose another --out")
     json_file.write(path, settings | {DATA: digest_of(data_of(comparison))})
 
@@ -224,20 +224,19 @@ class Compared(NamedTuple):
 def compare(
     comparison: Comparison,
     out: str | Path,
-    resume: bool = False,
+    begin: str = "fresh",
     workers: int = 1,
     bar: bool = False,
-    restart: bool = False,
     device: str = "cpu",
 ) -> Compared:
     """Do what is left of a comparison and write results.json.
 
     Jobs run in `workers` processes of one thread each, which for small networks is faster than
     one process of many threads and gives the same numbers for any number of workers. `bar` shows
-    a progress bar of epochs on stderr. With `resume` the same comparison is gone on with, with
-    `restart` what is in `out` is moved aside. Networks train on `device`; they are tested, counted
-    and timed on the CPU. Raises DataError if a job fails, and if `out` is in use, and InputError
-    for a device that is not there.
+    a progress bar of epochs on stderr. To `begin` "fresh" needs a folder that is new or empty;
+    "resume" goes on with the same comparison, "restart" moves the one in `out` aside first.
+    Networks train on `device`; they are tested, counted and timed on the CPU. Raises DataError if a
+    job fails, and if `out` is in use, and InputError for a device that is not there.
     """
     check_device(device)
     check_counts(workers=workers)
@@ -247,7 +246,7 @@ def compare(
         jobs, dataset = comparison.jobs(), data_of(comparison)
     for job in jobs:
         check_augmentation(dataset.name, dataset.events, dataset.every_step, job.training)
-    open_folder(out, comparison, resume, restart)
+    open_folder(out, comparison, begin)
     with progress.epochs(jobs, out, job_name, bar):
         runner.run_all(
             partial(train, device=device), jobs, out, workers, progress=False, name=job_name
