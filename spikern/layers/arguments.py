@@ -162,45 +162,6 @@ def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
         raise InputError(f"lengths must lie in 1..{steps}, got {low}..{high}")
 
 
-def check_state(
-    state: Any,
-    kind: type[Any],
-    shape: tuple[int, ...],
-    like: Tensor,
-    **other: tuple[int, ...],
-) -> Any:
-    """Return the state as `kind`; every field must have the expected shape.
-
-    Its dtype and device must be those of `like`. `other` holds the shapes of fields that differ
-    from the common `shape`. A plain tuple of as many tensors is read in the order of the fields.
-    """
-    names = kind._fields
-    if type(state) is tuple and len(state) == len(names):
-        state = kind(*state)
-    if not isinstance(state, kind):
-        raise InputError(
-            f"expected a state of type {kind.__name__}, got {type(state).__name__}; "
-            f"its fields are {', '.join(names)}"
-        )
-    for name in names:
-        value = getattr(state, name)
-        if not isinstance(value, Tensor):
-            raise InputError(f"state field '{name}' must be a tensor, got {type(value).__name__}")
-        expected = other.get(name, shape)
-        if tuple(value.shape) != expected:
-            raise InputError(
-                f"state field '{name}' must have shape {expected}, got {tuple(value.shape)}"
-            )
-        if value.dtype != like.dtype:
-            raise InputError(
-                f"state field '{name}' must have dtype {like.dtype}, got {value.dtype}"
-            )
-    fields = {f"state field '{name}'": getattr(state, name) for name in names}
-    check_device(like.device, fields)
-    check_finite(fields, "start from None or a finite state")
-    return state
-
-
 def is_single(x: LayerInput) -> TypeGuard[Tensor]:
     """Whether x is one sample without a batch, (T, F)."""
     return isinstance(x, Tensor) and not x.is_nested and x.ndim == 2

@@ -28,7 +28,7 @@ from spikern.engines.population import (
     split_result,
 )
 from spikern.events.trains import Input, dense
-from spikern.layers import arguments, delays, init
+from spikern.layers import arguments, delays, init, states
 from spikern.layers.connectivity import (
     Connectivity,
     check_layer_connections,
@@ -591,15 +591,11 @@ class SpikingRNN(nn.Module):
         batched, lengths = arguments.to_time_first(x, lengths, self.batch_first)
         single = arguments.is_single(x)
         if single and state is not None:
-            state = _joined(
-                type(part)(*(field.unsqueeze(1) for field in part)) for part in self._parts(state)
-            )
+            state = states.batch_of_one(self._forms(), state, self.weight_ih_l0)
         result = self.run(batched, state, lengths)
         after = self.final_state(result.states, result.delay_buffer)
         if single:
-            after = _joined(
-                type(part)(*(field.squeeze(1) for field in part)) for part in self._parts(after, 1)
-            )
+            after = states.only_sample(self._forms(), after)
         return arguments.to_layout_of(x, result.out, self.batch_first), after
 
     def check_call(
@@ -620,34 +616,34 @@ class SpikingRNN(nn.Module):
     ) -> RunResult:
         """Run all layers on x (T, B, F): the last one's output, states, spikes per neuron."""
         x, lengths = self.check_call(x, lengths)
-        states, buffer = self.initial_states(state, x.shape[1])
+        before, buffer = self.initial_states(state, x.shape[1])
         if self.is_chain:
-            return run_stack(self.engine, self.populations(), states, x, lengths)
-        return self._run_layers(x, states, buffer, lengths)[1]
+            return run_stack(self.engine, self.populations(), before, x, lengths)
+        return self._run_layers(x, before, buffer, lengths)[1]
 
     def unroll(
         self, x: Input, state: State = None, lengths: arguments.Lengths | None = None
     ) -> tuple[list[Tensor], State]:
         """Return the outputs of every layer, each (T, B, H), and the final state."""
         x, lengths = self.check_call(x, lengths)
-        states, buffer = self.initial_states(state, x.shape[1])
-        outputs, result = self._run_layers(x, states, buffer, lengths)
+        before, buffer = self.initial_states(state, x.shape[1])
+        outputs, result = self._run_layers(x, before, buffer, lengths)
         return outputs, self.final_state(result.states, result.delay_buffer)
 
     def _run_layers(
-        self, x: Input, states: list[State], buffer: Tensor | None, lengths: Tensor | None
+        self, x: Input, before: list[State], buffer: Tensor | None, lengths: Tensor | None
     ) -> tuple[list[Tensor], RunResult]:
         """Return the output of every layer, and the result of all of them."""
         if self.feedback:
-            result = run_stack(self.engine, self.populations(), [merge_states(states)], x, lengths)
+            result = run_stack(self.engine, self.populations(), [merge_states(before)], x, lengths)
             return split_result(result, self.hidden_sizes)
         outputs: list[Tensor] = []
         results: list[RunResult] = []
         inputs = [x]
-        buffers: Sequence[Tensor | None] = [None] * len(states)
+        buffers: Sequence[Tensor | None] = [None] * len(before)
         if buffer is not None:
             buffers = torch.split(buffer, self.delayed_axons(), 2)
-        populations = iter(zip(self.names, self.populations(), states, buffers))
+        populations = iter(zip(self.names, self.populations(), before, buffers))
         for layer in range(self.num_layers):
             x = inputs[-1]
             if self.skip and layer:
@@ -697,75 +693,35 @@ class SpikingRNN(nn.Module):
             for name in self.names
         ]
 
-    def _groups(self) -> list[range]:
-        """The populations whose states are one NamedTuple: all, or those of each layer."""
-        forms = {(n.state, width) for n, width in zip(self.neurons, self.hidden_sizes)}
+    def _forms(self) -> list[states.Form]:
+        """How the states of populations are joined: all in one, or those of each layer."""
+        kinds = {(n.state, width) for n, width in zip(self.neurons, self.hidden_sizes)}
         count = len(self.names)
-        size = count if len(forms) == 1 else self.directions
-        return [range(k, k + size) for k in range(0, count, size)]
-
-    def _state_layout(
-        self, group: range, *batch: int
-    ) -> tuple[Any, tuple[int, ...], dict[str, tuple[int, ...]]]:
-        """Return the type of a group's state, the shape of its fields, and that of its buffer."""
-        shape = (len(group), *batch, self.hidden_sizes[group[0] // self.directions])
-        kind: Any = self.neuron_of(group[0]).state
-        if not self.delayed:
-            return kind, shape, {}
+        size = count if len(kinds) == 1 else self.directions
         longest = max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
-        axons = self.delayed_axons()[group.start : group.stop]
-        return delays.delayed_state(kind), shape, {"delay_buffer": (longest, *batch, sum(axons))}
-
-    def _parts(self, state: State, *batch: int) -> list[State]:
-        """Return the states of all groups as their own types, with shapes and dtype checked."""
-        groups = self._groups()
-        parts = state if len(groups) > 1 else [state]
-        found = len(parts) if isinstance(parts, (list, tuple)) else 0
-        if found != len(groups):
-            raise InputError(
-                f"expected a tuple of the states of {len(groups)} layers, got "
-                f"{type(state).__name__}{f' of {found}' if found else ''}"
+        axons = tuple(self.delayed_axons())
+        return [
+            states.Form(
+                self.neuron_of(k).state,
+                self.hidden_sizes[k // self.directions],
+                axons[k : k + size],
+                longest,
             )
-        checked = []
-        for part, group in zip(parts, groups):
-            kind, shape, buffer = self._state_layout(group, *batch)
-            like = self.weight_ih_l0
-            checked.append(arguments.check_state(part, kind, shape, like, **buffer))
-        return checked
+            for k in range(0, count, size)
+        ]
 
     def zero_state(self, batch: int) -> State:
         """Return the state before the first step, each field (L, B, H); L counts directions too."""
-        parts = []
-        for group in self._groups():
-            kind, shape, buffer = self._state_layout(group, batch)
-            shapes = dict.fromkeys(kind._fields, shape) | buffer
-            zeros = {name: self.weight_ih_l0.new_zeros(s) for name, s in shapes.items()}
-            parts.append(kind(**zeros))
-        return _joined(parts)
+        return states.zero(self._forms(), batch, self.weight_ih_l0)
 
     def initial_states(self, state: State, batch: int) -> tuple[list[State], Tensor | None]:
         """Check a state, None for zero; return each population's state, and the buffer if any."""
-        if state is None:
-            state = self.zero_state(batch)
-        parts = self._parts(state, batch)
-        states = []
-        for part, group in zip(parts, self._groups()):
-            kind = self.neuron_of(group[0]).state
-            states += [kind(*fields) for fields in zip(*part[: len(kind._fields)])]
-        return states, torch.cat([part.delay_buffer for part in parts], 2) if self.delayed else None
+        state = self.zero_state(batch) if state is None else state
+        return states.split(self._forms(), state, batch, self.weight_ih_l0)
 
-    def final_state(self, states: Sequence[State], buffer: Tensor | None = None) -> State:
+    def final_state(self, after: Sequence[State], buffer: Tensor | None = None) -> State:
         """Join the states of all populations, each field (B, H), and the buffer to one state."""
-        parts = []
-        axons = iter(() if buffer is None else torch.split(buffer, self.delayed_axons(), 2))
-        for group in self._groups():
-            kind: Any = self.neuron_of(group[0]).state
-            fields = [torch.stack(values) for values in zip(*(states[k] for k in group))]
-            if buffer is not None:
-                kind = delays.delayed_state(kind)
-                fields.append(torch.cat([next(axons) for _ in group], 2))
-            parts.append(kind(*fields))
-        return _joined(parts)
+        return states.join(self._forms(), after, buffer)
 
     def extra_repr(self) -> str:
         """The settings, the chosen engine among them."""
@@ -789,12 +745,6 @@ class SpikingRNN(nn.Module):
             + f"dt={self.dt}, surrogate={_shown(s.name for s in self.surrogates)}, "
             f"engine={self.engine}{' (auto)' if self.engine_asked == 'auto' else ''}"
         )
-
-
-def _joined(parts: Iterable[State]) -> State:
-    """The states of all groups as one: a tuple, unless there is one group."""
-    states = tuple(parts)
-    return states[0] if len(states) == 1 else states
 
 
 def _shown(titles: str | Iterable[str]) -> str:
