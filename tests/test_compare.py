@@ -13,13 +13,15 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from data_files import toy
 
 from spikern.__main__ import Compare, main
 from spikern._utils import json_file
-from spikern._utils.errors import InputError
+from spikern._utils.errors import DataError, InputError
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.events import Events
-from spikern.studies.comparison import Comparison
+from spikern.studies import simple
+from spikern.studies.comparison import Comparison, move_away
 from spikern.studies.results import compare_models, summarise
 from spikern.studies.samples import confusion, right_and_wrong
 from spikern.studies.simple import logistic_regression
@@ -378,3 +380,25 @@ def test_a_file_that_changed_is_read_again_in_one_process(tmp_path):
     assert load_dataset(str(mine)) is before
     mine.write_text("".join(rows))
     assert len(load_dataset(str(mine)).train) > len(before.train)
+
+
+def test_an_answer_at_every_step_is_that_of_the_data():
+    with pytest.raises(InputError, match="every_step"):
+        Comparison("digits", ("LIF",), answer="every_step")
+    with pytest.raises(InputError, match=r"hidden must be a whole number, got \[8, 8\]"):
+        Comparison("digits", ("LIF",), hidden=[8, 8])
+
+
+def test_the_folder_that_a_comparison_runs_in_is_not_moved(finished, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(finished, tmp_path / "here"))
+    monkeypatch.chdir(folder / "jobs")
+    with pytest.raises(DataError, match="the folder that this runs in"):
+        move_away(Path(".."))
+    assert (folder / "settings.json").is_file()
+
+
+def test_logistic_regression_sees_every_class_whatever_their_order(monkeypatch):
+    monkeypatch.setattr(simple, "ANSWERS", 10)
+    y = torch.arange(40) % 2
+    part = Split(torch.randn(3, 40, 1) + y.view(1, 40, 1), y, torch.full((40,), 3))
+    assert logistic_regression(toy(part))["answers"] == 10

@@ -467,3 +467,8 @@ def test_events_are_counted_as_events():
 def test_a_network_that_cannot_fire_has_no_highest_rate():
     with pytest.raises(InputError, match="nothing in this network can fire"):
         _ = count(nn.LSTM(25, 5), torch.zeros(1, 1, 25)).highest_rate
+
+
+def test_a_network_inside_of_another_module_is_named():
+    with pytest.raises(UnsupportedError, match="Network inside of another, since it gives answers"):
+        count(nn.Sequential(build("LIF", 3, 4, 2)), torch.zeros(2, 1, 3))

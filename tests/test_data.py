@@ -14,6 +14,7 @@ from spikern._utils.errors import DataError, InputError
 from spikern.data import DATASETS, load, splits
 from spikern.data.dataset import UNLABELLED, Split
 from spikern.data.files import FOLDER, cache_folder, locate, verified
+from spikern.events import Events
 
 CLOSED = "http://127.0.0.1:9/file.ts"
 """An address where nothing listens."""
@@ -282,3 +283,28 @@ def test_a_sequence_is_chosen_by_one_index():
     assert torch.equal(split[torch.tensor(1)][0], split[1][0])
     with pytest.raises(InputError, match=r"index of one sequence, got slice\(0, 3, None\)"):
         split[0:3]
+
+
+def test_a_part_of_the_data_has_all_classes_whatever_their_order():
+    y = torch.arange(1000) % 10
+    whole = Split(torch.randn(3, 1000, 2), y, torch.full((1000,), 3))
+    part = toy(whole, class_names=tuple("abcdefghij")).thinned(200)
+    assert part.train.y.bincount().tolist() == [20] * 10
+    in_order = toy(replace_y(whole, y.sort().values), class_names=tuple("abcdefghij")).thinned(200)
+    assert torch.equal(in_order.train.x, whole.x[:, ::5])
+
+
+def replace_y(part, y):
+    return Split(part.x, y, part.lengths)
+
+
+def test_a_class_has_a_name():
+    with pytest.raises(InputError, match="a class has no name"):
+        dataset(class_names=("a", ""))
+
+
+def test_indices_of_any_whole_type_choose_sequences():
+    wanted = split().batch([2, 0]).x
+    assert torch.equal(split().batch(np.array([2, 0], np.int32)).x, wanted)
+    chosen = Events.from_dense(wanted).select(np.array([1], np.uint8))
+    assert torch.equal(chosen.to_dense(), wanted[:, 1:])

@@ -357,3 +357,8 @@ def test_events_that_cancel_still_take_their_steps():
     values = [[1.0, 1.0, -1.0]]
     events = Events.from_addresses([[0.0, 5.0, 5.0]], [[0, 1, 1]], 2, 1.0, values=values)
     assert (events.steps, len(events.indices)) == (6, 1)
+
+
+def test_a_time_below_zero_is_refused_however_little():
+    with pytest.raises(InputError, match="times of recording 0 lie below 0"):
+        Events.from_addresses([[-0.0009]], [[0]], 1, dt=1.0)

@@ -502,9 +502,9 @@ def test_potentials_that_another_population_reads_are_refused(tmp_path):
             export_c(network, tmp_path / "net")
 
 
-@pytest.mark.parametrize("name", ["clean", "Makefile"])
+@pytest.mark.parametrize("name", ["clean", "Makefile", "main"])
 def test_a_name_that_make_knows_is_refused(name, tmp_path):
-    with pytest.raises(InputError, match=f"the Makefile has another {name}"):
+    with pytest.raises(InputError, match=f"the folder has another {name}"):
         export_c(build("LIF", 4, 6, 2), tmp_path / name)
     with pytest.raises(InputError, match="what is exported must be Network or"):
         export_c(None, tmp_path / "net")
@@ -533,3 +533,30 @@ def test_delays_that_are_all_zero_need_no_buffer(tmp_path):
     library = Library(net, tmp_path)
     assert np.array_equal(library.run(x[:, 0]), expected)
     assert "buffer" not in (library.path / "net.h").read_text()
+
+
+def test_a_delay_beyond_its_counter_is_refused(tmp_path):
+    layer = SpikingRNN("LIF", 1, 1, delay=65_535, recurrent=False)
+    layer.delay_ih_l0.steps.fill_(65_535)
+    with pytest.raises(UnsupportedError, match="the longest delay is 65535 steps"):
+        export_c(layer, tmp_path / "delayed")
+
+
+@pytest.mark.parametrize("numbers", ["float32", "int8"])
+def test_a_gated_network_has_as_many_inputs_as_its_counter(numbers, tmp_path):
+    with pytest.raises(UnsupportedError, match="at most 65535 inputs"):
+        export_c(build("RNN", 65_536, 1, 2), tmp_path / "wide", numbers)
+
+
+def test_a_constant_that_is_named_as_an_array_in_c_is_refused(tmp_path):
+    names = {"a_0": real("a_0", 0.9), "a": real("a", 0.3), "v_th": real("v_th", 1.0)}
+
+    def step(p, s, i, fire):
+        v = p.a_0 * s.v + p.a * i
+        z = fire(v - p.v_th)
+        return type(s)(v * (1 - z), z), z
+
+    params, state = namedtuple("MineParams", names), namedtuple("MineState", "v z")
+    mine = NeuronModel("Mine", step, params, state, names, "-")
+    with pytest.raises(InputError, match="a constant a_0, which in C is the name of another"):
+        export_c(SpikingRNN(mine, 2, 3), tmp_path / "clash")

@@ -19,6 +19,7 @@ from spikern._utils.errors import InputError
 from spikern.cost import count
 from spikern.data import Task
 from spikern.engines import derivation
+from spikern.events import Events
 from spikern.interop import export_c, onnx_step
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import MODELS, Network, build, hidden_for_budget, last_step, mean_step
@@ -512,3 +513,13 @@ def test_a_neuron_without_constants_is_refused():
 def test_a_budget_without_recurrence_grows_linearly():
     hidden = hidden_for_budget("LIF", 1, 10, 2000, recurrent=False)
     assert abs(build("LIF", 1, hidden, 10, recurrent=False).parameter_count - 2000) <= 7
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_standard_network_takes_events_wherever_it_is_called(kind):
+    x = (torch.rand(5, 2, 3) < 0.5).float()
+    network = build(kind, 3, 4, 2)
+    given = Events.from_dense(x)
+    assert torch.equal(network.body(given)[0], network.body(x)[0])
+    assert torch.equal(network.hidden(given)[0], network.hidden(x)[0])
+    assert torch.equal(network(given)[0], network(x)[0])

@@ -11,7 +11,7 @@ import torch
 from data_files import digest, idx_bytes, spoken, write_h5, write_tsv, write_wav
 
 from spikern.__main__ import main
-from spikern._utils.errors import DataError
+from spikern._utils.errors import DataError, InputError
 from spikern.data import (
     DATASETS,
     fsdd,
@@ -705,3 +705,8 @@ def test_an_original_that_is_cut_off_is_refused(name, original, folder):
     path.write_bytes(b"cut off")
     with pytest.raises(DataError, match=f"{path} is corrupt or another version"):
         load(name)
+
+
+def test_parameters_of_a_transform_can_be_written_as_json():
+    with pytest.raises(InputError, match=r"standardise: .*ndarray.*; give numbers"):
+        Transform("standardise", {"mean": np.zeros(1), "deviation": np.ones(1)})

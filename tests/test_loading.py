@@ -4,9 +4,11 @@ import copy
 import io
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 
 from spikern import (
@@ -172,6 +174,21 @@ def test_a_checkpoint_of_another_run_is_not_resumed(change, message, tmp_path):
     train(**run)
     with pytest.raises(DataError, match=message):
         train(**run | change)
+
+
+def test_a_loss_of_other_class_weights_is_not_resumed(tmp_path):
+    def train(first):
+        weights = torch.ones(10)
+        weights[0] = first
+        loss = partial(functional.cross_entropy, weight=weights)
+        data = load("digits").thinned(20)
+        network = build("LIF", 1, 8, 10)
+        fit(network, data, Training(epochs=1), checkpoint=tmp_path / "x.safetensors", loss=loss)
+
+    train(1.0)
+    train(1.0)
+    with pytest.raises(DataError, match=r"loss is .*1\.0.* there and .*9\.0.* here"):
+        train(9.0)
 
 
 def test_progress_is_read_from_the_checkpoints(tmp_path):

@@ -467,3 +467,21 @@ def test_the_nodes_of_a_readout_are_its_own():
     graph = to_nir(model)
     own = {"w_out_0", "readout_0", "w_rec_out_0", "w_out", "readout"}
     assert graph.nodes.keys() == {"input", "w_in_0", "lif_0", "w_rec_0", *own, "output"}
+
+
+@pytest.mark.parametrize("recurrent", ["diagonal", 0.4])
+def test_synapses_that_do_not_exist_come_back_as_such(recurrent, tmp_path):
+    network = Network(layer_of(recurrent=recurrent), Readout(H, 2, dt=0.5), "last")
+    write_nir(tmp_path / "sparse.nir", to_nir(network))
+    again = network_from_nir(read_nir(tmp_path / "sparse.nir"))
+    wanted = network.body.synapses_hh_l0
+    assert torch.equal(again.body.synapses_hh_l0, wanted)
+    full = network_from_nir(to_nir(Network(layer_of(), Readout(H, 2, dt=0.5), "last")))
+    assert full.body.synapses_hh_l0 is None
+
+
+def test_what_is_no_layer_and_what_has_no_neuron_are_named():
+    with pytest.raises(InputError, match="model must be SpikingRNN or Network, got str"):
+        to_nir("x")
+    with pytest.raises(UnsupportedError, match="the graph has no neurons"):
+        network_from_nir(graph_of({"w": weights(H, F)}, [("input", "w"), ("w", "output")]), "last")

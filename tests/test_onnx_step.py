@@ -1,5 +1,7 @@
 """One step as an ONNX graph, run by ONNX Runtime, beside the stream and torch."""
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from spikern.interop.onnx import onnx_graph, session
 from spikern.interop.stepwise import onnx_step
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network, build
-from spikern.layers.rnn import SpikingRNN
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
+from spikern.neurons.constants import real
+from spikern.neurons.model import NeuronModel
 from spikern.testing import dyadic
 
 pytest.importorskip("onnxruntime")
@@ -97,3 +101,16 @@ def test_a_readout_without_bias_and_weights_of_doubles():
             make(build("GRU", 3, 8, 2).double())
         with pytest.raises(InputError, match="expected a Network, got SpikingRNN"):
             make(SpikingRNN("LIF", 3, 4))
+
+
+def test_a_field_may_have_any_name():
+    def step(p, s, i, fire):
+        bias = p.decay * s.bias + i
+        z = fire(bias - 1.0)
+        return type(s)(bias * (1 - z), s.value_0 + z, z), z
+
+    params, state = namedtuple("OwnParams", "decay"), namedtuple("OwnState", "bias value_0 z")
+    mine = NeuronModel("Own", step, params, state, {"decay": real("decay", 0.9)}, "-")
+    network = Network(SpikingRNN(mine, 3, 4), Readout(4, 2), "every_step")
+    x = torch.randn(6, 1, 3)
+    np.testing.assert_allclose(run(network, x.numpy()), network(x)[0].detach(), atol=1e-6)

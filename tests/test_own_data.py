@@ -204,3 +204,33 @@ def test_arrays_of_another_kind_are_refused_in_words(content, message, tmp_path)
     np.savez(tmp_path / "mine.npz", **content)
     with pytest.raises(DataError, match=message):
         load(tmp_path / "mine.npz")
+
+
+def test_labels_past_the_end_are_no_class(tmp_path):
+    y = np.full((20, 5), 9)
+    y[:, :2] = np.arange(20)[:, None] % 2 + 1
+    np.savez(tmp_path / "mine.npz", **arrays(y=y, lengths=[2] * 20))
+    data = load(str(tmp_path / "mine.npz"))
+    assert data.class_names == ("1", "2")
+    assert set(data.train.y.unique().tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("y", "names", "classes"),
+    [
+        (np.array([0.0, -0.0, 1.0, 1.0] * 5), None, ("0", "1")),
+        (np.arange(20) % 2 == 1, ["no", "yes"], ("no", "yes")),
+    ],
+)
+def test_a_number_and_a_truth_value_have_one_class(y, names, classes, tmp_path):
+    named = {} if names is None else {"class_names": names}
+    np.savez(tmp_path / "mine.npz", **arrays(y=y, **named))
+    data = load(str(tmp_path / "mine.npz"))
+    assert data.class_names == classes
+    assert data.train.y.bincount().tolist() == [7, 7]
+
+
+def test_a_quote_that_is_not_closed_is_named(tmp_path):
+    (tmp_path / "mine.csv").write_text('label,"' + "0," * 70_000 + "\nup,1,2\n")
+    with pytest.raises(DataError, match=r"mine\.csv, line 1: field larger"):
+        load(str(tmp_path / "mine.csv"))

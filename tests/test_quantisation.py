@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from test_train import TRAINING, same, small
+from torch.nn.utils import prune
 
 from spikern._utils.errors import InputError
 from spikern.data import load
@@ -99,3 +100,10 @@ def test_a_checkpoint_without_later_settings_is_resumed(tmp_path):
     again = network("ALIF")
     fit(again, small(), replace(TRAINING, epochs=1), checkpoint=path)
     assert same(again, own)
+
+
+def test_weights_that_are_derived_from_others_are_not_rounded():
+    made = network("LIF")
+    prune.l1_unstructured(made.body, "weight_hh_l0", 0.5)
+    with pytest.raises(InputError, match=r"call prune\.remove"):
+        int8_weights(made)

@@ -198,3 +198,18 @@ def test_a_packed_sequence_brings_its_lengths():
     assert recording.lengths.tolist() == [6, 3]
     assert not recording.layers[0].state.v[3:, 1].any()
     assert recording.sample(1)[0].i.shape == (3, 4)
+
+
+def test_experts_behind_dropout_are_not_recorded_in_training():
+    layer = SpikingRNN("LIF", 4, [8, 8], experts=4, dropout=0.5)
+    x = (torch.rand(20, 2, 4) < 0.5).float()
+    with pytest.raises(UnsupportedError, match="record after eval"):
+        record(layer, x)
+    assert len(record(layer.eval(), x).layers) == 2
+
+
+def test_experts_of_double_precision_take_events():
+    layer = SpikingRNN("LIF", 4, 8, experts=2, dtype=torch.float64)
+    x = (torch.rand(20, 2, 4) < 0.5).float()
+    traces = record(layer, Events.from_dense(x)).layers[0]
+    assert torch.equal(traces.i, record(layer, x.double()).layers[0].i)

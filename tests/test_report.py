@@ -239,9 +239,14 @@ def of_equal_width(results: Any) -> None:
 
 
 def short(results: Any) -> None:
-    for run in results["models"][1]["history"]:
-        run["epochs"] = run["epochs"][:7]
-        run["best_epoch"] = 7
+    results["settings"]["spiking_epochs"] = 7
+
+
+def stopped(results: Any) -> None:
+    """One seed was stopped by its patience, and one earlier than it."""
+    for run, epochs in zip(results["models"][1]["history"], (7, 5)):
+        run["epochs"] = run["epochs"][:epochs]
+        run["best_epoch"] = epochs
 
 
 def unended(results: Any) -> None:
@@ -412,3 +417,15 @@ def test_the_table_of_one_seed_has_no_interval() -> None:
     assert "Accuracy on 359 held-out test samples, of one seed" in " ".join(one.split())
     steps = " ".join(terminal.table(example_results(every_step=True)).split())
     assert "Accuracy on the labelled steps of 359 held-out test samples, mean" in steps
+
+
+def test_a_training_that_stopped_early_is_drawn_and_no_quick_look() -> None:
+    results = example_results()
+    stopped(results)
+    assert not any("A quick look" in sentence for sentence in sentences.caveats(results))
+    middle = plot.learning_curves(results["models"]).lines[-1]
+    html.render(results, [])
+    lengths = [len(line.get_xdata()) for line in plot.learning_curves(results["models"][1:2]).lines]
+    assert lengths[:2] == [7, 5]
+    assert lengths[-1] == 5
+    assert len(middle.get_xdata()) > 7

@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from spikern import DataError, InputError, Training, build, compile_stream, fit, load
+from spikern import (
+    DataError,
+    InputError,
+    Network,
+    Readout,
+    SpikingRNN,
+    Training,
+    build,
+    compile_stream,
+    fit,
+    load,
+)
 from spikern.cost import conventions, count, energy, tables
 from spikern.cost.memory import memory_pj
 from spikern.data.dataset import Batch
@@ -632,3 +643,66 @@ def test_impossible_tables_of_counts_are_refused():
     for length in (0, 2):
         with pytest.raises(InputError, match=f"a length of 1 to 1, the shorter text, got {length}"):
             shared_passages(np.array([0]), np.array([0, 1, 2]), length)
+
+
+def test_a_memory_is_of_the_kind_of_its_network():
+    torch.manual_seed(3)
+    gru, lif = (build(kind, SIZE, 24, SIZE, answer="every_step") for kind in ("GRU", "LIF"))
+    memory = remember(gru, STORED)
+    for make in (
+        lambda: RecallingStream(compile_stream(lif), memory),
+        lambda: Recalling(lif, memory),
+    ):
+        with pytest.raises(InputError, match="the memory is of a standard network"):
+            make()
+
+
+def test_a_readout_of_several_layers_is_no_part_of_the_memory():
+    torch.manual_seed(3)
+    network = Network(
+        SpikingRNN("LIF", SIZE, 24), Readout(24, [7, SIZE], ["LIF", "LI"]), "every_step"
+    )
+    memory = remember(network, STORED)
+    stream = RecallingStream(compile_stream(network), memory, 8, 3)
+    x = READ.batch([0]).x[:20]
+    wanted = Recalling(network, memory, 8, 3).run(x).probabilities[:, 0]
+    state = stream.zero_state()
+    answers = [stream.step(step.numpy(), state) for step in x[:, 0]]
+    np.testing.assert_allclose(answers, wanted, atol=1e-6)
+
+
+def test_hidden_neurons_of_a_memory_fire():
+    network = Network(
+        SpikingRNN(["LI", "LIF"], SIZE, [4, 5], recurrent=[False, True]), Readout(5, SIZE),
+        "every_step",
+    )  # fmt: skip
+    with pytest.raises(InputError, match="expected hidden neurons that fire"):
+        remember(network, STORED)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LIF"])
+def test_a_network_of_double_precision_is_remembered(kind, tmp_path):
+    memory = remember(build(kind, SIZE, 24, SIZE, answer="every_step").double(), STORED)
+    memory.save(tmp_path / "memory.safetensors")
+    assert load_memory(tmp_path / "memory.safetensors").thresholds.dtype == np.float32
+    digits = load("digits")
+    alone = build(kind, 1, 8, 10).double()
+    assert len(remember_classes(alone, examples(digits.train, 2)).keys) == 20
+
+
+def test_a_state_that_does_not_fit_is_refused_as_it_was():
+    network = network_of("LIF")
+    memory = remember(network, STORED)
+    few, many = (RecallingStream(compile_stream(network), memory, n) for n in (3, 64))
+    state = few.zero_state()
+    with pytest.raises(InputError, match="expected a state with bits"):
+        many.step(np.eye(SIZE, dtype=np.float32)[1], state)
+    assert not state.network.any()
+
+
+def test_a_search_tries_something():
+    network = network_of("LIF")
+    with pytest.raises(InputError, match="at least one value each"):
+        choose(network, remember(network, STORED), READ, mix=())
+    with pytest.raises(InputError, match=r"expected symbols x \(T, B, C\)"):
+        Recalling(network, remember(network, STORED)).run(torch.zeros(5, SIZE))

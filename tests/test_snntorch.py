@@ -610,7 +610,8 @@ def test_what_is_written_beside_the_synapses_is_not_exported():
     layer = SpikingRNN("LIF", F, 30, recurrent=0.2)
     with torch.no_grad():
         layer.weight_hh_l0.fill_(0.1)
-    _, cell = to_snntorch(layer)
+    with pytest.warns(UserWarning, match="for each synapse that the layer lacks"):
+        _, cell = to_snntorch(layer)
     assert cell.recurrent.weight.count_nonzero() == len(layer.synapses_hh_l0)
 
 

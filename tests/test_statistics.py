@@ -32,7 +32,8 @@ def test_accuracies_that_differ_by_as_many_answers_are_ties():
     assert paired(right + more, right).p_wilcoxon == expected
     assert paired((right + more) / 359, right / 359).p_wilcoxon == expected
     assert paired([0.1 + 0.2] * 6, [0.3] * 6)[3:] == (1.0, None)
-    assert paired([0.1 + 0.2, 0.4], [0.2, 0.3]).p_t == 0.0
+    alike = paired([0.1 + 0.2, 0.4], [0.2, 0.3])
+    assert (alike.low, alike.high, alike.p_t) == (alike.difference, alike.difference, 1.0)
 
 
 def test_wilcoxon_only_where_it_can_decide():
@@ -44,7 +45,7 @@ def test_wilcoxon_only_where_it_can_decide():
 
 def test_equal_differences():
     assert paired([0.5, 0.5], [0.5, 0.5]).p_t == 1.0
-    assert paired([1.0, 2.0], [0.5, 1.5]) == (0.5, 0.5, 0.5, 0.0, None)
+    assert paired([1.0, 2.0], [0.5, 1.5]) == (0.5, 0.5, 0.5, 1.0, None)
 
 
 @pytest.mark.parametrize(
@@ -223,3 +224,9 @@ def test_equal_values_are_undecided_however_they_were_added_up():
     found = claims({"A > B": ([0.1 + 0.2] * 5, [0.3] * 5)})["A > B"]
     assert (found["verdict"], found["p_holm"], found["difference"]) == ("undecided", 1.0, 0.0)
     assert (found["low"], found["high"]) == (0.0, 0.0)
+
+
+def test_differences_that_do_not_vary_decide_nothing():
+    found = claims({"A > B": ([0.90, 0.92], [0.88, 0.90])})["A > B"]
+    assert (found["verdict"], found["p_holm"]) == ("undecided", 1.0)
+    assert found["low"] == pytest.approx(found["high"]) == pytest.approx(0.02)

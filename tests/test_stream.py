@@ -480,3 +480,19 @@ def test_a_file_with_a_task_that_is_none_is_named(tmp_path):
     tensor_file.write(path, arrays, head | {"task": json.dumps({"dataset": "none"})})
     with pytest.raises(DataError, match=r"stream is not a file of Stream\.save: it does not descr"):
         load_stream(path)
+
+
+def test_a_stream_says_what_it_cannot_change():
+    stream = compile_stream(network("LIF"))
+    x = np.frombuffer(np.zeros(6, np.float32).tobytes(), np.float32)
+    with pytest.raises(
+        InputError, match=r"writeable float32 arrays, got float32 \(6,\), read-only"
+    ):
+        stream.step(x, stream.zero_state())
+    with pytest.raises(InputError, match="expected a state as an array of numbers"):
+        stream.run(np.zeros((3, 1, 6), np.float32), "abc")
+
+
+def test_a_standard_network_is_named_where_a_stream_is_asked_for():
+    with pytest.raises(UnsupportedError, match="a Baseline with a Linear cannot be streamed"):
+        compile_stream(build("GRU", 3, 4, 2))

@@ -21,13 +21,14 @@ from matplotlib.figure import Figure
 from study_jobs import Fit, Job, digits, square
 
 from spikern import studies
-from spikern._utils import processes
+from spikern._utils import json_file, processes
 from spikern._utils.errors import DataError, DivergedError, InputError
 from spikern.data import load
 from spikern.data.dataset import Dataset, Split, encoded
 from spikern.data.files import FOLDER
 from spikern.layers.connectivity import existing_matrix
 from spikern.layers.network import build
+from spikern.plot import study
 from spikern.plot.comparison import Look
 from spikern.plot.study import frontier, growth, looks_of, part_frontier
 from spikern.report import markdown
@@ -990,7 +991,7 @@ def test_no_verdict_stands_on_trainings_that_had_not_ended():
     plan = Plan("digits", 500, Training(), ("LIF",), ("LSTM",))
     flat, rising = [0.1, *[0.9] * 19], [k / 20 for k in range(20)]
     runs = [
-        {"model": m, "seed": s, "test_accuracy": accuracy + s / 1e3, "curve": curve}
+        {"model": m, "seed": s, "test_accuracy": accuracy + s * accuracy / 1e3, "curve": curve}
         for m, accuracy, curve in (("LIF", 0.9, flat), ("LSTM", 0.5, rising))
         for s in (0, 1, 2)
     ]
@@ -1107,3 +1108,53 @@ def test_the_memory_study_holds_what_its_page_says():
     results = json.loads((home / "results.json").read_text())
     page = (home / "README.md").read_text()
     assert filled(page, {"among spiking": among_spiking(results["parts"])}) == page
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": 1}, "claims need two seeds or more"),
+        ({"variant_seeds": 6}, "variants no more than these; got 5 and 6"),
+        ({"standard": ()}, "a spiking and a standard model at least"),
+        ({"learning_rates": ()}, "a learning rate to try"),
+        ({"ablations": ("no recurence",)}, "did you mean 'no recurrence'"),
+        ({"spiking": ("LSTM",)}, "no spiking model 'LSTM'"),
+        ({"standard": ("LIF",)}, "no standard model 'LIF'"),
+    ],
+)
+def test_a_plan_that_cannot_end_is_refused_at_once(changes, message):
+    with pytest.raises(InputError, match=message):
+        Plan("digits", 2_000, Training(), **changes)
+
+
+@pytest.mark.parametrize("errors", [[[0.3] * 3] * 3, [[0.3] * 3, [0.2] * 3, [0.1] * 3, [0.0] * 3]])
+def test_what_no_law_fits_is_drawn_as_points(errors):
+    sizes = [1_000 * 2**k for k in range(len(errors))]
+    growth = [
+        {"model": "LIF", "budget": size, "parameters": size, "test_accuracy": 1 - error}
+        | {"ops": {"all": {"ac": 10 * size, "mac": 0}}, "inferences": 1}
+        for size, seeds in zip(sizes, errors)
+        for error in seeds
+    ]
+    part = {"growth": growth, "plan": {"measure": "accuracy"}}
+    assert laws(part) == []
+    axis = Figure().subplots()
+    study._growth(axis, part, {"LIF": Look("k", "o", "-")}, "parameters")
+    (points,) = axis.lines
+    assert points.get_xdata().tolist() == sizes
+
+
+def test_an_input_without_variance_is_disturbed_at_every_level(trained):
+    network, digits = trained
+    flat = digits.with_splits(lambda part: Split(part.x * 0 + 1, part.y, part.lengths))
+    curves = trainings.disturb(network, flat.thinned(30))
+    levels = {name: [level for level, _ in curve] for name, curve in curves.items()}
+    assert levels == {name: list(trainings.LEVELS[name]) for name in ("input noise", "weights")}
+
+
+def test_columns_of_two_jobs_that_differ_in_case_are_named(tmp_path):
+    for k, name in enumerate(("AC", "ac")):
+        found = {"key": f"{k}", "config": {"seed": k}, "result": {name: 1}}
+        json_file.write(tmp_path / "jobs" / f"{k}.json", found)
+    with pytest.raises(InputError, match="columns 'AC' and 'ac'"):
+        table.write(tmp_path)

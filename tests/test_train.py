@@ -30,7 +30,7 @@ from spikern.train.evaluation import evaluate
 from spikern.train.loop import fit
 from spikern.train.recipes import recipe
 from spikern.train.training import Training
-from spikern.train.trial import fresh_network
+from spikern.train.trial import fresh_network, train_and_test
 
 TRAINING = Training(epochs=3, batch_size=32, learning_rate=5e-2)
 
@@ -891,3 +891,24 @@ def test_calibration_takes_lengths_as_numbers_and_a_layer_alone():
     for other in (build("LIF", 2, 8, 2), torch.nn.GRU(2, 8)):
         with pytest.raises(InputError, match="expected a SpikingRNN, got"):
             calibrate(other, x)
+
+
+def test_padding_is_no_right_answer_at_all_steps():
+    lengths = torch.tensor([3] * 7 + [12])
+    valid = torch.arange(12)[:, None] < lengths
+    x = torch.randn(12, 8, 2, generator=torch.Generator().manual_seed(0)) * valid.unsqueeze(2)
+    y = torch.where(valid & (torch.arange(12)[:, None] % 3 > 0), torch.arange(8) % 2, UNLABELLED)
+    part = Split(x, y, lengths)
+    data = replace(steps_of([LABELLED]), train=part, validation=part, test=part)
+    data = replace(data, label_of_unlabelled=0)
+    network = fresh_network("LIF", 4, data, 0)
+    found = train_and_test(network, data, Training(epochs=1), 0)["test_accuracy_all_steps"]
+    answers = evaluate(network, part).predictions
+    right = answers == torch.where(y == UNLABELLED, 0, y)
+    assert found == float(right[valid].double().mean()) != float(right.double().mean())
+
+
+def test_a_seed_has_room_in_its_generator():
+    with pytest.raises(InputError, match="seed must lie between"):
+        fit(build("LIF", 2, 4, 2), small(8, 2), Training(epochs=1), seed=2**43)
+    fit(build("LIF", 2, 4, 2), small(8, 2), Training(epochs=1), seed=2**43 - 1)

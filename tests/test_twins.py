@@ -11,6 +11,7 @@ from spikern.interop import onnx
 from spikern.interop.onnx import int8_graph, logits_of, onnx_graph
 from spikern.layers.network import ANSWERS, build
 from spikern.studies import trainings, twins
+from spikern.studies.samples import draw_sample
 from spikern.studies.trainings import TrainingJob
 from spikern.studies.twins import (
     connections,
@@ -27,7 +28,7 @@ from spikern.train.evaluation import evaluate
 from spikern.train.loop import fit
 from spikern.train.quantisation import int8_weights, round_rows
 from spikern.train.training import Training
-from spikern.train.trial import fresh_network
+from spikern.train.trial import count_split, fresh_network
 
 KINDS = ("RNN", "GRU", "LSTM")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -245,3 +246,37 @@ def test_a_finished_training_is_not_done_again(easy, tmp_path, monkeypatch):
 def test_a_bad_search_is_refused(sizes, target, message, tmp_path):
     with pytest.raises(InputError, match=message):
         search_size(TrainingJob("easy", "RNN", 0, Training()), sizes, target, tmp_path)
+
+
+def in_halves():
+    """Sixteen sequences, and the same cut in two, as `carry_state` reads them; a LIF network."""
+    x = 4 * torch.randn(10, 16, 2, generator=torch.Generator().manual_seed(5))
+    y = torch.arange(160).view(10, 16) % 2
+    whole = Split(x, y, torch.full((16,), 10))
+    cut = Split(
+        x.reshape(2, 5, 16, 2).permute(1, 2, 0, 3).reshape(5, 32, 2),
+        y.reshape(2, 5, 16).permute(1, 2, 0).reshape(5, 32),
+        torch.full((32,), 5),
+    )
+    made = dataset(every_step=True)
+    return replace(made, test=whole), replace(made, test=cut), fresh_network("LIF", 8, made, 0)
+
+
+def test_a_state_that_is_carried_on_is_counted_and_tested_so():
+    whole, cut, network = in_halves()
+    counts = count_split(network, whole)
+    assert count_split(network, cut, carry_state=True).ops == counts.ops
+    assert count_split(network, cut).ops != counts.ops
+    answers = evaluate(network, whole.test).accuracy
+    assert measured_weights(network, cut.test, True).float_accuracy == answers
+    assert measured_weights(network, cut.test).float_accuracy != answers
+    with pytest.raises(UnsupportedError, match="trained with the state carried on"):
+        measured_graph(network, cut.test, True)
+
+
+def test_a_sample_of_a_stream_starts_where_the_one_before_it_ended():
+    whole, cut, network = in_halves()
+    sample, later = draw_sample("LIF", network, whole, 1), draw_sample("LIF", network, cut, 3, True)
+    assert (later.hidden[0] == sample.hidden[0][5:]).all()
+    assert (later.readout == sample.readout[5:]).all()
+    assert (draw_sample("LIF", network, cut, 3).readout != sample.readout[5:]).any()

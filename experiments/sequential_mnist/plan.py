@@ -1,21 +1,22 @@
-"""Which digit is seen, a pixel a step, row by row: a spiking network beside an LSTM."""
+"""Which digit is seen, a pixel a step, row by row: a spiking network beside gated ones."""
 
-from spikern.studies import Plan
+from spikern.studies import Architecture, ConstantDraw, Plan
 from spikern.train import Training
 
 PLANS = (
     Plan(
         "smnist",
         20_000,
-        Training(epochs=6, batch_size=32),
+        Training(epochs=12, batch_size=32, rate_penalty=10.0),
         spiking=("BRF",),
-        standard=("LSTM",),
-        learning_rates=(3e-3, 1e-2, 3e-2),
-        trial_epochs=2,
+        standard=("GRU", "LSTM"),
+        learning_rates=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+        trial_epochs=3,
+        seeds=5,
         variant_seeds=1,
         ablations=("no recurrence",),
-        penalties=(10.0,),
+        penalties=(0.0, 30.0),
         answer="mean",
-        sequences=10_000,
+        architecture=Architecture(constants=(ConstantDraw("omega", span=(0.15, 0.5)),), chrono=784),
     ),
 )

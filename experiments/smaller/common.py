@@ -180,7 +180,7 @@ def trained(network: Any, data: Dataset, config: Learning, checkpoint: Path) -> 
     """Train a network; its best accuracy on validation and its size."""
     training, seed = config.training.training, config.training.seed
     history = fit(network, data, training, seed, checkpoint, bar=False)
-    best = history.epochs[history.best_epoch - 1]
+    best = history.kept
     return {"validation": best.validation_accuracy, "parameters": network.parameter_count}
 
 

@@ -85,7 +85,7 @@ def heard(config: Hearing, checkpoint: Path) -> Row:
         network.body.weight_rt_l0.register_hook(torch.zeros_like)
     history = fit(network, data, own.training, own.seed, checkpoint, bar=False)
     return {
-        "validation": history.epochs[history.best_epoch - 1].validation_accuracy,
+        "validation": history.kept.validation_accuracy,
         "parameters": network.parameter_count,
         "errors": 100 * (1 - evaluate(network, data.test).accuracy),
     } | priced(count_split(network, data), len(data.test))

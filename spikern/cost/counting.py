@@ -156,6 +156,11 @@ def walk(
             of_child, x = walk(child, x, at, f"{prefix}{k} ", ends)
             layers += of_child
         return layers, x
+    if isinstance(module, Network):
+        raise UnsupportedError(
+            f"cannot count the module {prefix}Network inside of another, since it gives answers; "
+            f"count it alone"
+        )
     raise UnsupportedError(
         f"cannot count the module {prefix}{type(module).__name__}; known are {KNOWN}"
     )

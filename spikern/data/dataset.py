@@ -16,9 +16,10 @@ from torch.nn.utils.rnn import pad_sequence
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_numbers
+from spikern.data.splits import spread
 from spikern.data.task import Task
 from spikern.data.transforms import SOUND, TEXT, Transform, transformed
-from spikern.events.trains import Events, dense, valid_steps
+from spikern.events.trains import INTEGERS, Events, dense, valid_steps
 
 SHOWN = 12
 """Classes that are named where a data set shows itself."""
@@ -100,11 +101,12 @@ class Split(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     def select(self, indices: Tensor | Sequence[int]) -> Split:
         """Return the chosen sequences, cut to the longest of them; events stay events."""
         chosen = torch.as_tensor(indices)
-        if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype != torch.int64:
+        if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype not in INTEGERS:
             raise InputError(
-                f"expected at least one sequence index as int64, got {tuple(chosen.shape)} "
-                f"of dtype {chosen.dtype}"
+                f"expected at least one sequence index as a whole number, got "
+                f"{tuple(chosen.shape)} of dtype {chosen.dtype}"
             )
+        chosen = chosen.long()
         if int(chosen.min()) < 0 or int(chosen.max()) >= len(self):
             raise InputError(
                 f"sequence indices must lie in 0..{len(self) - 1}, "
@@ -204,6 +206,8 @@ class Dataset:
             raise InputError(
                 f"{self.name}: class_names must be a tuple of texts, got {names!r:.60}"
             )
+        if "" in names:
+            raise InputError(f"{self.name}: a class has no name; an empty label is none")
         twice = [name for name in set(self.class_names) if self.class_names.count(name) > 1]
         if twice:
             raise InputError(f"{self.name}: two classes have the name {', '.join(sorted(twice))}")
@@ -259,7 +263,9 @@ class Dataset:
         return self.with_splits(changed, **{"transforms": None, **changes})
 
     def thinned(self, sequences: int) -> Dataset:
-        """Return the data set with at most `sequences` per split, evenly spaced in it.
+        """Return the data set with at most `sequences` per split, in equal shares of every class.
+
+        Those with a label at every step are evenly spaced in the split.
 
         >>> from spikern.data import load
         >>> len(load("digits").thinned(10).test)
@@ -269,8 +275,8 @@ class Dataset:
             raise InputError(f"expected at least one sequence in a split, got {sequences}")
 
         def subset(part: Split) -> Split:
-            number = min(sequences, len(part))
-            chosen = torch.arange(number) * len(part) // number
+            labels = part.y if part.y.ndim == 1 else torch.zeros(len(part))
+            chosen = torch.from_numpy(spread(labels, min(sequences, len(part))))
             x = part.x.select(chosen) if isinstance(part.x, Events) else part.x[:, chosen]
             return Split(x, part.y[..., chosen], part.lengths[chosen])
 

@@ -22,6 +22,18 @@ def order(count: int, seed: int) -> Indices:
     return np.argsort(np.random.PCG64(seed).random_raw(count), kind="stable").astype(np.int64)
 
 
+def spread(labels: npt.ArrayLike, number: int) -> Indices:
+    """Return `number` indices, ascending, with the same share of every class.
+
+    They are evenly spaced among all, sorted by class.
+
+    >>> spread([0, 1, 0, 1, 0, 1, 0, 1], 4).tolist()
+    [0, 1, 4, 5]
+    """
+    by_class = np.argsort(np.asarray(labels), kind="stable")
+    return np.sort(by_class[np.arange(number) * len(by_class) // number])
+
+
 def stratified(labels: Sequence[int], fractions: Sequence[float], seed: int) -> list[Indices]:
     """Return disjoint index lists of all sequences, with the same fractions of every class.
 

@@ -83,7 +83,7 @@ class Task:
             if np.iscomplexobj(x):
                 raise TypeError("complex numbers")
             finite = np.isfinite(x)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # of a tensor with a gradient
             raise InputError(
                 f"expected numbers (T, {self.features}), got {type(readings).__name__}"
             ) from error

@@ -9,6 +9,7 @@ a sequence at once, and have no state. No torch is needed for what a stream can 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,6 +98,10 @@ class Transform:
             inspect.signature(TRANSFORMS[self.name]).bind(None, None, **self.parameters)
         except TypeError as error:
             raise InputError(f"{self.name}: {error}") from error
+        try:
+            json.dumps(self.parameters)
+        except TypeError as error:
+            raise InputError(f"{self.name}: {error}; give numbers, texts and lists") from error
         if fault := _fault(self.name, self.parameters):
             raise InputError(f"{self.name}: {fault}")
 

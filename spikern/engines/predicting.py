@@ -25,13 +25,13 @@ class SequenceState(NamedTuple):
 
     transforms  the state of each transform
     stream      the state of the stream, (1, S)
-    total       the sum of the readout over all steps (C,)
+    total       the sum of the readout over all steps (C,), in float64
     steps       how many
     """
 
     transforms: list[Any]
     stream: Floats
-    total: Floats
+    total: NDArray[np.float64]
     steps: int
 
 
@@ -77,6 +77,6 @@ class Predicting:
         x, transforms = task.prepare(readings, transforms)
         result = self.run(x[:, None], before)
         out = result.out[:, 0]
-        total, steps = total + out.sum(0), steps + len(out)
-        logits = ANSWERS[self.answer](out, total / steps)
+        total, steps = total + out.sum(0, dtype=np.float64), steps + len(out)
+        logits = ANSWERS[self.answer](out, (total / steps).astype(np.float32))
         return task.prediction(logits), SequenceState(transforms, result.state, total, steps)

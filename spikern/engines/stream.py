@@ -259,8 +259,9 @@ class Stream(Predicting):
             fits = False
         if not fits:
             raise InputError(
-                f"expected x ({self.input_size},) and a state (1, {self.state_size}), finite and "
-                f"contiguous float32 arrays, got {_description(x)} and {_description(state)}"
+                f"expected x ({self.input_size},) and a state (1, {self.state_size}), finite, "
+                f"contiguous and writeable float32 arrays, got {_description(x)} and "
+                f"{_description(state)}"
             )
         return self._answer
 
@@ -280,7 +281,8 @@ def _description(x: Any) -> str:
     if not isinstance(x, np.ndarray):
         return type(x).__name__
     layout = "" if x.flags.c_contiguous else "not contiguous"
-    return ", ".join(filter(None, (f"{x.dtype} {x.shape}", layout, _not_finite(x))))
+    access = "" if x.flags.writeable else "read-only"
+    return ", ".join(filter(None, (f"{x.dtype} {x.shape}", layout, access, _not_finite(x))))
 
 
 def _not_finite(x: NDArray[Any]) -> str:
@@ -291,22 +293,27 @@ def _not_finite(x: NDArray[Any]) -> str:
     return f"{x[tuple(at)]} at {at.tolist()}"
 
 
+def _numbers(what: str, values: Any) -> Floats:
+    """An argument as contiguous float32."""
+    try:
+        return np.ascontiguousarray(values, np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"expected {what} as an array of numbers: {error}") from error
+
+
 def _check_run(
     x: Floats, state: Floats | None, lengths: NDArray[np.int64] | None, input_size: int,
     state_size: int,
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:  # fmt: skip
     """The arguments of a run: x (T, B, F), a state (B, S) to change, the steps of each sample."""
-    try:
-        x = np.ascontiguousarray(x, np.float32)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"expected input as an array of numbers: {error}") from error
+    x = _numbers("input", x)
     if x.ndim != 3 or x.shape[2] != input_size:
         raise InputError(f"expected input of shape (T, B, {input_size}), got {x.shape}")
     steps, batch, _ = x.shape
     if 0 in x.shape:
         raise InputError(f"empty input: {steps} steps and {batch} samples")
     shape = (batch, state_size)
-    after = np.zeros(shape, np.float32) if state is None else np.array(state, np.float32, order="C")
+    after = np.zeros(shape, np.float32) if state is None else _numbers("a state", state).copy()
     if after.shape != shape:
         raise InputError(f"expected a state of shape {shape}, got {after.shape}")
     for what, array in (("input [step, sample, feature]", x), ("state", after)):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
-from spikern._utils.numbers import check_counts
+from spikern._utils.numbers import check_counts, check_whole
 from spikern.events.crossing import crossings
 
 
@@ -124,6 +124,7 @@ def population(
     tensor([[0.6065, 1.0000, 0.6065]])
     """
     _check_signal(x, x.ndim, "(..., F)")
+    check_whole(neurons=neurons)
     if neurons < 3:
         raise InputError(f"neurons must be at least 3, got {neurons}")
     if not (low < high and math.isfinite(high - low)):

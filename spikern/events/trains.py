@@ -19,6 +19,8 @@ MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 """The units of time that recordings come in."""
 EDGE = 1e-3
 """Share of a step by which a time may lie before it and still belong to it, as in Brian 2."""
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+"""The types of indices."""
 MOST_ROWS = 2**27
 """Steps times samples, beyond which a batch of recordings is refused: it takes 8 bytes each."""
 
@@ -136,6 +138,8 @@ class Events:
             bins = bins.clamp(-(2.0**62), 2.0**62)  # what int64 can hold
             end = math.inf if steps is None else steps
             _check_range(f"times of recording {n}, in steps of {dt:g} ms,", bins, end)
+            if len(t) and (least := float(t.double().min())) < 0:  # by less than EDGE
+                raise InputError(f"times of recording {n} lie below 0, such as {least:g}")
             span = steps or (int(bins.max()) + 1 if len(bins) else 1)
             if span * len(times) > MOST_ROWS:
                 raise InputError(
@@ -239,8 +243,9 @@ class Events:
                 [1., 0., 0.]])
         """
         chosen = torch.as_tensor(samples)
-        if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype != torch.int64:
-            raise InputError(f"expected at least one index as int64, got {samples}")
+        if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype not in INTEGERS:
+            raise InputError(f"expected at least one index as a whole number, got {samples}")
+        chosen = chosen.long()
         _check_range("indices of samples", chosen, self.batch)
         first = torch.arange(self.steps, device=self.offsets.device)[:, None] * self.batch
         rows = (first + chosen.to(first.device)).flatten()

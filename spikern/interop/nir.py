@@ -20,20 +20,21 @@ import torch
 from torch import Tensor, nn
 
 from spikern._utils import atomic, foreign
-from spikern._utils.choices import check_choice
+from spikern._utils.choices import check_choice, check_type
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern._utils.packages import require
 from spikern._utils.tensors import to_numpy
 from spikern.interop.nir_graph import Stage, chain
 from spikern.interop.nir_nodes import MS, Scheme, layer_of, losses, node_of
 from spikern.layers.arguments import check_weights
-from spikern.layers.connectivity import existing_matrix
+from spikern.layers.connectivity import existing_matrix, synapses_of
 from spikern.layers.network import ANSWERS, Answer, Network
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.stacking import stack_layers
 
 FORMAT = 1
-"""Version of the metadata that `to_nir` writes: dt in seconds, format, a network's answer."""
+"""Version of the metadata that `to_nir` writes: dt in seconds, format, a network's answer, and the
+neurons, parted by commas, whose recurrent weights of zero are no synapses."""
 
 
 def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
@@ -51,6 +52,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
 ('lif_0', 'output')]
     """
     nir = require("nir", "nir")
+    check_type("model", model, SpikingRNN, Network)
     check_weights(model)
     body = model.body if isinstance(model, Network) else model
     if not isinstance(body, SpikingRNN):
@@ -79,6 +81,7 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
                 warnings.warn(f"{neuron.name} in NIR loses {lost}", stacklevel=2)
     nodes: dict[str, Any] = {"input": nir.Input(input_type=np.array([body.input_size]))}
     edges: list[tuple[str, str]] = []
+    sparse: list[str] = []
     last = "input"
 
     def add(name: str, node: Any) -> None:
@@ -101,10 +104,14 @@ def to_nir(model: SpikingRNN | Network, lossy: bool = False) -> Any:
             bias = getattr(part, f"bias_l{k}") if part.bias else None
             add(w_in, _weights(getattr(part, f"weight_ih_l{k}"), bias))
             add(lif, node_of(part, k))
+            if synapses_of(part, f"weight_hh_l{k}") is not None:
+                sparse.append(lif)
             if hasattr(part, f"weight_hh_l{k}"):
                 nodes[w_rec] = _weights(existing_matrix(part, f"weight_hh_l{k}"), None)
                 edges += [(lif, w_rec), (w_rec, lif)]
     metadata: dict[str, Any] = {"dt": body.dt / MS, "spikern_format": FORMAT}
+    if sparse:
+        metadata["sparse"] = ",".join(sparse)
     if isinstance(model, Network):
         metadata["answer"] = model.answer
         if isinstance(model.readout, nn.Linear):
@@ -147,6 +154,8 @@ def network_from_nir(
     The populations before its end become one SpikingRNN. `answer` defaults to that of the metadata.
     """
     stages = chain(graph)
+    if all(stage.neuron is None for stage in stages):
+        raise UnsupportedError("the graph has no neurons; a network has a population that fires")
     answer = answer or graph.metadata.get("answer")
     if answer is None:
         raise InputError(f"the graph does not say its answer; pass one of {', '.join(ANSWERS)}")
@@ -236,6 +245,7 @@ def _populations(
         if "dt" not in graph.metadata:
             raise InputError("the graph's metadata has no dt; pass dt in ms")
         dt = float(f"{float(graph.metadata['dt']) * MS:.12g}")
+    sparse_ones = str(graph.metadata.get("sparse", "")).split(",")
     layers: list[SpikingRNN] = []
     for weights, name, node, recurrent in stages:
         w_in, bias = _tensors(weights, layers[-1].hidden_size if layers else None)
@@ -245,7 +255,8 @@ def _populations(
                 raise UnsupportedError(f"node '{name}' is a recurrent LI; an LI never fires")
             w_rec, more = _tensors(recurrent, len(w_in), len(w_in))
             bias = more if bias is None else bias if more is None else bias + more
-        layers.append(layer_of(node, name, w_in, bias, w_rec, dt, scheme, **settings))
+        sparse = name in sparse_ones
+        layers.append(layer_of(node, name, w_in, bias, w_rec, dt, scheme, sparse, **settings))
     return layers
 
 

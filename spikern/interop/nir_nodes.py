@@ -86,9 +86,12 @@ def node_of(layer: SpikingRNN, index: int) -> Any:
 
 def layer_of(
     node: Any, name: str, w_in: Tensor, bias: Tensor | None, w_rec: Tensor | None, dt: float,
-    scheme: Scheme, **settings: Any,
+    scheme: Scheme, sparse: bool, **settings: Any,
 ) -> SpikingRNN:  # fmt: skip
-    """Return the layer of one population: neuron node, weights (to, from), dt in ms."""
+    """Return the layer of one population: neuron node, weights (to, from), dt in ms.
+
+    Of a `sparse` one a recurrent weight of zero is no synapse.
+    """
     kind = type(node).__name__
     hidden, features = w_in.shape
     numbers = {
@@ -104,8 +107,9 @@ def layer_of(
             features, hidden, dt=dt, bias=bias is not None, dtype=w_in.dtype, **settings
         )
     else:
+        recurrent = w_rec != 0 if sparse and w_rec is not None else w_rec is not None
         layer = SpikingRNN(
-            MODELS[kind], features, hidden, bias=bias is not None, recurrent=w_rec is not None,
+            MODELS[kind], features, hidden, bias=bias is not None, recurrent=recurrent,
             dt=dt, dtype=w_in.dtype, **settings,
         )  # fmt: skip
     gain = torch.from_numpy(numbers["r"] * numbers.get("w_in", 1.0)).to(w_in.dtype)

@@ -1,7 +1,7 @@
 """Conversion of snnTorch's recurrent cells to layers, and back.
 
-    nn.Linear + Leaky, Synaptic, RLeaky or RSynaptic   <->   SpikingRNN of one population
-    nn.Linear + Lapicque or Alpha                       ->   the same
+    nn.Linear + Leaky, Synaptic, Alpha, RLeaky or RSynaptic   <->   SpikingRNN of one population
+    nn.Linear + Lapicque                                       ->   the same
 
 After snntorch 1.0.0. The neurons are those of `snntorch_neurons`, operation by operation, so values
 and gradients equal those of snnTorch up to the rounding of one sum: here input and recurrence are
@@ -10,6 +10,7 @@ added to each other first, in snnTorch one after the other to the membrane.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from spikern._utils.packages import require
 from spikern.interop.snntorch_neurons import RECURRENT, RESETS, Cell, snntorch_neuron
 from spikern.interop.snntorch_surrogates import surrogate_from_snntorch, surrogate_to_snntorch
 from spikern.layers.arguments import check_weights
-from spikern.layers.connectivity import existing_matrix
+from spikern.layers.connectivity import existing_matrix, synapses_of
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.lif import LIF
 from spikern.neurons.model import NeuronModel
@@ -157,7 +158,8 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     `recurrent.bias` is zero and frozen. A surrogate that snnTorch lacks becomes a
     `custom_surrogate`.
 
-    Raises UnsupportedError for any other neuron.
+    A sparse recurrence has weights of zero in the cell, which its training changes; a warning says
+    so. Raises UnsupportedError for any other neuron.
 
     >>> linear, cell = to_snntorch(SpikingRNN("LIF", 3, 8))
     >>> cell.recurrent
@@ -178,6 +180,11 @@ def to_snntorch(layer: SpikingRNN, index: int = 0) -> tuple[nn.Linear, Any]:
     neuron, values = layer.neuron_of(index), layer.params(index)._asdict()
     matrix = f"weight_hh_l{index}"
     recurrent = existing_matrix(layer, matrix) if hasattr(layer, matrix) else None
+    if synapses_of(layer, matrix) is not None:
+        warnings.warn(
+            "the cell has a weight of zero for each synapse that the layer lacks, and trains it",
+            stacklevel=2,
+        )
     kind, mechanism, reset_delay = _cell_of(neuron, recurrent is not None)
     gain = 1 - values["alpha_mem"].detach() if neuron.step is LIF.step else None
     w_in = getattr(layer, f"weight_ih_l{index}")

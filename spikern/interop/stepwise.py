@@ -32,7 +32,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Graph:
-    """Nodes and constants of a graph in the making; values are known by name."""
+    """Nodes and constants of a graph in the making; values are known by name.
+
+    Names that it makes itself begin with a slash, which no field of a state has.
+    """
 
     def __init__(self, onnx: Any) -> None:
         self.onnx = onnx
@@ -41,13 +44,13 @@ class Graph:
 
     def constant(self, value: Any, name: str = "") -> str:
         """The name of a constant."""
-        name = name or f"constant_{len(self.constants)}"
+        name = f"/{name or len(self.constants)}"
         self.constants[name] = np.asarray(value)
         return name
 
     def node(self, operator: str, *inputs: str, to: str = "", **attributes: Any) -> str:
         """Add a node; the name of its result."""
-        to = to or f"value_{len(self.nodes)}"
+        to = to or f"/value_{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(operator, inputs, [to], **attributes))
         return to
 
@@ -76,8 +79,7 @@ def onnx_step(network: Network) -> Any:
     state begins with zeros. Spikes are those of the stream where sums are exact; elsewhere they
     may differ where rounding decides.
 
-    Raises UnsupportedError for delays, for experts, for an operation that ONNX lacks, or without
-    onnx.
+    Raises UnsupportedError for delays, for experts, and for an operation that ONNX lacks.
 
     >>> from spikern import build
     >>> [value.name for value in onnx_step(build("LIF", 3, 8, 2)).graph.output]

@@ -12,7 +12,7 @@ from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_whole
 from spikern.engines.cells import CELLS, run_cell
 from spikern.engines.population import is_transformed
-from spikern.events import valid_steps
+from spikern.events.trains import Input, dense, valid_steps
 from spikern.layers.arguments import (
     Lengths,
     as_lengths,
@@ -121,7 +121,7 @@ class Baseline(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
+        x: Input,
         state: Tensor | tuple[Tensor, Tensor] | None = None,
         lengths: Lengths | None = None,
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
@@ -129,7 +129,7 @@ class Baseline(nn.Module):
         weight = next(self.parameters())
         dtype = weight.dtype
         check_device(weight.device, {"the input": x})
-        x = in_dtype(x, dtype)
+        x = dense(in_dtype(x, dtype))
         check_input(x, self.input_size, dtype)
         check_weights(self)
         if state is not None:

@@ -20,7 +20,7 @@ from spikern._utils.tensors import to_numpy
 from spikern.data.task import Prediction, Task, fitting, known
 from spikern.engines.dispatch import run_stack
 from spikern.engines.experts import Routing
-from spikern.events.trains import Input, dense, valid_steps
+from spikern.events.trains import Input, valid_steps
 from spikern.layers.arguments import Lengths, as_lengths, check_weights
 from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.per_layer import PerLayer, neuron_by_name, per_layer
@@ -146,7 +146,7 @@ class Network(nn.Module):
         spikes: list[Tensor] = []
         routings: Sequence[Routing] = ()
         if not isinstance(body, SpikingRNN):
-            out, body_state = body(dense(x), body_state, lengths)
+            out, body_state = body(x, body_state, lengths)
         elif (
             isinstance(readout, Readout)
             and readout.engine == body.engine
@@ -183,11 +183,12 @@ class Network(nn.Module):
         hidden = result.spikes[: sum(neuron.spikes for neuron in body.neurons)]
         return Activity(form(result.out, lengths), hidden, result.routings), after
 
-    def hidden(self, x: Input, lengths: Lengths | None = None) -> list[Tensor]:
+    def hidden(self, x: Input, lengths: Lengths | None = None, state: Any = None) -> list[Tensor]:
         """Return the output of every hidden layer (T, B, H); of a standard one, the last."""
+        before, _ = parts_of(state)
         if isinstance(self.body, SpikingRNN):
-            return self.body.unroll(x, lengths=lengths)[0]
-        return [self.body(x, None, lengths)[0]]
+            return self.body.unroll(x, before, lengths)[0]
+        return [self.body(x, before, lengths)[0]]
 
     def _repr_html_(self) -> str:
         return module_html(self)

@@ -77,7 +77,7 @@ def record(
     distance to threshold are zero. Nothing has a gradient, and the layer does not change.
 
     Raises InputError on arguments that the layer refuses, UnsupportedError on bidirectional
-    layers and on any other module.
+    layers, on experts with dropout in training, and on any other module.
 
     >>> layer = SpikingRNN("ALIF", input_size=3, hidden_size=8)
     >>> recording = record(layer, torch.randn(20, 4, 3))
@@ -97,6 +97,11 @@ def record(
             f"expected a SpikingRNN or a Readout, got {type(layer).__name__}; "
             f"of a Network record first its body, then its readout on the body's spikes"
         )
+    if layer.drops_out and layer.experts > 1:
+        raise UnsupportedError(
+            "dropout between layers of experts changes which of them wake, which a trace does not "
+            "show; record after eval()"
+        )
     calls = [_Calls([], [], [], [], []) for _ in layer.neurons]
     recorded = copy.copy(layer)  # shares the parameters; only these two attributes differ
     recorded.neurons = tuple(map(_with_recording_step, layer.neurons, calls))
@@ -105,7 +110,8 @@ def record(
         _, after = recorded(x, state, lengths)
     _, lengths = to_time_first(x, lengths, layer.batch_first)
     if layer.experts > 1:
-        calls = _asleep(layer, to_time_first(x, None, layer.batch_first)[0], calls)
+        given, _ = layer.check_call(to_time_first(x, None, layer.batch_first)[0], None)
+        calls = _asleep(layer, given, calls)
     if layer.feedback:
         calls = _by_layer(calls[0], layer.hidden_sizes)
     currents = calls[0].i

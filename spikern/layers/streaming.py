@@ -36,9 +36,10 @@ def _compiled(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedSt
     parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
     stacks = [stack for stack in parts if isinstance(stack, SpikingRNN)]
     if len(stacks) < len(parts):
+        others = [type(part).__name__ for part in parts if not isinstance(part, SpikingRNN)]
         raise UnsupportedError(
-            f"a {type(trained).__name__} cannot be streamed: only a spiking stack, alone or with a "
-            f"spiking readout, can; use torch for RNN, GRU, LSTM"
+            f"a {' with a '.join(others)} cannot be streamed: only a SpikingRNN can, alone or with "
+            f"a Readout; use torch for RNN, GRU, LSTM"
         )
     if any(stack.bidirectional for stack in stacks):
         raise UnsupportedError(

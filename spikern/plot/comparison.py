@@ -6,6 +6,7 @@ standard networks; from the fourth model of a kind on, triangles and diamonds.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -94,7 +95,8 @@ def learning_curves(
 ) -> Axes:
     """Validation accuracy after every epoch: the mean over seeds, and every seed as a thin line.
 
-    Of the models of results.json, or of the history that `fit` returns.
+    The mean ends where the first of them stopped. Of the models of results.json, or of the history
+    that `fit` returns.
     """
     axis = style.given(axis)
     if isinstance(models, History):
@@ -103,16 +105,15 @@ def learning_curves(
     look, labels = looks(models), []
     for model in models:
         runs = [[e["validation_accuracy"] for e in run["epochs"]] for run in model["history"]]
-        at = range(1, len(runs[0]) + 1)
         colour, marker, line = look[model["name"]]
         for run in runs:
-            axis.plot(at, run, color=colour, lw=0.6, alpha=0.35)
-        middle = np.mean(runs, axis=0)
+            axis.plot(range(1, len(run) + 1), run, color=colour, lw=0.6, alpha=0.35)
+        middle = [statistics.fmean(reached) for reached in zip(*runs)]
         axis.plot(
-            at, middle, line, color=colour, lw=1.8, marker=marker, ms=6, mec="none",
-            markevery=[-1],
+            range(1, len(middle) + 1), middle, line, color=colour, lw=1.8, marker=marker, ms=6,
+            mec="none", markevery=[-1],
         )  # fmt: skip
-        labels.append((model["name"], float(middle[-1]), colour))
+        labels.append((model["name"], middle[-1], colour))
     axis.margins(x=0.02)
     axis.set(xlabel="epoch", ylabel="validation accuracy")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from spikern.plot.comparison import Look, looks
 from spikern.plot.style import MUTED, PERCENT, tidy
 from spikern.studies import results
-from spikern.studies.scaling import Fit, fit, predict
+from spikern.studies.scaling import Fit, can_fit, fit, predict
 from spikern.studies.statistics import mean, summary
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
@@ -98,7 +98,7 @@ def pareto_optimal(points: Sequence[tuple[float, float]]) -> list[tuple[float, f
 def growth(axis: Axes, name: str, fit: Fit, look: Look, beyond: float = 4.0) -> Axes:
     """A fitted law with its interval; the prediction beyond the measured sizes is dotted."""
     low, high = fit.measured
-    axis.plot(fit.x, fit.y, look.marker, color=look.colour, label=name)
+    measured(axis, name, fit.x, fit.y, look)
     for start, end, line in ((low, high, look.line), (high, high * beyond, ":")):
         points = predict(fit, np.geomspace(start, end, 60).tolist())
         x = [p.x for p in points]
@@ -106,6 +106,12 @@ def growth(axis: Axes, name: str, fit: Fit, look: Look, beyond: float = 4.0) -> 
         bounds: Any = [p.low for p in points], [p.high for p in points]
         axis.fill_between(x, *bounds, color=look.colour, alpha=0.12, lw=0)
     axis.annotate("prediction", (x[-1], points[-1].y), color=MUTED, ha="right", va="bottom")
+    return tidy(axis)
+
+
+def measured(axis: Axes, name: str, x: Sequence[float], y: Sequence[float], look: Look) -> Axes:
+    """What was measured at some sizes, both axes logarithmic."""
+    axis.plot(x, y, look.marker, color=look.colour, label=name)
     axis.set(xscale="log", yscale="log")
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter("{x:g}")
@@ -188,7 +194,10 @@ def _robust(axis: Axes, part: dict[str, Any], look: dict[str, Look], name: str) 
 def _growth(axis: Axes, part: dict[str, Any], look: dict[str, Look], against: results.Axis) -> Axes:
     """Error against size, with the fitted power law and its prediction."""
     for model, (sizes, errors) in results.errors_by_size(part, against).items():
-        growth(axis, model, fit(sizes, errors), look[model], results.BEYOND)
+        if can_fit(sizes, errors, "power"):
+            growth(axis, model, fit(sizes, errors), look[model], results.BEYOND)
+        else:
+            measured(axis, model, sizes, [mean(seeds) for seeds in errors], look[model])
     bits = part["plan"]["measure"] == "bits"
     axis.set(xlabel=SIZES[against], ylabel="bits per answer" if bits else "1 - test accuracy")
     return axis

@@ -87,7 +87,8 @@ def _structure(layer: Layer, network: nn.Module) -> tuple[str, ...]:
 def _activity(layer: Layer, counts: Counts) -> tuple[str, ...]:
     ops, each = layer.ops, counts.inferences
     rate = "-" if layer.rate is None else percent(layer.rate, gap=" ")
-    return rate, *(number(n / each) for n in (ops.ac, ops.mac, ops.neuron_updates))
+    updates = sum(ops.updates.values())
+    return rate, *(number(n / each) for n in (ops.ac, ops.mac, updates))
 
 
 def _parameters(layer: Layer, network: nn.Module) -> int:

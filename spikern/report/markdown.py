@@ -139,7 +139,8 @@ def budget(part: Part) -> str:
     '6 epochs of 16 sequences, not all'
     """
     fewer = "" if part["plan"]["sequences"] is None else ", not all"
-    epochs = part["plan"]["training"]["epochs"]
+    training = part["plan"]["training"]
+    epochs = training["epochs"] if training.get("patience") is None else f"≤ {training['epochs']}"
     return f"{epochs} epochs of {part['dataset']['train']:,} sequences{fewer}"
 
 

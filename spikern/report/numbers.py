@@ -24,7 +24,7 @@ def count(value: float) -> str:
     >>> count(1_234_567), count(0), count(123_456), count(999_600)
     ('1.23 M', '0', '123 k', '1 M')
     """
-    return _scaled(value, ((1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")))
+    return _scaled(value, ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")))
 
 
 def aligned_count(value: float) -> str:
@@ -48,12 +48,12 @@ def units(hidden: int | Sequence[int]) -> str:
 
 
 def energy(pj: float) -> str:
-    """An energy given in pJ, in pJ to J.
+    """An energy given in pJ, in pJ to kJ.
 
     >>> energy(1234.0), energy(5.0e9), energy(0.25), energy(999.6)
     ('1.23 nJ', '5 mJ', '0.25 pJ', '1 nJ')
     """
-    units = ((1e12, " J"), (1e9, " mJ"), (1e6, " µJ"), (1e3, " nJ"), (1.0, " pJ"))
+    units = ((1e15, " kJ"), (1e12, " J"), (1e9, " mJ"), (1e6, " µJ"), (1e3, " nJ"), (1.0, " pJ"))
     return _scaled(pj, units)
 
 
@@ -148,17 +148,22 @@ def lower_or_higher(ratios: Sequence[float]) -> str:
     ('2 – 8 times lower than', '2 – 4 times higher than')
     >>> lower_or_higher([0.5, 4.0]), lower_or_higher([1.0, 4.0]), lower_or_higher([1.0])
     ('from 2 times higher to 4 times lower than', 'from no lower to 4 times lower than', 'equal to')
+    >>> lower_or_higher([0.96, 1.04]), lower_or_higher([0.25, 0.96])
+    ('equal to', 'from 4 times higher to no higher than')
     """
 
     def times(value: float) -> str:
         return ratio(value, sign="")
 
+    def even(value: float) -> bool:
+        return "1" in (times(value), times(1 / value))
+
     low, high = min(ratios), max(ratios)
-    if times(low) == times(high) == "1":
+    if even(low) and even(high):
         return "equal to"
-    if times(low) == "1":
+    if even(low):
         return f"from no lower to {times(high)} times lower than"
-    if times(high) == "1":
+    if even(high):
         return f"from {times(1 / low)} times higher to no higher than"
     if low >= 1.0:
         return f"{extent([low, high], times)} times lower than"

@@ -8,7 +8,8 @@ from typing import Any
 from spikern.cost.memory import BOUNDS
 from spikern.report.numbers import duration, energy, extent, lower_or_higher, percent, signed
 from spikern.studies.results import best_on_validation, has_ended
-from spikern.train.recipes import recipe
+from spikern.studies.statistics import verdict
+from spikern.train.recipes import kind_of, recipe
 
 
 def headline(results: dict[str, Any]) -> list[str]:
@@ -51,7 +52,8 @@ def caveats(results: Mapping[str, Any]) -> Iterator[str]:
             f"{sizes[-1]['parameters']:,} ({sizes[-1]['name']})."
         )
     full = recipe(results["settings"]["dataset"])
-    epochs = {m["name"]: len(m["history"][0]["epochs"]) for m in models}
+    settings = results["settings"]
+    epochs = {m["name"]: settings[f"{kind_of(m['name'])}_epochs"] for m in models}
     if any(n < full.of(name).epochs for name, n in epochs.items()):
         asked = [full.of(name).epochs for name in epochs]
         yield (
@@ -130,7 +132,7 @@ def accuracy(
     if difference["ci95"] is None:
         return f"{start}; with one seed each, this may be chance."
     low, high = difference["ci95"]
-    clear = "" if low > 0 or high < 0 else ", no clear difference"
+    clear = ", no clear difference" if verdict(low, high) == "undecided" else ""
     return (
         f"{start} (95% interval over {len(spiking['seeds'])} seeds: "
         f"{signed(100 * low)} to {signed(100 * high)}{clear})."

@@ -27,6 +27,7 @@ from spikern.layers.network import Network
 from spikern.retrieval.mixing import Floats
 from spikern.retrieval.remembering import run
 from spikern.retrieval.search import Words, nearest_of_all, packed, votes
+from spikern.train.batches import place_of
 
 
 class ClassMemory(NamedTuple):
@@ -97,7 +98,8 @@ def remember_classes(
     check_labels(data)
     if beside is not None:
         steps = beside.steps
-    seen = means(network, data.x, data.lengths, steps)
+    here = data.to(*place_of(network))
+    seen = means(network, here.x, here.lengths, steps)
     if beside is not None:
         check_fit(seen, beside)
     values = data.y.cpu().numpy().astype(np.int32)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikern._utils.errors import InputError
 from spikern.data.dataset import Split
 from spikern.layers.network import Network
 from spikern.retrieval.memory import Memory
@@ -104,6 +105,8 @@ def choose(
     >>> bits(found.probabilities(recalling.mix, recalling.tau)) < bits(found.own)
     True
     """
+    if not (nearest and need and mix and tau):
+        raise InputError("expected at least one value each of nearest, need, mix and tau to try")
     tried = []
     for keys, least in product(nearest, need):
         found = find(Recalling(network, memory, keys, least, most=most), split, carry_state)

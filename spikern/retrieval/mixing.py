@@ -74,9 +74,14 @@ class Lookup:
         self.nearest, self.need, self.most = nearest, need, most
         self.mix, self.tau = mix, tau
 
-    def check_fit(self, hidden: int, classes: int) -> None:
-        """Raise InputError for a memory of another network."""
+    def check_fit(self, hidden: int, classes: int, spiking: bool) -> None:
+        """Raise InputError for a memory of another network; of spikes all thresholds are zero."""
         wide, largest = len(self.memory.thresholds), int(self.memory.values.max())
+        if spiking and self.memory.thresholds.any():
+            raise InputError(
+                "the memory is of a standard network, the network spikes; remember with the "
+                "network itself"
+            )
         if wide != hidden or largest >= classes:
             raise InputError(
                 f"the memory is of {wide} hidden outputs and symbols up to {largest}, the network "

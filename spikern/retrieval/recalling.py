@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikern._utils.errors import InputError
 from spikern.events.trains import Input
 from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.network import Network
@@ -34,7 +35,7 @@ class Recalling(Lookup):
     ) -> None:  # fmt: skip
         super().__init__(memory, nearest, need, mix, tau, most)
         check_network(network)
-        self.check_fit(hidden_width(network), network.classes)
+        self.check_fit(hidden_width(network), network.classes, network.spiking)
         self.network = network
 
     def run(
@@ -44,6 +45,8 @@ class Recalling(Lookup):
 
         Past a sample's length nothing is looked up, and the answer is that of the network.
         """
+        if len(x.shape) != 3:
+            raise InputError(f"expected symbols x (T, B, C), got {tuple(x.shape)}")
         steps, batch, _ = x.shape
         lengths = as_lengths([steps] * batch if lengths is None else lengths)
         below, bits, neighbours = state or (None, *self.start(batch))

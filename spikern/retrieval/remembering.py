@@ -24,7 +24,7 @@ from spikern.layers.network import Network, evaluating, parts_of
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.retrieval.memory import Memory, Truths, windows
 from spikern.retrieval.search import Words, hashed, packed, unpacked
-from spikern.train.batches import carried, in_order
+from spikern.train.batches import carried, in_order, place_of
 
 SAMPLED = 4096
 """Keys whose bits say how evenly each bit is set."""
@@ -45,7 +45,7 @@ def run(
         if isinstance(body, SpikingRNN):
             layers, below = body.unroll(x, below, lengths)
         else:
-            out, below = body(dense(x), below, lengths)
+            out, below = body(x, below, lengths)
             layers = [out]
         if isinstance(readout, Readout):
             logits, above = readout(layers[-1], above, lengths)
@@ -60,7 +60,7 @@ def runs(
     """Run a network over a split: indices and batches of sequences, and hidden outputs."""
     state = None
     for indices in in_order(data, READ_AT_ONCE, carry_state):
-        batch = data.batch(indices).to(next(network.parameters()).device)
+        batch = data.batch(indices).to(*place_of(network))
         state = carried(state, len(batch)) if carry_state else None
         hidden, _, state = run(network, batch.x, state, batch.lengths)
         yield indices, batch, hidden.cpu().numpy()
@@ -106,7 +106,7 @@ def remember(
             hidden[valid_steps(batch.lengths, len(hidden)).cpu().numpy()]
             for _, batch, hidden in runs(network, data, carry_state)
         ]
-        thresholds = np.median(np.concatenate(seen), 0)
+        thresholds = np.median(np.concatenate(seen), 0).astype(np.float32)
     keys, values, places = [], [], []
     before = np.zeros((steps - 1, 0, width), np.bool_)
     for indices, batch, hidden in runs(network, data, carry_state):
@@ -150,6 +150,8 @@ def check_network(network: Network) -> None:
     body = network.body
     if isinstance(body, SpikingRNN) and body.bidirectional:
         raise InputError("a bidirectional network sees the symbols that it is to predict")
+    if isinstance(body, SpikingRNN) and not all(neuron.spikes for neuron in body.neurons):
+        raise InputError("the bits of a memory are spikes; expected hidden neurons that fire")
     if network.answer != "every_step":
         raise InputError(
             f"expected a network with answer='every_step', got {network.answer!r}; "

@@ -44,10 +44,12 @@ class RecallingStream(Lookup):
         mix: float = 0.5, tau: float = 4.0, most: int = 64,
     ) -> None:  # fmt: skip
         super().__init__(memory, nearest, need, mix, tau, most)
-        self.check_fit(sum(len(p.bias) for p in stream.populations[:-1]), stream.output_size)
+        widths = np.cumsum([len(population.bias) for population in stream.populations[:-1]])
+        of_body = int((widths <= len(memory.thresholds)).sum())  # a readout may have layers too
+        self.check_fit(int(widths[of_body - 1]) if of_body else 0, stream.output_size, True)
         self.stream = stream
         places: Any = np.arange(stream.state_size)[None]
-        hidden = stream.fields(places)[:-1]
+        hidden = stream.fields(places)[:of_body]
         self._spikes = np.concatenate([fields["z"] for fields in hidden], 1)[0]
 
     def zero_state(self) -> RecallState:
@@ -56,6 +58,7 @@ class RecallingStream(Lookup):
 
     def step(self, x: NDArray[np.float32], state: RecallState) -> Floats:
         """Advance by one step: x (C,), a one-hot symbol, state changed in place; returns (C,)."""
+        self.check_state(state, 1)
         logits = self.stream.step(x, state.network)
         spikes = state.network[:, self._spikes] > 0
         shown = np.array([[x.argmax() if x.sum() == 1 else -1]])

@@ -30,7 +30,7 @@ from spikern.data.dataset import Dataset
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import MODELS, Answer, hidden_for_budget
 from spikern.studies import progress, runner
-from spikern.studies.jobs import files
+from spikern.studies.jobs import canonical, files
 from spikern.studies.lock import claim
 from spikern.studies.results import best_on_validation, compare_models, describe, summarise
 from spikern.studies.samples import Sample, confusion, draw_sample, right_and_wrong
@@ -75,14 +75,17 @@ class Comparison:
             check_choice("model", model, MODELS)
         if len(set(self.models)) < len(self.models):
             raise InputError(f"a model is named twice: {', '.join(self.models)}")
+        check_choice("answer", self.answer, ("last", "mean"))
         check_counts(seeds=self.seeds, layers=self.layers)
+        several = isinstance(self.hidden, tuple)
         sizes = self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.layers
-        if any(size is not None and size < 1 for size in sizes):
-            raise InputError(f"hidden must be at least 1, got {self.hidden}")
+        for size in sizes:
+            if size is not None:
+                check_counts(hidden=size)
         if len(sizes) != self.layers:
             raise InputError(f"hidden has {len(sizes)} numbers for {self.layers} layers")
         standard = [model for model in self.models if model in BASELINES]
-        if standard and isinstance(self.hidden, tuple):
+        if standard and several:
             raise InputError(
                 f"{', '.join(standard)} have layers of one width; name spiking models alone, or "
                 f"give one number of hidden units"
@@ -172,7 +175,7 @@ def check_data(folder: Path, dataset: Dataset) -> None:
 def open_folder(out: Path, comparison: Comparison, begin: str = "fresh") -> None:
     """Claim the folder of a comparison; `begin` is one of BEGINNINGS, explained in `compare`."""
     check_choice("begin", begin, BEGINNINGS)
-    settings = json.loads(json_file.canonical(asdict(comparison)))
+    settings = json.loads(canonical(comparison))
     path = out / SETTINGS
     if begin == "resume":
         try:
@@ -205,6 +208,8 @@ def move_away(out: Path) -> None:
     """Rename the folder of a comparison to OUT-1, OUT-2, ...; refused while it is worked in."""
     if not (out / SETTINGS).is_file():
         return
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise DataError(f"{out} is the folder that this runs in; choose another --out")
     for path in (out / "jobs").glob("*.lock"):
         with claim(path) as ours:
             if not ours:
@@ -265,7 +270,9 @@ def compare(
     ]
     with phase("Counting the operations of the test split"):
         counts = {
-            model: count_split(network, dataset, comparison.encoder)
+            model: count_split(
+                network, dataset, comparison.encoder, comparison.recipe.of(model).carry_state
+            )
             for model, network in networks.items()
         }
     shown = best_on_validation(models, "spiking") or best_on_validation(models, "standard")
@@ -297,7 +304,7 @@ def compare(
     }
     results = json_file.write(out / "results.json", results)
     samples = [
-        draw_sample(name, networks[name], dataset, k)
+        draw_sample(name, networks[name], dataset, k, carry_state)
         for k in right_and_wrong(dataset.test, predictions)
         if networks[name].spiking
     ]

@@ -69,9 +69,14 @@ class FinishedRun(NamedTuple):
         """What the models have in common: their parameters or their width."""
         return "parameters" if self.comparison.hidden is None else "width"
 
-    def counts_of(self, network: Network) -> Counts:
-        """The counts of a network on the test split."""
-        return count_split(network, self.dataset, self.comparison.encoder)
+    def carries_state(self, model: str) -> bool:
+        """Whether a model reads sequences as parts of one."""
+        return self.comparison.recipe.of(model).carry_state
+
+    def counts_of(self, model: str, network: Network) -> Counts:
+        """The counts of a network, of this model, on the test split."""
+        carry_state = self.carries_state(model)
+        return count_split(network, self.dataset, self.comparison.encoder, carry_state)
 
 
 class Model(NamedTuple):
@@ -153,7 +158,7 @@ def trained(run: FinishedRun, name: str) -> Model:
             f"{result['parameters']:,} parameters, got {own} of {network.parameter_count:,}; bring "
             f"it back, or compare anew"
         )
-    return Model(name, network, result, run.counts_of(network))
+    return Model(name, network, result, run.counts_of(name, network))
 
 
 BATCHES = (1, 64)
@@ -259,12 +264,13 @@ def in_int8(
     for model in models:
         for scheme in (measured_weights, *[measured_graph] * (not model.network.spiking)):
             try:
-                found = scheme(model.network, run.dataset.test)
+                carry_state = run.carries_state(model.name)
+                found = scheme(model.network, run.dataset.test, carry_state)
                 measured.append({"model": model.name, **found._asdict()})
             except UnsupportedError as error:
                 missing[model.name] = str(error)
     eight = {name: table for name, table in tables.items() if table.weight_bits == BITS}
-    counts = {m.name: run.counts_of(int8_weights(m.network)) for m in models}
+    counts = {m.name: run.counts_of(m.name, int8_weights(m.network)) for m in models}
     return {
         "measured": measured,
         "missing": missing,
@@ -289,7 +295,8 @@ def as_sparse(
     shorter = replace(training, epochs=-(-training.epochs // FINE_TUNING))
     twin = prune(standard.network, kept, run.dataset, shorter, run.seed)
     names = (spiking.name, f"{standard.name}, pruned")
-    said = compare_energy(spiking.counts, run.counts_of(twin.network), tables, names=names)
+    counts = run.counts_of(standard.name, twin.network)
+    said = compare_energy(spiking.counts, counts, tables, names=names)
     return row | {"why": "", "test_accuracy": twin.test_accuracy, "statement": said.as_dict()}
 
 
@@ -332,7 +339,7 @@ def as_small(
     if found.network is not None:
         reached = found.network.body.hidden_size
         names = (spiking.name, f"{standard.name} of {reached} units")
-        counts = run.counts_of(found.network)
+        counts = run.counts_of(standard.name, found.network)
         said = compare_energy(spiking.counts, counts, tables, names=names).as_dict()
     return {
         "spiking": spiking.name,

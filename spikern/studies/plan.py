@@ -11,7 +11,9 @@ from typing import Any, Literal
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
-from spikern.layers.network import Answer
+from spikern._utils.numbers import check_counts
+from spikern.layers.baseline import BASELINES
+from spikern.layers.network import MODELS, Answer
 from spikern.studies.jobs import changed, grid
 from spikern.studies.search import Result
 from spikern.studies.trainings import AS_BUILT, Architecture, TrainingJob
@@ -84,7 +86,7 @@ class Plan:
     architecture: Architecture = AS_BUILT
     """Structure of every network, as far as it applies to the model."""
     sequences: int | None = None
-    """Sequences of every split, evenly spread; None: all."""
+    """Sequences of every split, the same share of every class; None: all."""
     turns: tuple[str, ...] = ()
     """Data sets that the seeds take in turn, such as one for each speaker that is held out; none:
     all seeds take `dataset`."""
@@ -92,6 +94,22 @@ class Plan:
     """Searches of models that vary more than the learning rate, with as many trials as all."""
 
     def __post_init__(self) -> None:
+        for model in self.spiking:
+            check_choice("spiking model", model, [name for name in MODELS if name not in BASELINES])
+        for model in self.standard:
+            check_choice("standard model", model, BASELINES)
+        for ablation in self.ablations:
+            check_choice("ablation", ablation, ABLATIONS)
+        if not (self.spiking and self.standard and self.learning_rates):
+            raise InputError(
+                "a plan has a spiking and a standard model at least, and a learning rate to try"
+            )
+        check_counts(seeds=self.seeds, variant_seeds=self.variant_seeds)
+        if not max(2, self.variant_seeds) <= self.seeds:
+            raise InputError(
+                f"claims need two seeds or more, variants no more than these; got {self.seeds} and "
+                f"{self.variant_seeds}"
+            )
         for search in self.searches:
             check_choice("model of the plan", search.model, self.models)
             if search.trials != len(self.learning_rates):

@@ -154,7 +154,7 @@ def carry_out(
     in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
     variants = trainer.variants({**ablations, **frontier, **in_int8}, order)
     sizes = {model: (model, {"budget": plan.budgets}) for model in best.values()}
-    growth = trainer.groups(sizes if plan.budgets else {}, plan.variant_seeds, order)
+    growth = trainer.variants(sizes if plan.budgets else {}, order)
     part = {
         "plan": asdict(plan),
         "dataset": describe(load_dataset(plan.dataset, plan.sequences)),
@@ -167,7 +167,7 @@ def carry_out(
         "ablations": {name: variants[name] for name in ablations},
         "frontier": joined({weight: variants[weight] for weight in frontier}),
         "int8": joined({model: variants[model] for model in in_int8}),
-        "growth": joined({model: results for model, (_, results) in growth.items()}),
+        "growth": joined(growth),
         "times": time_networks(
             [by_seed(plan, tuned_job(plan, m, order[m][0]), 1)[0] for m in best.values()], out
         ),

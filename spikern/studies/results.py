@@ -10,7 +10,7 @@ from spikern.cost.counts import Ops, total
 from spikern.cost.estimates import PJ
 from spikern.cost.prices import tables
 from spikern.data.dataset import Dataset
-from spikern.studies.scaling import NEEDED, fit, predict
+from spikern.studies.scaling import NEEDED, can_fit, fit, predict
 from spikern.studies.statistics import mean, summary
 
 Part = dict[str, Any]
@@ -125,12 +125,12 @@ def error(part: Part, run: Part) -> float:
 def laws(part: Part) -> list[Part]:
     """The laws fitted to the errors of every model, with predictions; empty without growth.
 
-    Each law is fitted where there are as many sizes as it needs.
+    Each law is fitted where there are as many sizes and seeds as it needs, and no error is 0.
     """
     found = []
     for axis in AXES:
         for model, (sizes, values) in errors_by_size(part, axis).items():
-            for law in (known for known, needed in NEEDED.items() if len(sizes) >= needed):
+            for law in (known for known in NEEDED if can_fit(sizes, values, known)):
                 fitted = fit(sizes, values, law)
                 found.append(
                     {

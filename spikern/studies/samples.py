@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikern.data.dataset import UNLABELLED, Dataset, Split
-from spikern.layers.network import Network
+from spikern.layers.network import Network, parts_of
+from spikern.train.batches import before_in_stream
 
 
 class Sample(NamedTuple):
@@ -60,12 +61,20 @@ def right_and_wrong(split: Split, answers: Tensor) -> list[int]:
     return list(dict.fromkeys([int(np.nanargmax(share)), int(np.nanargmin(share))]))
 
 
-def draw_sample(name: str, network: Network, dataset: Dataset, index: int) -> Sample:
-    """One test sequence through a spiking network, for the report's raster."""
-    batch = dataset.test.batch([index])
+def draw_sample(
+    name: str, network: Network, dataset: Dataset, index: int, carry_state: bool = False
+) -> Sample:
+    """One test sequence through a spiking network, for the report's raster.
+
+    With `carry_state`, as in `evaluate`, the sequences before it in its stream come first.
+    """
+    batch, state = dataset.test.batch([index]), None
     with torch.no_grad():
-        layers = network.hidden(batch.x, batch.lengths)
-        readout, _ = network.readout(layers[-1], None, batch.lengths)
+        for k in before_in_stream(len(dataset.test), index) if carry_state else ():
+            earlier = dataset.test.batch([k])
+            _, state = network.run(earlier.x, state, earlier.lengths)
+        layers = network.hidden(batch.x, batch.lengths, state)
+        readout, _ = network.readout(layers[-1], parts_of(state)[1], batch.lengths)
     return Sample(
         model=name,
         x=batch.x[:, 0].numpy(),

@@ -134,6 +134,19 @@ def fit(
     )
 
 
+def can_fit(x: Sequence[float], y: Sequence[Sequence[float]], law: Law) -> bool:
+    """Whether `fit` takes these sizes and values.
+
+    >>> can_fit([1e3, 2e3, 4e3], [[0.1] * 3] * 3, "power")
+    False
+    """
+    try:
+        _check(np.asarray(x, dtype=float), y, law)
+    except InputError:
+        return False
+    return True
+
+
 def predict(fitted: Fit, x: Sequence[float]) -> list[Predicted]:
     """What a fit says of sizes, with 95 % intervals; beyond the measured ones it is a prediction.
 

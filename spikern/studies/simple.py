@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 from spikern.data.dataset import UNLABELLED, Dataset, Split
+from spikern.data.splits import spread
 
 FEATURES = 1_000
 """Longer sequences are averaged over bins of steps until they have at most this many features."""
 ANSWERS = 5_000
-"""At most this many training answers are learned from, evenly spread."""
+"""At most this many training answers are learned from, the same share of every class."""
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C; the one with the best validation accuracy is tested."""
 BATCH = 256
@@ -42,7 +43,7 @@ def logistic_regression(dataset: Dataset) -> dict[str, Any]:
     steps = len(dataset.train.x)
     width = 1 if dataset.every_step else -(-steps * dataset.input_size // FEATURES)
     x, y = answers_of(dataset.train, steps, width)
-    chosen = np.arange(min(ANSWERS, len(y))) * len(y) // min(ANSWERS, len(y))
+    chosen = spread(y, min(ANSWERS, len(y)))
     scaler = StandardScaler()
     scaled = scaler.fit_transform(x[chosen])
     validation, test = (

@@ -65,7 +65,7 @@ def paired(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENC
 
         t = mean(A - B) / (std(A - B) / sqrt(n)),   n - 1 degrees of freedom
 
-    Where all differences are the same number, p_t is its limit: 0, or 1 if they are zero. Raises
+    Where all differences are the same number, they do not show how much they vary: p_t is 1. Raises
     InputError for unequal or fewer than 2 values, or values that are not finite.
 
     >>> paired([0.91, 0.93, 0.95], [0.90, 0.90, 0.91]).low > 0
@@ -79,15 +79,13 @@ def paired(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENC
     # 0.3 - 0.2 is not 0.2 - 0.1: without rounding, what is equal would be told apart
     size = np.abs([a, b]).max()
     rounded = np.round(differences / size, DIGITS) if size else differences
-    if not rounded.any():
-        differences = rounded
-    low, high = interval(differences.tolist(), confidence) or (math.nan, math.nan)
-    difference = mean(differences.tolist())
-    error = float(np.std(differences, ddof=1)) / len(a) ** 0.5
+    difference = mean(differences.tolist()) if rounded.any() else 0.0
     if np.ptp(rounded) > 0:
+        low, high = interval(differences.tolist(), confidence) or (math.nan, math.nan)
+        error = float(np.std(differences, ddof=1)) / len(a) ** 0.5
         p_t = 2 * float(stats.t.sf(abs(difference) / error, len(a) - 1))
     else:
-        p_t = 0.0 if rounded.any() else 1.0
+        low, high, p_t = difference, difference, 1.0
     differ = rounded[rounded != 0]
     p_wilcoxon = float(stats.wilcoxon(differ).pvalue) if len(differ) >= WILCOXON_PAIRS else None
     return Paired(difference, low, high, p_t, p_wilcoxon)
@@ -117,11 +115,15 @@ def holm(p: Sequence[float]) -> list[float]:
 def verdict(low: float, high: float) -> Verdict:
     """The verdict on "A > B" from the interval of A - B: on one side of zero, or undecided.
 
-    >>> verdict(0.01, 0.05), verdict(-0.05, -0.01), verdict(-0.01, 0.05)
-    ('confirmed', 'refuted', 'undecided')
+    An interval of no width is of differences that did not vary, and decides nothing.
+
+    >>> verdict(0.01, 0.05), verdict(-0.05, -0.01), verdict(-0.01, 0.05), verdict(0.02, 0.02)
+    ('confirmed', 'refuted', 'undecided', 'undecided')
     """
     if not low <= high:
         raise InputError(f"an interval has low <= high, got {low}..{high}")
+    if low == high:
+        return "undecided"
     if low > 0:
         return "confirmed"
     return "refuted" if high < 0 else "undecided"

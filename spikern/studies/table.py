@@ -63,6 +63,12 @@ def write(out: Path) -> Path:
     """Write the table from the jobs' files, atomically."""
     found = rows(out)
     names = list(dict.fromkeys(name for row in found for name in row)) or ["key"]
+    spellings: dict[str, str] = {}
+    for name in names:  # SQLite takes two names that differ in case alone for one
+        if (other := spellings.setdefault(name.lower(), name)) != name:
+            raise InputError(
+                f"the jobs have columns '{other}' and '{name}'; spell them alike, and run again"
+            )
     with closing(sqlite3.connect(":memory:")) as database:
         quoted = ['"' + name.replace('"', '""') + '"' for name in names]
         database.execute(f"create table jobs ({', '.join(quoted)})")

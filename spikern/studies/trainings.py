@@ -39,7 +39,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
 """The levels of every disturbance; noise is in standard deviations of the training input, without
 the padding after the end of its sequences."""
 DISTURBED = 2_000
-"""At most this many test sequences are disturbed, evenly spread."""
+"""At most this many test sequences are disturbed, the same share of every class."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class TrainingJob:
     answer: Answer = "last"
     architecture: Architecture = AS_BUILT
     sequences: int | None = None
-    """Sequences of every split, evenly spread; None: all."""
+    """Sequences of every split, the same share of every class; None: all."""
     delta: float | None = None
     """Threshold that encodes an analog input as events; None: no encoding."""
 
@@ -277,10 +277,11 @@ def disturb(
     fewer = dataset if carry_state else dataset.thinned(DISTURBED)
     curves = {}
     for disturbance, scale in ((name, unit), ("weights", 1.0)):
-        levels = LEVELS[disturbance]
-        scaled = [scale * level for level in levels]
-        accuracies = robustness(network, fewer, disturbance, scaled, carry_state=carry_state)
-        curves[disturbance] = [list(pair) for pair in zip(levels, accuracies.values())]
+        scaled = {level: scale * level for level in LEVELS[disturbance]}
+        accuracies = robustness(
+            network, fewer, disturbance, [*scaled.values()], carry_state=carry_state
+        )
+        curves[disturbance] = [[level, accuracies[of]] for level, of in scaled.items()]
     return curves
 
 
@@ -295,7 +296,7 @@ def validate(job: TrainingJob, checkpoint: Path, device: str | None = None) -> d
         history = fit(
             network, dataset, job.training, job.seed, checkpoint, device=device, bar=False
         )
-        kept = history.epochs[history.best_epoch - 1]
+        kept = history.kept
         accuracy, loss = kept.validation_accuracy, kept.validation_loss
     except DivergedError:
         accuracy, loss = 0.0, None

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spikern._utils.errors import InputError
-from spikern.data.dataset import Dataset, Split
+from spikern._utils.errors import InputError, UnsupportedError
+from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.interop.onnx import Logits, int8_graph, logits_of
 from spikern.layers.connectivity import existing_matrix
 from spikern.layers.network import Network
@@ -54,21 +54,31 @@ def predictions(logits: Logits, split: Split, batch_size: int = 256) -> Tensor:
     return found
 
 
-def measured_graph(network: Network, split: Split) -> Int8:
-    """The accuracy of `int8_graph` on a split, run by ONNX Runtime."""
+def measured_graph(network: Network, split: Split, carry_state: bool = False) -> Int8:
+    """The accuracy of `int8_graph` on a split, run by ONNX Runtime.
+
+    Raises UnsupportedError with `carry_state`: the graph begins every sequence anew.
+    """
+    if carry_state:
+        raise UnsupportedError(
+            "the graph for ONNX Runtime starts every sequence from the zero state, and this "
+            "network was trained with the state carried on"
+        )
     answers = predictions(logits_of(int8_graph(network)), split)
-    return beside("dynamic int8, ONNX Runtime", answers, network, split)
+    return beside("dynamic int8, ONNX Runtime", answers, network, split, carry_state)
 
 
-def measured_weights(network: Network, split: Split) -> Int8:
-    """The accuracy of `int8_weights` on a split, run by torch."""
-    answers = evaluate(int8_weights(network), split).predictions
-    return beside("weight-only int8, simulated in float32", answers, network, split)
+def measured_weights(network: Network, split: Split, carry_state: bool = False) -> Int8:
+    """The accuracy of `int8_weights` on a split, run by torch; `carry_state` as in `evaluate`."""
+    answers = evaluate(int8_weights(network), split, carry_state=carry_state).predictions
+    scheme = "weight-only int8, simulated in float32"
+    return beside(scheme, answers, network, split, carry_state)
 
 
-def beside(scheme: str, answers: Tensor, network: Network, split: Split) -> Int8:
-    """The labelled answers in int8 beside those of the network in float32."""
-    in_float, labelled = evaluate(network, split), split.y >= 0
+def beside(scheme: str, answers: Tensor, network: Network, split: Split, carry_state: bool) -> Int8:
+    """The labelled answers in int8 beside those of the network as it is."""
+    in_float = evaluate(network, split, carry_state=carry_state)
+    labelled = split.y != UNLABELLED
 
     def share(same: Tensor) -> float:
         return float(same[labelled].double().mean())
@@ -153,7 +163,8 @@ def prune(
     pruned = copy.deepcopy(network)
     with held(pruned, magnitude_masks(connections(pruned), kept)):
         history = fit(pruned, dataset, training, seed, bar=False)
-    return Pruned(pruned, density(pruned), history, evaluate(pruned, dataset.test).accuracy)
+    tested = evaluate(pruned, dataset.test, carry_state=training.carry_state)
+    return Pruned(pruned, density(pruned), history, tested.accuracy)
 
 
 class SizeSearch(NamedTuple):
@@ -194,5 +205,6 @@ def search_size(job: TrainingJob, sizes: Sequence[int], target: float, out: Path
         if trials[hidden] >= target:
             network = trained_network(sized, out)
             test = load_dataset(job.dataset, job.sequences, job.delta).test
-            return SizeSearch(target, trials, network, evaluate(network, test).accuracy)
+            tested = evaluate(network, test, carry_state=job.training.carry_state)
+            return SizeSearch(target, trials, network, tested.accuracy)
     return SizeSearch(target, trials, None, None)

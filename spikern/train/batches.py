@@ -139,8 +139,23 @@ def streams(number: int, count: int) -> list[Tensor]:
     >>> [batch.tolist() for batch in streams(5, 2)]
     [[0, 3], [1, 4], [2]]
     """
-    parts = torch.tensor_split(torch.arange(number), min(count, number) or 1)
+    parts = _parts(number, count)
     return [torch.stack([part[k] for part in parts if k < len(part)]) for k in range(len(parts[0]))]
+
+
+def _parts(number: int, count: int) -> Sequence[Tensor]:
+    """Sequences 0..number - 1 as at most `count` streams of consecutive ones."""
+    return torch.tensor_split(torch.arange(number), min(count, number) or 1)
+
+
+def before_in_stream(number: int, index: int) -> list[int]:
+    """The sequences that are read before one of 0..number - 1 where the state is carried on.
+
+    >>> before_in_stream(40, 5)
+    [3, 4]
+    """
+    (own,) = (part for part in _parts(number, STREAMS) if int(part[0]) <= index <= int(part[-1]))
+    return list(range(int(own[0]), index))
 
 
 def carried(state: Any, batch: int) -> Any:

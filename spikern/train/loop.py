@@ -70,8 +70,15 @@ class History(NamedTuple):
     epochs: list[Epoch]
     best_epoch: int
 
+    @property
+    def kept(self) -> Epoch:
+        """The epoch whose weights were kept."""
+        return self.epochs[self.best_epoch - 1]
+
 
 DEFAULT = Training()
+SEEDS = 2**43
+"""Times a million, a seed must have room in 64 bits."""
 Callback = Callable[[Epoch], bool | None]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -124,6 +131,8 @@ def fit(
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
+    if abs(seed) >= SEEDS:
+        raise InputError(f"seed must lie between -2^43 and 2^43, got {seed}")
     seed = int(seed)
     functions = {"loss": loss, "schedule": schedule}
     check_parts(network, optimizer, functions, callbacks)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
+from spikern.layers.arguments import derives
 from spikern.layers.network import Network
 
 LEVELS = 127
@@ -33,13 +34,15 @@ def round_rows(weight: Tensor) -> Tensor:
 def int8_weights(network: Network) -> Network:
     """A copy whose weight matrices hold only multiples of their rows' int8 scale.
 
-    Raises InputError if a weight is not finite.
+    Raises InputError if a weight is not finite, or derived from others, as pruning does.
 
     >>> from spikern import build
     >>> weight = int8_weights(build("RNN", 3, 8, 2)).body.rnn.weight_hh_l0
     >>> all(len(row.unique()) <= 8 for row in weight)
     True
     """
+    if any(map(derives, network.modules())):
+        raise InputError("the network derives weights from others; call prune.remove on them first")
     rounded = copy.deepcopy(network)
     with torch.no_grad():
         for name, weight in _matrices(rounded):

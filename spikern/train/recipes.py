@@ -62,9 +62,19 @@ class Recipe:
 
     def of(self, model: str) -> Training:
         """The training of a model, by its kind."""
-        if model not in BASELINES:
-            return self.oscillating if model in OSCILLATING else self.spiking
-        return self.plain if model == "RNN" else self.gated
+        training: Training = getattr(self, kind_of(model))
+        return training
+
+
+def kind_of(model: str) -> str:
+    """The kind of a model, of KINDS.
+
+    >>> kind_of("BRF"), kind_of("LSTM")
+    ('oscillating', 'gated')
+    """
+    if model not in BASELINES:
+        return "oscillating" if model in OSCILLATING else "spiking"
+    return "plain" if model == "RNN" else "gated"
 
 
 GENERAL = Recipe(

@@ -102,7 +102,11 @@ def resume(
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON can hold of the settings of an optimizer's group, a loss or a schedule."""
     plain = (bool, int, float, str, type(None))
-    return {key: value for key, value in values.items() if isinstance(value, plain)}
+    return {
+        key: value.tolist() if isinstance(value, Tensor) else value
+        for key, value in values.items()
+        if isinstance(value, (*plain, Tensor))
+    }
 
 
 def _described(function: Any) -> list[Any]:
@@ -112,8 +116,7 @@ def _described(function: Any) -> list[Any]:
         return [*_described(function.func), kept | _settings(function.keywords)]
     tensors = function.state_dict() if isinstance(function, nn.Module) else {}
     kind = getattr(function, "__qualname__", type(function).__name__)
-    own = {name: value.tolist() for name, value in tensors.items()}
-    return [kind, _settings(getattr(function, "__dict__", {})) | own]
+    return [kind, _settings(getattr(function, "__dict__", {}) | dict(tensors))]
 
 
 def _differences(wanted: Any, found: Any, where: str = "") -> list[str]:

@@ -13,11 +13,13 @@ import torch
 from spikern import cost
 from spikern._utils.provenance import device_name
 from spikern.cost.counts import Counts
-from spikern.data.dataset import Dataset
+from spikern.data.dataset import UNLABELLED, Dataset
+from spikern.events import valid_steps
 from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Answer, Network, build, evaluating
 from spikern.layers.per_layer import PerLayer
 from spikern.neurons.model import NeuronModel
+from spikern.train.batches import carried, in_order
 from spikern.train.evaluation import evaluate
 from spikern.train.loop import fit
 from spikern.train.training import Training
@@ -71,9 +73,9 @@ def train_and_test(
     engine = network.body.engine
     network.cpu()
     test = evaluate(network, dataset.test, carry_state=training.carry_state)
-    counted = count_split(network, dataset, encoder)
+    counted = count_split(network, dataset, encoder, training.carry_state)
     inferences = len(dataset.test)
-    kept = history.epochs[history.best_epoch - 1]
+    kept = history.kept
     result = {
         "kind": "spiking" if network.spiking else "standard",
         "engine": engine,
@@ -96,16 +98,28 @@ def train_and_test(
         "trained_on": device_name(device),
     }
     if dataset.label_of_unlabelled is not None:
-        labels = torch.where(dataset.test.y < 0, dataset.label_of_unlabelled, dataset.test.y)
-        result["test_accuracy_all_steps"] = float((test.predictions == labels).double().mean())
+        y, valid = dataset.test.y, valid_steps(dataset.test.lengths, len(dataset.test.y))
+        labels = torch.where(y == UNLABELLED, dataset.label_of_unlabelled, y)
+        right = (test.predictions == labels)[valid]
+        result["test_accuracy_all_steps"] = float(right.double().mean())
     return result
 
 
-def count_split(network: Network, dataset: Dataset, encoder: str | None = None) -> Counts:
-    """The counts of all test inferences together, the encoder of events among them."""
-    parts = []
+def count_split(
+    network: Network, dataset: Dataset, encoder: str | None = None, carry_state: bool = False
+) -> Counts:
+    """The counts of all test inferences together, the encoder of events among them.
+
+    `carry_state` is that of `evaluate`.
+    """
+    parts, state = [], None
     with evaluating(network):
-        for indices in torch.split(torch.arange(len(dataset.test)), COUNT_BATCH):
+        for indices in in_order(dataset.test, COUNT_BATCH, carry_state):
             batch = dataset.test.batch(indices)
-            parts.append(cost.count(network, batch.x, batch.lengths, dataset.events, encoder))
+            state = carried(state, len(batch)) if carry_state else None
+            parts.append(
+                cost.count(network, batch.x, batch.lengths, dataset.events, encoder, state)
+            )
+            if carry_state:
+                _, state = network.run(batch.x, state, batch.lengths)
     return functools.reduce(operator.add, parts)

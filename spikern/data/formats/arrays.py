@@ -123,6 +123,8 @@ def sequences(x: Any, y: Any, lengths: Any, names: Any) -> TimeSeries:
     if odd := [n for n, own in enumerate(series) if not (np.abs(own) <= ucr.LARGEST).all()]:
         raise ValueError(f"sequence {odd[0]} holds NaN, infinite or too large values; clean it")
     labelled = y != UNLABELLED if y.dtype.kind in NUMBERS else texts(y) != ""
+    if y.ndim == 2:
+        labelled &= np.arange(steps) < lengths[:, None]
     if names is None:
         own = np.array([ucr.class_name(each) for each in texts(y[labelled]).tolist()])
         classes = sorted(set(own.tolist()), key=ucr.by_number)
@@ -138,7 +140,7 @@ def sequences(x: Any, y: Any, lengths: Any, names: Any) -> TimeSeries:
 def places_of(own: NDArray[Any], classes: list[str]) -> NDArray[np.int64]:
     """Return the places of labels among the classes, by number or by name. Raises ValueError."""
     if own.dtype.kind in NUMBERS:
-        places = whole("y", own)
+        places = whole("y", own.astype(np.int64) if own.dtype.kind == "b" else own)
         if places.size and not (places.min() >= 0 and places.max() < len(classes)):
             raise ValueError(f"y must lie in 0..{len(classes) - 1}, the number of class_names")
         return places

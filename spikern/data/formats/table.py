@@ -30,7 +30,10 @@ from spikern.data.formats.ucr import TimeSeries
 def read_csv(path: Path) -> TimeSeries:
     """Read a file of either form. Raises DataError with the line number."""
     lines = ucr.read_lines(path)
-    header = header_of(lines)
+    try:
+        header = header_of(lines)
+    except ValueError as error:
+        raise DataError(f"{path}, line {lines[0][0]}: {error}") from error
     if header[:1] == ["label"]:
         lines = lines[1:]
     if header[:1] == ["sample"]:

@@ -160,7 +160,7 @@ def class_name(label: str) -> str:
         raise ValueError(f"expected a label, got '{label}'")
     if not number.is_integer():
         return repr(number)
-    return str(int(label)) if label.lstrip("+-").isdecimal() else f"{number:.0f}"
+    return str(int(label)) if label.lstrip("+-").isdecimal() else f"{number + 0.0:.0f}"
 
 
 def by_number(name: str) -> tuple[float, str]:

@@ -25,9 +25,11 @@ def literal(value: float) -> str:
     >>> literal(0.1), literal(2)
     ('0.100000001f', '2.0f')
     """
-    if not math.isfinite(value):
-        return "NAN" if math.isnan(value) else ("INFINITY" if value > 0 else "-INFINITY")
-    text = f"{np.float32(value):.9g}"
+    with np.errstate(over="ignore"):  # beyond float32 it is infinite
+        single = float(np.float32(value))
+    if not math.isfinite(single):
+        return "NAN" if math.isnan(single) else ("INFINITY" if single > 0 else "-INFINITY")
+    text = f"{single:.9g}"
     return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
 
 

@@ -14,6 +14,8 @@ from spikern.engines.codegen.c import literal
 Array = NDArray[Any]
 LEVELS = 127
 """Largest magnitude of an int8 weight; -128 is not used."""
+MOST_NEURONS = 65_535
+"""Neurons, channels and steps of delay are counted in uint16_t."""
 COLUMNS = 96
 """Width of a line of numbers."""
 
@@ -210,5 +212,5 @@ KEYWORDS = {
     *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else"),
     *("enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register"),
     *("restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef"),
-    *("union", "unsigned", "void", "volatile", "while", "main"),
+    *("union", "unsigned", "void", "volatile", "while"),
 }

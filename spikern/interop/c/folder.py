@@ -27,8 +27,8 @@ DSP = """\
 #endif
 """
 
-TARGETS = ("Makefile", "clean")
-"""What make would take for something else than the program."""
+TARGETS = ("Makefile", "clean", "main")
+"""What the folder has already, and make would take for something else than the program."""
 
 
 def export_c(
@@ -71,7 +71,7 @@ def export_c(
             f"that of the folder by default"
         )
     if name in TARGETS:
-        raise InputError(f"the Makefile has another {name}; choose another name")
+        raise InputError(f"the folder has another {name}; choose another name")
     if folder.exists():
         raise DataError(f"{folder} exists; choose a new folder")
     check_type("what is exported", trained, Network, SpikingRNN)

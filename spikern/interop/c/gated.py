@@ -15,6 +15,7 @@ from spikern._utils.errors import UnsupportedError
 from spikern.engines.cells import CELLS
 from spikern.interop.c.arrays import (
     LEVELS,
+    MOST_NEURONS,
     Array,
     Code,
     Member,
@@ -37,6 +38,11 @@ def code(network: Network, int8: bool, name: str) -> Code:
     if not isinstance(body, Baseline) or body.experts > 1 or not isinstance(readout, nn.Linear):
         raise UnsupportedError(
             "only RNN, GRU and LSTM without experts and with a linear readout are gated networks"
+        )
+    if max(body.input_size, body.hidden_size) > MOST_NEURONS:
+        raise UnsupportedError(
+            f"C is written for at most {MOST_NEURONS} inputs and hidden units, got "
+            f"{body.input_size} and {body.hidden_size}"
         )
     if int8 and max(body.input_size, body.hidden_size) > MOST_INPUTS:
         raise UnsupportedError(

@@ -16,6 +16,7 @@ from spikern.engines.codegen import c, fixed
 from spikern.engines.codegen.fixed import FRACTION, LARGEST, ONE, WORD, Range, cut
 from spikern.engines.stream import Connections, DelayedStream, Stream, StreamPopulation
 from spikern.interop.c.arrays import (
+    MOST_NEURONS,
     Array,
     Code,
     Member,
@@ -27,8 +28,6 @@ from spikern.interop.c.arrays import (
     rows,
 )
 
-MOST_NEURONS = 65_535
-"""Neurons and channels are counted in uint16_t."""
 INPUT = 8
 """Bits of the fraction of an input in fixed point."""
 LARGEST_INPUT = 64
@@ -198,6 +197,10 @@ def code(stream: Stream | DelayedStream, numbers: str, mean: bool, name: str) ->
     fixed_point = numbers == "fixed"
     delays = [part.delays for plan in populations for part in plan.parts]
     depth = 1 + max((int(d.max()) for d in delays if d is not None), default=0)
+    if depth > MOST_NEURONS:
+        raise UnsupportedError(
+            f"the longest delay is {depth - 1} steps; C is written for fewer than {MOST_NEURONS}"
+        )
     state: list[Member] = []
     arrays: dict[str, Array] = {}
     body: list[str] = []
@@ -313,6 +316,11 @@ def _update(plan: Plan, name: str, outputs: int) -> str:
     """The function that updates the neurons of a population, whose last `outputs` are read."""
     p, k = plan.population, plan.k
     arrays = _arrays(plan)
+    if clash := {f"p_{field}" for field in p.step.params} & arrays.keys():
+        raise InputError(
+            f"{p.step.name} has a constant {min(clash)[2:]}, which in C is the name of another; "
+            f"rename it"
+        )
     if plan.fixed is None:
         step, number = c.update(p.step), "float"
         fired, as_number = "z != 0.0f", " ? 1.0f : 0.0f"
