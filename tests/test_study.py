@@ -1113,7 +1113,7 @@ def test_the_memory_study_holds_what_its_page_says():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": 1}, "claims need two seeds or more"),
+        ({"seeds": 1, "variant_seeds": 1}, "claims need two seeds or more"),
         ({"variant_seeds": 6}, "variants no more than these; got 5 and 6"),
         ({"standard": ()}, "a spiking and a standard model at least"),
         ({"learning_rates": ()}, "a learning rate to try"),
