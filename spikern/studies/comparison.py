@@ -77,7 +77,6 @@ class Comparison:
             raise InputError(f"a model is named twice: {', '.join(self.models)}")
         check_choice("answer", self.answer, ("last", "mean"))
         check_counts(seeds=self.seeds, layers=self.layers)
-        several = isinstance(self.hidden, tuple)
         sizes = self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.layers
         for size in sizes:
             if size is not None:
@@ -85,7 +84,7 @@ class Comparison:
         if len(sizes) != self.layers:
             raise InputError(f"hidden has {len(sizes)} numbers for {self.layers} layers")
         standard = [model for model in self.models if model in BASELINES]
-        if standard and several:
+        if standard and isinstance(self.hidden, tuple):
             raise InputError(
                 f"{', '.join(standard)} have layers of one width; name spiking models alone, or "
                 f"give one number of hidden units"
@@ -238,10 +237,10 @@ def compare(
 
     Jobs run in `workers` processes of one thread each, which for small networks is faster than
     one process of many threads and gives the same numbers for any number of workers. `bar` shows
-    a progress bar of epochs on stderr. To `begin` "fresh" needs a folder that is new or empty;
-    "resume" goes on with the same comparison, "restart" moves the one in `out` aside first.
-    Networks train on `device`; they are tested, counted and timed on the CPU. Raises DataError if a
-    job fails, and if `out` is in use, and InputError for a device that is not there.
+    a progress bar of epochs on stderr. `begin` is "fresh", in a folder that is new or empty,
+    "resume", which goes on with the same comparison, or "restart", which first moves the one in
+    `out` aside. Networks train on `device`; they are tested, counted and timed on the CPU. Raises
+    DataError if a job fails, and if `out` is in use, and InputError for a device that is not there.
     """
     check_device(device)
     check_counts(workers=workers)
