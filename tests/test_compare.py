@@ -385,8 +385,11 @@ def test_a_file_that_changed_is_read_again_in_one_process(tmp_path):
 def test_an_answer_at_every_step_is_that_of_the_data():
     with pytest.raises(InputError, match="every_step"):
         Comparison("digits", ("LIF",), answer="every_step")
-    with pytest.raises(InputError, match=r"hidden must be a whole number, got \[8, 8\]"):
-        Comparison("digits", ("LIF",), hidden=[8, 8])
+
+
+def test_the_widths_of_layers_may_be_a_list():
+    given = Comparison("digits", ("LIF",), hidden=[8, 4], layers=2)
+    assert given == Comparison("digits", ("LIF",), hidden=(8, 4), layers=2)
 
 
 def test_the_folder_that_a_comparison_runs_in_is_not_moved(finished, tmp_path, monkeypatch):

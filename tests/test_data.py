@@ -290,12 +290,10 @@ def test_a_part_of_the_data_has_all_classes_whatever_their_order():
     whole = Split(torch.randn(3, 1000, 2), y, torch.full((1000,), 3))
     part = toy(whole, class_names=tuple("abcdefghij")).thinned(200)
     assert part.train.y.bincount().tolist() == [20] * 10
-    in_order = toy(replace_y(whole, y.sort().values), class_names=tuple("abcdefghij")).thinned(200)
+    in_order = toy(
+        Split(whole.x, y.sort().values, whole.lengths), class_names=tuple("abcdefghij")
+    ).thinned(200)
     assert torch.equal(in_order.train.x, whole.x[:, ::5])
-
-
-def replace_y(part, y):
-    return Split(part.x, y, part.lengths)
 
 
 def test_a_class_has_a_name():

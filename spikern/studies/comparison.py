@@ -76,6 +76,8 @@ class Comparison:
         if len(set(self.models)) < len(self.models):
             raise InputError(f"a model is named twice: {', '.join(self.models)}")
         check_choice("answer", self.answer, ("last", "mean"))
+        if isinstance(self.hidden, list):
+            object.__setattr__(self, "hidden", tuple(self.hidden))
         check_counts(seeds=self.seeds, layers=self.layers)
         sizes = self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.layers
         for size in sizes:
@@ -89,6 +91,10 @@ class Comparison:
                 f"{', '.join(standard)} have layers of one width; name spiking models alone, or "
                 f"give one number of hidden units"
             )
+
+    def carries_state(self, model: str) -> bool:
+        """Whether a model reads sequences as parts of one."""
+        return self.recipe.of(model).carry_state
 
     @property
     def encoder(self) -> str | None:
@@ -270,13 +276,13 @@ def compare(
     with phase("Counting the operations of the test split"):
         counts = {
             model: count_split(
-                network, dataset, comparison.encoder, comparison.recipe.of(model).carry_state
+                network, dataset, comparison.encoder, comparison.carries_state(model)
             )
             for model, network in networks.items()
         }
     shown = best_on_validation(models, "spiking") or best_on_validation(models, "standard")
     name = shown["name"]  # type: ignore[index]  # every model is of a kind
-    carry_state = comparison.recipe.of(name).carry_state
+    carry_state = comparison.carries_state(name)
     predictions = evaluate(networks[name], dataset.test, carry_state=carry_state).predictions
     with phase("Training logistic regression"):
         simple = logistic_regression(dataset)

@@ -69,13 +69,9 @@ class FinishedRun(NamedTuple):
         """What the models have in common: their parameters or their width."""
         return "parameters" if self.comparison.hidden is None else "width"
 
-    def carries_state(self, model: str) -> bool:
-        """Whether a model reads sequences as parts of one."""
-        return self.comparison.recipe.of(model).carry_state
-
     def counts_of(self, model: str, network: Network) -> Counts:
         """The counts of a network, of this model, on the test split."""
-        carry_state = self.carries_state(model)
+        carry_state = self.comparison.carries_state(model)
         return count_split(network, self.dataset, self.comparison.encoder, carry_state)
 
 
@@ -138,10 +134,8 @@ def read_settings(folder: Path) -> Comparison:
             for kind, values in recipe.items()
         }
         made = Recipe(**trainings, match_parameters=budget)
-        sizes = found["hidden"]
-        hidden = tuple(sizes) if isinstance(sizes, list) else sizes
         models = tuple(found["models"])
-        return Comparison(**found | {"models": models, "hidden": hidden, "recipe": made})
+        return Comparison(**found | {"models": models, "recipe": made})
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not that of a comparison: {error}") from error
 
@@ -264,7 +258,7 @@ def in_int8(
     for model in models:
         for scheme in (measured_weights, *[measured_graph] * (not model.network.spiking)):
             try:
-                carry_state = run.carries_state(model.name)
+                carry_state = run.comparison.carries_state(model.name)
                 found = scheme(model.network, run.dataset.test, carry_state)
                 measured.append({"model": model.name, **found._asdict()})
             except UnsupportedError as error:
