@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError, SpikernError
+from spikern._utils.seeds import seeded
 from spikern.engines import derivation, reference
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
@@ -62,10 +63,10 @@ def check_neuron(model: NeuronModel) -> None:
 
 
 def _layer(model: NeuronModel, dtype: torch.dtype = torch.float64) -> SpikingRNN:
-    torch.manual_seed(0)
-    return SpikingRNN(
-        model, F, H, recurrent=model.spikes, engine="reference", input_power=0.05, dtype=dtype
-    )
+    with seeded(0):
+        return SpikingRNN(
+            model, F, H, recurrent=model.spikes, engine="reference", input_power=0.05, dtype=dtype
+        )
 
 
 def _params(model: NeuronModel, dtype: torch.dtype = torch.float64) -> Params:

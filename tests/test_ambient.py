@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
+from spikern.data import load
 from spikern.data.dataset import Dataset, Split
 from spikern.engines import derivation
 from spikern.events.trains import Events
@@ -32,10 +33,12 @@ from spikern.layers.recording import record
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons.lif import LIF
+from spikern.testing import check_neuron
 from spikern.train.calibration import calibrate
 from spikern.train.evaluation import evaluate
 from spikern.train.loop import fit
 from spikern.train.training import Training
+from spikern.train.trial import fresh_network
 
 ENGINES = pytest.mark.parametrize("engine", ["fused", "reference"])
 JVP = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
@@ -383,6 +386,17 @@ def test_modes_without_gradient_and_the_generator_are_left_alone(engine):
     record(layer, X)
     compile_stream(layer)
     assert torch.equal(torch.get_rng_state(), seed)
+
+
+def test_what_has_a_seed_of_its_own_leaves_the_generator_alone():
+    seed = torch.get_rng_state()
+    check_neuron(LIF)
+    dataset = load("digits")
+    network = fresh_network("LIF", 8, dataset, seed=3)
+    assert torch.equal(torch.get_rng_state(), seed)
+    torch.manual_seed(3)
+    expected = build("LIF", dataset.input_size, 8, dataset.classes, dt=dataset.dt)
+    assert_equal_by_name(network.state_dict(), expected.state_dict())
 
 
 @ENGINES

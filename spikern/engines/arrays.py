@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spikern.engines.codegen import cache, kernels
-from spikern.engines.threads import in_threads
+from spikern.engines.threads import equal_parts, in_threads
 
 BLOCKS = 16
 """Largest number of blocks of samples, each with its own sums of gradients."""
@@ -198,11 +198,6 @@ def block_edges(
 def edges_of(a: Arrays, batch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The blocks of a population; a sparse synapse is read once for a vector of samples."""
     return block_edges(batch, a.w_rec.size + a.w_in.size, LANES if a.synapses.size else SAMPLES)
-
-
-def equal_parts(count: int, parts: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Where each of this many equal parts begins, and where the last one ends."""
-    return np.array([count * k // parts for k in range(parts + 1)])
 
 
 def sum_of_blocks(blocks: Tensor) -> Tensor:

@@ -49,8 +49,13 @@ class Predicting:
     """A stream with a task, or None, and how its readout becomes the answer, as in a `Network`."""
 
     output_size: int
+    state_size: int
     answer: str = "last"
     _task: Task | None = None
+
+    def zero_state(self, batch: int = 1) -> Floats:
+        """The state before the first step, (B, S)."""
+        return np.zeros((batch, self.state_size), np.float32)
 
     @property
     def task(self) -> Task | None:

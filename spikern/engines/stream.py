@@ -25,7 +25,7 @@ from spikern.engines.codegen import cache, kernels, storage, stream_kernels
 from spikern.engines.codegen.program import Step
 from spikern.engines.codegen.stream_kernels import Column
 from spikern.engines.predicting import Predicting
-from spikern.engines.threads import in_threads
+from spikern.engines.threads import equal_parts, in_threads
 
 Floats = NDArray[np.float32]
 Steps = NDArray[np.int64]
@@ -205,10 +205,6 @@ class Stream(Predicting):
         memory: Floats = np.concatenate(floats)
         return memory, np.concatenate(indices).astype(np.uint32), plan
 
-    def zero_state(self, batch: int = 1) -> Floats:
-        """The state before the first step, (B, S)."""
-        return np.zeros((batch, self.state_size), np.float32)
-
     def fields(self, state: Floats) -> list[dict[str, Floats]]:
         """Views of a state (B, S): for each population its fields by name, each (B, H)."""
         result = []
@@ -233,7 +229,7 @@ class Stream(Predicting):
         out = np.empty((steps, batch, len(self._out)), np.float32)
         flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)
         blocks = min(batch, BLOCKS)
-        edges = [batch * k // blocks for k in range(blocks + 1)]
+        edges = equal_parts(batch, blocks)
         additions = np.zeros((blocks, *self._additions.shape), np.int64)
 
         def work(block: int) -> None:
@@ -258,11 +254,7 @@ class Stream(Predicting):
         except TypeError:  # another type or layout
             fits = False
         if not fits:
-            raise InputError(
-                f"expected x ({self.input_size},) and a state (1, {self.state_size}), finite, "
-                f"contiguous and writeable float32 arrays, got {_description(x)} and "
-                f"{_description(state)}"
-            )
+            raise _unfit(x, state, self)
         return self._answer
 
     def save(self, path: str | Path) -> None:
@@ -274,6 +266,25 @@ def _rows_by_group(weight: Floats, experts: int) -> Floats:
     """Weights (to, from) as (E, from, to / E): a short row of each source for each group."""
     to, sources = weight.shape
     return weight.reshape(experts, to // experts, sources).transpose(0, 2, 1)
+
+
+def _fits(x: Any, shape: tuple[int, ...]) -> bool:
+    """Whether it is an array that one step can take: of a shape, finite, contiguous, writeable."""
+    return (
+        isinstance(x, np.ndarray)
+        and (x.dtype, x.shape) == (np.float32, shape)
+        and x.flags.c_contiguous
+        and x.flags.writeable
+        and not _not_finite(x)
+    )
+
+
+def _unfit(x: Any, state: Any, stream: Stream | DelayedStream) -> InputError:
+    """The error for arguments that one step cannot take."""
+    return InputError(
+        f"expected x ({stream.input_size},) and a state (1, {stream.state_size}), finite, "
+        f"contiguous and writeable float32 arrays, got {_description(x)} and {_description(state)}"
+    )
 
 
 def _description(x: Any) -> str:
@@ -380,10 +391,6 @@ class DelayedStream(Predicting):
         self.state_size = int(self._edges[-1])
         self.additions = np.zeros((len(self.populations), 2), np.int64)
 
-    def zero_state(self, batch: int = 1) -> Floats:
-        """The state before the first step, (B, S)."""
-        return np.zeros((batch, self.state_size), np.float32)
-
     def fields(self, state: Floats) -> list[dict[str, Floats]]:
         """Views of a state (B, S): the fields of each population by name, its delay buffer last."""
         result = []
@@ -416,17 +423,12 @@ class DelayedStream(Predicting):
     def step(self, x: Floats, state: Floats) -> Floats:
         """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
 
-        Raises InputError, and leaves the state as it was, if x is not finite or of another shape.
+        Raises InputError, and leaves the state as it was, if x or the state is not finite, or of
+        another shape, type or layout.
         """
-        if not isinstance(x, np.ndarray):
-            raise InputError(f"expected x ({self.input_size},), an array, got {_description(x)}")
-        if not isinstance(state, np.ndarray) or state.dtype != np.float32:
-            raise InputError(
-                f"expected a state (1, {self.state_size}) as a float32 array, which is changed in "
-                f"place, got {_description(state)}"
-            )
-        (x,), before, _ = _check_run(x[None, None], state, None, self.input_size, self.state_size)
-        out, state[:] = self._advance(x, before, self.additions)
+        if not (_fits(x, (self.input_size,)) and _fits(state, (1, self.state_size))):
+            raise _unfit(x, state, self)
+        out, state[:] = self._advance(x[None], state, self.additions)
         answer: Floats = out[0]
         return answer
 

@@ -19,11 +19,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 RUNTIMES = ("libgomp*.so*", "libiomp5*.so*", "libomp*.so*")
 """Names of the OpenMP runtime in torch's packages; all have GOMP_parallel."""
 PROCESS = os.getpid()
 """The process that loaded this module; one that it forked has another number."""
 THREAD_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+def equal_parts(count: int, parts: int) -> NDArray[np.int64]:
+    """Where each of this many equal parts begins, and where the last one ends.
+
+    >>> equal_parts(5, 2).tolist()
+    [0, 2, 5]
+    """
+    return np.array([count * k // parts for k in range(parts + 1)])
 
 
 def in_threads(work: Callable[[int], None], blocks: int) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikern._utils.seeds import seeded
 from spikern.interop.onnx import session
 from spikern.layers.network import Network
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -158,14 +159,15 @@ def stepping(model: nn.Module, x: Tensor, flat: bool = True) -> Call:
 
 def spiking_network(work: Workload, x: Tensor, rate: float) -> Network:
     """The work's neuron without bias, calibrated to fire at `rate` on x, and a leaky readout."""
-    torch.manual_seed(SEED)
-    body = SpikingRNN(
-        work.neuron, work.features, work.hidden, work.layers, bias=False,
-        recurrent=work.connectivity if work.connectivity < 1.0 else True,
-        input_power=work.input_power,
-    )  # fmt: skip
+    with seeded(SEED):
+        body = SpikingRNN(
+            work.neuron, work.features, work.hidden, work.layers, bias=False,
+            recurrent=work.connectivity if work.connectivity < 1.0 else True,
+            input_power=work.input_power,
+        )  # fmt: skip
+        readout = Readout(work.hidden, work.classes)
     calibration.calibrate(body, x, rate=rate)
-    return Network(body, Readout(work.hidden, work.classes), "mean")
+    return Network(body, readout, "mean")
 
 
 def sharing_weights(network: Network, name: str) -> Network:
@@ -185,10 +187,10 @@ class Dense(nn.Module):
 
     def __init__(self, kind: str, work: Workload, hidden: int | None = None) -> None:
         super().__init__()
-        torch.manual_seed(SEED)
         hidden = hidden or work.hidden
-        self.rnn = getattr(nn, kind)(work.features, hidden, work.layers)
-        self.readout = nn.Linear(hidden, work.classes)
+        with seeded(SEED):
+            self.rnn = getattr(nn, kind)(work.features, hidden, work.layers)
+            self.readout = nn.Linear(hidden, work.classes)
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Logits (B, C) and the state: h, and c where there is one."""
@@ -203,16 +205,16 @@ class Leaky(nn.Module):
     def __init__(self, work: Workload) -> None:
         super().__init__()
         snntorch: Any = importlib.import_module("snntorch")
-        torch.manual_seed(SEED)
         sizes = [work.features] + work.layers * [work.hidden]
-        self.inputs = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
-        self.cells = nn.ModuleList(
-            snntorch.RLeaky(beta=BETA, linear_features=work.hidden) for _ in range(work.layers)
-        )
-        self.readout = nn.Linear(work.hidden, work.classes)
-        for name, weight in self.cells.named_parameters():
-            if name.endswith("recurrent.weight"):
-                mask_recurrence(weight, work.connectivity)
+        with seeded(SEED):
+            self.inputs = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
+            self.cells = nn.ModuleList(
+                snntorch.RLeaky(beta=BETA, linear_features=work.hidden) for _ in range(work.layers)
+            )
+            self.readout = nn.Linear(work.hidden, work.classes)
+            for name, weight in self.cells.named_parameters():
+                if name.endswith("recurrent.weight"):
+                    mask_recurrence(weight, work.connectivity)
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Logits (B, C) and the state: spikes and membrane potential of each layer."""

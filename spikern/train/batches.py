@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
+from spikern._utils.seeds import seeded
 from spikern.data.dataset import UNLABELLED, Batch, Split, check_labels, check_shapes
 from spikern.events import valid_steps
 from spikern.layers.network import Network
@@ -62,8 +63,7 @@ def from_batches(given: Batches, network: Network) -> Source:
         return checked(given, network)
 
     def first(generator: torch.Generator) -> Split:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator.initial_seed())
+        with seeded(generator.initial_seed()):
             for batch in batches(generator):
                 return batch
         raise InputError("there is no batch to train on")

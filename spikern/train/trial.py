@@ -12,6 +12,7 @@ import torch
 
 from spikern import cost
 from spikern._utils.provenance import device_name
+from spikern._utils.seeds import seeded
 from spikern.cost.counts import Counts
 from spikern.data.dataset import UNLABELLED, Dataset
 from spikern.events import valid_steps
@@ -44,11 +45,11 @@ def fresh_network(
     >>> fresh_network("LIF", 8, load("digits"), seed=0).parameter_count
     188
     """
-    torch.manual_seed(seed)
     if not (isinstance(model, str) and model in BASELINES):
         settings = {"dt": dataset.dt} | settings
     wanted: Answer = "every_step" if dataset.every_step else answer
-    return build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
+    with seeded(seed):
+        return build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
 
 
 def train_and_test(
