@@ -16,6 +16,7 @@ from spikern.engines.codegen.operations import update_ops
 from spikern.events import Events
 from spikern.events.encoders import delta
 from spikern.layers.baseline import Baseline
+from spikern.layers.delays import Delay
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
@@ -427,6 +428,32 @@ def test_masked_weights_are_no_synapses(how):
     fan_out = torch.count_nonzero(layer.weight_hh_l0, dim=0)
     assert recurrent.arrivals == tuple(z.sum((1, 2)).int().tolist())
     assert recurrent.ops == tuple((z.sum(1) * fan_out).sum(1).int().tolist())
+
+
+@pytest.mark.parametrize("kind", ["LIF", "GRU", "LSTM"])
+@torch.no_grad()
+def test_pruned_weights_are_counted_as_they_are_now(kind):
+    network, other = build(kind, 4, 8, 3), build(kind, 4, 8, 3)
+    for each, share in ((network, 0.2), (other, 0.8)):
+        body = each.body if kind == "LIF" else each.body.rnn
+        prune.random_unstructured(body, "weight_hh_l0", share)
+        if kind != "LIF":
+            prune.random_unstructured(each.readout, "weight", share)
+    x = torch.ones(7, 2, 4)
+    before = count(network, x).ops
+    network.load_state_dict(other.state_dict())
+    assert count(network, x).ops == count(other, x).ops != before
+
+
+@torch.no_grad()
+def test_an_axon_delays_time_whatever_its_layout():
+    x, lengths = events(12, 3, 4), [12, 5, 9]
+    layer = SpikingRNN("LIF", 4, 8)
+    first, second = (
+        count(nn.Sequential(Delay(torch.tensor([0, 2, 5, 3]), batch_first), layer), x, lengths)
+        for batch_first in (False, True)
+    )
+    assert first == second
 
 
 def test_what_was_never_run_has_no_counts():

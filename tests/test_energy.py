@@ -288,6 +288,8 @@ def test_a_comparison_as_text_and_as_json(counted):
         (0.0, 1.0, 1.0, 2.0, "nothing fired"),
         (0.1, 3.0, 1.0, 1.0, "updates alone cost more"),
         (0.1, 3.0, 1.0, 1000.0, "even if all neurons fire"),
+        (0.1, 2.0, 2.0, 3.0, "no dearer"),
+        (0.1, 1.0, 2.0, 3.0, "no dearer"),
     ],
 )
 def test_where_there_is_no_break_even_it_says_why(rate, own, silent_own, twin, why):
@@ -362,11 +364,12 @@ def test_a_duration_that_is_not_positive_is_refused(quantities, counted, seconds
         quantities(energy(counts, tables()["45nm_fp32"]), counts, seconds)
 
 
+@pytest.mark.parametrize("routing", ["fixed", "learned"])
 @pytest.mark.parametrize("sleep", ["frozen", "decaying"])
-def test_experts_that_spikes_wake_cost_nothing_without_spikes(sleep):
+def test_experts_that_spikes_wake_cost_nothing_without_spikes(sleep, routing):
     """The estimate of no spikes is that of a run in which nobody fires."""
-    settings = {"num_layers": 2, "experts": 4, "awake": 1, "sleep": sleep}
-    network = build("LIF", 12, 16, 3, "mean", **settings)
+    settings = {"experts": 4, "awake": 2, "sleep": sleep, "routing": routing}
+    network = build("LIF", 12, 16, 3, "mean", num_layers=2, **settings)
     x = (torch.rand(50, 4, 12) < 0.2).float()
     with torch.no_grad():
         for layer in range(2):
@@ -378,8 +381,7 @@ def test_experts_that_spikes_wake_cost_nothing_without_spikes(sleep):
     own, still = silent(counted), nobody
     assert own["hidden 1"].ops == still["hidden 1"].ops
     assert own["readout"].ops == still["readout"].ops
-    if sleep == "frozen":
-        assert own.ops == still.ops
+    assert own.ops == still.ops
 
 
 def test_a_rate_that_sleeping_neurons_cannot_reach_breaks_nothing_even():

@@ -24,10 +24,13 @@ from spikern import (
     fit,
     load,
 )
+from spikern._utils import json_file
 from spikern.cost import conventions, count, energy, tables
 from spikern.cost.memory import memory_pj
 from spikern.data.dataset import Batch
 from spikern.data.tinyshakespeare import split as text_split
+from spikern.engines.stream_loading import load_stream
+from spikern.events.trains import dense
 from spikern.retrieval import (
     Recalling,
     RecallingStream,
@@ -419,6 +422,15 @@ def test_a_memory_of_another_save_is_refused(tmp_path):
         load_recalling(tmp_path / "0")
 
 
+@pytest.mark.parametrize(("name", "value"), [("nearest", "many"), ("mix", "1.5")])
+def test_impossible_settings_of_a_saved_stream_are_refused(tmp_path, name, value):
+    saved_stream(tmp_path)
+    settings = json_file.read(tmp_path / "settings.json")
+    json_file.write(tmp_path / "settings.json", settings | {name: value})
+    with pytest.raises(DataError, match="does not hold a stream with a memory"):
+        load_recalling(tmp_path)
+
+
 def test_the_latency_of_a_step_can_be_measured(tmp_path):
     stream = saved_stream(tmp_path)
     x, state = np.eye(SIZE, dtype=np.float32)[1], stream.zero_state()
@@ -507,6 +519,21 @@ REFUSED = {
     "no key": (lambda n: remember(n, STORED).first(0), "expected 1 to 899 keys"),
     "no neighbours": (lambda n: Recalling(n, remember(n, STORED), nearest=0), "at least 1"),
     "a mix above 1": (lambda n: Recalling(n, remember(n, STORED), mix=1.5), "mix in 0..1"),
+    "a mix above 1 among others": (
+        lambda n: choose(n, remember(n, STORED), None, mix=np.array([0.5, 1.5])), "mix in 0..1",
+    ),
+    "all splits to remember": (lambda n: remember(n, load("digits")), "expected one split"),
+    "all splits to judge": (
+        lambda n: find(Recalling(n, remember(n, STORED)), load("digits")), "expected one split",
+    ),
+    "all splits to draw from": (lambda n: examples(load("digits"), 2), "expected one split"),
+    "all splits of classes": (
+        lambda n: remember_classes(n, load("digits")), "data must be Split, got Dataset",
+    ),
+    "symbols in two halves": (
+        lambda n: remember(n, replace(STORED, x=0.5 * (dense(STORED.x) + dense(STORED.x).roll(1, 2)))),
+        "expected a text",
+    ),
 }  # fmt: skip
 
 
@@ -616,13 +643,17 @@ def test_a_memory_of_classes_refuses_what_it_cannot_use():
     network, other = (build("LIF", digits.input_size, n, digits.classes) for n in (16, 20))
     few = examples(digits.train, 2)
     memory, x = remember_classes(network, few), digits.test.batch([0]).x
+    gru = build("GRU", digits.input_size, 16, digits.classes)
     for call, message in (
         (lambda: examples(digits.train, -1), "number must be at least 1, got -1"),
+        (lambda: examples(digits.train, 200), "class 0 has 1.. sequences, 200 were asked for"),
+        (lambda: remember_classes(gru, few, beside=memory), "a spiking network, this standard"),
+        (lambda: recall_classes(gru, memory, x), "a spiking network, this standard"),
         (lambda: remember_classes(network, few, steps=0), "steps must be at least 1, got 0"),
         (lambda: remember_classes(network, few, levels=0), "levels must be at least 1, got 0"),
         (lambda: recall_classes(network, memory, x, tau=0.0), "tau must be above 0, got 0"),
         (lambda: recall_classes(network, memory, x, nearest=0), "nearest must be at least 1"),
-        (lambda: recall_classes(other, memory, x), "memory is of 16 hidden outputs, .* has 20"),
+        (lambda: recall_classes(other, memory, x), "memory is of 16 hidden outputs .* has 20"),
         (lambda: remember_classes(other, few, beside=memory), "memory is of 16 hidden outputs"),
     ):
         with pytest.raises(InputError, match=message):
@@ -632,8 +663,13 @@ def test_a_memory_of_classes_refuses_what_it_cannot_use():
 def test_histories_without_a_number_of_their_own_are_refused():
     text = np.arange(40) % 3
     assert counted(text, text, 11, 31)[11][1].sum() > 0
-    with pytest.raises(InputError, match="31 symbols have too many histories of 12"):
-        counted(text, text, 12, 31)
+    for size in (31, np.int64(31)):
+        with pytest.raises(InputError, match="31 symbols have too many histories of 12"):
+            counted(text, text, 12, size)
+    with pytest.raises(InputError, match="symbols from 0 to 1, got 0 to 2; raise size"):
+        counted(np.array([0, 1]), text, 1, 2)
+    with pytest.raises(InputError, match="an order of at least 0, got -1"):
+        counted(text, text, -1, 3)
 
 
 def test_impossible_tables_of_counts_are_refused():
@@ -655,6 +691,24 @@ def test_a_memory_is_of_the_kind_of_its_network():
     ):
         with pytest.raises(InputError, match="the memory is of a standard network"):
             make()
+    with pytest.raises(InputError, match="the memory is of a spiking network, the network does no"):
+        Recalling(gru, remember(lif, STORED))
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_a_stream_with_a_memory_of_some_of_its_layers_is_refused(delay, tmp_path):
+    torch.manual_seed(3)
+    first, both = (
+        build("LIF", SIZE, widths, SIZE, answer="every_step", delay=delay)
+        for widths in ([24], [24, 24])
+    )
+    memory = remember(first, STORED)
+    compile_stream(both).save(tmp_path / "both")
+    for stream in (compile_stream(both), load_stream(tmp_path / "both")):
+        assert stream.body == 2
+        with pytest.raises(InputError, match=r"is of 24 hidden outputs .* the network has 48"):
+            RecallingStream(stream, memory)
+    assert RecallingStream(compile_stream(both), remember(both, STORED)).memory.key_bits == 96
 
 
 def test_a_readout_of_several_layers_is_no_part_of_the_memory():

@@ -141,8 +141,10 @@ def break_even(
     """
     if own is None or silent_own is None or twin is None:
         return BreakEven(None, "no estimate")
-    if rate == 0 or own == silent_own:
+    if rate == 0:
         return BreakEven(None, "not known: nothing fired, so the cost of a spike was not counted")
+    if own <= silent_own:
+        return BreakEven(None, "at no rate: its spikes make it no dearer")
     if twin <= silent_own:
         return BreakEven(None, "at no rate: its input and updates alone cost more")
     even = rate * (twin - silent_own) / (own - silent_own)

@@ -17,6 +17,7 @@ The work of an encoder that makes events of an analog signal can be counted as o
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -30,7 +31,13 @@ from spikern.cost.standard import linear_layer, recurrent_layers
 from spikern.cost.synapses import Signal, check_events, counted, last_steps
 from spikern.events import valid_steps
 from spikern.events.trains import Events, Input, dense
-from spikern.layers.arguments import Lengths, as_lengths, check_input, check_lengths
+from spikern.layers.arguments import (
+    Lengths,
+    as_lengths,
+    check_input,
+    check_lengths,
+    check_weights,
+)
 from spikern.layers.banked import Banked
 from spikern.layers.baseline import Baseline
 from spikern.layers.delays import Axons, LearnedDelay
@@ -94,6 +101,7 @@ def count(
         raise InputError(f"expected x of shape (T, B, F), none of them 0, got {tuple(x.shape)}")
     steps, batch, features = x.shape
     check_input(x, features, x.dtype)
+    check_weights(model)
     lengths = as_lengths([steps] * batch if lengths is None else lengths)
     check_lengths(lengths, steps, batch)
     valid = valid_steps(lengths.cpu(), steps)
@@ -137,7 +145,9 @@ def walk(
     if isinstance(module, Axons):
         if isinstance(module, LearnedDelay) and module.training:
             raise UnsupportedError(SPREAD)
-        arriving, _ = module(x.values, state, module.steps.new_tensor(lengths.tolist()))
+        time_first = copy(module)  # as x is, whatever the layout that the module takes
+        time_first.batch_first = False
+        arriving, _ = time_first(x.values, state, module.steps.new_tensor(lengths.tolist()))
         return [], x._replace(values=arriving)
     if type(module) is nn.Linear:
         if state is not None:

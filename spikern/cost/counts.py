@@ -138,6 +138,7 @@ class Layer:
     unit         the model of its units: LIF, LSTM, linear, ...
     spiking      whether its units can fire
     arithmetic   operations of the units by kind, beside the synapses
+    caused       the part of the arithmetic that spikes of this network caused
     uses         samples that had this step
     spikes       units that fired
     storage      numbers that the layer keeps
@@ -159,6 +160,7 @@ class Layer:
     stores: tuple[Array, ...] = ()
     awake: Steps | None = None
     woken_by: str | None = None
+    caused: Mapping[str, Steps] = field(default_factory=dict)
 
     @property
     def neuron_updates(self) -> Steps:
@@ -302,9 +304,14 @@ def silent(counts: Counts) -> Counts:
             else c
         )
 
-    def asleep(layer: Layer) -> dict[str, Any]:
-        nobody = {"awake": (0,) * len(layer.uses), "arithmetic": {}}
-        return nobody if layer.woken_by in firing else {}
+    def still(layer: Layer) -> dict[str, Any]:
+        if layer.woken_by in firing:
+            return {"awake": (0,) * len(layer.uses), "arithmetic": {}, "caused": {}}
+        left = {
+            kind: tuple(total - part for total, part in zip(layer.arithmetic[kind], steps))
+            for kind, steps in layer.caused.items()
+        }
+        return {"arithmetic": {**layer.arithmetic, **left}, "caused": {}}
 
     return replace(
         counts,
@@ -313,7 +320,7 @@ def silent(counts: Counts) -> Counts:
                 layer,
                 spikes=(0,) * len(layer.uses),
                 connections=tuple(without_spikes(c) for c in layer.connections),
-                **asleep(layer),
+                **still(layer),
             )
             for layer in counts.layers
         ),
@@ -323,21 +330,25 @@ def silent(counts: Counts) -> Counts:
 def _identity(layer: Layer) -> tuple[Any, ...]:
     """What two counts of one network share."""
     connections = [(c.source, c.kind, c.sources, c.targets) for c in layer.connections]
-    return layer.name, layer.unit, layer.units, connections
+    stores = [store._replace(reads=0, writes=0) for store in layer.stores]
+    return layer.name, layer.unit, layer.units, layer.storage, connections, stores
 
 
 def _plus(a: Iterable[int], b: Iterable[int]) -> Steps:
     return tuple(x + y for x, y in zip_longest(a, b, fillvalue=0))
 
 
+def by_kind(a: Mapping[str, Steps], b: Mapping[str, Steps]) -> dict[str, Steps]:
+    """The sum of two counts of operations, step by step."""
+    return {kind: _plus(a.get(kind, ()), b.get(kind, ())) for kind in {**a, **b}}
+
+
 def _add_layers(a: Layer, b: Layer) -> Layer:
     return replace(
         a,
         connections=tuple(_add_connections(c, d) for c, d in zip(a.connections, b.connections)),
-        arithmetic={
-            kind: _plus(a.arithmetic.get(kind, ()), b.arithmetic.get(kind, ()))
-            for kind in {**a.arithmetic, **b.arithmetic}
-        },
+        arithmetic=by_kind(a.arithmetic, b.arithmetic),
+        caused=by_kind(a.caused, b.caused),
         uses=_plus(a.uses, b.uses),
         spikes=_plus(a.spikes, b.spikes),
         stores=tuple(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from spikern.cost.counts import Layer, Steps
+from spikern.cost.counts import Layer, Steps, by_kind
 from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen.operations import sleep_ops
 from spikern.engines.experts import Router, route
@@ -43,38 +43,35 @@ def with_router(layer: Layer, router: Router, x: Signal, valid: Tensor) -> Layer
 
 
 def with_decay(
-    layer: Layer, model: NeuronModel, own: Signal, awake: Tensor, valid: Tensor
+    layer: Layer, model: NeuronModel, x: Signal, own: Signal, awake: Tensor, valid: Tensor
 ) -> Layer:
     """The counts of a layer with those of its neurons' decay, (T, B, E) of which were awake.
 
     A group that wakes makes up for the steps that it slept, each without a current: the first one
     for those that had fired with their reset. The steps of a group that never wakes cost nothing.
+    Spikes cause the resets and, where x are spikes of a layer, all of it: without any, the same
+    groups stay awake.
     """
     members = layer.units // awake.shape[2]
     fired = (one_step_later(own).values != 0).cpu()
     fired = fired.view(*awake.shape, members).sum(3)
     slept = torch.zeros_like(fired[0])
     resets = torch.zeros_like(slept)
-    reset, rested = [], []
+    reset, asleep = [], []
     for woken, spikes, there in zip(awake, fired, valid.cpu()):
         resets = torch.where(~woken & (slept == 0), spikes, resets)
         reset.append(int((resets * (woken & (slept > 0))).sum()))
-        rested.append(members * int((slept * woken).sum()) - reset[-1])
+        asleep.append(members * int((slept * woken).sum()))
         slept = torch.where(woken, 0, slept + there.unsqueeze(1))
-    kinds: dict[str, Steps] = {}
-    for after_spike, times in ((True, reset), (False, rested)):
-        for kind, n in sleep_ops(model, after_spike).items():
-            before = kinds.get(kind, (0,) * len(times))
-            kinds[kind] = tuple(b + n * t for b, t in zip(before, times))
-    return _with_arithmetic(layer, kinds)
+    without, with_reset = sleep_ops(model, False), sleep_ops(model, True)
+    decay = {kind: tuple(n * t for t in asleep) for kind, n in without.items()}
+    more = {kind: n - without.get(kind, 0) for kind, n in with_reset.items()}
+    by_resets = {kind: tuple(n * t for t in reset) for kind, n in more.items() if n}
+    both = by_kind(decay, by_resets)
+    hidden = x.spiking and x.source != "input"
+    return replace(_with_arithmetic(layer, both), caused=both if hidden else by_resets)
 
 
 def _with_arithmetic(layer: Layer, more: Mapping[str, Steps]) -> Layer:
     """The layer with more operations of its units, by kind."""
-    nothing = (0,) * len(layer.uses)
-    both = (layer.arithmetic, more)
-    arithmetic = {
-        kind: tuple(map(sum, zip(*(part.get(kind, nothing) for part in both))))
-        for kind in {**layer.arithmetic, **more}
-    }
-    return replace(layer, arithmetic=arithmetic)
+    return replace(layer, arithmetic=by_kind(layer.arithmetic, more))

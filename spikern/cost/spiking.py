@@ -97,7 +97,7 @@ def spiking_layers(
         layer = _layer(module, model, own[index], tuple(connections), valid, awake)
         if router is not None and awake is not None:
             if router.decaying:
-                layer = with_decay(layer, model, own[index], awake, valid)
+                layer = with_decay(layer, model, signals[index], own[index], awake, valid)
             layer = with_router(layer, router, signals[index], valid)
         layers.append(layer)
     return layers, signals[-1]

@@ -51,6 +51,8 @@ class Predicting:
     output_size: int
     state_size: int
     answer: str = "last"
+    body: int = 0
+    """How many populations, the first ones, are the body; those after them are the readout."""
     _task: Task | None = None
 
     def zero_state(self, batch: int = 1) -> Floats:

@@ -151,7 +151,7 @@ class Stream(Predicting):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is constructed anew, since the plan holds addresses; its additions are zero."""
-        kept = {"_task": self.task, "answer": self.answer}
+        kept = {"_task": self.task, "answer": self.answer, "body": self.body}
         return type(self), (self.populations, self.output_size), kept
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
@@ -495,6 +495,7 @@ def _write(path: str | Path, stream: Stream | DelayedStream) -> None:
         "steps": json.dumps([storage.to_data(p.step) for p in stream.populations]),
         "outputs": str(stream.output_size),
         "answer": json.dumps(stream.answer),
+        "body": str(stream.body),
     }
     if isinstance(stream, DelayedStream):
         for k, connections in enumerate(stream.connections):

@@ -41,6 +41,7 @@ ENTRIES = {
     "wires": [([int], int)],
     "task": dict,
     "answer": str,
+    "body": int,
     "routings": [(int, int)],
     "decaying": [int],
 }
@@ -97,12 +98,15 @@ def load_stream(path: str | Path, neurons: Sequence[NeuronModel] = ()) -> Stream
         steps = _traced(path, names, neurons)
     try:
         populations, connections = _assemble(arrays, steps, outputs, wires, routings, decaying)
+        body = entries.get("body", len(populations) - 1)  # a file of before has a readout of one
+        if not 0 <= body < len(populations):
+            raise ValueError(f"{body} of {len(populations)} populations cannot be its body")
     except ValueError as error:
         raise DataError(f"{path}: {error}; save it again") from error
     stream = (
         Stream(populations, outputs) if wires is None else DelayedStream(populations, connections)
     )
-    stream.task, stream.answer = task, answer
+    stream.task, stream.answer, stream.body = task, answer, body
     return stream
 
 

@@ -25,14 +25,16 @@ def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.Dela
     `Stream`. It keeps the network's task. Raises UnsupportedError on bidirectional layers and on
     any other module.
     """
-    made = _compiled(trained)
+    stacks = _stacks(trained)
+    made = _compiled(stacks)
     if isinstance(trained, Network):
         made.task, made.answer = trained.task, trained.answer
+        made.body = len(made.populations) - len(stacks[-1].populations())
     return made
 
 
-def _compiled(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedStream:
-    """Compile what can be streamed."""
+def _stacks(trained: SpikingRNN | Network) -> list[SpikingRNN]:
+    """The layers, or body and readout; UnsupportedError for what cannot be streamed."""
     parts = [trained.body, trained.readout] if isinstance(trained, Network) else [trained]
     stacks = [stack for stack in parts if isinstance(stack, SpikingRNN)]
     if len(stacks) < len(parts):
@@ -46,6 +48,11 @@ def _compiled(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedSt
             "a bidirectional layer needs the end of a sequence before its first step, so it cannot "
             "be streamed; train with bidirectional=False"
         )
+    return stacks
+
+
+def _compiled(stacks: Sequence[SpikingRNN]) -> stream.Stream | stream.DelayedStream:
+    """Compile stacks, each of which reads the one before."""
     neurons = [neuron for stack in stacks for neuron in stack.neurons]
     delayed = any(stack.delayed or (stack.skip and not stack.feedback) for stack in stacks)
     if delayed or not all(neuron.spikes for neuron in neurons[:-1]):

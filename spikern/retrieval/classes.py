@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikern._utils.choices import check_type
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_counts
 from spikern.data.dataset import UNLABELLED, Batch, Split
@@ -25,7 +26,7 @@ from spikern.events.trains import Input
 from spikern.layers.arguments import Lengths, as_lengths
 from spikern.layers.network import Network
 from spikern.retrieval.mixing import Floats
-from spikern.retrieval.remembering import run
+from spikern.retrieval.remembering import check_split, run
 from spikern.retrieval.search import Words, nearest_of_all, packed, votes
 from spikern.train.batches import place_of
 
@@ -37,30 +38,38 @@ class ClassMemory(NamedTuple):
     values      (N,) the labels
     thresholds  (levels, H) the quantiles of every unit
     steps       last steps over which a unit's mean is taken
+    spiking     whether the units are those of a spiking network
     """
 
     keys: Words
     values: NDArray[np.int32]
     thresholds: NDArray[np.float32]
     steps: int
+    spiking: bool
 
 
 def examples(data: Split, number: int, seed: int = 0) -> Batch:
-    """Draw this many sequences of each class of a split.
+    """Draw this many sequences of each class of a split; InputError if a class has fewer.
 
     >>> from spikern import load
     >>> len(examples(load("digits").train, 5))
     50
     """
     check_counts(number=number)
+    check_split(data)
     check_labels(data)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data), generator=generator)
-    drawn = [order[data.y[order] == label][:number] for label in sorted(set(data.y.tolist()))]
+    drawn = []
+    for label in sorted(set(data.y.tolist())):
+        own = order[data.y[order] == label]
+        if len(own) < number:
+            raise InputError(f"class {label} has {len(own)} sequences, {number} were asked for")
+        drawn.append(own[:number])
     return data.batch(torch.cat(drawn))
 
 
-def check_labels(data: Split) -> None:
+def check_labels(data: Split | Batch) -> None:
     """Raise InputError unless every sequence has one label."""
     if data.y.ndim != 1 or bool((data.y == UNLABELLED).any()):
         raise InputError("expected one label per sequence; texts are for `remember`")
@@ -95,18 +104,19 @@ def remember_classes(
     (2, 10)
     """
     check_counts(steps=steps, levels=levels)
+    check_type("data", data, Split)
     check_labels(data)
     if beside is not None:
         steps = beside.steps
     here = data.to(*place_of(network))
     seen = means(network, here.x, here.lengths, steps)
     if beside is not None:
-        check_fit(seen, beside)
+        check_fit(network, seen, beside)
     values = data.y.cpu().numpy().astype(np.int32)
     if beside is None:
         share = np.arange(1, levels + 1) / (levels + 1)
         quantiles = np.quantile(seen, share, 0).astype(np.float32)
-        return ClassMemory(above(seen, quantiles), values, quantiles, steps)
+        return ClassMemory(above(seen, quantiles), values, quantiles, steps, network.spiking)
     keys = np.concatenate([beside.keys, above(seen, beside.thresholds)])
     return beside._replace(keys=keys, values=np.concatenate([beside.values, values]))
 
@@ -124,20 +134,21 @@ def recall_classes(
     if not tau > 0:
         raise InputError(f"tau must be above 0, got {tau}")
     seen = means(network, x, lengths, memory.steps)
-    check_fit(seen, memory)
+    check_fit(network, seen, memory)
     queries = above(seen, memory.thresholds)
     found = nearest_of_all(queries, memory.keys, nearest)
     classes = max(network.classes, int(memory.values.max()) + 1)
     return votes(found, memory.values, classes, tau)
 
 
-def check_fit(seen: NDArray[np.float32], memory: ClassMemory) -> None:
-    """Raise InputError for means (B, H) of a network of another width than the memory's."""
+def check_fit(network: Network, seen: NDArray[np.float32], memory: ClassMemory) -> None:
+    """Raise InputError for means (B, H) of a network of another width or kind than the memory's."""
     wide, hidden = memory.thresholds.shape[1], seen.shape[1]
-    if wide != hidden:
+    if (wide, memory.spiking) != (hidden, network.spiking):
+        of, own = ("spiking" if s else "standard" for s in (memory.spiking, network.spiking))
         raise InputError(
-            f"the memory is of {wide} hidden outputs, the network has {hidden}; remember with the "
-            f"network itself"
+            f"the memory is of {wide} hidden outputs of a {of} network, this {own} network has "
+            f"{hidden}; remember with the network itself"
         )
 
 

@@ -24,6 +24,7 @@ from spikern.cost.counting import count
 from spikern.cost.counts import Array, Counts, Layer, Steps, Storage, analog_layer
 from spikern.cost.estimates import LOOKED_UP
 from spikern.layers.arguments import Lengths
+from spikern.layers.network import evaluating
 from spikern.retrieval.mixing import Recall, RecallState
 from spikern.retrieval.recalling import Recalling
 from spikern.retrieval.search import EMPTY
@@ -53,7 +54,8 @@ def count_recalling(
     ['hidden 0', 'readout', 'memory']
     """
     before = None if state is None else state.network
-    counts = count(recalling.network, x, lengths, events=True, state=before)
+    with evaluating(recalling.network):
+        counts = count(recalling.network, x, lengths, events=True, state=before)
     recall = recalling.run(x, state, lengths)
     layer = memory_layer(recalling, recall, counts.layers[-1].uses)
     return replace(counts, layers=(*counts.layers, layer))

@@ -13,9 +13,9 @@ from spikern._utils.errors import InputError
 from spikern.data.dataset import Split
 from spikern.layers.network import Network
 from spikern.retrieval.memory import Memory
-from spikern.retrieval.mixing import Floats, RecallState
+from spikern.retrieval.mixing import Floats, Lookup, RecallState
 from spikern.retrieval.recalling import Recalling
-from spikern.retrieval.remembering import READ_AT_ONCE, check_text, labelled_steps
+from spikern.retrieval.remembering import READ_AT_ONCE, check_split, check_text, labelled_steps
 from spikern.retrieval.search import EMPTY, Ranks, Reads, votes
 from spikern.train.batches import carried, in_order, place_of
 
@@ -58,6 +58,7 @@ def find(recalling: Recalling, split: Split, carry_state: bool = False) -> Found
 
     Raises InputError for data that are not text, as `remember` does.
     """
+    check_split(split)
     state: RecallState | None = None
     parts, places = [], []
     for indices in in_order(split, READ_AT_ONCE, carry_state):
@@ -105,8 +106,11 @@ def choose(
     >>> bits(found.probabilities(recalling.mix, recalling.tau)) < bits(found.own)
     True
     """
-    if not (nearest and need and mix and tau):
+    settings = list(product(nearest, need, mix, tau))
+    if not settings:
         raise InputError("expected at least one value each of nearest, need, mix and tau to try")
+    for setting in settings:
+        Lookup(memory, *setting, most)  # refuses a setting before anything is looked up
     tried = []
     for keys, least in product(nearest, need):
         found = find(Recalling(network, memory, keys, least, most=most), split, carry_state)

@@ -77,10 +77,11 @@ class Lookup:
     def check_fit(self, hidden: int, classes: int, spiking: bool) -> None:
         """Raise InputError for a memory of another network; of spikes all thresholds are zero."""
         wide, largest = len(self.memory.thresholds), int(self.memory.values.max())
-        if spiking and self.memory.thresholds.any():
+        if spiking == bool(self.memory.thresholds.any()):
+            of, own = ("standard", "spikes") if spiking else ("spiking", "does not spike")
             raise InputError(
-                "the memory is of a standard network, the network spikes; remember with the "
-                "network itself"
+                f"the memory is of a {of} network, the network {own}; remember with the network "
+                f"itself"
             )
         if wide != hidden or largest >= classes:
             raise InputError(

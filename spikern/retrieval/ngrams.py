@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_whole
 from spikern.data.dataset import UNLABELLED, Split
 
 Text = NDArray[np.int64]
@@ -30,8 +31,18 @@ def text_of(split: Split) -> Text:
 def counted(text: Text, read: Text, order: int, size: int) -> list[tuple[Text, Text]]:
     """n(h c) and n(h) in `text` at every symbol c of `read`, with h none to `order` before c.
 
-    Raises InputError for an order at which histories have no number of 64 bits.
+    Raises InputError for symbols that are not numbers below `size`, and for an order at which
+    histories have no number of 64 bits.
     """
+    check_whole(order=order, size=size)
+    order, size = int(order), int(size)
+    if order < 0:
+        raise InputError(f"expected an order of at least 0, got {order}")
+    for t in (text, read):
+        if t.min(initial=0) < 0 or t.max(initial=0) >= size:
+            raise InputError(
+                f"expected symbols from 0 to {size - 1}, got {t.min()} to {t.max()}; raise size"
+            )
     if (size + 1) ** (order + 1) >= 2**63:
         raise InputError(
             f"{size} symbols have too many histories of {order} to number them in 64 bits; count "

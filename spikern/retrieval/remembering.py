@@ -94,11 +94,7 @@ def remember(
             f"expected steps, tables and bits of at least 1, got {steps, tables, bits}"
         )
     check_network(network)
-    if not isinstance(data, Split):
-        raise InputError(
-            f"expected one split, such as dataset.train, got {type(data).__name__}; what is "
-            f"remembered must not be what is judged"
-        )
+    check_split(data)
     width = hidden_width(network)
     thresholds = np.zeros(width, np.float32)
     if not network.spiking:
@@ -139,6 +135,15 @@ def labelled_steps(
     return y[labelled], labelled, at[labelled]
 
 
+def check_split(data: Any) -> None:
+    """Raise InputError for what is not one split, such as all of a data set."""
+    if not isinstance(data, Split):
+        raise InputError(
+            f"expected one split, such as dataset.train, got {type(data).__name__}; what is "
+            f"remembered must not be what is judged"
+        )
+
+
 def hidden_width(network: Network) -> int:
     """Outputs of all hidden layers."""
     body = network.body
@@ -160,9 +165,10 @@ def check_network(network: Network) -> None:
 
 
 def symbols(x: Input) -> NDArray[np.int64]:
-    """Return the symbols (T, B) of one-hot events x (T, B, C); a step without an event is -1."""
+    """Return the symbols (T, B) of one-hot events x (T, B, C); a step that is no symbol is -1."""
     shown = dense(x).cpu()
-    return torch.where(shown.sum(2) == 1, shown.argmax(2), -1).numpy()
+    one = ((shown != 0).sum(2) == 1) & (shown.sum(2) == 1)
+    return torch.where(one, shown.argmax(2), -1).numpy()
 
 
 def check_text(batch: Batch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikern._utils import json_file, tensor_file
-from spikern._utils.errors import DataError
+from spikern._utils.errors import DataError, InputError
 from spikern.engines.stream import DelayedStream, Stream
 from spikern.engines.stream_loading import load_stream
 from spikern.retrieval.memory import Memory, load_memory
@@ -44,12 +44,12 @@ class RecallingStream(Lookup):
         mix: float = 0.5, tau: float = 4.0, most: int = 64,
     ) -> None:  # fmt: skip
         super().__init__(memory, nearest, need, mix, tau, most)
-        widths = np.cumsum([len(population.bias) for population in stream.populations[:-1]])
-        of_body = int((widths <= len(memory.thresholds)).sum())  # a readout may have layers too
-        self.check_fit(int(widths[of_body - 1]) if of_body else 0, stream.output_size, True)
+        body = stream.populations[: stream.body]
+        spiking = all(population.step.spikes for population in body)
+        self.check_fit(sum(len(p.bias) for p in body), stream.output_size, spiking)
         self.stream = stream
         places: Any = np.arange(stream.state_size)[None]
-        hidden = stream.fields(places)[:of_body]
+        hidden = stream.fields(places)[: stream.body]
         self._spikes = np.concatenate([fields["z"] for fields in hidden], 1)[0]
 
     def zero_state(self) -> RecallState:
@@ -61,7 +61,7 @@ class RecallingStream(Lookup):
         self.check_state(state, 1)
         logits = self.stream.step(x, state.network)
         spikes = state.network[:, self._spikes] > 0
-        shown = np.array([[x.argmax() if x.sum() == 1 else -1]])
+        shown = np.array([[x.argmax() if np.count_nonzero(x) == x.sum() == 1 else -1]])
         recall = self.answer(spikes[None], logits[None, None], shown, ONE, state)
         state.bits[:], state.neighbours[:] = recall.state.bits, recall.state.neighbours
         answer: Floats = recall.probabilities[0, 0]
@@ -88,10 +88,15 @@ def load_recalling(folder: str | Path) -> RecallingStream:
     )
     if found["files"] != _digests(folder):
         raise DataError(f"{folder} holds a stream and a memory that were not saved together")
-    settings: Any = {name: kind(found[name]) for name, kind in SETTINGS.items()}
-    return RecallingStream(load_stream(folder / STREAM), load_memory(folder / MEMORY), **settings)
+    stream, memory = load_stream(folder / STREAM), load_memory(folder / MEMORY)
+    try:
+        settings: Any = {name: kind(found[name]) for name, kind in SETTINGS.items()}
+        return RecallingStream(stream, memory, **settings)
+    except (ValueError, InputError) as error:
+        raise DataError(f"{folder} does not hold a stream with a memory: {error}") from error
 
 
 def _digests(folder: Path) -> list[str]:
     """The digests of the two files."""
-    return [tensor_file.read_header(folder / name)[tensor_file.DIGEST] for name in (STREAM, MEMORY)]
+    heads = [tensor_file.read_header(folder / name) for name in (STREAM, MEMORY)]
+    return [head.get(tensor_file.DIGEST, "") for head in heads]
