@@ -78,6 +78,8 @@ def network_of(name):
 
 STORED = text_split(symbols_like_a_text(900, 0), SIZE)
 READ = text_split(symbols_like_a_text(400, 1), SIZE)
+HALVES = 0.5 * (dense(STORED.x) + dense(STORED.x).roll(1, 2))
+"""Two symbols at every step, half of each."""
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -531,7 +533,7 @@ REFUSED = {
         lambda n: remember_classes(n, load("digits")), "data must be Split, got Dataset",
     ),
     "symbols in two halves": (
-        lambda n: remember(n, replace(STORED, x=0.5 * (dense(STORED.x) + dense(STORED.x).roll(1, 2)))),
+        lambda n: remember(n, replace(STORED, x=HALVES)),
         "expected a text",
     ),
 }  # fmt: skip

@@ -211,7 +211,8 @@ def mutants(arrays, head):
     for entry, text in head.items():
         yield f"no {entry}", arrays, {k: v for k, v in head.items() if k != entry}
         for line in LINES:
-            if line != text and not (entry == "outputs" and line == "3"):
+            possible = (entry, line) in (("outputs", "3"), ("body", "0"))
+            if line != text and not possible:
                 yield f"{entry} {line[:40]}", arrays, head | {entry: line}
     yield "one entry more", arrays, head | {"more": "1"}
     for name, array in arrays.items():

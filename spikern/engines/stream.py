@@ -37,7 +37,7 @@ ADVANCE_SIGNATURE = (
     f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
 )
 STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
-FORMAT = 5
+FORMAT = 6
 """Of the file that `save` writes."""
 BLOCKS = 16
 """Largest number of blocks of samples that the threads share."""

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from spikern.neurons.model import NeuronModel
 
 NAMES_ONLY = 3
-"""An earlier format, which has the names of the neurons and not their steps; 4 has no task."""
+"""An earlier format, which has the names of the neurons and not their steps."""
+WITH_ANSWER, WITH_BODY = 5, 6
+"""The first formats that say how the readout becomes an answer, and which populations are the body;
+before, the answer is that of a stream and the last population is the readout."""
 ENTRIES = {
     "format": int,
     "neurons": [str],
@@ -80,25 +83,27 @@ def load_stream(path: str | Path, neurons: Sequence[NeuronModel] = ()) -> Stream
             f"{path} is not a file of Stream.save in format {NAMES_ONLY} to {FORMAT}: its format "
             f"is {head.get('format', 'not said')}"
         )
+    version = int(head["format"])
     try:
         entries = {name: json_file.parse(text, ENTRIES[name]) for name, text in head.items()}
         outputs, wires = entries["outputs"], entries.get("wires")
         routings, decaying = entries.get("routings"), entries.get("decaying", [])
-        if head["format"] != str(NAMES_ONLY):
+        if version > NAMES_ONLY:
             steps = [storage.from_data(data) for data in entries["steps"]]
         else:
             names = entries["neurons"]
         task = Task.from_data(entries["task"]) if "task" in entries else None
-        answer = entries["answer"] if head["format"] == str(FORMAT) else Stream.answer
+        answer = entries["answer"] if version >= WITH_ANSWER else Stream.answer
+        body = entries["body"] if version >= WITH_BODY else None
         if answer not in ANSWERS or (task and len(task.class_names) != outputs):
             raise ValueError(f"{outputs} outputs do not fit {task} and the answer {answer}")
     except (DataError, ValueError, KeyError) as error:
         raise DataError(f"{path} is not a file of Stream.save: {error}") from error
-    if head["format"] == str(NAMES_ONLY):
+    if version == NAMES_ONLY:
         steps = _traced(path, names, neurons)
     try:
         populations, connections = _assemble(arrays, steps, outputs, wires, routings, decaying)
-        body = entries.get("body", len(populations) - 1)  # a file of before has a readout of one
+        body = len(populations) - 1 if body is None else body
         if not 0 <= body < len(populations):
             raise ValueError(f"{body} of {len(populations)} populations cannot be its body")
     except ValueError as error:
