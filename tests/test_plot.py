@@ -20,10 +20,14 @@ from spikern._utils.errors import InputError
 from spikern.cost import summary
 from spikern.cost.break_even import COMPARED, compare_energy
 from spikern.cost.counting import count
+from spikern.cost.estimates import Surroundings, energy
 from spikern.cost.prices import tables
+from spikern.data.tinyshakespeare import split
 from spikern.layers.network import build
 from spikern.neurons.surrogate import SURROGATES
 from spikern.plot import estimates
+from spikern.retrieval import Recalling, remember
+from spikern.retrieval.counting import count_recalling
 from spikern.train import Epoch, History
 from spikern.train.calibration import calibrate
 
@@ -254,9 +258,14 @@ def test_every_synapse_is_in_one_bin_of_its_sign(axis: Axes) -> None:
         (lambda a: plot.weights(WEIGHT, bins=1, axis=a), "at least 2 bins"),
     ],
 )
-def test_bad_input_says_what_to_do(axis: Axes, draw: Callable[[Axes], Axes], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        draw(axis)
+def test_bad_input_says_what_to_do(
+    axis: Axes, draw: Callable[[Axes | None], Axes], message: str
+) -> None:
+    open_figures = pyplot.get_fignums()
+    for given in (axis, None):
+        with pytest.raises(InputError, match=message):
+            draw(given)
+    assert pyplot.get_fignums() == open_figures
 
 
 def test_a_kind_of_operation_that_never_happened_has_no_dot(axis: Axes) -> None:
@@ -377,7 +386,26 @@ def test_every_kind_of_an_estimate_is_drawn() -> None:
         "LIF": count(sparse, x, events=True),
         "LSTM": count(build("LSTM", 3, 8, 2, "mean"), x, events=True),
     }
-    assert {kind for row in summary.estimates(counts, tables()) for kind in row["parts"]} == drawn
+    text = split(torch.tensor([0, 1, 2, 1] * 40), size=3)
+    network = build("LIF", 3, 16, 3, answer="every_step")
+    recalling = Recalling(network, remember(network, text))
+    counts["memory"] = count_recalling(recalling, text.batch([0]).x)
+    around = Surroundings(routing_pj=1.0, static_watts=1.0, seconds=1.0)
+    found = {kind for row in summary.estimates(counts, tables()) for kind in row["parts"]}
+    assert found | set(energy(counts["LIF"], tables()["45nm_fp32"], surroundings=around).parts) == (
+        drawn
+    )
+
+
+def test_parts_are_drawn_whole_or_refused(axis: Axes) -> None:
+    row = {"model": "LIF", "table": "45nm_fp32", "view": "operations"}
+    parts = {"synapses": 1.0, "routing": 2.0, "static": 3.0, "keys": 4.0}
+    estimates.parts(axis, [row | {"parts": parts}], "45nm_fp32")
+    # a sum of four floats
+    assert lengths(axis) == [pytest.approx(10e-12, rel=1e-12)]
+    estimates.shares(axis, [row | {"parts": {"synapses": 0.0}}], "45nm_fp32")
+    with pytest.raises(InputError, match="guess are no parts of an energy estimate"):
+        estimates.parts(axis, [row | {"parts": {"guess": 1.0}}], "45nm_fp32")
 
 
 def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis: Axes) -> None:
@@ -391,6 +419,22 @@ def test_every_ratio_is_a_dot_and_every_lane_an_interval(axis: Axes) -> None:
     assert [t.get_text() for t in axis.texts] == ["RNN ÷ LIF", "LSTM ÷ LIF"]
     keys = [k.get_label() for k in estimates.table_keys(COMPARISONS)]
     assert keys == ["45nm_fp16", "45nm_fp32", "45nm_int32", "45nm_int8"]
+
+
+def test_comparisons_of_one_name_are_all_drawn(axis: Axes) -> None:
+    named = [c | {"spiking": "ours", "twin": "theirs"} for c in COMPARISONS]
+    estimates.ratios(axis, named)
+    dots = [line for line in axis.lines if line.get_marker() != "None"]
+    assert len(dots) == sum(x["ratio"] is not None for c in named for x in c["lines"])
+    assert [t.get_text() for t in axis.texts] == ["theirs ÷ ours"] * 2
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-5, 0.2])
+def test_the_marker_of_a_network_is_at_its_own_rate(axis: Axes, rate: float) -> None:
+    estimates.break_even(axis, COMPARISONS[0] | {"rate": rate}, "operations")
+    marked = {float(line.get_xdata()[0]) for line in axis.lines if line.get_marker() != "None"}
+    assert marked == {rate or 1e-3}
+    assert axis.get_xlim()[0] <= min(marked)
 
 
 def test_a_break_even_line_passes_through_the_network_and_through_1(axis: Axes) -> None:
@@ -443,5 +487,12 @@ def test_a_name_with_dollars_is_drawn_as_it_is():
     axis = plot.confusion([[3, 1], [0, 4]], names)
     text = plot.style.as_svg(axis.figure, "dollars")
     assert all(name in text.replace("&amp;", "&") for name in names)
-    axis = plot.traces(np.ones((5, 2)), names)
-    assert "$50-$100" in plot.style.as_svg(axis.figure, "dollars")
+    dollars = {names[0]: 2, "other": 1}
+    for axis in (
+        plot.traces(np.ones((5, 2)), names),
+        plot.phase(V, A, (names[0], "a")),
+        plot.connectivity(WEIGHT, sources=dollars),
+        plot.rates_by_layer([MODELS[0] | {"name": names[0]}], axis=pyplot.figure().add_subplot()),
+        plot.operations([MODELS[0] | {"name": names[0]}], axis=pyplot.figure().add_subplot()),
+    ):
+        assert "$50-$100" in plot.style.as_svg(axis.figure, "dollars")

@@ -29,11 +29,11 @@ def raster(
     axis: Axes | None = None,
 ) -> Axes:
     """A tick for every nonzero entry of spikes (T, H), all in one path to keep the SVG small."""
-    axis = style.given(axis)
     z = style.array("spikes", spikes, "(T, H)")
     own, ms = style.valid_steps(len(z), length), style.step_length(dt)
     if z[own:].any():
         raise InputError(f"there are spikes after the sample's {own} steps; is length right?")
+    axis = style.given(axis)
     steps, neurons = np.nonzero(z)
     row, column = (72 * size / axis.figure.dpi for size in (axis.bbox.height, axis.bbox.width))
     half = max(0.45, 0.5 * THINNEST * z.shape[1] / row)
@@ -56,9 +56,9 @@ def rates(
     axis: Axes | None = None,
 ) -> Axes:
     """The fraction of neurons that fire at every step of spikes (T, H)."""
-    axis = style.given(axis)
     z = style.array("spikes", spikes, "(T, H)")
     own, ms = style.valid_steps(len(z), length), style.step_length(dt)
+    axis = style.given(axis)
     # Edges half a step before and after, so that the first and last steps are as wide as others.
     edges = (np.arange(own + 1) - 0.5) * ms
     axis.stairs((z[:own] != 0).mean(1), edges, fill=True, color=colour, lw=0)
@@ -78,13 +78,13 @@ def traces(
     axis: Axes | None = None,
 ) -> Axes:
     """Lines over the steps of values (T, N), named at their ends; all in colour, or `highlight`."""
-    axis = style.given(axis)
     v = style.array("values", values, "(T, N)")
     own, ms = style.valid_steps(len(v), length), style.step_length(dt)
     if len(names) != v.shape[1]:
         raise InputError(f"expected a name for each of {v.shape[1]} traces, got {len(names)}")
     if any(not 0 <= k < v.shape[1] for k in highlight):
         raise InputError(f"highlight holds numbers of traces, 0..{v.shape[1] - 1}; got {highlight}")
+    axis = style.given(axis)
     time = np.arange(own) * ms
     chosen = list(highlight) or list(range(v.shape[1]))
     for k in sorted(set(range(v.shape[1])) - set(chosen)):

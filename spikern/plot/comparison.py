@@ -152,7 +152,7 @@ def operations(
     for row in rows[1:]:
         axis.axhline(row - 0.5, color=style.GRID, lw=0.8)
     axis.set(xlabel="operations per inference (log scale)", ylim=(len(models) - 0.5, -0.5))
-    axis.set_yticks(rows, [model["name"] for model in models])
+    axis.set_yticks(rows, [style.literal(model["name"]) for model in models])
     axis.grid(axis="x", color=style.GRID, lw=0.8)
     style.legend_above(axis, columns)
     return style.tidy(_log_x(axis))
@@ -180,7 +180,7 @@ def rates_by_layer(
             va="center",
             color=style.INK,
         )
-    axis.set_yticks(range(len(bars)), [label for label, _, _ in bars])
+    axis.set_yticks(range(len(bars)), [style.literal(label) for label, _, _ in bars])
     axis.set(xlabel="neurons that fire in a step, mean", ylim=(len(bars) - 0.5, -0.5))
     axis.set_xlim(0.0, 1.15 * max((rate for _, rate, _ in bars), default=1.0) or 1.0)
     axis.xaxis.set_major_formatter(style.PERCENT)

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from spikern._utils.errors import InputError
 from spikern.cost.break_even import COMPARED
 from spikern.cost.estimates import PJ
 from spikern.plot import style
@@ -25,12 +26,18 @@ PARTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "memory: weights": (("weights", "indices"), style.COLOURS["ochre"], "////"),
     "memory: states, constants": (("states", "constants", "biases"), style.COLOURS["rust"], "...."),
     "memory: spikes, values": (("queue", "values"), style.COLOURS["teal"], "----"),
+    "memory: look-up": (
+        ("keys", "buckets", "places", "symbols"), style.COLOURS["blue"], "\\\\\\\\",
+    ),
     "addresses": (("addressing",), style.COLOURS["magenta"], "xxxx"),
-}
+    "routing": (("routing",), style.COLOURS["teal"], ""),
+    "static": (("static",), style.COLOURS["muted"], ""),
+}  # fmt: skip
 """The groups of an estimate's parts, with colour and hatch; memory traffic is hatched."""
 TIMES = FuncFormatter(lambda ratio, _: f"{ratio:g}×")
 RATES = (1e-3, 1.0)
-"""Firing rates on the axis of `break_even`: a spike in a thousand steps to one in every step."""
+"""Firing rates on the axis of `break_even`, unless a network's own is lower: a spike in a thousand
+steps to one in every step."""
 
 
 class Lane(NamedTuple):
@@ -70,7 +77,10 @@ def parts(axis: Axes, estimates: Sequence[Mapping[str, Any]], table: str) -> Axe
 
 def shares(axis: Axes, estimates: Sequence[Mapping[str, Any]], table: str) -> Axes:
     """The same bars, all of length 1: the share of each kind."""
-    stacked(axis, estimates, table, lambda joules: joules / joules.sum(), lambda lane, length: None)
+    stacked(
+        axis, estimates, table, lambda joules: joules / (joules.sum() or 1.0),
+        lambda lane, length: None,
+    )  # fmt: skip
     axis.set(xlabel="share of that estimate", xlim=(0.0, 1.0))
     axis.xaxis.set_major_formatter(style.PERCENT)
     axis.xaxis.set_major_locator(MaxNLocator(4))
@@ -91,6 +101,8 @@ def stacked(
         pj = chosen.get((lane.group, lane.view))
         if not pj:
             continue
+        if others := pj.keys() - {kind for kinds, _, _ in PARTS.values() for kind in kinds}:
+            raise InputError(f"{', '.join(sorted(others))} are no parts of an energy estimate")
         joules = [sum(pj.get(kind, 0.0) for kind in kinds) / PJ for kinds, _, _ in PARTS.values()]
         start = 0.0
         for length, (_, colour, hatch) in zip(scaled(np.array(joules)), PARTS.values()):
@@ -124,11 +136,11 @@ def ratios(axis: Axes, comparisons: Sequence[Mapping[str, Any]]) -> Axes:
     Right of 1x the spiking network needs less. A lane without a dot has no estimate.
     """
     look = table_looks(comparisons)
-    pairs = {f"{c['twin']} ÷ {c['spiking']}": c["lines"] for c in comparisons}
-    for lane in lanes(list(pairs)):
+    names = [f"{c['twin']} ÷ {c['spiking']}" for c in comparisons]
+    for k, lane in enumerate(lanes(names)):
         by_table = {
             x["table"]: x["ratio"]
-            for x in pairs[lane.group]
+            for x in comparisons[k // len(COMPARED)]["lines"]
             if x["view"] == lane.view and x["ratio"] is not None
         }
         if by_table:
@@ -148,7 +160,7 @@ def ratios(axis: Axes, comparisons: Sequence[Mapping[str, Any]]) -> Axes:
     ratio_ticks(axis.xaxis)
     axis.set(xlabel="standard ÷ spiking (log scale)")
     axis.grid(axis="x", color=style.GRID, lw=0.8)
-    return name_lanes(axis, list(pairs))
+    return name_lanes(axis, names)
 
 
 def table_keys(comparisons: Sequence[Mapping[str, Any]]) -> list[Line2D]:
@@ -162,11 +174,12 @@ def table_keys(comparisons: Sequence[Mapping[str, Any]]) -> list[Line2D]:
 def break_even(axis: Axes, comparison: Mapping[str, Any], view: str) -> Axes:
     """The ratio of an energy comparison against the firing rate for one view, a curve per table.
 
-    E(r) = E(0) + r (E - E(0)) / rate; the marker is the network at its own rate. Where a curve is
-    below 1x the spiking network needs more.
+    E(r) = E(0) + r (E - E(0)) / rate; the marker is the network at its own rate, at the left end if
+    nothing fired. Where a curve is below 1x the spiking network needs more.
     """
     look, rate = table_looks([comparison]), comparison["rate"]
-    rates = np.geomspace(*RATES, 200)
+    lowest = min(rate, RATES[0]) or RATES[0]
+    rates = np.geomspace(lowest, RATES[1], 200)
     labels = []
     for x in comparison["lines"]:
         if x["view"] != view or x["ratio"] is None or not x["cap"]:
@@ -176,11 +189,12 @@ def break_even(axis: Axes, comparison: Mapping[str, Any], view: str) -> Axes:
         slope = (x["spiking_pj"] - silent_pj) / rate if rate else 0.0
         curve = x["twin_pj"] / (silent_pj + rates * slope)
         axis.plot(rates, curve, line, color=colour, lw=1.6)
-        axis.plot(max(rate, RATES[0]), x["ratio"], marker, color=colour, ms=8, mec="none")
+        axis.plot(rate or lowest, x["ratio"], marker, color=colour, ms=8, mec="none")
         labels.append((x["table"], float(curve[-1]), colour))
-    axis.set(xscale="log", yscale="log", xlim=RATES, xlabel="firing rate (log scale)")
+    axis.set(xscale="log", yscale="log", xlim=(lowest, RATES[1]))
+    axis.set(xlabel="firing rate (log scale)")
     axis.axhline(1.0, color=style.INK, lw=1.2)
-    axis.axvline(max(rate, RATES[0]), color=style.MUTED, lw=1.0, ls=":")
+    axis.axvline(rate or lowest, color=style.MUTED, lw=1.0, ls=":")
     low, high = axis.get_ylim()
     axis.set_ylim(min(low, 0.5), max(high, 2.0))
     axis.xaxis.set_major_formatter(style.PERCENT)
@@ -221,7 +235,8 @@ def name_lanes(axis: Axes, groups: Sequence[str]) -> Axes:
     for lane in rows:
         if lane.view == COMPARED[0]:
             axis.annotate(
-                lane.group, (0.0, lane.y - 0.95), (4, 0), xycoords=axis.get_yaxis_transform(),
+                style.literal(lane.group), (0.0, lane.y - 0.95), (4, 0),
+                xycoords=axis.get_yaxis_transform(),
                 textcoords="offset points", color=style.INK, weight="bold", va="center",
             )  # fmt: skip
     axis.set_ylim(max((lane.y for lane in rows), default=0.0) + 0.7, -0.5)

@@ -26,6 +26,7 @@ from spikern.plot.style import (
     array,
     given,
     legend_above,
+    literal,
     tidy,
 )
 
@@ -51,7 +52,6 @@ def phase(
 
     Raises InputError on a wrong shape, NaN, or lengths that differ.
     """
-    axis = given(axis)
     if isinstance(names, str) or len(names) != 2:
         raise InputError(f"expected two names, such as ('v', 'a'), got {names!r}")
     horizontal, vertical = array(names[0], x, "(T,)"), array(names[1], y, "(T,)")
@@ -59,6 +59,7 @@ def phase(
     lengths = {len(values) for values in (horizontal, vertical, distance) if values is not None}
     if len(lengths) > 1:
         raise InputError(f"expected as many steps in each, got {sorted(lengths)}")
+    axis = given(axis)
     axis.plot(horizontal, vertical, color=MUTED, lw=0.6, alpha=0.6)
     axis.plot(horizontal, vertical, ".", color=COLOURS["blue"], ms=4, label="step")
     if distance is not None:
@@ -71,7 +72,7 @@ def phase(
     axis.plot(
         horizontal[:1], vertical[:1], "o", ms=9, mfc="none", mec=INK, mew=1.4, label="first step"
     )
-    axis.set(xlabel=names[0], ylabel=names[1])
+    axis.set(xlabel=literal(names[0]), ylabel=literal(names[1]))
     axis.margins(0.06)
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.yaxis.set_major_locator(MaxNLocator(4))
@@ -90,11 +91,11 @@ def surrogate(
 
     Raises InputError on an unknown name.
     """
-    axis = given(axis)
     several = [which] if isinstance(which, str | Surrogate) else list(which)
     if not several:
         raise InputError(f"name at least one surrogate; there are: {', '.join(SURROGATES)}")
     surrogates = [surrogate_by_name(one) for one in several]
+    axis = given(axis)
     finite = [s.support for s in surrogates if math.isfinite(s.support)]
     end = BEYOND * max(finite) if finite else 2.0
     u = torch.linspace(-end, end, POINTS, dtype=torch.float64)
@@ -110,7 +111,7 @@ def surrogate(
         axis.plot(u, one.derivative(u), lw=1.6, ms=5, **look)
         axis.plot(u, one.primitive(u), lw=1.2, ms=4, ls="--", **look)
         if len(surrogates) > 1:
-            keys.append(Line2D([], [], color=colour, marker=marker, ms=5, label=one.name))
+            keys.append(Line2D([], [], color=colour, marker=marker, ms=5, label=literal(one.name)))
     colour = INK if len(surrogates) > 1 else CLASSES[0]
     keys.append(Line2D([], [], color=colour, lw=1.6, label="derivative"))
     keys.append(Line2D([], [], color=colour, lw=1.2, ls="--", label="primitive"))

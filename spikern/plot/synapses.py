@@ -13,7 +13,18 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError
-from spikern.plot.style import COLOURS, GRID, INK, MUTED, Values, array, given, legend_above, tidy
+from spikern.plot.style import (
+    COLOURS,
+    GRID,
+    INK,
+    MUTED,
+    Values,
+    array,
+    given,
+    legend_above,
+    literal,
+    tidy,
+)
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "weights", [COLOURS["rust"], "#d8d3c8", COLOURS["blue"]]
@@ -39,8 +50,10 @@ def connectivity(
 
     Raises InputError on a wrong shape, NaN, a mask of another shape, or blocks that do not add up.
     """
-    axis = given(axis)
     w, present = _synapses(weight, mask)
+    _check_blocks("sources", sources, w.shape[1])
+    _check_blocks("targets", targets, w.shape[0])
+    axis = given(axis)
     strengths = np.abs(w[present & (w != 0)])
     limit = float(np.quantile(strengths, 1 - SATURATED, method="higher")) if len(strengths) else 1.0
     image = axis.imshow(
@@ -48,8 +61,8 @@ def connectivity(
         aspect="auto", interpolation="none",
     )  # fmt: skip
     axis.set(xlabel="from", ylabel="to")
-    _blocks(axis, "sources", sources, w.shape[1], vertical=True)
-    _blocks(axis, "targets", targets, w.shape[0], vertical=False)
+    _blocks(axis, sources, vertical=True)
+    _blocks(axis, targets, vertical=False)
     beyond = "both" if (strengths > limit).any() else "neither"
     place = axis.inset_axes((1.03, 0.0, 0.035, 1.0))
     bar = axis.figure.colorbar(image, cax=place, extend=beyond)
@@ -74,12 +87,12 @@ def weights(
     Weight and mask are those of `connectivity`; only synapses are counted. A synapse of weight
     zero, which needs a mask, counts as excitatory.
     """
-    axis = given(axis)
     w, present = _synapses(weight, mask)
     if not present.any():
         raise InputError("there is nothing to draw: no weight belongs to a synapse")
     if bins < 2:
         raise InputError(f"expected at least 2 bins, got {bins}")
+    axis = given(axis)
     largest = float(np.abs(w[present]).max()) or 1.0
     # With an even number of bins none of them has weights of both signs.
     edges = np.linspace(-largest, largest, 2 * (bins // 2) + 1)
@@ -112,17 +125,18 @@ def _synapses(weight: Values, mask: Values | None) -> tuple[NDArray[Any], NDArra
     return w, present
 
 
-def _blocks(
-    axis: Axes, kind: str, blocks: Mapping[str, int] | None, size: int, vertical: bool
-) -> None:
+def _check_blocks(kind: str, blocks: Mapping[str, int] | None, size: int) -> None:
+    if blocks is not None and (min(blocks.values(), default=0) < 1 or sum(blocks.values()) != size):
+        raise InputError(f"the {kind} must be at least 1 each and add up to {size}, got {blocks}")
+
+
+def _blocks(axis: Axes, blocks: Mapping[str, int] | None, vertical: bool) -> None:
     ticks = axis.xaxis if vertical else axis.yaxis
     if blocks is None:
         ticks.set_major_locator(MaxNLocator(4, integer=True))
         return
     sizes = list(blocks.values())
-    if min(sizes, default=0) < 1 or sum(sizes) != size:
-        raise InputError(f"the {kind} must be at least 1 each and add up to {size}, got {blocks}")
     ends = np.cumsum(sizes)
     for end in ends[:-1]:
         (axis.axvline if vertical else axis.axhline)(end - 0.5, color=INK, lw=1.0)
-    ticks.set_ticks((ends - np.asarray(sizes) / 2 - 0.5).tolist(), list(blocks))
+    ticks.set_ticks((ends - np.asarray(sizes) / 2 - 0.5).tolist(), list(map(literal, blocks)))
