@@ -1,5 +1,8 @@
 """Blocks on torch's threads, with or without OpenMP, and jobs on one thread."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -48,6 +51,25 @@ def test_an_error_in_a_block_is_raised(two_threads):
 
     with pytest.raises(ValueError, match="block 3"):
         threads.in_threads(work, 6)
+
+
+AT_THE_FORK = """
+import os, signal, torch, spikern
+torch.set_num_threads(2)
+torch.rand(2_000_000).exp().sum()  # torch's runtime has threads, which fork does not copy
+child = os.fork()
+if child == 0:
+    signal.alarm(100)  # it would wait for ever
+    with torch.no_grad():
+        spikern.build("LIF", 4, 16, 3)(torch.rand(20, 32, 4))
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_that_loads_the_engines_first_has_threads_of_its_own():
+    subprocess.run([sys.executable, "-c", AT_THE_FORK], check=True)
 
 
 def settings():

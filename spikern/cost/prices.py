@@ -198,15 +198,19 @@ class _Check(NamedTuple):
             if key not in section:
                 raise self.refuse(name, key, f"[{name}] lacks '{key}'")
         for key, value in section.items():
-            numbers = value if isinstance(value, list) else [value]
+            if name != "pj" and key not in SECTIONS[name]:
+                raise self.refuse(name, key, f"unknown entry '{key}' in [{name}]")
+            several = name == "sram" and key != "access_bits"
+            if isinstance(value, list) != several:
+                form = "a list" if several else "one number"
+                raise self.refuse(name, key, f"{key} must be {form}, got {value!r}")
+            numbers = value if several else [value]
             integer = name == "bits" or key in ("access_bits", "bytes")
             if not numbers or not all(_is_price(n, integer) for n in numbers):
                 least = "a whole number > 0" if integer else "a number >= 0"
                 raise self.refuse(name, key, f"{key} must be {least}, got {value!r}")
         if name == "sram":
             sizes, costs = section["bytes"], section["pj"]
-            if not (isinstance(sizes, list) and isinstance(costs, list)):
-                raise self.refuse(name, "pj", "bytes and pj must be lists")
             if len(sizes) != len(costs) or sorted(set(sizes)) != sizes or 0 in costs:
                 raise self.refuse(name, "pj", "bytes must rise, with one pj > 0 for each")
         return section

@@ -2,10 +2,11 @@
 
 After an operation torch's threads wait for the next one by spinning, which takes the cores from
 all other threads: beside them a training step took a third longer, and an inference twice as long.
-So where torch's OpenMP runtime can be called, its threads run our blocks too; elsewhere, and in a
-process that was forked off, where the runtime waits for ever for threads that fork did not copy,
-threads of our own do. Without torch there are as many as NUMBA_NUM_THREADS says, by default the
-cores that the process may use. The result does not depend on which thread runs a block.
+So where torch's OpenMP runtime can be called, its threads run our blocks too; elsewhere threads of
+our own do, and so they do in a process that was forked off after spikern was imported, where the
+runtime waits for ever for threads that fork did not copy. Without torch there are as many as
+NUMBA_NUM_THREADS says, by default the cores that the process may use. The result does not depend on
+which thread runs a block.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikern._utils.origin import PROCESS
+
 RUNTIMES = ("libgomp*.so*", "libiomp5*.so*", "libomp*.so*")
 """Names of the OpenMP runtime in torch's packages; all have GOMP_parallel."""
-PROCESS = os.getpid()
-"""The process that loaded this module; one that it forked has another number."""
 THREAD_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 

@@ -16,7 +16,7 @@ from spikern._utils.errors import DataError, InputError
 from spikern.layers.baseline import Baseline
 from spikern.layers.connectivity import synapses_of
 from spikern.layers.network import Network
-from spikern.layers.per_layer import per_layer
+from spikern.layers.per_layer import check_names, per_layer
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import NEURONS, SURROGATES, NeuronModel, Surrogate
 from spikern.neurons.constants import Constant
@@ -66,6 +66,7 @@ def rebuild(
     >>> torch.equal(again.body.weight_hh_l0, network.body.weight_hh_l0)
     True
     """
+    check_names(neurons, surrogates)
     known = Known(
         NEURONS | {model.name: model for model in neurons}, {own.name: own for own in surrogates}
     )

@@ -23,7 +23,7 @@ from spikern.engines.experts import Routing
 from spikern.events.trains import Input, valid_steps
 from spikern.layers.arguments import Lengths, as_lengths, check_weights
 from spikern.layers.baseline import BASELINES, Baseline
-from spikern.layers.per_layer import PerLayer, neuron_by_name, per_layer
+from spikern.layers.per_layer import PerLayer, check_names, neuron_by_name, per_layer
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import LI, NEURONS, NeuronModel
 
@@ -97,6 +97,11 @@ class Network(nn.Module):
                 f"the body has {wide} outputs, and the readout takes {taken}; make it with "
                 f"{wide} inputs"
             )
+        stacks = [part for part in (body, readout) if isinstance(part, SpikingRNN)]
+        check_names(
+            [neuron for stack in stacks for neuron in stack.neurons],
+            [surrogate for stack in stacks for surrogate in stack.surrogates],
+        )
         self.body = body
         self.readout = readout
         self.answer = answer

@@ -85,6 +85,21 @@ EQUATION = ("step", "params", "state", "spikes")
 """What the name of a neuron stands for; its constants may be others."""
 
 
+def check_names(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogate]) -> None:
+    """Raise InputError for different neurons, or surrogates, of one name: files tell them by it."""
+    own = [surrogate for surrogate in surrogates if not surrogate.is_built_in]
+    neuron_parts = [(n.name, tuple(getattr(n, part) for part in EQUATION)) for n in neurons]
+    surrogate_parts = [(s.name, s.key) for s in own]
+    for kind, named in (("neurons", neuron_parts), ("surrogates", surrogate_parts)):
+        known: dict[str, object] = {}
+        for name, what in named:
+            if known.setdefault(name, what) != what:
+                raise InputError(
+                    f"two different {kind} are called {name}, and files tell them by their names; "
+                    f"rename one, as in replace({name}, name='{name}2')"
+                )
+
+
 def neuron_by_name(neuron: str | NeuronModel) -> NeuronModel:
     """Return the neuron of a name in NEURONS, or the neuron itself.
 

@@ -39,6 +39,7 @@ from spikern.layers.connectivity import (
 )
 from spikern.layers.per_layer import (
     PerLayer,
+    check_names,
     check_one_kind,
     check_sizes,
     check_spikes,
@@ -173,6 +174,7 @@ class SpikingRNN(nn.Module):
             check_counts(hidden_size=width)
         self.neurons: tuple[NeuronModel, ...] = per_layer(neuron, num_layers, neuron_by_name)
         self.surrogates: tuple[Surrogate, ...] = per_layer(surrogate, num_layers, surrogate_by_name)
+        check_names(self.neurons, self.surrogates)
         check_choice("engine", engine, ("auto", *ENGINES))
         within = [
             connectivity_of("recurrent", value, (width, width))
@@ -317,6 +319,7 @@ class SpikingRNN(nn.Module):
         surrogates = per_layer(surrogate, self.num_layers, surrogate_by_name)
         if self.feedback:
             check_one_kind(self.neurons, surrogates)
+        check_names(self.neurons, surrogates)
         self.surrogates = surrogates
 
     @property

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikern._utils.errors import InputError, SpikernError, UnsupportedError
+from spikern._utils.numbers import check_counts
 from spikern.data.dataset import Batch, Split
 from spikern.events import valid_steps
 from spikern.layers.network import Network
@@ -22,7 +23,7 @@ from spikern.timing.measurement import interleaved, threads
 from spikern.timing.runtimes import COMPILED, INT8_GRAPH, RUNTIMES, Call
 
 TOLERANCE = 1e-3
-"""Largest difference of float32 logits, relative to the largest logit. Sums in another order and
+"""Largest difference of float32 logits, relative to the largest, or to 1. Sums in another order and
 approximate tanh and sigmoid differ by parts in a million per step, which a trained recurrence can
 amplify."""
 ALONE = 16
@@ -117,10 +118,15 @@ def measure(
 
     The spiking network comes first. The logits of every runtime are checked first; see `check`.
 
-    Raises InputError if the first network is not spiking, SpikernError if logits differ.
+    Raises InputError if the first network is not spiking, UnsupportedError if it does not run,
+    SpikernError if logits differ.
     """
+    check_counts(repeats=repeats, thread_count=thread_count)
     if not contestants or not contestants[0].network.spiking:
         raise InputError("name the spiking network first: the others are measured against it")
+    names = [(one.name, one.equal) for one in contestants]
+    if len(set(names)) < len(names):
+        raise InputError(f"every network has a name of its own, got {names}")
     counters = energy_counters.find_domains(root)
     rows: list[InferenceTime] = []
     checks: list[LogitCheck] = []
@@ -134,6 +140,8 @@ def measure(
                     try:
                         runtime_calls = make(one.network, inputs, thread_count)
                     except UnsupportedError as error:
+                        if one is contestants[0]:
+                            raise  # there is nothing to measure the others against
                         missing[f"{one.name} on {runtime}"] = str(error)
                         continue
                     checks.append(check(one, runtime, size, runtime_calls, inputs))
