@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from spikern._utils.choices import check_type
 from spikern._utils.errors import InputError, SpikernError
 from spikern._utils.seeds import seeded
 from spikern.engines import derivation, reference
@@ -53,13 +55,24 @@ class ContractError(SpikernError, AssertionError):
 def check_neuron(model: NeuronModel) -> None:
     """Check a neuron against every law in LAWS; the first time, its kernels compile (seconds).
 
-    Raises ContractError naming the first law that is broken, with a case.
+    Constants that have a value per neuron are those of H neurons here. What surrounds the call
+    (no_grad, inference mode, autocast) is left out. Raises ContractError naming the first law that
+    is broken, with a case.
 
     >>> from spikern.neurons import ALIF
     >>> check_neuron(ALIF)
     """
-    for law in LAWS:
-        law(model)
+    check_type("model", model, NeuronModel)
+    for constant in model.constants.values():
+        if isinstance(constant.mean, tuple):
+            values = tuple(islice(cycle(constant.mean), H))
+            model = model.with_constant(constant.symbol, mean=values)
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        for law in LAWS:
+            try:
+                law(model)
+            except InputError as error:
+                raise ContractError(f"{model.name} makes no layer: {error}") from error
 
 
 def _layer(model: NeuronModel, dtype: torch.dtype = torch.float64) -> SpikingRNN:
@@ -73,7 +86,7 @@ def _params(model: NeuronModel, dtype: torch.dtype = torch.float64) -> Params:
     """Return fresh constants of H neurons."""
     generator = torch.Generator().manual_seed(0)
     drawn = {
-        field: constant.field(constant.draw(H, generator), 1.0).to(dtype)
+        field: constant.field(constant.draw(H, 1.0, generator), 1.0).to(dtype)
         for field, constant in model.constants.items()
     }
     return model.params(**drawn)

@@ -388,6 +388,15 @@ def test_modes_without_gradient_and_the_generator_are_left_alone(engine):
     assert torch.equal(torch.get_rng_state(), seed)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_banks_are_chosen_under_autocast_too(dtype):
+    layer, x = Baseline("GRU", 3, 8, experts=4, awake=2), (torch.rand(9, 2, 3) < 0.4).float()
+    expected, _ = layer(x)
+    with torch.autocast("cpu", dtype):
+        out, _ = layer(x)
+    assert torch.equal(out, expected)
+
+
 def test_what_has_a_seed_of_its_own_leaves_the_generator_alone():
     seed = torch.get_rng_state()
     check_neuron(LIF)

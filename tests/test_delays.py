@@ -1,6 +1,7 @@
 """Axons that take time, fixed and learned: drawn, trained, counted, refused."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import reference
 from spikern.events.trains import Events
+from spikern.layers import arguments
 from spikern.layers.delays import Delay, LearnedDelay, narrow
 from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
@@ -326,6 +328,36 @@ def test_delays_of_ones_own_stay_within_the_layers(name, steps):
     for call in (layer, compile_stream):
         with pytest.raises(InputError, match=f"delay_{name}_l0.steps must lie in"):
             call(torch.rand(4, 2, 3) if call is layer else layer)
+
+
+def test_a_learned_delay_reads_no_step_that_is_not_there_yet(monkeypatch):
+    """On a device that runs ahead, shares that are zero are not skipped."""
+    layer = SpikingRNN("LIF", 3, 8, recurrent_delay=10, learn_delays=True, input_power=0.1)
+    narrow(layer, 1.0)
+    layer.delay_hh_l0.raw.data.fill_(0.3)
+    assert layer.delay_hh_l0.earliest > 2
+    x = torch.randn(30, 2, 3)
+    expected, _ = layer(x)
+    monkeypatch.setattr(arguments, "runs_ahead", lambda value: True)
+    assert torch.equal(layer(x)[0], expected)
+
+
+def test_a_learned_delay_alone_checks_its_positions():
+    delay = LearnedDelay(2, longest=4)
+    delay.raw.data[0] = math.nan
+    for module in (delay, delay.eval()):
+        with pytest.raises(InputError, match="raw holds NaN"):
+            module(torch.zeros(5, 1, 2))
+    with pytest.raises(InputError, match="whole numbers from 0 up"):
+        Delay(torch.tensor([1j]))
+
+
+@pytest.mark.parametrize("steps", [torch.zeros(2, dtype=torch.int64), torch.zeros(3)])
+def test_delays_of_ones_own_are_one_whole_number_a_channel(steps):
+    layer = SpikingRNN("LIF", 3, 8, delay=3)
+    layer.delay_ih_l0.steps = steps
+    with pytest.raises(InputError, match=r"delay_ih_l0\.steps must be 3 whole numbers"):
+        layer(torch.zeros(5, 1, 3))
 
 
 def test_a_delay_refuses_a_buffer_that_is_not_finite_or_of_another_type():

@@ -4,6 +4,7 @@ import ast
 import copy
 import gc
 import json
+import math
 import pickle
 import weakref
 from collections import namedtuple
@@ -32,7 +33,7 @@ from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.resonator import RF
-from spikern.neurons.surrogate import SURROGATES
+from spikern.neurons.surrogate import SURROGATES, Surrogate
 from spikern.testing import check_neuron, difference, dyadic, stream_agrees, with_engine
 
 
@@ -109,6 +110,19 @@ def test_a_dimension_is_that_of_the_layer():
 
     with pytest.raises(UnsupportedError, match=r"aten\.cumsum"):
         update_ops(replace(LIF, name="summing", step=step))
+
+
+def test_what_depends_on_the_number_of_neurons_has_no_kernel():
+    def step(p, s, i, fire):
+        return LIF.step(p, s, i * 8 / i.shape[-1], fire)
+
+    with pytest.warns(UserWarning, match="depends on the number of samples or of neurons"):
+        assert SpikingRNN(replace(LIF, name="Shared", step=step), 3, 8).engine == "reference"
+
+
+def test_a_derivative_may_be_a_number():
+    flat = Surrogate("flat", lambda u: u, lambda u: 1.0, math.inf, "here")
+    assert trace.derivative(flat).outputs == {"d": 1.0}
 
 
 def test_functions_of_two_arguments_get_both(plain_python):

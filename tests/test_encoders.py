@@ -37,6 +37,19 @@ def test_integrate_counts_what_its_input_sums_to():
     assert set(spikes.unique().tolist()) == {0.0, 1.0}
 
 
+def test_integrate_is_not_short_of_a_spike_by_rounding():
+    for parts in range(1, 50):
+        x = torch.full((3 * parts, 1, 1), 1 / parts, dtype=torch.float64)
+        assert integrate(x).sum() == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_delta_counts_levels_in_any_precision(dtype):
+    """300 levels, which bfloat16 cannot hold exactly beyond 256."""
+    x = torch.full((4000, 1, 1), 3000.0)
+    assert delta(x.to(dtype), 1.0).double().sum() == float(x[0].to(dtype))
+
+
 def test_on_off_loses_nothing():
     events = delta(torch.randn(30, 2, 3), 0.3)
     two = on_off(events)

@@ -197,6 +197,18 @@ def test_structured_arrays():
     assert merged.shape == (3, 1, 6)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint32, np.float64])
+def test_the_last_moment_of_a_step_is_in_it(kind):
+    times = np.array([0, 999, 1000, 1998, 1999, 2000], kind)
+    events = Events.from_addresses([times], [[0] * 6], 1, 1.0, "us")
+    assert events.to_dense().flatten().tolist() == [2, 3, 1]
+    whole = Events.from_addresses([times[:5]], [[0] * 5], 1, 1.0, "us", steps=2)
+    assert whole.to_dense().flatten().tolist() == [2, 3]
+    almost = np.nextafter(np.array([2.0], np.float32), np.float32(0))
+    assert Events.from_addresses([almost], [[0]], 1, 1.0, steps=2).rows.tolist() == [1]
+    assert Events.from_addresses([almost], [[0]], 1, 1.0).rows.tolist() == [2]  # as 2 ms
+
+
 GOOD = {
     **{"steps": 2, "batch": 1, "features": 3},
     "offsets": torch.tensor([0, 2, 3]),
@@ -277,6 +289,7 @@ def test_wrong_addresses_say_what_came(changes, message):
         (lambda e: Events.from_addresses([[]], [[]], 2, 1.0, steps=-1), "steps must be at least 1"),
         (lambda e: Events.from_addresses([[]], [[]], 2, 1.0, steps=2.5), "steps must be a whole"),
         (lambda e: Events.from_dense(torch.zeros(2, 3)), "expected non-empty x"),
+        (lambda e: Events.from_dense(np.zeros((2, 3, 1))), "x must be Tensor, got ndarray"),
         (lambda e: Events.from_dense(torch.full((1, 1, 1), torch.nan)), "finite"),
         (lambda e: Events.from_structured([[1, 2]], (1, 1, 1), 1.0), "expected the fields t, x"),
         (lambda e: Events.from_structured(np.zeros(2), (1, 1, 1), 1.0), r"give \[array\]"),
@@ -359,6 +372,7 @@ def test_events_that_cancel_still_take_their_steps():
     assert (events.steps, len(events.indices)) == (6, 1)
 
 
-def test_a_time_below_zero_is_refused_however_little():
+@pytest.mark.parametrize("time", [np.float32(-0.0009), -1e-7])
+def test_a_time_below_zero_is_refused_however_little(time):
     with pytest.raises(InputError, match="times of recording 0 lie below 0"):
-        Events.from_addresses([[-0.0009]], [[0]], 1, dt=1.0)
+        Events.from_addresses([np.array([time])], [[0]], 1, dt=1.0)

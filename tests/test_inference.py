@@ -129,6 +129,16 @@ def test_the_spiking_network_comes_first(models, split):
         measure([contestant(model) for model in models], split)
 
 
+def test_the_others_are_measured_against_the_first_or_not_at_all(split):
+    first = Contestant("LIF", "width", build("LIF", 3, 8, 4, bidirectional=True).eval())
+    with pytest.raises(UnsupportedError, match="bidirectional"):
+        measure([first, contestant("GRU")], split, repeats=1)
+    with pytest.raises(InputError, match="a name of its own"):
+        measure([contestant("ALIF"), contestant("ALIF")], split, repeats=1)
+    with pytest.raises(InputError, match="repeats must be at least 1, got 0"):
+        measure([contestant("ALIF")], split, repeats=0)
+
+
 def test_batches(split):
     alone = batches(split, 1)
     assert [tuple(batch.x.shape) for batch in alone] == [(5, 1, 3)] * 3

@@ -1,6 +1,7 @@
 """The contract of layers: shapes, states, initial rates, errors at the boundary."""
 
 import copy
+import json
 import math
 import pickle
 from collections import namedtuple
@@ -15,13 +16,14 @@ from torch.nn.utils import prune
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from spikern import compile_stream, evaluate, fit
-from spikern._utils.errors import InputError
+from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost import count
 from spikern.data import Task
 from spikern.engines import derivation
 from spikern.events import Events
 from spikern.interop import export_c, onnx_step
 from spikern.layers.baseline import Baseline
+from spikern.layers.description import describe, rebuild
 from spikern.layers.network import MODELS, Network, build, hidden_for_budget, last_step, mean_step
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.stacking import stack_layers
@@ -321,6 +323,85 @@ THREE = Task("own", ("a", "b", "c"), 1.0, False, 3)
 def test_bad_input_says_what_to_do(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def scaled(name, factor):
+    """A neuron whose current is scaled, under a name."""
+
+    def step(p, s, i, fire):
+        return LIF.step(p, s, factor * i, fire)
+
+    return replace(LIF, name=name, step=step)
+
+
+def cosine(name, width):
+    """A surrogate of one's own, of a width."""
+    return replace(triangular(), name=name, derivative=lambda u: torch.cos(u * width))
+
+
+def test_files_can_tell_the_neurons_and_surrogates_of_a_network():
+    one, other = scaled("Mine", 1.0), scaled("Mine", 5.0)
+    with pytest.raises(InputError, match="two different neurons are called Mine"):
+        SpikingRNN([one, other], 3, [8, 8])
+    with pytest.raises(InputError, match="two different neurons are called Mine"):
+        Network(SpikingRNN(one, 3, 8), Readout(8, [4, 2], [other, "LI"]), "last")
+    network = build([one, scaled("Other", 5.0)], 3, [8, 8], 2)
+    with pytest.raises(InputError, match="two different neurons are called Mine"):
+        rebuild(describe(network), network.state_dict(), neurons=[one, other])
+    narrow, wide = cosine("mine", 1.0), cosine("mine", 2.0)
+    with pytest.raises(InputError, match="two different surrogates are called mine"):
+        SpikingRNN("LIF", 3, [8, 8], surrogate=[narrow, wide])
+    layer = SpikingRNN("LIF", 3, [8, 8], surrogate=[narrow, triangular(0.5)])
+    with pytest.raises(InputError, match="two different surrogates are called mine"):
+        layer.surrogate = [narrow, wide]
+    SpikingRNN("LIF", 3, [8, 8], surrogate=[triangular(0.5), triangular(2.0)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "lost"),
+    [
+        ({"experts": 4, "awake": 2}, "weight_rt_l0"),
+        ({"recurrent": 0.5}, "synapses_hh_l0"),
+        ({"delay": 4}, "delay_ih_l0"),
+    ],
+)
+def test_what_was_lost_on_the_meta_device_is_not_made_up(settings, lost):
+    layer = SpikingRNN("LIF", 4, 8, device="meta", **settings).to_empty(device="cpu")
+    with pytest.raises(UnsupportedError, match=f"{lost} were lost on the meta device"):
+        layer.reset_parameters()
+
+
+def test_a_layer_of_the_meta_device_is_drawn_where_it_comes_to_be():
+    layer = SpikingRNN("LIF", 4, 8, delay=3, learn_delays=True, device="meta")
+    layer.to_empty(device="cpu").reset_parameters()
+    assert float(layer.delay_ih_l0.sigma) == 1.5
+    assert layer(torch.rand(9, 2, 4))[0].shape == (9, 2, 8)
+    with torch.device("meta"):
+        SpikingRNN("LIF", 3, 4, recurrent="diagonal")
+
+
+def test_a_description_holds_numbers_that_json_can_hold():
+    network = build("LIF", np.int64(3), np.int64(8), 2, num_layers=np.int64(2))
+    assert json.loads(json.dumps(describe(network))) == describe(network)
+
+
+def test_a_state_may_be_a_tuple_of_one():
+    layer = Baseline("GRU", 3, 4)
+    x = torch.randn(5, 2, 3)
+    _, h = layer(x)
+    assert torch.equal(layer(x, (h,))[0], layer(x, h)[0])
+
+
+def test_events_pass_a_gradient_to_their_values():
+    x = (torch.rand(20, 2, 3) < 0.4).float()
+    layer = SpikingRNN("LIF", 3, 8)
+    gradients = []
+    for make in (Events.from_dense, lambda dense: dense):
+        gain = torch.tensor(1.5, requires_grad=True)
+        layer(make(gain * x))[0].sum().backward()
+        gradients.append(gain.grad)
+    # sums of the same terms in another order
+    torch.testing.assert_close(*gradients)
 
 
 NOT_FINITE = [

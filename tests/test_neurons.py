@@ -4,7 +4,9 @@ import copy
 import math
 import pickle
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import golden
 import numpy as np
@@ -16,11 +18,11 @@ from spikern._utils.errors import InputError
 from spikern.engines import reference
 from spikern.layers.init import impulse_response
 from spikern.layers.rnn import SpikingRNN
-from spikern.neurons import NEURONS
-from spikern.neurons.constants import between, decay, frequency, positive, real, steps
+from spikern.neurons import BRF, LI, NEURONS, RF, RefractoryLIF
+from spikern.neurons.constants import Constant, between, decay, frequency, positive, real, steps
 from spikern.neurons.lif import LIF, LIFParams, LIFState
 from spikern.neurons.surrogate import SURROGATES, spike, triangular
-from spikern.testing import LAWS
+from spikern.testing import LAWS, ContractError, check_neuron
 
 FIRE = spike(triangular())
 
@@ -46,6 +48,85 @@ def test_a_constant_that_cannot_be_drawn_is_refused(constant, message):
         replace(LIF, constants={**LIF.constants, "alpha_mem": constant})
 
 
+AUTOCAST = partial(torch.autocast, "cpu", torch.bfloat16)
+
+
+class Nothing(NamedTuple):
+    pass
+
+
+class Buffered(NamedTuple):
+    v: torch.Tensor
+    z: torch.Tensor
+    delay_buffer: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Constant("t_ref", 5.0, kind="steps"), "t_ref is a number of steps, .* no gradien"),
+        (lambda: RefractoryLIF.with_constant("t_ref", trainable=True), "has no gradient"),
+        (lambda: between("share", 1.0, 0.0, math.inf), "bounds of share that are finite"),
+        (lambda: between("share", 1.0, 2.0, 0.0), "the lower first, got 2.0 and 0.0"),
+        (lambda: decay("index", 5.0), "a symbol is a word such as tau_mem, and none of self, ind"),
+        (lambda: decay("tau.mem", 5.0), r"got 'tau\.mem'"),
+        (lambda: decay("", 5.0), "got ''"),
+        (lambda: replace(LI, state=Nothing), "the state of a neuron has a field at least"),
+        (lambda: replace(LIF, state=Buffered), "delays of axons keep the field delay_buffer"),
+        (lambda: SpikingRNN(LIF.with_constants(tau_mem=[5.0]), 3, 4), "has 1 values for 4 neuron"),
+        (lambda: SpikingRNN(LIF.with_constants(tau_mem=5.0), 3, 4).set_constants(tau_mem=[5.0]),
+         "has 1 values for 4 neurons"),
+        (lambda: SpikingRNN(BRF.with_constants(omega=0.2), 3, 8, dt=8.0),
+         "omega must stay below 0.125 at dt = 8, got 0.2"),
+        (lambda: SpikingRNN(BRF.with_constant("omega", span=(0.1, 0.2)), 3, 8, dt=8.0),
+         "omega must stay below 0.125 at dt = 8, got 0.2"),
+        (lambda: SpikingRNN(at_rest(), 3, 4), "Resting rests exactly at its threshold"),
+        (lambda: triangular(width=math.inf), "the width of a surrogate must be above 0 and finite"),
+        (lambda: check_neuron("LIF"), "model must be NeuronModel, got str"),
+    ],
+)  # fmt: skip
+def test_what_no_neuron_can_be_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def at_rest():
+    constants = {"alpha_mem": decay("tau_mem", 20.0), "v_th": real("v_th", 0.0)}
+    return replace(LIF, name="Resting", constants=constants)
+
+
+def test_a_spread_that_leads_beyond_the_bound_is_named():
+    omega = BRF.constants["omega"]
+    drawn = [omega.value(omega.draw(128)).max() for _ in range(20)]
+    assert 0.1 < min(drawn) < 0.125 < max(drawn)  # below 1 / 8 for some seeds, not for others
+    with pytest.raises(
+        InputError, match=r"omega must stay below 0\.125 at dt = 8, .* give it a sp"
+    ):
+        omega.draw(128 * 20, 8.0)
+
+
+def test_constants_beyond_their_bound_are_refused_when_a_layer_runs():
+    layer = SpikingRNN("BRF", 3, 8)
+    layer.raw_omega_l0.data.fill_(0.5)  # where a loop of one's own without keep_stable has led
+    x = torch.randn(5, 4, 3)
+    with pytest.raises(InputError, match=r"omega must stay below 1 at dt = 1, got 1\.6"):
+        layer(x)
+    layer.keep_stable()
+    layer(x)
+
+
+@pytest.mark.parametrize("inside", [torch.no_grad, torch.inference_mode, AUTOCAST])
+def test_what_surrounds_the_check_of_a_neuron_is_left_out(inside):
+    with inside():
+        check_neuron(LIF)
+
+
+def test_the_check_takes_values_of_any_number_of_neurons():
+    check_neuron(LIF.with_constants(tau_mem=[5.0, 6.0, 7.0]))
+    with pytest.raises(ContractError, match=r"RF makes no layer: .*stable"):
+        check_neuron(RF.with_constants(omega=2.5))
+
+
 @pytest.mark.parametrize("what", ["params", "state"])
 def test_params_and_state_are_named_tuples(what):
     with pytest.raises(InputError, match=f"{what} must be a NamedTuple class, got <class 'dict'>"):
@@ -54,7 +135,7 @@ def test_params_and_state_are_named_tuples(what):
 
 def test_constants_stay_within_their_bounds_and_reach_what_is_set():
     share = between("share", 1.5, 1.0, 3.0, spread=1.5)
-    raw = share.draw(10_000, torch.Generator().manual_seed(0))
+    raw = share.draw(10_000, generator=torch.Generator().manual_seed(0))
     values = share.value(raw)
     assert 1.0 < values.min() < 1.1
     assert 2.9 < values.max() < 3.0

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from engine_cases import dyadic_layer, events
+from torch.nn.utils import parametrizations
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.codegen.trace import rounds_alike
@@ -144,6 +145,15 @@ def test_events_are_recorded_as_the_dense_input_that_they_stand_for():
     layer, x = dyadic_layer("LIF", 6, 9), events(20, 3, 6)
     for a, b in zip(fields(record(layer, Events.from_dense(x))), fields(record(layer, x))):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("norm", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_a_parametrized_layer_is_recorded(norm):
+    layer = SpikingRNN("LIF", 3, 8).eval()
+    norm(layer, "weight_hh_l0")
+    x = torch.randn(9, 2, 3)
+    trace = record(layer, x)
+    assert torch.equal(trace.state.z, layer(x)[0])
 
 
 def test_nothing_is_left_behind():

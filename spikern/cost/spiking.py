@@ -16,6 +16,7 @@ from spikern.cost.synapses import Signal, connect, counted, one_step_later
 from spikern.engines.codegen import trace
 from spikern.engines.codegen.operations import update_ops
 from spikern.engines.codegen.program import constant_ops, needed
+from spikern.layers.arguments import is_weight
 from spikern.layers.connectivity import existing_matrix
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import NeuronModel, State
@@ -53,7 +54,7 @@ def spiking_layers(
     known = {f"weight_{kind}_{name}" for kind, name in _synapses(module)}
     for name, _ in [*module.named_parameters(), *module.named_buffers()]:
         match = re.fullmatch(MADE_OF, name)
-        if "weight" in name and (match is None or match[2] not in known):
+        if is_weight(name) and (match is None or match[2] not in known):
             raise UnsupportedError(f"cannot count the connection {name} of a SpikingRNN")
     if module.drops_out:
         raise UnsupportedError(

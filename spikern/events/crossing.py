@@ -10,7 +10,8 @@ from spikern._utils.errors import InputError
 def crossings(x: Any, threshold: float, level: Any) -> tuple[Any, Any]:
     """Return the events of x (T, ...) from a level (...), and the level after, in thresholds.
 
-    The equation is that of `spikern.events.delta`. Raises InputError for a threshold of 0 or less.
+    The equation is that of `spikern.events.delta`, in the precision of `level`. Raises InputError
+    for a threshold of 0 or less.
     """
     if not 0 < threshold < float("inf"):
         raise InputError(f"threshold must be above 0 and finite, got {threshold}")

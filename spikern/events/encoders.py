@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from spikern._utils.choices import check_type
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_counts, check_whole
 from spikern.events.crossing import crossings
@@ -58,14 +59,15 @@ def integrate(x: Tensor) -> Tensor:
         c_t = x_1 + ... + x_t,   z_t = floor(c_t) - floor(c_{t-1})
 
     The spikes up to any step are as many as their rates sum to, rounded down. It is the perfect
-    integrator with a threshold of 1 and reset by subtraction, summed in float64.
+    integrator with a threshold of 1 and reset by subtraction, summed in float64; a sum that is a
+    whole number but for its rounding, within 1e-9, is that number.
 
     >>> integrate(torch.full((5, 1, 1), 0.5)).flatten()
     tensor([0., 1., 0., 1., 0.])
     """
     _check_signal(x, 3, "(T, B, F)")
     _check_unit("x", x)
-    count = x.double().cumsum(0).floor()
+    count = (x.double().cumsum(0) + 1e-9).floor()
     return count.diff(dim=0, prepend=torch.zeros_like(count[:1])).clamp(max=1).to(x.dtype)
 
 
@@ -87,7 +89,8 @@ def delta(x: Tensor, threshold: float) -> Tensor:
     tensor([ 0.,  1.,  1.,  0., -1.])
     """
     _check_signal(x, 3, "(T, B, F)")
-    events: Tensor = crossings(x, threshold, x.new_zeros(x.shape[1:]))[0]
+    exact = torch.promote_types(x.dtype, torch.float32)  # half precision counts to 256 or 2048
+    events: Tensor = crossings(x, threshold, x.new_zeros(x.shape[1:], dtype=exact))[0]
     return events
 
 
@@ -140,6 +143,7 @@ def population(
 
 def _check_signal(x: Tensor, ndim: int, shape: str) -> None:
     """Raise InputError unless x is floating, finite and of `ndim` dimensions, at least one."""
+    check_type("x", x, Tensor)
     if x.ndim != ndim or x.ndim == 0 or not x.is_floating_point():
         raise InputError(f"expected floating x {shape}, got {tuple(x.shape)} {x.dtype}")
     if not bool(torch.isfinite(x).all()):

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikern._utils.choices import check_type
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_counts, check_whole
 
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 """The units of time that recordings come in."""
-EDGE = 1e-3
-"""Share of a step by which a time may lie before it and still belong to it, as in Brian 2."""
+EDGE, EDGE_OF_DOUBLES = 1e-3, 1e-6
+"""Share of a step by which a rounded time may lie before it and still belong to it: as in Brian 2,
+and of times in double precision."""
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 """The types of indices."""
 MOST_ROWS = 2**27
@@ -72,6 +74,7 @@ class Events:
     @classmethod
     def from_dense(cls, x: Tensor) -> Events:
         """The events of x (T, B, F), of any real dtype."""
+        check_type("x", x, Tensor)
         if x.ndim != 3 or x.numel() == 0 or x.is_complex():
             raise InputError(f"expected non-empty x (T, B, F), got {tuple(x.shape)} {x.dtype}")
         steps, batch, features = x.shape
@@ -92,14 +95,15 @@ class Events:
     ) -> Events:
         """A batch of recordings, each a list of times and a list of the features that fired then.
 
-            t = floor(time / dt + EDGE),  times in `unit` (s, ms, us, ns) and dt in ms
+            t = floor(time / dt + edge),  times in `unit` (s, ms, us, ns) and dt in ms
 
-        A time of a whole number of steps is thus in its step, however it was rounded. Times need no
-        order. Values (1 by default) add up where several events of a feature fall
-        into one step; `signs` makes one event of them. `size` is F; T is `steps`, or as many as
-        the latest event needs. Raises InputError on lists of different lengths,
-        on NaN, on times below 0 or not before the end, on features out of range, and on more than
-        MOST_ROWS steps and samples.
+        A time of a whole number of steps is thus in its step, however it was rounded: the edge is
+        EDGE, that of numbers in double precision EDGE_OF_DOUBLES, and 0 where times and step are
+        whole numbers of the unit. A time before the end is within it. Times need no order. Values
+        (1 by default) add up where several events of a feature fall into one step; `signs` makes
+        one event of them. `size` is F; T is `steps`, or as many as the latest event needs. Raises
+        InputError on lists of different lengths, on NaN, on times below 0 or not before the end, on
+        features out of range, and on more than MOST_ROWS steps and samples.
 
         >>> times, features = [[0.5, 2.25, 2.75], [1.5]], [[3, 0, 0], [2]]
         >>> events = Events.from_addresses(times, features, size=4, dt=1.0)
@@ -134,11 +138,10 @@ class Events:
                     f"recording {n}: expected lists of one length, got {len(t)} times, "
                     f"{len(f)} features, {len(v)} values"
                 )
-            bins = (t.double() / (dt / MILLISECONDS[unit]) + EDGE).floor()
-            bins = bins.clamp(-(2.0**62), 2.0**62)  # what int64 can hold
+            bins = _bins(t, dt / MILLISECONDS[unit], steps)
             end = math.inf if steps is None else steps
             _check_range(f"times of recording {n}, in steps of {dt:g} ms,", bins, end)
-            if len(t) and (least := float(t.double().min())) < 0:  # by less than EDGE
+            if len(t) and (least := float(t.double().min())) < 0:  # by less than the edge
                 raise InputError(f"times of recording {n} lie below 0, such as {least:g}")
             span = steps or (int(bins.max()) + 1 if len(bins) else 1)
             if span * len(times) > MOST_ROWS:
@@ -147,7 +150,7 @@ class Events:
                     f"rows; give times from the start of each recording, a longer dt, or fewer "
                     f"recordings"
                 )
-            recordings.append(_merge_repeats(bins.long() * size + f, v.float()))
+            recordings.append(_merge_repeats(bins * size + f, v.float()))
             spans.append(span)
         steps = max(spans)
         return cls(steps, len(times), size, *_batch_rows(recordings, steps, size))
@@ -358,6 +361,22 @@ def _flat_numbers(what: str, values: Any) -> Tensor:
     if flat.is_floating_point() and not bool(torch.isfinite(flat).all()):
         raise InputError(f"{what}: NaN or infinite values; clean the recording first")
     return flat
+
+
+def _bins(times: Tensor, dt: float, steps: int | None) -> Tensor:
+    """The steps (N,) of times, with dt in the same unit; a time before the end is within it.
+
+    >>> _bins(torch.tensor([999, 1000, 1999]), 1000.0, 2).tolist()
+    [0, 1, 1]
+    """
+    if not times.is_floating_point() and math.isclose(dt, round(dt), rel_tol=1e-12) and dt < 2**53:
+        return times.long().div(round(dt), rounding_mode="floor")
+    rounded = times.is_floating_point() and times.dtype != torch.float64
+    exact = times.double()
+    bins = (exact / dt + (EDGE if rounded else EDGE_OF_DOUBLES)).floor()
+    if steps is not None:
+        bins = torch.where((exact < steps * dt) & (bins == steps), steps - 1.0, bins)
+    return bins.clamp(-(2.0**62), 2.0**62).long()  # what int64 can hold
 
 
 def _addresses(what: str, values: Any, end: int) -> Tensor:

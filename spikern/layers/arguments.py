@@ -7,6 +7,7 @@ the input. What is checked here is trusted by all code below.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -30,9 +31,13 @@ DERIVING = (BasePruningMethod, WeightNorm, SpectralNorm)
 
 
 def in_dtype(x: Any, dtype: torch.dtype) -> Any:
-    """Return x in the dtype of the weights, under autocast and if it is events (float32)."""
+    """Return x in the dtype of the weights, under autocast and if it is events (float32).
+
+    Events whose values are to have a gradient become dense, since lists of events pass none on.
+    """
     if isinstance(x, Events):
-        return x if dtype == torch.float32 else x.to_dense().to(dtype)
+        listed = not (x.values.requires_grad and torch.is_grad_enabled())
+        return x if listed and dtype == torch.float32 else x.to_dense().to(dtype)
     autocast = isinstance(x, Tensor) and torch.is_autocast_enabled(x.device.type)
     return x.to(dtype) if autocast and x.is_floating_point() else x
 
@@ -90,6 +95,15 @@ def check_weights(module: nn.Module) -> None:
     refresh(module)
     hint = "it diverged in training, or was set so"
     check_finite(dict(module.named_parameters()) | dict(module.named_buffers()), hint)
+
+
+def is_weight(name: str) -> bool:
+    """Whether a parameter of this name is a weight, and no bias or constant.
+
+    >>> [is_weight(name) for name in ("body.weight_hh_l0", "readout.weight", "raw_weight_scale_l0")]
+    [True, True, False]
+    """
+    return re.search(r"(^|\.)weight", name) is not None
 
 
 def derives(module: nn.Module) -> bool:

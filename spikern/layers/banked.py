@@ -67,6 +67,12 @@ class Banked(nn.Module):
         self, x: Tensor, state: Hidden | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Hidden]:
         """Return the last layer's output (T, B, H), zero past each length, and the final state."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._run(x, state, lengths)
+
+    def _run(
+        self, x: Tensor, state: Hidden | None, lengths: Tensor | None
+    ) -> tuple[Tensor, Hidden]:
         steps, batch, _ = x.shape
         gain, _ = route(self.router, x)
         valid = x.new_ones(steps, batch, 1, dtype=torch.bool)

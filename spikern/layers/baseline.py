@@ -179,7 +179,7 @@ class Baseline(nn.Module):
                 )
             check_finite({what: part}, "start from None or a finite state")
             checked.append(part)
-        return (checked[0], checked[1]) if isinstance(state, tuple) else checked[0]
+        return (checked[0], checked[1]) if len(checked) == 2 else checked[0]
 
     def _run_fused(
         self, x: Tensor, state: Tensor | tuple[Tensor, Tensor] | None, lengths: Tensor | None

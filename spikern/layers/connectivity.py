@@ -63,7 +63,7 @@ def connectivity_of(
             raise InputError(
                 f"{name}='diagonal' pairs the neurons of layers of one width, got {shape}"
             )
-        return Connectivity("diagonal", True, torch.eye(shape[0], dtype=torch.bool))
+        return Connectivity("diagonal", True, torch.eye(shape[0], dtype=torch.bool, device="cpu"))
     if isinstance(value, Real) and 0 < value <= 1:
         return Connectivity(f"{value:g}", True, density=float(value) if value < 1 else None)
     raise InputError(
@@ -80,7 +80,7 @@ def draw_synapses(connectivity: Connectivity, shape: tuple[int, ...]) -> Tensor 
     if connectivity.density is not None:
         pairs = math.prod(shape)
         number = max(1, round(connectivity.density * pairs))
-        drawn = torch.randperm(pairs)[:number].sort().values
+        drawn = torch.randperm(pairs, device="cpu")[:number].sort().values
         return torch.stack([drawn // shape[0], drawn % shape[0]], 1)
     return None if connectivity.mask is None else connectivity.mask.T.nonzero()
 

@@ -63,6 +63,7 @@ class Axons(nn.Module, ABC):
         """Return what arrives, in the layout of x, and the buffer after each sample's last step."""
         batched, lengths = arguments.to_time_first(x, lengths, self.batch_first)
         batched = dense(batched)
+        arguments.check_weights(self)
         steps, channels = len(batched), len(self.steps)
         arguments.check_input(batched, channels, batched.dtype)
         batch = batched.shape[1]
@@ -113,7 +114,8 @@ class Delay(Axons):
         super().__init__(batch_first)
         if not isinstance(steps, Tensor):
             raise InputError(f"expected steps as a tensor, got {type(steps).__name__}")
-        whole = steps.ndim == 1 and len(steps) > 0 and not steps.is_floating_point()
+        real = steps.is_floating_point() or steps.is_complex()
+        whole = steps.ndim == 1 and len(steps) > 0 and not real
         if not whole or (not steps.is_meta and int(steps.min()) < 0):
             raise InputError(
                 f"expected steps as whole numbers from 0 up, one per channel, got {steps.dtype} "
@@ -207,8 +209,9 @@ class LearnedDelay(Axons):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw positions uniformly over the range without its outer hundredths."""
+        """Draw positions uniformly over the range without its outer hundredths; sigma is width."""
         with torch.no_grad():
+            self.sigma.fill_(self.width)
             self.raw.copy_(torch.rand_like(self.raw).logit(0.01))
 
     @property
@@ -240,7 +243,10 @@ class LearnedDelay(Axons):
         if not self.training:
             return _look_up(history, begin, count, self.steps)
         out = history.new_zeros(count, *history.shape[1:])
+        nearest = begin + count - len(history)  # no share is given to what is not there yet
         for d, share in enumerate(self.kernel(), self.shortest):
+            if d < nearest:
+                continue
             if arguments.runs_ahead(share) or bool(share.detach().any()):
                 out = out + share * history[begin - d : begin - d + count]
         return out

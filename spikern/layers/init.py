@@ -97,6 +97,11 @@ def impulse_response(model: NeuronModel, params: Params) -> Response:
             f"input by 1 - exp(-dt / tau), choose a tau below 1e6 dt"
         )
     distance = -rest[0] if model.spikes else torch.ones_like(rest[0])
+    if bool((distance == 0).any()):
+        raise InputError(
+            f"{model.name} rests exactly at its threshold, by which initial weights are scaled; "
+            f"choose a threshold above rest"
+        )
     return Response(gain, moved.sum(0).abs(), distance)
 
 

@@ -143,7 +143,8 @@ class Network(nn.Module):
 
         `answer` is the form of the logits, by default the network's own.
         """
-        lengths = None if lengths is None else as_lengths(lengths)
+        if lengths is not None:
+            lengths = as_lengths(lengths).to(next(self.parameters()).device)
         if answer is not None:
             check_choice("answer", answer, ANSWERS)
         body, readout, form = self.body, self.readout, ANSWERS[answer or self.answer]

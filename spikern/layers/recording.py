@@ -8,7 +8,6 @@ give the same bits, else the same values up to rounding.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -103,7 +102,8 @@ def record(
             "show; record after eval()"
         )
     calls = [_Calls([], [], [], [], []) for _ in layer.neurons]
-    recorded = copy.copy(layer)  # shares the parameters; only these two attributes differ
+    recorded = object.__new__(type(layer))  # copy refuses a layer with parametrizations
+    recorded.__dict__ = dict(vars(layer))  # shares the parameters; only these two differ
     recorded.neurons = tuple(map(_with_recording_step, layer.neurons, calls))
     recorded.engine_asked = "reference"
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from spikern._utils.choices import check_choice
 from spikern._utils.display import module_html
-from spikern._utils.errors import InputError
+from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.numbers import check_counts
 from spikern.engines import derivation, triton
 from spikern.engines.dispatch import ENGINES, run_stack
@@ -169,9 +170,9 @@ class SpikingRNN(nn.Module):
             recurrent=recurrent,
         )
         check_sizes(dt, input_power, input_size=input_size, num_layers=num_layers)
-        self.hidden_sizes: tuple[int, ...] = per_layer(hidden_size, num_layers)
-        for width in self.hidden_sizes:
+        for width in per_layer(hidden_size, num_layers):
             check_counts(hidden_size=width)
+        self.hidden_sizes: tuple[int, ...] = per_layer(hidden_size, num_layers, int)
         self.neurons: tuple[NeuronModel, ...] = per_layer(neuron, num_layers, neuron_by_name)
         self.surrogates: tuple[Surrogate, ...] = per_layer(surrogate, num_layers, surrogate_by_name)
         check_names(self.neurons, self.surrogates)
@@ -207,8 +208,8 @@ class SpikingRNN(nn.Module):
             "a recurrence of some synapses": any(not c.is_full for c in within),
         }
         check_groups(experts, awake, routing, sleep, self.hidden_sizes, others)
-        self.input_size = input_size
-        self.num_layers = num_layers
+        self.input_size = int(input_size)
+        self.num_layers = int(num_layers)
         self.bias = bias
         self.batch_first = batch_first
         self.dropout = dropout
@@ -219,8 +220,8 @@ class SpikingRNN(nn.Module):
         self.delay = int(delay)
         self.recurrent_delay = int(recurrent_delay)
         self.learn_delays = learn_delays
-        self.experts = experts
-        self.awake = awake
+        self.experts = int(experts)
+        self.awake = int(awake)
         self.routing = routing
         self.sleep = sleep
         self.dt = dt
@@ -233,6 +234,7 @@ class SpikingRNN(nn.Module):
 
         self._allocate(within, above, partial(torch.empty, device=device, dtype=dtype))
         self._drawn: list[int] = []
+        self._made_on_meta = self.weight_ih_l0.is_meta
         self.reset_parameters()
 
     def _allocate(
@@ -351,16 +353,25 @@ class SpikingRNN(nn.Module):
     def reset_parameters(self) -> None:
         """Draw constants and weights so that a fresh layer fires at a few per cent.
 
-        Nothing is drawn on the meta device.
+        Nothing is drawn on the meta device. Synapses, delays and the tables of groups are drawn
+        where the layer is made, so that one made on the meta device, which has lost them, needs a
+        state_dict: it raises UnsupportedError.
         """
         if self.weight_ih_l0.is_meta:
             return
+        drawn = [n for n, _ in self.named_buffers() if n.startswith(("synapses", "weight_rt"))]
+        drawn += [n for n, part in self.named_children() if isinstance(part, delays.Delay)]
+        if self._made_on_meta and drawn:
+            raise UnsupportedError(
+                f"{', '.join(drawn)} were lost on the meta device; make the layer where it is to "
+                f"be, or load a state_dict"
+            )
         for index, name in enumerate(self.names):
             neuron = self.neuron_of(index)
             with torch.no_grad():
                 for constant in neuron.constants.values():
                     raw = getattr(self, f"raw_{constant.symbol}_{name}")
-                    raw.copy_(constant.draw(len(raw)))
+                    raw.copy_(constant.draw(len(raw), self.dt))
             response = init.impulse_response(neuron, self.params(index))
             weights = self._input_weights(name)
             for weight, below in zip(weights, (1, 2)):
@@ -453,11 +464,7 @@ class SpikingRNN(nn.Module):
                 if constant.symbol in values:
                     raw = getattr(self, f"raw_{constant.symbol}_{self.names[k]}")
                     value = constant.centre(len(raw))
-                    if bool((constant.field(value, self.dt) >= constant.below).any()):
-                        raise InputError(
-                            f"{constant.symbol} must stay below {constant.below / self.dt:g} at "
-                            f"dt = {self.dt:g}, got {values[constant.symbol]}"
-                        )
+                    constant.check_below(constant.value(value), self.dt)
                     found.append((raw, value))
         with torch.no_grad():
             for raw, value in found:
@@ -494,6 +501,7 @@ class SpikingRNN(nn.Module):
     def populations(self) -> list[Population]:
         """Return what the engines run: a population per layer and direction; one with feedback."""
         arguments.check_weights(self)
+        self._check_bounds()
         self._check_delays()
         populations = [self._population(index, name) for index, name in enumerate(self.names)]
         if not self.feedback:
@@ -506,6 +514,21 @@ class SpikingRNN(nn.Module):
         ]
         return [merge(populations, bundles)]
 
+    def _check_bounds(self) -> None:
+        """Raise InputError for constants beyond the bound of their equation; see `keep_stable`."""
+        if not arguments.values_are_known():
+            return
+        for index, name in enumerate(self.names):
+            for constant in self.neuron_of(index).constants.values():
+                if constant.below < math.inf:
+                    raw = getattr(self, f"raw_{constant.symbol}_{name}").detach()
+                    value = constant.value(raw)
+                    if arguments.has_values(value):
+                        constant.check_below(value, self.dt)
+                    elif not value.is_meta:
+                        inside = (value * self.dt < constant.below).all()
+                        torch._assert_async(inside, f"{constant.symbol} is beyond its bound")
+
     def _check_delays(self) -> None:
         """Raise InputError for delays of one's own that the state's buffer cannot hold."""
         if self.learn_delays or not (self.delayed and arguments.values_are_known()):
@@ -513,6 +536,17 @@ class SpikingRNN(nn.Module):
         for name, axons in self.named_children():
             if isinstance(axons, delays.Delay) and arguments.has_values(axons.steps):
                 own = name.startswith("delay_hh")
+                population = name[len("delay_hh_") :]
+                channels = (
+                    len(getattr(self, f"weight_hh_{population}"))
+                    if own
+                    else self._input_width(population)
+                )
+                if axons.steps.shape != (channels,) or axons.steps.dtype != torch.int64:
+                    raise InputError(
+                        f"{name}.steps must be {channels} whole numbers (int64), got "
+                        f"{axons.steps.dtype} of shape {tuple(axons.steps.shape)}"
+                    )
                 longest = self.recurrent_delay if own else self.delay
                 if axons.earliest < own or axons.longest > longest:
                     raise InputError(

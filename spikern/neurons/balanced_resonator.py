@@ -13,8 +13,8 @@ shrink, because g^2 + omega^2 = 1; the square root marks this boundary.
 After Higuchi et al. 2024 (arXiv 2402.14603), code AdaptiveAILab/brf-neurons: v + i y is u + i v
 there, 1 + b dt is g, and dt is 0.01 per step, here read as 1 ms. The update is the same, with q
 written before its use. Where we differ: the damping b' dt > 0 there is 1 - alpha_mem here, so it
-is below 1; the current enters with gain 1, not dt. omega dt must stay below 1, as there; here
-training keeps it there.
+is below 1; the current enters with gain 1, not dt. omega dt must stay below 1, as there; here `fit`
+keeps it there, as `keep_stable` does in a loop of one's own.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_numbers
 
 Kind = Literal["decay", "frequency", "steps", "positive", "between", "real"]
+RESERVED = ("self", "index")
+"""Words that `with_constants` and `set_constants` need themselves."""
 MARGIN = 1e-3
 """Share of its bound by which a trained field stays below it."""
 UNITS: dict[Kind, str] = {"decay": "ms", "steps": "ms", "frequency": "1/ms"}
@@ -64,6 +66,23 @@ class Constant:
                 f"expected the spread of {self.symbol} as 0 or more and finite, got {self.spread}"
             )
         object.__setattr__(self, "spread", float(self.spread))
+        if not (isinstance(self.symbol, str) and self.symbol.isidentifier()) or (
+            self.symbol in RESERVED
+        ):
+            raise InputError(
+                f"a symbol is a word such as tau_mem, and none of {', '.join(RESERVED)}; got "
+                f"{self.symbol!r:.60}"
+            )
+        if self.kind == "steps" and self.trainable:
+            raise InputError(
+                f"{self.symbol} is a number of steps, which has no gradient; make it with steps(), "
+                f"or with trainable=False"
+            )
+        if self.kind == "between" and not -math.inf < self.low < self.high < math.inf:
+            raise InputError(
+                f"expected bounds of {self.symbol} that are finite, the lower first, got "
+                f"{self.low} and {self.high}"
+            )
         if self.span is not None:
             object.__setattr__(self, "span", _ends(self.symbol, self.span))
         number = isinstance(self.below, int | float) and self.below > 0
@@ -105,23 +124,34 @@ class Constant:
             return "finite, such as 1e5" if value == math.inf else f"above {self.low:g}"
         return f"between {self.low:g} and {self.high:g}"
 
-    def draw(self, size: int, generator: torch.Generator | None = None) -> Tensor:
-        """Raw values for `size` neurons.
+    def draw(self, size: int, dt: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+        """Raw values for `size` neurons; InputError where a field at `dt` is not below its bound.
 
         >>> Constant("tau_mem", 20.0).draw(2).exp().round()
         tensor([20., 20.])
         """
         if self.span is not None:
             low, high = self.span
-            return self.raw(low + (high - low) * torch.rand(size, generator=generator))
-        centre = self.centre(size)
-        if isinstance(self.mean, tuple):
-            return centre
-        return centre[0].item() + self.spread * torch.randn(size, generator=generator)
+            drawn = self.raw(low + (high - low) * torch.rand(size, generator=generator))
+        elif isinstance(self.mean, tuple):
+            drawn = self.centre(size)
+        else:
+            centre = self.centre(size)[0].item()
+            drawn = centre + self.spread * torch.randn(size, generator=generator)
+        self.check_below(self.value(drawn), dt)
+        return drawn
+
+    def check_below(self, value: Tensor, dt: float) -> None:
+        """Raise InputError for a value whose field is not below its bound."""
+        if bool((value * dt >= self.below).any()):
+            raise InputError(
+                f"{self.symbol} must stay below {self.below / dt:g} at dt = {dt:g}, got "
+                f"{value.max():g}; lower its mean or spread, give it a span, or shorten dt"
+            )
 
     def centre(self, size: int) -> Tensor:
         """The raw form of the mean for `size` neurons, float64."""
-        if len(self.values) not in (1, size) or self.mean == ():
+        if isinstance(self.mean, tuple) and len(self.mean) != size:
             raise InputError(
                 f"{self.symbol} has {len(self.values)} values for {size} neurons; give one "
                 f"value, or one per neuron"
@@ -198,7 +228,7 @@ def frequency(
     trainable: bool = True,
     below: float = math.inf,
 ) -> Constant:
-    """A rate in 1/ms, which the equation reads as its share per step; training keeps it `below`.
+    """A rate in 1/ms, which the equation reads as its share per step; `fit` keeps that `below`.
 
     An angular frequency omega in rad/ms is 2 pi / (period in ms).
     """

@@ -62,6 +62,12 @@ class NeuronModel:
             raise InputError(
                 f"{self.name}: the state of a spiking neuron needs a field 'z', the last spikes"
             )
+        if not self.state._fields:
+            raise InputError(f"{self.name}: the state of a neuron has a field at least, such as v")
+        if "delay_buffer" in self.state._fields:
+            raise InputError(
+                f"{self.name}: delays of axons keep the field delay_buffer; choose another name"
+            )
         symbols = []
         for field, constant in self.constants.items():
             if not isinstance(constant, Constant):
@@ -142,6 +148,11 @@ def check_step(model: NeuronModel, params: Params) -> None:
         **{f"s.{field}": value for field, value in zip(fields, state)},
         "the current": current,
     }
+    for what, value in arguments.items():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(
+                f"{model.name}: {what} is not finite; its constants may be out of their range"
+            )
     before = {what: value.clone() for what, value in arguments.items()}
     asked: list[Tensor] = []
 

@@ -2,8 +2,8 @@
 
 A spike is z = [u > 0], u the distance to threshold. Its derivative is replaced by
 `derivative(u)`; `primitive` is the smooth function with that derivative, with which the tests make
-a whole network differentiable. `support` is the half width outside which the derivative is zero.
-It is infinite for some; the fused kernels skip neurons outside.
+a whole network differentiable. `support` is the half width outside which the derivative is zero,
+infinite for some; figures shade it. Kernels look at the derivative itself, and skip what is zero.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Surrogate:
         for name in ("primitive", "derivative"):
             if not callable(getattr(self, name)):
                 raise InputError(f"{name} must be a function, got {getattr(self, name)!r:.60}")
-        _check_positive(support=self.support)
+        check_numbers(support=self.support)
+        if not self.support > 0:
+            raise InputError(f"the support of a surrogate must be above 0, got {self.support}")
 
     @property
     def key(self) -> Hashable:
@@ -287,8 +289,8 @@ def _normal_cdf(u: Tensor, mean: float, sigma: float) -> Tensor:
 def _check_positive(**settings: float) -> None:
     check_numbers(**settings)
     for name, value in settings.items():
-        if not value > 0:
-            raise InputError(f"the {name} of a surrogate must be above 0, got {value}")
+        if not 0 < value < math.inf:
+            raise InputError(f"the {name} of a surrogate must be above 0 and finite, got {value}")
 
 
 SURROGATES: Choices[Callable[..., Surrogate]] = Choices(

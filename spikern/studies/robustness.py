@@ -17,6 +17,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
 from spikern.data.dataset import Dataset, Split
 from spikern.events.trains import dense, valid_steps
+from spikern.layers.arguments import is_weight
 from spikern.layers.connectivity import existing_matrix, synapses_of
 from spikern.layers.network import Network
 from spikern.train.evaluation import evaluate
@@ -76,7 +77,7 @@ def disturbed(network: Network, level: float, seed: int) -> Network:
     with torch.no_grad():
         for module in other.modules():
             for name, weight in module.named_parameters(recurse=False):
-                if "weight" in name:
+                if is_weight(name):
                     noise = torch.randn(weight.shape, generator=generator)
                     weight.add_(level * _deviation(module, name) * noise)
                     weight.copy_(existing_matrix(module, name))

@@ -31,6 +31,7 @@ from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.engines.experts import imbalance, working
 from spikern.events import Events, valid_steps
 from spikern.events.trains import dense
+from spikern.layers.arguments import is_weight
 from spikern.layers.delays import narrow
 from spikern.layers.network import Activity, Answer, Network
 from spikern.layers.rnn import SpikingRNN
@@ -228,8 +229,8 @@ def _adam(network: Network, training: Training) -> torch.optim.Optimizer:
     """AdamW, whose weight decay spares biases and time constants."""
     named = list(network.named_parameters())
     groups: list[dict[str, Any]] = [
-        {"params": [p for name, p in named if "weight" in name]},
-        {"params": [p for name, p in named if "weight" not in name], "weight_decay": 0.0},
+        {"params": [p for name, p in named if is_weight(name)]},
+        {"params": [p for name, p in named if not is_weight(name)], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
 

@@ -47,6 +47,8 @@ STORAGE = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_bloc
 """Arguments that say how a result is stored; its values are those without them."""
 FILLS = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
 FILLS |= {"zeros": 0.0, "ones": 1.0}
+SHAPES = ((2, 3), (5, 7))
+"""Shapes (B, H) of the examples: of a function of single neurons the program is the same."""
 FULLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
 
 
@@ -171,7 +173,24 @@ def traced(
     outputs: Sequence[str],
 ) -> Program:
     """The program of a function of tensors; its owner is named in what cannot be derived."""
-    examples = [torch.full((2, 3), 0.5 + 0.01 * k, dtype=torch.float32) for k in range(len(inputs))]
+    programs = [_traced(owner, function, inputs, outputs, shape) for shape in SHAPES]
+    if programs[0] != programs[1]:
+        raise UnsupportedError(
+            f"{owner.name}: what it computes depends on the number of samples or of neurons, which "
+            f"a kernel does not know; make it a field of params; engine='reference' runs it"
+        )
+    return programs[0]
+
+
+def _traced(
+    owner: Stepping | Surrogate,
+    function: Callable[..., Any],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    shape: tuple[int, int],
+) -> Program:
+    """The program as it is for arguments of one shape."""
+    examples = [torch.full(shape, 0.5 + 0.01 * k, dtype=torch.float32) for k in range(len(inputs))]
     try:
         # A change in place changes its views too, which is written out as new values here.
         graph = make_fx(torch.func.functionalize(function))(*examples)
@@ -190,7 +209,10 @@ def traced(
             names[node] = _number(getattr(graph, node.target), owner)
         elif node.op == "output":
             nodes = node.args[0] if isinstance(node.args[0], (tuple, list)) else (node.args[0],)
-            results = [0.0 if r is None else names[r] for r in nodes]
+            results = [
+                names[r] if isinstance(r, fx.Node) else 0.0 if r is None else float(r)
+                for r in nodes
+            ]
         else:
             translated = _translate(node, names, truths)
             if translated is None:
