@@ -79,7 +79,7 @@ class Buffered(NamedTuple):
         (lambda: SpikingRNN(BRF.with_constants(omega=0.2), 3, 8, dt=8.0),
          "omega must stay below 0.125 at dt = 8, got 0.2"),
         (lambda: SpikingRNN(BRF.with_constant("omega", span=(0.1, 0.2)), 3, 8, dt=8.0),
-         "omega must stay below 0.125 at dt = 8, got 0.2"),
+         "omega must stay below 0.125 at dt = 8, got 0.1"),
         (lambda: SpikingRNN(at_rest(), 3, 4), "Resting rests exactly at its threshold"),
         (lambda: triangular(width=math.inf), "the width of a surrogate must be above 0 and finite"),
         (lambda: check_neuron("LIF"), "model must be NeuronModel, got str"),

@@ -152,7 +152,7 @@ def test_a_parametrized_layer_is_recorded(norm):
     layer = SpikingRNN("LIF", 3, 8).eval()
     norm(layer, "weight_hh_l0")
     x = torch.randn(9, 2, 3)
-    trace = record(layer, x)
+    (trace,) = record(layer, x).layers
     assert torch.equal(trace.state.z, layer(x)[0])
 
 
