@@ -289,6 +289,7 @@ THREE = Task("own", ("a", "b", "c"), 1.0, False, 3)
         (lambda: build("LSTM", 3, 8, 0), "classes must be at least 1, got 0"),
         (lambda: build("LSTM", 3, 8, 2.5), "classes must be a whole number, got 2.5"),
         (lambda: build(NEGATIVE, 3, 8, 2), "another neuron LIF in NEURONS; give yours a name"),
+        (lambda: build(replace(LIF, name="LSTM"), 3, 8, 2), "a neuron cannot be called LSTM"),
         (lambda: SpikingRNN("LIF", 3, 8.0), "hidden_size must be a whole number, got 8.0"),
         (lambda: SpikingRNN("LIF", True, 8), "input_size must be a whole number, got True"),
         (lambda: SpikingRNN("LIF", 3, 8, dt="1"), "dt must be a number, got '1'"),

@@ -100,6 +100,10 @@ def check_names(neurons: Sequence[NeuronModel], surrogates: Sequence[Surrogate])
                 )
 
 
+UNITS = ("RNN", "GRU", "LSTM", "linear", "mean", "delta", "memory")
+"""The names of what is no neuron and is counted and priced by its name."""
+
+
 def neuron_by_name(neuron: str | NeuronModel) -> NeuronModel:
     """Return the neuron of a name in NEURONS, or the neuron itself.
 
@@ -107,6 +111,8 @@ def neuron_by_name(neuron: str | NeuronModel) -> NeuronModel:
     by their names.
     """
     if isinstance(neuron, NeuronModel):
+        if neuron.name in UNITS:
+            raise InputError(f"a neuron cannot be called {neuron.name}, as other units are counted")
         known = NEURONS.get(neuron.name, neuron)
         if any(getattr(neuron, part) != getattr(known, part) for part in EQUATION):
             raise InputError(
