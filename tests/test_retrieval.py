@@ -78,8 +78,8 @@ def network_of(name):
 
 STORED = text_split(symbols_like_a_text(900, 0), SIZE)
 READ = text_split(symbols_like_a_text(400, 1), SIZE)
-HALVES = 0.5 * (dense(STORED.x) + dense(STORED.x).roll(1, 2))
-"""Two symbols at every step, half of each."""
+HALVES = 0.75 * dense(STORED.x) + 0.25 * dense(STORED.x).roll(1, 2)
+"""Two symbols at every step, more of the one that comes."""
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -623,6 +623,16 @@ def test_the_memory_is_counted_as_brute_force_counts_it(network, memory):
     twice = counts + counts
     assert twice["memory"].ops.updates == {kind: 2 * n for kind, n in done.items()}
     assert [a.reads for a in twice["memory"].stores] == [2 * a.reads for a in layer.stores]
+
+
+def test_counts_of_memories_of_two_sizes_are_not_added(network, memory):
+    x = READ.batch([0]).x
+    small, large = (
+        count_recalling(Recalling(network, held), x) for held in (memory.first(100), memory)
+    )
+    assert (large + large)["memory"].ops.neuron_updates == 2 * large["memory"].ops.neuron_updates
+    with pytest.raises(InputError, match="only counts of the same network can be added"):
+        small + large
 
 
 def test_a_store_is_priced_by_its_size_or_has_no_estimate(network, memory):
