@@ -17,6 +17,7 @@ from torch.nn.utils import prune
 from torch.utils.data import DataLoader
 
 from spikern._utils.errors import DataError, DivergedError, InputError
+from spikern.cost import count
 from spikern.data import collate, collate_events, encoded, load
 from spikern.data.dataset import UNLABELLED, Batch, Dataset, Split
 from spikern.events import Events
@@ -24,6 +25,8 @@ from spikern.layers.baseline import BASELINES
 from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons import LI, LIF
+from spikern.neurons.constants import decay
+from spikern.studies.robustness import disturbed
 from spikern.train import batches, checkpoint, evaluation, load_network, loop
 from spikern.train.calibration import calibrate
 from spikern.train.evaluation import evaluate
@@ -912,3 +915,16 @@ def test_a_seed_has_room_in_its_generator():
     with pytest.raises(InputError, match="seed must lie between"):
         fit(build("LIF", 2, 4, 2), small(8, 2), Training(epochs=1), seed=2**43)
     fit(build("LIF", 2, 4, 2), small(8, 2), Training(epochs=1), seed=2**43 - 1)
+
+
+def test_a_constant_is_no_weight_whatever_its_symbol():
+    named = {**LIF.constants, "alpha_mem": decay("weight_time", 20.0)}
+    network = build(replace(LIF, name="Named", constants=named), 3, 8, 2)
+    weights, others = loop._adam(network, Training(weight_decay=0.1)).param_groups
+    raw = network.body.raw_weight_time_l0
+    assert any(p is raw for p in others["params"])
+    assert not any(p is raw for p in weights["params"])
+    assert len(weights["params"]) == 3
+    assert (weights["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    assert torch.equal(disturbed(network, 0.5, seed=0).body.raw_weight_time_l0, raw)
+    assert count(network, torch.randn(5, 2, 3))["hidden 0"].units == 8
