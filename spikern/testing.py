@@ -67,7 +67,7 @@ def check_neuron(model: NeuronModel) -> None:
         if isinstance(constant.mean, tuple):
             values = tuple(islice(cycle(constant.mean), H))
             model = model.with_constant(constant.symbol, mean=values)
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+    with torch.inference_mode(False), torch.autocast("cpu", enabled=False):
         for law in LAWS:
             try:
                 law(model)

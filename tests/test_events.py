@@ -204,6 +204,8 @@ def test_the_last_moment_of_a_step_is_in_it(kind):
     assert events.to_dense().flatten().tolist() == [2, 3, 1]
     whole = Events.from_addresses([times[:5]], [[0] * 5], 1, 1.0, "us", steps=2)
     assert whole.to_dense().flatten().tolist() == [2, 3]
+    nanoseconds = [np.array([999_999, 1_000_000])]
+    assert Events.from_addresses(nanoseconds, [[0, 0]], 1, 1.0, "ns").rows.tolist() == [0, 1]
     almost = np.nextafter(np.array([2.0], np.float32), np.float32(0))
     assert Events.from_addresses([almost], [[0]], 1, 1.0, steps=2).rows.tolist() == [1]
     assert Events.from_addresses([almost], [[0]], 1, 1.0).rows.tolist() == [2]  # as 2 ms

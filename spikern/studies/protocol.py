@@ -92,12 +92,15 @@ class Trainer:
         return best_that_learns(order[model], with_settings)
 
     def side_by_side(self, groups: Groups, seeds: int, order: Order) -> None:
-        """Train all groups before each is looked at alone: workers need not wait for one."""
-        by_group = [
-            by_seed(self.plan, tuned_job(self.plan, model, order[model][0]), seeds, axes)
-            for model, axes in groups.values()
-        ]
-        jobs = [job for jobs in by_group if not self.diverged(jobs) for job in jobs]
+        """Train all groups before each is looked at alone: workers need not wait for one.
+
+        Each has its best settings at which no training is known to diverge.
+        """
+        jobs: list[TrainingJob] = []
+        for model, axes in groups.values():
+            tuned = (tuned_job(self.plan, model, settings) for settings in order[model])
+            by_settings = (by_seed(self.plan, job, seeds, axes) for job in tuned)
+            jobs += next((found for found in by_settings if not self.diverged(found)), [])
         if jobs:
             self.run([*dict.fromkeys(jobs)])
 
