@@ -914,6 +914,23 @@ def test_a_variant_that_diverges_takes_the_next_best_rate_alone(tmp_path, monkey
     assert shown.count("learning rate") == 1
 
 
+def test_side_by_side_no_settings_are_trained_that_are_known_to_diverge(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(protocol.Trainer, "run", lambda trainer, jobs: trained.extend(jobs))
+    monkeypatch.setattr(
+        protocol.Trainer,
+        "diverged",
+        lambda trainer, jobs: [job for job in jobs if job.training.learning_rate > 0.01],
+    )
+    settings = [{"learning_rate": rate} for rate in (0.03, 0.02, 0.01)]
+    order = {"GRU": settings[:2], "LIF": settings}
+    plan = protocol.Plan("digits", 2_200, Training())
+    groups = {"GRU": ("GRU", {}), "LIF": ("LIF", {})}
+    protocol.Trainer(plan, tmp_path).side_by_side(groups, 2, order)
+    rates = [(job.model, job.training.learning_rate, job.seed) for job in trained]
+    assert rates == [("LIF", 0.01, 0), ("LIF", 0.01, 1)]
+
+
 def test_a_training_that_two_variants_share_is_done_once(tmp_path, monkeypatch):
     trained = []
     monkeypatch.setattr(protocol.Trainer, "run", lambda trainer, jobs: trained.extend(jobs))
