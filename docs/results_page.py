@@ -69,7 +69,7 @@ def overall() -> str:
                     f"{runs[0]['parameters']:,}",
                     markdown.score(part, runs),
                     markdown.budget(part),
-                    markdown.ended(runs),
+                    markdown.ended(runs, part["plan"]["measure"]),
                     "-" if fired is None else percent(fired, gap=" "),
                     count(results.per_inference(runs, "ac")),
                     count(results.per_inference(runs, "mac")),

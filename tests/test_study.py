@@ -37,7 +37,14 @@ from spikern.studies import protocol, robustness, runner, scaling, table, traini
 from spikern.studies.jobs import canonical, files, key, read_result
 from spikern.studies.lock import claim, died
 from spikern.studies.plan import ABLATIONS, Axis, Plan, Search, carried_out
-from spikern.studies.results import by_model, errors_by_size, independent, laws
+from spikern.studies.results import (
+    by_model,
+    errors_by_size,
+    has_ended,
+    independent,
+    late_gain,
+    laws,
+)
 from spikern.studies.search import best_that_learns
 from spikern.studies.trainings import (
     Architecture,
@@ -755,8 +762,10 @@ def test_a_training_that_diverges_gives_its_rate_up_for_the_next_best(tmp_path, 
     part = protocol.carry_out(plan, tmp_path, workers=1)
     assert part["frontier"] == []
     assert [run["model"] for run in part["int8"]] == [*plan.models]
-    assert "| trained in int8 |" in markdown.accuracy(part)
+    assert "| trained in int8, 1 seed |" in markdown.accuracy(part)
     for model in plan.models:
+        # of the rate that was given up the first seed trained to its end
+        assert part["tuning"][model]["seconds_given_up"] > 0
         assert part["tuning"][model]["best"] == {"learning_rate": 0.01}
         assert [t.get("diverged") for t in part["tuning"][model]["trials"]] == [None, None, True]
     assert {run["learning_rate"] for run in part["runs"]} == {0.01}
@@ -803,8 +812,8 @@ def test_a_plan_that_selects_by_loss_searches_and_chooses_by_it(tmp_path, monkey
         chosen = replace(plan, training=replace(plan.training, select_by=measure))
         part = protocol.carry_out(chosen, tmp_path / measure, workers=1)
         assert part["best"] == {"spiking": best, "standard": "LSTM"}
-        rate = {"accuracy": 0.005, "loss": 0.01}[measure]
-        assert {run["learning_rate"] for run in part["runs"]} == {rate}
+        # of two rates with one accuracy, too, that with less loss is taken
+        assert {run["learning_rate"] for run in part["runs"]} == {0.01}
     shown = "| LIF | 0.01: 0.721 bits | 0.005: 1.010 bits | 0.03: diverged |"
     assert shown in markdown.tuning(part)
 
@@ -912,6 +921,64 @@ def test_a_variant_that_diverges_takes_the_next_best_rate_alone(tmp_path, monkey
     shown = markdown.variants(part)
     assert "| no recurrence (learning rate 0.01) |" in shown
     assert shown.count("learning rate") == 1
+
+
+@pytest.mark.parametrize(
+    ("curve", "late"),
+    [
+        ([0.0, *[0.5] * 10, 1.0], 0.5),  # twelve epochs: the last 1.2 of them
+        ([0.0, *[0.5] * 9, 0.75, 1.0], 0.3),  # and 0.2 of the one before
+        ([0.2, 0.9, 0.5, *[0.3] * 17], 0.0),
+        ([0.0, 1.0], 0.2),
+        ([0.5], 1.0),
+        ([0.14] * 60, 1.0),  # it learned nothing
+        ([0.5, 0.4], 1.0),
+        ([1.0] * 60, 0.0),
+    ],
+)
+def test_the_late_gain_is_that_of_the_last_tenth(curve, late):
+    assert late_gain(curve) == pytest.approx(late)  # sums of a few floats
+    assert has_ended([{"curve": curve}], "accuracy") == (late <= 0.02)
+
+
+def test_what_is_measured_says_whether_a_training_has_ended():
+    run = {"curve": [0.1, 0.5, *[0.5] * 18], "loss_curve": [20.0 - k for k in range(20)]}
+    assert has_ended([run], "accuracy")
+    assert not has_ended([run], "bits")
+    assert has_ended([{"curve": run["curve"]}], "bits")  # of before, when no loss was kept
+
+
+def test_of_equal_trials_the_one_with_less_loss_is_best():
+    reached = ((0.001, 0.98, 0.5), (0.003, 0.98, 0.1), (0.01, 0.9, 0.01), (0.03, 0.98, None))
+    trials = [
+        {"settings": {"learning_rate": rate}, "accuracy": a, "loss": b} for rate, a, b in reached
+    ]
+    rates = [best["learning_rate"] for best in protocol.best_first(trials, "accuracy")]
+    assert rates == [0.003, 0.001, 0.03, 0.01]
+    part = {
+        "plan": {"training": {}},
+        "tuning": {"LIF": {"trials": trials, "best": trials[1]["settings"]}},
+    }
+    assert "| LIF | 0.003: 98.0 % | 0.001: 98.0 % |" in markdown.tuning(part)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"measure": "bit"}, "no measure 'bit'"),
+        ({"answer": "first"}, "no answer 'first'"),
+        ({"standard": ("GRU", "GRU")}, "each model once, got GRU twice"),
+        ({"learning_rates": (0.1, 0.1)}, "each learning rate once, got 0.1 twice"),
+        (
+            {"searches": (Search("GRU", (Axis("clip", (1.0, 2.0)),)),) * 2,
+             "learning_rates": (0.1, 0.2)},
+            "each search of once, got GRU twice",
+        ),
+    ],
+)  # fmt: skip
+def test_a_plan_that_contradicts_itself_is_refused_at_once(changes, message):
+    with pytest.raises(InputError, match=message):
+        protocol.Plan("digits", 2_200, Training(), **changes)
 
 
 def test_side_by_side_no_settings_are_trained_that_are_known_to_diverge(tmp_path, monkeypatch):

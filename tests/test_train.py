@@ -154,12 +154,12 @@ def test_divergence_stops_with_advice():
         fit(network, small(), TRAINING)
 
 
-def overflowing(at):
-    """A cross-entropy whose value is right, and whose gradient is no number in some batches."""
+def overflowing(at, more=0.0):
+    """A cross-entropy and a number, whose gradient is no number in some batches."""
     calls = itertools.count()
 
     def loss(logits, labels):
-        right = functional.cross_entropy(logits, labels)
+        right = functional.cross_entropy(logits, labels) + more
         return right + (0 * logits.sum()).sqrt() if next(calls) in at else right
 
     return loss
@@ -187,9 +187,16 @@ def test_an_update_whose_gradient_overflows_is_left_out():
     assert without_time(history) == without_time(wanted)
 
 
-def test_three_gradients_in_a_row_that_overflow_end_the_training():
-    with pytest.raises(DivergedError, match=r"epoch 2, batch 3: loss 0\.\d+, gradient norm nan"):
-        trained("LIF", loss=overflowing({3, 4, 5}))
+def test_three_gradients_in_a_row_that_overflow_end_a_training_that_guesses():
+    """Two classes are guessed with a loss of ln 2; with less the updates are left out."""
+    training = replace(TRAINING, batch_size=4)
+    with pytest.raises(DivergedError, match=r"epoch 1, batch 6: loss 1\.\d+, gradient norm nan"):
+        trained("LIF", training, loss=overflowing({3, 4, 5}, 1.0))
+    with pytest.warns(UserWarning, match="3 of 24 updates of epoch 1 were left out"):
+        _, history = trained("LIF", training, loss=overflowing({3, 4, 5}, -0.5))
+    assert len(history.epochs) == TRAINING.epochs
+    with pytest.raises(DivergedError, match="no update had a gradient that is finite"):
+        trained("LIF", loss=overflowing({3, 4, 5}, -0.5))
 
 
 def test_training_keeps_oscillators_in_the_stable_region():

@@ -17,6 +17,7 @@ import tyro
 from fitting import NOISES, RADIUS, WRONG, Fitting, Row, fitted
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
+from scipy import stats
 
 from spikern._utils.program import errors_in_one_line
 from spikern.plot.style import CLASSES, MUTED, tidy
@@ -133,14 +134,20 @@ def exponents(rows: Sequence[Row]) -> str:
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> str:
-    """The exponent with its standard error, where there are three sizes or more."""
-    if len({p for p, _ in points}) < 3:
+    """The exponent with half its 95 % interval, where there are three sizes or more.
+
+    A size is one point, the mean of the logarithms of its networks: they share width and rate.
+    """
+    by_size: dict[float, list[float]] = {}
+    for parameters, value in points:
+        by_size.setdefault(parameters, []).append(math.log(value))
+    if len(by_size) < 3:
         return "-"
-    x, y = np.log(np.array(points)).T
-    (slope, _), covariance = np.polyfit(x, y, 1, cov="unscaled")
-    rest = y - np.polyval(np.polyfit(x, y, 1), x)
-    error = math.sqrt(covariance[0, 0] * float(rest @ rest) / (len(x) - 2))
-    return f"{slope:+.2f} ± {1.96 * error:.2f}"
+    x = np.log(np.array(list(by_size)))
+    y = np.array([np.mean(values) for values in by_size.values()])
+    found = stats.linregress(x, y)
+    half = stats.t.ppf(0.975, len(x) - 2) * found.stderr
+    return f"{found.slope:+.2f} ± {half:.2f}"
 
 
 def under(rows: Sequence[Row]) -> str:

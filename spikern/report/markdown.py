@@ -27,6 +27,7 @@ from spikern.studies.results import (
     BEYOND,
     Part,
     by_model,
+    curve_of,
     energies,
     has_ended,
     independent,
@@ -79,13 +80,15 @@ def machine(provenance: Mapping[str, Any], parts: Sequence[Part]) -> str:
     versions = ", ".join(f"{name} {provenance[name]}" for name in names)
     searches = [search for part in parts for search in part["tuning"].values()]
     counted = "with" if all("seconds" in search for search in searches) else "without"
+    given_up = all("seconds_given_up" in search for search in searches)
+    those = "those of the search" + (" and at rates that were given up" if given_up else "")
     others = seconds(parts, provenance["processor"])
     core = others.pop(provenance["processor"], 0.0)
     took = [f"one core {core / 3600:.1f} hours"] if core or not others else []
     took += [f"{name} {time / 3600:.1f} hours in sum" for name, time in others.items()]
     return (
         f"{provenance['processor']}, one thread per job; its trainings took {' and '.join(took)}, "
-        f"{counted} those of the search; {versions}; commit {provenance['commit']}."
+        f"{counted} {those}; {versions}; commit {provenance['commit']}."
     )
 
 
@@ -105,7 +108,8 @@ def seconds(parts: Sequence[Part], processor: str) -> dict[str, float]:
         variants = (*ablations, *part["frontier"], *part["growth"], *part.get("int8", ()))
         for took in (*part["runs"], *variants, *part["tuning"].values()):
             device = took.get("trained_on") or processor
-            times[device] = times.get(device, 0.0) + took.get("seconds", 0.0)
+            all_seconds = took.get("seconds", 0.0) + took.get("seconds_given_up", 0.0)
+            times[device] = times.get(device, 0.0) + all_seconds
     return times
 
 
@@ -144,15 +148,15 @@ def budget(part: Part) -> str:
     return f"{epochs} epochs of {part['dataset']['train']:,} sequences{fewer}"
 
 
-def ended(runs: Sequence[Part]) -> str:
+def ended(runs: Sequence[Part], measure: str) -> str:
     """Whether some trainings had ended; older results have no curve of validation accuracy.
 
-    >>> ended([{"curve": [0.1, 0.5, 0.9]}]), ended([{}])
+    >>> ended([{"curve": [0.1, 0.5, 0.9]}], "accuracy"), ended([{}], "accuracy")
     ('**no**', '**unknown**')
     """
     if "curve" not in runs[0]:
         return "**unknown**"
-    return "yes" if has_ended(runs) else "**no**"
+    return "yes" if has_ended(runs, measure) else "**no**"
 
 
 def accuracy(part: Part) -> str:
@@ -162,7 +166,9 @@ def accuracy(part: Part) -> str:
     were trained with weights in int8, which older results do not have.
     """
     lines = []
+    measure = part["plan"]["measure"]
     in_int8 = by_model(part.get("int8", ()))
+    seeds = max(map(len, in_int8.values()), default=0)
     for model, runs in by_model(part["runs"]).items():
         firing = rate(runs)
         lines.append(
@@ -179,12 +185,12 @@ def accuracy(part: Part) -> str:
                     else []
                 ),
                 *(
-                    [percent(mean([late_gain(run["curve"]) for run in runs]), gap=" ")]
+                    [percent(mean([late_gain(curve_of(run, measure)) for run in runs]), gap=" ")]
                     if "curve" in runs[0]
                     else []
                 ),
                 budget(part),
-                ended(runs),
+                ended(runs, measure),
                 "-" if firing is None else percent(firing, gap=" "),
                 *(count(per_inference(runs, kind)) for kind in ("ac", "mac", "updates")),
                 energy_extent(runs, part["runs"]),
@@ -197,7 +203,10 @@ def accuracy(part: Part) -> str:
     late = ["late gain"] if "curve" in part["runs"][0] else []
     head = ["model", "hidden", "parameters", "validation", *bits, "test", *every, *late]
     head += ["training", "ended", "rate", "AC", "MAC", "updates", "energy estimate"]
-    head += [f"by {AS_TRAINED}", *(["trained in int8"] if in_int8 else [])]
+    head += [
+        f"by {AS_TRAINED}",
+        *([f"trained in int8, {seeds} seed{'s' * (seeds > 1)}"] if in_int8 else []),
+    ]
     named = ", ".join(energies(part["runs"], part["runs"]))
     return (
         f"{table(head, lines)}\n\nEnergy estimates are by the tables that price every model here: "
@@ -250,11 +259,13 @@ def tuning(part: Part) -> str:
     lines = []
     measure = part["plan"]["training"].get("select_by", "accuracy")
 
-    def place(trial: Part) -> tuple[bool, float]:
-        return "diverged" in trial, -goodness(trial[measure], measure)
-
     for model, search in part["tuning"].items():
         line = [model + at_the_edge(search)]
+
+        def place(trial: Part, best: Part = search["best"]) -> tuple[bool, bool, float]:
+            good = goodness(trial[measure], measure)
+            return "diverged" in trial, trial["settings"] != best, -good
+
         for trial in sorted(search["trials"], key=place):
             later = ", diverged later" if "diverged" in trial else ""
             line.append(f"{in_words(trial['settings'])}: {reached(trial, measure)}{later}")
@@ -301,7 +312,7 @@ def in_words(settings: Mapping[str, Any]) -> str:
     """
     words = []
     for name, value in settings.items():
-        shown = significant(value, 2) if isinstance(value, float) else f"{value}"
+        shown = f"{value:g}" if isinstance(value, float) else f"{value}"
         label = name.rsplit(".", 1)[-1].replace("_", " ")
         words.append(shown if name == "learning_rate" else f"{label} {shown}")
     return ", ".join(words)

@@ -66,7 +66,7 @@ def caveats(results: Mapping[str, Any]) -> Iterator[str]:
         ]
         for m in models
     }
-    if rising := [name for name, runs in curves.items() if not has_ended(runs)]:
+    if rising := [name for name, runs in curves.items() if not has_ended(runs, "accuracy")]:
         yield f"Still rising when training stopped, so not judged fairly: {', '.join(rising)}."
 
 

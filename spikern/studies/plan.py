@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from spikern._utils import json_file
 from spikern._utils.choices import check_choice
@@ -100,6 +100,15 @@ class Plan:
             check_choice("standard model", model, BASELINES)
         for ablation in self.ablations:
             check_choice("ablation", ablation, ABLATIONS)
+        check_choice("measure", self.measure, get_args(Measure))
+        check_choice("answer", self.answer, get_args(Answer))
+        searched = tuple(search.model for search in self.searches)
+        once: dict[str, tuple[Any, ...]] = {
+            "model": self.models, "learning rate": self.learning_rates, "search of": searched,
+        }  # fmt: skip
+        for what, values in once.items():
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise InputError(f"a plan has each {what} once, got {twice[0]} twice")
         if not (self.spiking and self.standard and self.learning_rates):
             raise InputError(
                 "a plan has a spiking and a standard model at least, and a learning rate to try"

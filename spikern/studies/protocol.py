@@ -7,11 +7,13 @@ the variant does. A variant that does so at every rate has no results.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from operator import attrgetter, itemgetter
 from pathlib import Path
+from statistics import median
 
 from spikern._utils import json_file
 from spikern._utils.errors import DivergedError
@@ -36,6 +38,7 @@ from spikern.studies.trainings import (
     TrainingJob,
     check_same_data,
     digest_of,
+    hours_of,
     load_dataset,
     train_and_disturb,
     trained_network,
@@ -90,6 +93,12 @@ class Trainer:
             return self.diverged(jobs) or self.run(jobs)
 
         return best_that_learns(order[model], with_settings)
+
+    def seconds_given_up(self, model: str, ranking: Sequence[Result], best: Result) -> float:
+        """The seconds of all epochs at the settings that ranked before the best and diverged."""
+        better = [tuned_job(self.plan, model, s) for s in ranking[: ranking.index(best)]]
+        jobs = [job for tuned in better for job in by_seed(self.plan, tuned, self.plan.seeds)]
+        return 3600 * math.fsum(hours_of(job, self.out) for job in jobs)
 
     def side_by_side(self, groups: Groups, seeds: int, order: Order) -> None:
         """Train all groups before each is looked at alone: workers need not wait for one.
@@ -162,7 +171,9 @@ def carry_out(
         "plan": asdict(plan),
         "dataset": describe(load_dataset(plan.dataset, plan.sequences)),
         "tuning": {
-            name: decided(search, trained[name][0], select_by) for name, search in searches.items()
+            name: decided(search, trained[name][0], select_by)
+            | {"seconds_given_up": trainer.seconds_given_up(name, ranking[name], trained[name][0])}
+            for name, search in searches.items()
         },
         "runs": runs,
         "best": best,
@@ -183,7 +194,7 @@ def hold_data(plan: Plan, out: Path) -> None:
     path = out / DATA
     known = json_file.read(path) if path.exists() else {}
     for name in (plan.dataset, *plan.turns):
-        dataset = load_dataset(name)
+        dataset = load_dataset(name, plan.sequences)
         check_same_data(dataset, known.get(name), path)
         known[name] = digest_of(dataset)
     json_file.write(path, known)
@@ -211,14 +222,18 @@ def searched(
 
 
 def best_first(trials: Sequence[Result], select_by: str) -> list[Result]:
-    """The settings of trials by what they reached on validation.
+    """The settings of trials by what they reached on validation; of equals those with less loss.
 
-    >>> trials = [{"settings": k, "accuracy": 0.5, "loss": nats} for k, nats in enumerate((2, 1))]
+    >>> reached = ((0.5, 2.0), (0.5, 1.0), (0.6, 3.0))
+    >>> trials = [{"settings": k, "accuracy": a, "loss": b} for k, (a, b) in enumerate(reached)]
     >>> best_first(trials, "accuracy"), best_first(trials, "loss")
-    ([0, 1], [1, 0])
+    ([2, 1, 0], [1, 0, 2])
     """
-    settings = [trial["settings"] for trial in trials]
-    return ranked(settings, trials, lambda trial: goodness(trial[select_by], select_by))
+
+    def quality(trial: Result) -> tuple[float, float]:
+        return goodness(trial[select_by], select_by), goodness(trial.get("loss"), "loss")
+
+    return ranked([trial["settings"] for trial in trials], trials, quality)
 
 
 def decided(search: Result, best: Result, select_by: str) -> Result:
@@ -257,7 +272,7 @@ def judge(runs: Sequence[Result], spiking: str, plan: Plan) -> dict[str, Result]
 
     No verdict stands on trainings that had not.
     """
-    ended = {model: has_ended(of_model) for model, of_model in by_model(runs).items()}
+    ended = {model: has_ended(of_model, plan.measure) for model, of_model in by_model(runs).items()}
     judged = claims(pairs(runs, spiking, plan.standard, plan.measure))
     return {
         f"{spiking} > {other}": judged[f"{spiking} > {other}"]
@@ -284,9 +299,9 @@ def pairs(
 def time_networks(jobs: Sequence[TrainingJob], out: Path) -> list[Result]:
     """Milliseconds of one inference of each trained network, at batch 1, on every runtime.
 
-    A row has the medians of time and ratio, and the least and the greatest of the rounds, between
-    which the median of seven rounds lies with a probability of 98 %. The ratio of a round is that
-    to the first row's time in it.
+    A row has the medians of times and ratios, and the least and the greatest of the rounds, between
+    which the median of a round lies with a probability of 98 %. The ratio of a round is that to
+    the first row's time in it.
     """
     contestants = [Contestant(job.model, "parameters", trained_network(job, out)) for job in jobs]
     test = load_dataset(jobs[0].dataset, jobs[0].sequences).test
@@ -297,7 +312,7 @@ def time_networks(jobs: Sequence[TrainingJob], out: Path) -> list[Result]:
         found.append(
             {"name": row["name"], "runtime": row["runtime"]}
             | {"ms": row["ms"], "ms_range": extremes(row["samples"])}
-            | {"ratio": row["ratio"], "ratio_range": extremes(ratios)}
+            | {"ratio": median(ratios), "ratio_range": extremes(ratios)}
         )
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Literal
 
 from spikern.cost.counts import Ops, total
@@ -73,26 +74,46 @@ def energies(runs: Sequence[Part], beside: Sequence[Part]) -> dict[str, float]:
     }
 
 
-def late_gain(curve: Sequence[float]) -> float:
-    """The share of the gain in validation accuracy that came in the last tenth of the epochs.
+def curve_of(run: Part, measure: str) -> list[float]:
+    """What a run reached on validation after every epoch, more is better: accuracies or -loss.
 
-    Of a single epoch, which shows no gain, it is all.
+    Runs of before have accuracies alone.
+    """
+    if measure == "bits" and "loss_curve" in run:
+        return [-loss for loss in run["loss_curve"]]
+    return list(run["curve"])
+
+
+def late_gain(curve: Sequence[float]) -> float:
+    """The share of the gain that came in the last tenth of the epochs, between them a line.
+
+    The gain is that of the best so far over the first epoch. Where there is none, as of a single
+    epoch or of a training that learned nothing, it is all; a task that was solved in the first
+    epoch, with an accuracy of 1, leaves none.
 
     >>> late_gain([0.2, *[0.9] * 18, 0.9])
     0.0
     >>> round(late_gain([k / 10 for k in range(10)]), 3)
     0.111
+    >>> round(late_gain([0.0, *[0.5] * 10, 1.0]), 3)  # of twelve epochs, the last 1.2
+    0.5
+    >>> late_gain([0.1, 0.1]), late_gain([1.0, 1.0])
+    (1.0, 0.0)
     """
-    if len(curve) == 1:
-        return 1.0
-    last = len(curve) - max(1, len(curve) // 10)
-    gain = max(curve) - curve[0]
-    return (max(curve) - max(curve[:last])) / gain if gain > 0 else 0.0
+    best = list(accumulate(curve, max))
+    gain = best[-1] - curve[0]
+    if gain <= 0:
+        return 0.0 if curve[0] == 1.0 and len(curve) > 1 else 1.0
+    at = len(curve) - len(curve) / 10
+    whole = int(at)
+    share = at - whole
+    before = best[whole - 1] + (share * (best[whole] - best[whole - 1]) if share else 0.0)
+    return (best[-1] - before) / gain
 
 
-def has_ended(runs: Sequence[Part]) -> bool:
+def has_ended(runs: Sequence[Part], measure: str) -> bool:
     """Whether the last tenth of the epochs brought no more than RISING of the gain, on average."""
-    return mean([late_gain(run["curve"]) for run in runs]) <= RISING
+    return mean([late_gain(curve_of(run, measure)) for run in runs]) <= RISING
 
 
 def errors_by_size(part: Part, axis: Axis) -> dict[str, tuple[list[float], list[list[float]]]]:

@@ -34,7 +34,7 @@ def goodness(reached: float | None, measure: str) -> float:
 
 
 def ranked(
-    settings: Sequence[Setting], trials: Sequence[Result], quality: Callable[[Result], float]
+    settings: Sequence[Setting], trials: Sequence[Result], quality: Callable[[Result], Any]
 ) -> list[Setting]:
     """The settings by the quality of their trials, best first, without those that diverged.
 
@@ -45,7 +45,8 @@ def ranked(
     [2, 4, 1]
     """
     learned = [pair for pair in zip(settings, trials) if "diverged" not in pair[1]]
-    return [setting for setting, trial in sorted(learned, key=lambda pair: -quality(pair[1]))]
+    best_first = sorted(learned, key=lambda pair: quality(pair[1]), reverse=True)
+    return [setting for setting, _ in best_first]
 
 
 def best_that_learns(

@@ -236,9 +236,12 @@ def train_and_disturb(
             f"{min(losses):.3g} in the best and {losses[-1]:.3g} in the last; lower the learning "
             f"rate (now {job.training.learning_rate:g})"
         )
-    curve = [epoch["validation_accuracy"] for epoch in epochs]
+    curves = {
+        name: [epoch[f"validation_{value}"] for epoch in epochs]
+        for name, value in (("curve", "accuracy"), ("loss_curve", "loss"))
+    }
     disturbed = disturb(network, dataset, job.training.carry_state)
-    return result | {"curve": curve, "robustness": disturbed}
+    return result | curves | {"robustness": disturbed}
 
 
 def fell_apart(losses: Sequence[float]) -> bool:

@@ -61,7 +61,8 @@ from spikern.train.resuming import header_of, resume
 from spikern.train.training import Training
 
 OVERFLOWS = 3
-"""Gradients in a row that are not finite, at which a training counts as diverged."""
+"""Gradients in a row that are not finite, at which a training counts as diverged, if its loss is
+that of guessing or more."""
 
 
 @table_of_fields
@@ -126,9 +127,9 @@ def fit(
     single batch can through many steps, is left out with a warning. What a DataLoader draws follows
     from the seed, unless it has persistent workers or a generator of its own. When a training on
     batches is resumed, nothing tells whether they are those of before. Raises DivergedError when
-    the loss, or the gradient of three batches in a row or of a whole epoch, is not finite,
-    DataError when the checkpoint belongs to another run or is damaged, InputError for a training
-    split of one class and for arguments of another form.
+    the loss, or no gradient of an epoch, is finite, or three gradients in a row are not while the
+    loss is ln C, that of guessing, or more; DataError when the checkpoint belongs to another run or
+    is damaged, InputError for a training split of one class and for arguments of another form.
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
@@ -311,7 +312,8 @@ def _train_epoch(
                 awake[layer] = awake.get(layer, 0.0) + routing.awake.detach()
             norm = nn.utils.clip_grad_norm_(parameters, training.clip)
             in_a_row = 0 if math.isfinite(norm.item()) else in_a_row + 1
-            if not math.isfinite(loss.item()) or in_a_row == OVERFLOWS:
+            guesses = loss.item() >= math.log(activity.logits.shape[-1])
+            if not math.isfinite(loss.item()) or (in_a_row >= OVERFLOWS and guesses):
                 raise DivergedError(
                     f"training diverged in epoch {epoch + 1}, batch {k + 1}: loss "
                     f"{loss.item():.3g}, gradient norm {norm.item():.3g}; lower the learning rate "
