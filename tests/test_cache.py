@@ -58,7 +58,8 @@ def test_processes_at_the_same_time_and_after_each_other(saved, tmp_path):
     assert finish(start(saved, tmp_path)) == ""
 
 
-def test_what_a_crash_or_another_numba_left_costs_a_compilation(saved, tmp_path):
+def test_what_a_crash_or_another_numba_left_costs_a_compilation(saved, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     finish(start(saved, tmp_path))
     indices = list(tmp_path.glob("__pycache__/*.nbi"))
     assert indices
@@ -67,6 +68,12 @@ def test_what_a_crash_or_another_numba_left_costs_a_compilation(saved, tmp_path)
     finish(start(saved, tmp_path))
     assert all(len(index.read_bytes()) > 7 for index in indices)
     assert finish(start(saved, tmp_path)) == ""
+    compiled = list(tmp_path.glob("__pycache__/*.pyc"))
+    assert compiled
+    for rest in (60, 0):
+        for torn in compiled:
+            torn.write_bytes(torn.read_bytes()[:rest])
+        assert finish(start(saved, tmp_path)) == ""
     module = next(tmp_path.glob("*.py"))
     module.write_text(module.read_text()[:500])
     finish(start(saved, tmp_path))

@@ -5,9 +5,11 @@ import copy
 import gc
 import json
 import math
+import operator
 import pickle
+import sys
 import weakref
-from collections import namedtuple
+from collections import deque, namedtuple
 from dataclasses import replace
 from types import ModuleType
 
@@ -81,6 +83,15 @@ def test_every_neuron_of_the_table_has_programs(name):
     assert set(trace.adjoint(model).outputs) >= {f"d_p_{f}" for f in model.params._fields}
     step = trace.step(model)
     assert storage.from_data(json.loads(json.dumps(storage.to_data(step)))) == step
+
+
+@pytest.mark.parametrize(("kind", "truth"), [("not", False), ("lt", False), ("exp", True)])
+def test_a_step_whose_types_contradict_themselves_is_refused(kind, truth):
+    data = json.loads(json.dumps(storage.to_data(trace.step(LIF))))
+    arguments = ["s_v"] * (2 if kind == "lt" else 1)
+    with pytest.raises(ValueError, match="not the step of a neuron"):
+        storage.from_data(data | {"ops": [*data["ops"], ["x_odd", kind, truth, *arguments]]})
+    storage.from_data(data | {"ops": [*data["ops"], ["x_odd", kind, not truth, *arguments]]})
 
 
 @pytest.mark.parametrize("name", SURROGATES)
@@ -204,6 +215,20 @@ class Settings:
     gain = 1.0
 
 
+class Amplifying:
+    """A gain that a step captures through a method, or a property, of an object without any."""
+
+    def amplify(self, i):
+        return self.factor() * i
+
+    def factor(self):
+        return Settings.gain
+
+    @property
+    def gain(self):
+        return Settings.gain
+
+
 GAIN = 1.0
 
 
@@ -213,8 +238,10 @@ def global_step(p, s, i, fire):
 
 def capture(kind, monkeypatch):
     """A neuron whose step captures a gain, and how to set that gain."""
-    amplifier, slotted, module = Amplifier(1.0), Slotted(1.0), ModuleType("settings")
+    amplifier, slotted, module = Amplifier(1.0), Slotted(1.0), ModuleType("spikern_settings")
     gain = module.gain = 1.0
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    amplifying, chosen, queue = Amplifying(), {1.0}, deque([1.0])
 
     def closed(p, s, i, fire):
         return LIF.step(p, s, gain * i, fire)
@@ -222,22 +249,48 @@ def capture(kind, monkeypatch):
     def of(holder):
         return lambda p, s, i, fire: LIF.step(p, s, holder.gain * i, fire)
 
+    def importing(p, s, i, fire):
+        from spikern_settings import gain
+
+        return LIF.step(p, s, gain * i, fire)
+
     def set_closed(value):
         nonlocal gain
         gain = value
+
+    def set_chosen(value):
+        chosen.clear()
+        chosen.add(value)
+
+    def set_class(value):
+        monkeypatch.setattr(Settings, "gain", value)
 
     step, set_gain = {
         "a method's object": (amplifier.step, lambda value: setattr(amplifier, "gain", value)),
         "a global": (global_step, lambda value: monkeypatch.setitem(globals(), "GAIN", value)),
         "a closure": (closed, set_closed),
         "slots": (of(slotted), lambda value: setattr(slotted, "gain", value)),
-        "a class": (of(Settings), lambda value: monkeypatch.setattr(Settings, "gain", value)),
+        "a class": (of(Settings), set_class),
+        "a property": (of(amplifying), set_class),
+        "methods of a class": (
+            lambda p, s, i, fire: LIF.step(p, s, amplifying.amplify(i), fire),
+            set_class,
+        ),
+        "a set": (lambda p, s, i, fire: LIF.step(p, s, max(chosen) * i, fire), set_chosen),
+        "a queue": (
+            lambda p, s, i, fire: LIF.step(p, s, queue[0] * i, fire),
+            lambda value: operator.setitem(queue, 0, value),
+        ),
+        "an import": (importing, lambda value: setattr(module, "gain", value)),
         "a module": (of(module), lambda value: setattr(module, "gain", value)),
     }[kind]
     return replace(LIF, name="Amplified", step=step), set_gain
 
 
-CAPTURED = ["a method's object", "a global", "a closure", "slots", "a class", "a module"]
+CAPTURED = [
+    *("a method's object", "a global", "a closure", "slots", "a class", "a module", "a property"),
+    *("methods of a class", "a set", "a queue", "an import"),
+]
 
 
 @pytest.mark.parametrize("kind", CAPTURED)
@@ -258,6 +311,14 @@ def test_a_kernel_follows_the_values_that_a_step_captures(kind, plain_python, mo
 
 def scaled(gain):
     return replace(LIF, name="Scaled", step=lambda p, s, i, fire: LIF.step(p, s, gain * i, fire))
+
+
+def test_zeros_of_two_signs_are_two_and_nan_is_one():
+    assert fingerprint(0.0) != fingerprint(-0.0)
+    assert fingerprint(math.nan) == fingerprint(float("nan"))
+    half = torch.tensor([1.0], dtype=torch.bfloat16)
+    assert fingerprint(half) == fingerprint(half.clone()) != fingerprint(half.float())
+    assert fingerprint(torch.eye(2).to_sparse()) == fingerprint(torch.eye(2))
 
 
 def test_a_number_of_numpy_is_told_by_its_value():

@@ -4,6 +4,7 @@ import ctypes
 import re
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from spikern.layers.baseline import BASELINES
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
-from spikern.neurons import LI, NEURONS
+from spikern.neurons import LI, LIF, NEURONS
 from spikern.neurons.constants import real
 from spikern.neurons.model import NeuronModel
 from spikern.train import load_network
@@ -88,6 +89,58 @@ def test_a_neuron_of_ones_own_is_written(tmp_path):
     assert np.array_equal(Library(net, tmp_path).run(x[:, 0]), expected)
     int8, fixed = (Library(net, tmp_path, numbers).run(x[:, 0]) for numbers in ("int8", "fixed"))
     assert np.abs(fixed - int8).max() < 2e-3 * np.abs(int8).max()  # as of the built-in ones
+
+
+class Watched(NamedTuple):
+    v: torch.Tensor
+    z: torch.Tensor
+    power: torch.Tensor
+
+
+def watched_step(p, s, i, fire):
+    v = p.a * s.v + i - s.z
+    z = fire(v - 1)
+    return Watched(v, z, v * v), z
+
+
+@pytest.mark.usefixtures("plain_python")
+@pytest.mark.parametrize("numbers", ["float32", "int8", "fixed"])
+def test_a_field_that_no_step_reads_is_not_computed(numbers, tmp_path):
+    own = NeuronModel("Watched", watched_step, OwnParams, Watched, {"a": real("a", 0.7)}, "here")
+    net, x = network(own), analog()
+    out = Library(net, tmp_path, numbers).run(x[:, 0])
+    assert "power" not in next(tmp_path.rglob("*.c")).read_text()
+    if numbers == "float32":
+        assert np.array_equal(out, compile_stream(net).run(x.numpy()).out[:, 0])
+
+
+class Potential(NamedTuple):
+    z: torch.Tensor
+
+
+def potential_step(p, s, i, fire):
+    z = p.alpha_mem * s.z + (1 - p.alpha_mem) * i
+    return Potential(z), z
+
+
+@pytest.mark.usefixtures("plain_python")
+def test_a_potential_called_z_is_no_spike(tmp_path):
+    """In fixed point spikes are truth values, which choose in place of a product."""
+    readouts = [LI, replace(LI, name="Z", step=potential_step, state=Potential)]
+    outs = []
+    for k, neuron in enumerate(readouts):
+        torch.manual_seed(0)
+        layer = Readout(INPUTS, 4, neuron)
+        outs.append(Library(layer, tmp_path / str(k), "fixed").run(analog()[:, 0]))
+    assert outs[0].any()
+    assert np.array_equal(*outs)
+
+
+def test_a_name_that_ends_a_comment_is_refused(tmp_path):
+    for name in ("v*/2", "a/*b", "two\nlines"):
+        own = replace(LIF, name=name)
+        with pytest.raises(InputError, match="cannot stand in a comment of C"):
+            export_c(SpikingRNN(own, 3, 4), tmp_path / "net")
 
 
 @compilers

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -13,10 +14,12 @@ from spikern import testing
 from spikern._utils.errors import DataError, InputError, UnsupportedError
 from spikern.interop.cuba_lif_hard import HardCubaLIF
 from spikern.interop.nir import from_nir, network_from_nir, read_nir, to_nir, write_nir
+from spikern.interop.nir_graph import chain
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.neurons import LI
 from spikern.neurons.alif import ALIF
+from spikern.neurons.constants import positive, real
 from spikern.neurons.cuba_lif import CubaLIF
 from spikern.neurons.lif import LIF
 from spikern.neurons.lif_hard import HardLIF
@@ -220,6 +223,23 @@ def test_what_nir_cannot_say(model, lost):
     assert again[1].neuron is (HardCubaLIF if model is CubaLIF else HardLIF)
     assert torch.equal(again[1].raw_tau_mem_l0, layer.raw_tau_mem_l1)
     assert torch.equal(again[1].weight_hh_l0, layer.weight_hh_l1)
+
+
+def test_a_graph_that_comes_back_is_refused():
+    nodes = {"w": weights(H, H), "n": lif(H), "v": weights(H, H), "m": lif(H)}
+    edges = [("input", "w"), ("w", "n"), ("n", "v"), ("v", "m"), ("m", "w")]
+    ends = {"input": nir.Input(np.array([H])), "output": nir.Output(np.array([H]))}
+    with pytest.raises(UnsupportedError, match=r"'w' is reached from \['input', 'm'\]; expected"):
+        chain(SimpleNamespace(nodes=nodes | ends, edges=edges))  # nir would add another input
+
+
+@pytest.mark.filterwarnings("ignore:Decaying in NIR loses")
+def test_a_decay_without_a_time_constant_is_named():
+    constants = {"alpha_mem": real("alpha_mem", 0.9), "v_th": positive("v_th", 1.0)}
+    other = replace(LIF, name="Decaying", constants=constants)
+    message = r"LIF node .* Decaying has no tau_mem, but alpha_mem"
+    with pytest.raises(UnsupportedError, match=message):
+        to_nir(layer_of(other), lossy=True)
 
 
 def test_what_has_no_node_at_all():

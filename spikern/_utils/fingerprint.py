@@ -5,7 +5,9 @@ from __future__ import annotations
 import dis
 import functools
 import itertools
-from collections import namedtuple
+import sys
+from array import array
+from collections import deque, namedtuple
 from collections.abc import Hashable
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -13,7 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None), CodeType)
+from spikern._utils.tensors import to_numpy
+
+PLAIN = (bool, int, str, bytes, type(None), CodeType)
+NUMBERS = (float, complex)
+"""These are told by their repr: 0.0 and -0.0 are two, and NaN is one."""
+LISTS = (tuple, list, deque, array)
 FIELD = type(namedtuple("One", "field").field)  # type: ignore[attr-defined]
 ITSELF = (BuiltinFunctionType, FIELD, torch.dtype, torch.device)
 LIBRARIES = {"torch", "numpy"}
@@ -25,9 +32,10 @@ def fingerprint(
 ) -> Hashable:
     """A key that changes when a function's code changes, or a value that it captures.
 
-    Captured are the cells of its closure, its defaults, the globals that it names, and the `self`
-    of a method, with all that these hold; functions among them by their own fingerprints. Of
-    classes and modules only the attributes that the code looks up are captured.
+    Captured are the cells of its closure, its defaults, the globals that it names, the modules that
+    it imports, and the `self` of a method, with all that these hold; functions among them by their
+    own fingerprints. Of classes and modules only the attributes that the code looks up are
+    captured, and those that methods among these look up in turn.
 
     An object whose contents are not known enters by its identity, so whoever keeps a key keeps the
     function too: another object may have the identity of one that is gone.
@@ -43,18 +51,22 @@ def fingerprint(
     """
     if isinstance(value, PLAIN):
         return type(value), value
+    if isinstance(value, NUMBERS):
+        return type(value), repr(value)
     if isinstance(value, ITSELF) or _of_a_library(value):
         return value  # type: ignore[no-any-return]
     if id(value) in above:
         return "above"
     of = functools.partial(fingerprint, above=(*above, id(value)), looked_up=looked_up)
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+        strided = value if value.layout == torch.strided else value.to_dense()
+        return str(value.dtype), of(to_numpy(strided))
     if isinstance(value, (np.ndarray, np.generic)):
         return str(value.dtype), value.shape, value.tobytes()
     if isinstance(value, FunctionType):
         code = value.__code__
         named = {name: value.__globals__.get(name) for name in _names(code, GLOBALS)}
+        named |= {name: sys.modules.get(name) for name in _names(code, IMPORTS)}
         cells = [_content(cell) for cell in value.__closure__ or ()]
         captured = (code, value.__defaults__, value.__kwdefaults__, cells, named)
         return of(captured, looked_up=_names(code, ATTRIBUTES))
@@ -64,13 +76,31 @@ def fingerprint(
         return of((value.func, value.args, value.keywords))
     if isinstance(value, dict):
         return tuple((repr(key), of(item)) for key, item in value.items())
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, LISTS):
         return type(value), tuple(map(of, value))
+    if isinstance(value, (set, frozenset)):
+        return type(value), frozenset(map(of, value))
+    if isinstance(value, property):
+        return of((value.fget,))
     if isinstance(value, (type, ModuleType)):
-        return value, of({name: getattr(value, name) for name in looked_up if hasattr(value, name)})
+        return value, of(_attributes(value, looked_up))
     held = {name: getattr(value, name, None) for name in _slots(type(value))}
     held |= getattr(value, "__dict__", {})
     return of(type(value)), id(value), of(held)
+
+
+def _attributes(holder: type | ModuleType, looked_up: tuple[str, ...]) -> dict[str, Any]:
+    """The attributes of these names, and those of the names that functions among them look up."""
+    found: dict[str, Any] = {}
+    names = list(looked_up)
+    while names:
+        name = names.pop()
+        if name not in found and hasattr(holder, name):
+            found[name] = getattr(holder, name)
+            function = found[name].fget if isinstance(found[name], property) else found[name]
+            code = getattr(function, "__code__", None)
+            names += _names(code, ATTRIBUTES) if isinstance(code, CodeType) else ()
+    return dict(sorted(found.items()))
 
 
 def _slots(kind: type) -> list[str]:
@@ -80,7 +110,8 @@ def _slots(kind: type) -> list[str]:
 
 
 GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")
-ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
+ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
+IMPORTS = ("IMPORT_NAME",)
 """Instructions that look something up by its name."""
 
 

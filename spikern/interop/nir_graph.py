@@ -48,9 +48,13 @@ def chain(graph: Any) -> list[Stage]:
         )
     stages: list[Stage] = []
     seen = {inputs[0], outputs[0]}
-    at = _only(flat.after(inputs[0]), inputs[0])
+    previous, at = inputs[0], _only(flat.after(inputs[0]), inputs[0])
     while at != outputs[0]:
         weights = _node(flat, at, WEIGHTS)
+        if flat.before(at) != [previous]:
+            raise UnsupportedError(
+                f"node '{at}' is reached from {flat.before(at)}; expected '{previous}' alone"
+            )
         seen.add(at)
         neuron_name = _only(flat.after(at), at)
         if neuron_name == outputs[0]:
@@ -67,7 +71,8 @@ def chain(graph: Any) -> list[Stage]:
             )
         seen |= {neuron_name, *loops}
         stages.append(Stage(weights, neuron_name, neuron, flat.nodes[loops[0]] if loops else None))
-        at = _only([b for b in flat.after(neuron_name) if b not in loops], neuron_name)
+        following = [b for b in flat.after(neuron_name) if b not in loops]
+        previous, at = neuron_name, _only(following, neuron_name)
     left = sorted(set(flat.nodes) - seen)
     if left or not stages:
         raise UnsupportedError(f"nodes {left or list(flat.nodes)} are not a chain of populations")

@@ -74,6 +74,14 @@ def node_of(layer: SpikingRNN, index: int) -> Any:
         raw = getattr(layer, f"raw_{c.symbol}_l{index}")
         value[c.symbol] = c.value(raw.detach().double()).cpu().numpy()
     one, zero = np.ones(size), np.zeros(size)
+    needed = {"LI": ("tau_mem",), "LIF": ("tau_mem", "v_th")}.get(
+        kind, ("tau_mem", "tau_syn", "v_th")
+    )
+    if missing := [symbol for symbol in needed if symbol not in value]:
+        raise UnsupportedError(
+            f"a {kind} node of NIR has {', '.join(needed)}; {neuron.name} has no {missing[0]}, but "
+            f"{', '.join(value)}"
+        )
     tau = value["tau_mem"] / MS
     if kind == "LI":
         return nir.LI(tau=tau, r=one, v_leak=zero)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikern._utils.errors import InputError, UnsupportedError
+from spikern._utils.tensors import to_numpy
 from spikern.layers.arguments import check_weights
 from spikern.layers.baseline import Baseline
 from spikern.layers.network import Network
@@ -131,7 +132,7 @@ def layer_weights(body: Baseline, k: int) -> dict[str, NDArray[Any]]:
 
 def array(x: Tensor) -> NDArray[Any]:
     """Return a tensor as a contiguous array."""
-    return np.ascontiguousarray(x.detach().numpy())
+    return np.ascontiguousarray(to_numpy(x))
 
 
 def bias_of(readout: nn.Linear) -> NDArray[Any]:

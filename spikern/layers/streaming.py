@@ -20,7 +20,8 @@ from spikern.layers.rnn import SpikingRNN
 def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedStream:
     """Compile a SpikingRNN, or a Network of a SpikingRNN and a Readout, for inference.
 
-    The stream has no dropout, and learned delays are rounded to whole steps. With delays, skip
+    The stream computes in float32, also that of a network in double precision, whose spikes may
+    then differ. It has no dropout, and learned delays are rounded to whole steps. With delays, skip
     connections or a readout above another it is a `DelayedStream`, which is slower, else a
     `Stream`. It keeps the network's task. Raises UnsupportedError on bidirectional layers and on
     any other module.

@@ -49,6 +49,24 @@ class Update:
     out: str
 
 
+def kept(step: Step) -> tuple[str, ...]:
+    """The fields of the state that a later step depends on; others need not be computed.
+
+    >>> from spikern.engines.codegen.trace import step
+    >>> from spikern.neurons import LIF
+    >>> kept(step(LIF))
+    ('v', 'z')
+    """
+    fields, before = step.state, None
+    while fields != before:
+        program = step.program
+        wanted = [*(["u"] if step.spikes else []), "out", *(f"n_{f}" for f in fields)]
+        read = {a for op in needed(program, wanted) for a in op.args}
+        read |= {program.outputs[output] for output in wanted}
+        before, fields = fields, tuple(f for f in fields if f"s_{f}" in read)
+    return fields
+
+
 def update(step: Step, text: Printer | None = None) -> Update:
     """The step of a neuron, as a printer prints it: up to u, the spike, the rest.
 
@@ -66,7 +84,8 @@ def update(step: Step, text: Printer | None = None) -> Update:
     program = parts.forward
     text = Printer() if text is None else text
     text.names |= parts.names
-    ops = needed(program, program.outputs)
+    fields = kept(step)
+    ops = needed(program, ["out", *(f"n_{f}" for f in fields)])
     lines: list[str] = []
     if step.spikes:
         first = needed(program, ["u"])
@@ -75,7 +94,7 @@ def update(step: Step, text: Printer | None = None) -> Update:
         lines.append(text.spike(text.value(program.outputs["u"])))
         ops = [op for op in ops if op.name not in names]
     lines += text.statements(ops)
-    stores = {f: text.value(program.outputs[f"n_{f}"]) for f in step.state}
+    stores = {f: text.value(program.outputs[f"n_{f}"]) for f in fields}
     out = text.value(program.outputs["out"])
     words = set(re.findall(r"\w+", " ".join([*lines, *stores.values(), out])))
     sources = [*program.inputs, *parts.hoisted.values()]

@@ -52,7 +52,7 @@ def load(text: str) -> ModuleType:
         _texts[name] = text
         if name not in _modules:
             try:
-                _modules[name] = _import(name, _write(name, text))
+                _modules[name] = _imported(name, _write(name, text))
             except (OSError, RuntimeError) as error:
                 _modules[name] = _from_memory(name, text, error)
         return _modules[name]
@@ -87,11 +87,29 @@ def _compile(name: str, entry: str, signature: str, title: str) -> None:
         # A broken cache fails in as many ways as pickles can: rebuild it, then do without it.
         try:
             _forget(name, cached)
-            _modules[name] = _import(name, cached.parent / f"{name}.py")
+            _replace(name, _import(name, cached.parent / f"{name}.py"))
             getattr(_modules[name], entry).compile(signature)
         except Exception as error:
-            _modules[name] = _from_memory(name, _texts[name], error)
+            _replace(name, _from_memory(name, _texts[name], error))
             getattr(_modules[name], entry).compile(signature)
+
+
+def _replace(name: str, module: ModuleType) -> None:
+    """Put a module in the place of one of its name, whose entries are not compiled yet."""
+    _modules[name] = module
+    _ready.difference_update([ready for ready in _ready if ready[0] == name])
+
+
+def _imported(name: str, path: Path) -> ModuleType:
+    """The module of a file; Python's own compiled copy is made anew if it is torn."""
+    try:
+        return _import(name, path)
+    except OSError:
+        raise
+    except Exception:  # in as many ways as `marshal` can fail
+        for torn in path.parent.glob(f"__pycache__/{name}.*.pyc"):
+            torn.unlink()
+        return _import(name, path)
 
 
 def _forget(name: str, cached: Path) -> None:

@@ -65,10 +65,9 @@ FORMS: dict[str, tuple[str, str, Callable[..., Range]]] = {
 class FixedPrinter(c.Printer):
     """Prints operations in fixed point; `ranges` are those of what they read, by name.
 
-    The spikes s_z and z are truth values.
+    The spikes s_z and z of a neuron that fires are truth values.
     """
 
-    truths: set[str] = field(default_factory=lambda: {"z", "s_z"})
     ranges: dict[str, Range] = field(default_factory=dict)
     number: ClassVar[str] = "int32_t"
     one: ClassVar[str] = str(ONE)
@@ -150,11 +149,12 @@ def update(step: Step, known: dict[str, Range]) -> c.Update:
     A field is held to STATE, or needs not be held where the step itself keeps it within a power of
     two, whatever the other fields are.
     """
-    fields = [f for f in step.state if not (f == "z" and step.spikes)]
+    fields = [f for f in c.kept(step) if not (f == "z" and step.spikes)]
+    truths = {"z", "s_z"} if step.spikes else set[str]()
     ranges = known | {f"s_{f}": STATE for f in fields}
 
     def after(ranges: dict[str, Range]) -> tuple[c.Update, dict[str, Range]]:
-        printer = FixedPrinter(ranges=dict(ranges))
+        printer = FixedPrinter(ranges=dict(ranges), truths=set(truths))
         printed = c.update(step, printer)
         return printed, {f: printer.bounds(step.program.outputs[f"n_{f}"]) for f in fields}
 

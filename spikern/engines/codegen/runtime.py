@@ -375,7 +375,8 @@ def _rows_of(size: int) -> Any:
     return add
 
 
-WIDE = 256 if "+avx512f" in (config.CPU_FEATURES or get_host_cpu_features()) else 64
+_FEATURES = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
+WIDE = 256 if "+avx512f" in _FEATURES else 64
 """Columns whose sums fit the registers of this processor."""
 _rows_wide, _rows_32, _rows_16 = map(_rows_of, (WIDE, 32, 16))
 

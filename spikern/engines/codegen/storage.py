@@ -10,7 +10,7 @@ from string import Formatter
 from typing import Any
 
 from spikern.engines.codegen.emit import OPERATIONS
-from spikern.engines.codegen.program import Op, Program, Step, needed
+from spikern.engines.codegen.program import COMPARISONS, LOGIC, Op, Program, Step, needed
 
 ARGUMENTS = {
     kind: len({field for _, field, _, _ in Formatter().parse(operation.numba) if field})
@@ -58,6 +58,7 @@ def _read(data: Any) -> tuple[Step, bool]:
     for name, kind, truth, *args in data["ops"]:
         fits &= all(_is_value(a, known) for a in args) and len(args) == ARGUMENTS[kind]
         fits &= _is_name(name, "x_") and name not in known and type(truth) is bool
+        fits &= kind == "where" or truth == (kind in COMPARISONS | LOGIC)
         known.add(name)
         ops.append(Op(name, kind, tuple(args), truth))
     step = Step(data["name"], Program(inputs, tuple(ops), dict(data["outputs"])))

@@ -372,7 +372,7 @@ static void add_row_listed_fixed(int32_t *sum, const uint32_t *begin, const uint
 /* A product of numbers with 20 bits of fraction. */
 static int32_t multiplied(int32_t a, int32_t b)
 {
-    return (int32_t)(((int64_t)a * b + (1 << 19)) >> 20);
+    return (int32_t)(((int64_t)a * b + 524288) >> 20);
 }
 
 /* A number of 64 bits, held to those that an int32 has with either sign. */
@@ -390,7 +390,7 @@ static int32_t limited(int32_t x)
 /* sum * multiplier / 2^24, rounded */
 static int32_t scaled(int32_t sum, int32_t multiplier)
 {
-    return (int32_t)(((int64_t)sum * multiplier + (1 << 23)) >> 24);
+    return (int32_t)(((int64_t)sum * multiplier + 8388608) >> 24);
 }
 
 /* gates += multiplier * sum, 12 bits of fraction */

@@ -6,6 +6,7 @@ With the numbers 'fixed', the weights are those of int8, and all else is whole n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -182,7 +183,7 @@ def whole(values: Array) -> Array:
     [524288, -1048576]
     """
     steps = np.rint(values.astype(np.float64) * ONE)
-    if np.abs(steps).max(initial=0.0) > LARGEST:
+    if not (np.abs(steps) <= LARGEST).all():  # a NaN neither
         raise UnsupportedError(
             f"a constant is {np.abs(values).max():g}, too large for the numbers 'fixed'; "
             f"export int8"
@@ -249,12 +250,6 @@ TAKEN = ("fired", "fired_count")
 """Names of members that each population has beside the fields of its neuron."""
 
 
-def _kept(plan: Plan) -> list[str]:
-    """The fields of the state that the next step reads; spikes are kept apart."""
-    reads = c.update(plan.population.step).reads
-    return [f for f in plan.population.step.state if f"s_{f}" in reads]
-
-
 def _state(plan: Plan, depth: int) -> list[Member]:
     """The members of a population in the struct of the state."""
     p, k = plan.population, plan.k
@@ -269,9 +264,11 @@ def _state(plan: Plan, depth: int) -> list[Member]:
                 f"{p.step.name} has a field {field}, as the state of every population in C has; "
                 "rename it"
             )
+    if re.search(r"\*/|/\*|[\n\r\\]", p.step.name):
+        raise InputError(f"{p.step.name!r} cannot stand in a comment of C; rename the neuron")
     title = f"population {k}, {p.step.name}"
     members = []
-    for field in _kept(plan):
+    for field in c.kept(p.step):
         number = "float" if plan.fixed is None else "int32_t"
         kind = "uint8_t" if field == "z" and p.step.spikes else number
         members.append(Member(kind, f"{field}_{k}", plan.neurons, title))
@@ -339,7 +336,7 @@ def _update(plan: Plan, name: str, outputs: int) -> str:
             place = "[h]" if arrays[f"{read}_{k}"].ndim else ""
             inner.append(f"const {number} {read} = {read}_{k}{place};")
     inner += step.lines
-    for field in _kept(plan):
+    for field in c.kept(p.step):
         value = fired if field == "z" and p.step.spikes else step.stores[field]
         inner.append(f"s->{field}_{k}[h] = {value};")
     if p.step.spikes:
