@@ -370,6 +370,9 @@ def test_what_was_lost_on_the_meta_device_is_not_made_up(settings, lost):
     layer = SpikingRNN("LIF", 4, 8, device="meta", **settings).to_empty(device="cpu")
     with pytest.raises(UnsupportedError, match=f"{lost} were lost on the meta device"):
         layer.reset_parameters()
+    layer.load_state_dict(SpikingRNN("LIF", 4, 8, **settings).state_dict())
+    layer.reset_parameters()
+    assert layer.is_fresh
 
 
 def test_a_layer_of_the_meta_device_is_drawn_where_it_comes_to_be():

@@ -399,6 +399,11 @@ class SpikingRNN(nn.Module):
                 )
         self._drawn = self._weight_sums()
 
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        """Load, and know that what was lost on the meta device is there now."""
+        super()._load_from_state_dict(*arguments)
+        self._made_on_meta = False
+
     def _weight_sums(self) -> list[int]:
         """Return the sum of the bits of each population's input weights, in float32.
 
