@@ -66,7 +66,13 @@ def caveats(results: Mapping[str, Any]) -> Iterator[str]:
         ]
         for m in models
     }
-    if rising := [name for name, runs in curves.items() if not has_ended(runs, "accuracy")]:
+    learned = {
+        name: [r for r in runs if len(r["curve"]) == 1 or max(r["curve"]) > r["curve"][0]]
+        for name, runs in curves.items()
+    }
+    if rising := [
+        name for name, runs in learned.items() if runs and not has_ended(runs, "accuracy")
+    ]:
         yield f"Still rising when training stopped, so not judged fairly: {', '.join(rising)}."
 
 
