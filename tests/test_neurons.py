@@ -100,7 +100,7 @@ def test_a_spread_that_leads_beyond_the_bound_is_named():
     drawn = [omega.value(omega.draw(128)).max() for _ in range(20)]
     assert 0.1 < min(drawn) < 0.125 < max(drawn)  # below 1 / 8 for some seeds, not for others
     with pytest.raises(
-        InputError, match=r"omega must stay below 0\.125 at dt = 8, .* give it a sp"
+        InputError, match=r"omega must stay below 0\.125 at dt = 8, .* lower its mean"
     ):
         omega.draw(128 * 20, 8.0)
 

@@ -35,6 +35,10 @@ MS = 1e3
 """Milliseconds in a second."""
 MODELS: dict[str, NeuronModel] = {"LIF": HardLIF, "CubaLIF": HardCubaLIF, "LI": LI}
 """The neuron of each node."""
+NEEDED = {
+    "LIF": ("tau_mem", "v_th"), "CubaLIF": ("tau_mem", "tau_syn", "v_th"), "LI": ("tau_mem",),
+}  # fmt: skip
+"""The constants, by symbol, without which a node cannot be made."""
 EXACT: dict[Step, str] = {model.step: node for node, model in MODELS.items()}
 """The node with the same equation, by step."""
 SOFT = "the soft reset: a spike sets v to 0 there"
@@ -74,13 +78,10 @@ def node_of(layer: SpikingRNN, index: int) -> Any:
         raw = getattr(layer, f"raw_{c.symbol}_l{index}")
         value[c.symbol] = c.value(raw.detach().double()).cpu().numpy()
     one, zero = np.ones(size), np.zeros(size)
-    needed = {"LI": ("tau_mem",), "LIF": ("tau_mem", "v_th")}.get(
-        kind, ("tau_mem", "tau_syn", "v_th")
-    )
-    if missing := [symbol for symbol in needed if symbol not in value]:
+    if missing := [symbol for symbol in NEEDED[kind] if symbol not in value]:
         raise UnsupportedError(
-            f"a {kind} node of NIR has {', '.join(needed)}; {neuron.name} has no {missing[0]}, but "
-            f"{', '.join(value)}"
+            f"a {kind} node of NIR has {', '.join(NEEDED[kind])}; {neuron.name} has no "
+            f"{missing[0]}, but {', '.join(value)}"
         )
     tau = value["tau_mem"] / MS
     if kind == "LI":

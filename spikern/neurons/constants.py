@@ -146,7 +146,8 @@ class Constant:
         if bool((value * dt >= self.below).any()):
             raise InputError(
                 f"{self.symbol} must stay below {self.below / dt:g} at dt = {dt:g}, got "
-                f"{value.max():g}; lower its mean or spread, give it a span, or shorten dt"
+                f"{value.max():g}; lower its mean or spread, or dt, and call keep_stable after "
+                f"every update in a loop of one's own"
             )
 
     def centre(self, size: int) -> Tensor:

@@ -106,8 +106,7 @@ def late_gain(curve: Sequence[float]) -> float:
         return 0.0 if curve[0] == 1.0 and len(curve) > 1 else 1.0
     at = len(curve) - len(curve) / 10
     whole = int(at)
-    share = at - whole
-    before = best[whole - 1] + (share * (best[whole] - best[whole - 1]) if share else 0.0)
+    before = best[whole - 1] + (at - whole) * (best[whole] - best[whole - 1])
     return (best[-1] - before) / gain
 
 

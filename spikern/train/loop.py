@@ -127,9 +127,10 @@ def fit(
     single batch can through many steps, is left out with a warning. What a DataLoader draws follows
     from the seed, unless it has persistent workers or a generator of its own. When a training on
     batches is resumed, nothing tells whether they are those of before. Raises DivergedError when
-    the loss, or no gradient of an epoch, is finite, or three gradients in a row are not while the
-    loss is ln C, that of guessing, or more; DataError when the checkpoint belongs to another run or
-    is damaged, InputError for a training split of one class and for arguments of another form.
+    the loss is not finite, when no gradient of an epoch is, and when three gradients in a row are
+    not while the loss is ln C, that of guessing, or more; DataError when the checkpoint belongs to
+    another run or is damaged, InputError for a training split of one class and for arguments of
+    another form.
     """
     check_type("training", training, Training)
     check_whole(seed=seed)

@@ -94,9 +94,9 @@ def _compile(name: str, entry: str, signature: str, title: str) -> None:
             getattr(_modules[name], entry).compile(signature)
 
 
-def _replace(name: str, module: ModuleType) -> None:
-    """Put a module in the place of one of its name, whose entries are not compiled yet."""
-    _modules[name] = module
+def _replace(name: str, other: ModuleType) -> None:
+    """Put another module, of which nothing is compiled yet, in the place of that of a name."""
+    _modules[name] = other
     _ready.difference_update([ready for ready in _ready if ready[0] == name])
 
 
