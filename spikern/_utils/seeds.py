@@ -9,8 +9,10 @@ import torch
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Draw what torch draws on the CPU from a seed; after it, the caller's numbers go on.
+
+    So it is on a GPU that is given.
 
     >>> with seeded(0):
     ...     first = torch.rand(3)
@@ -18,6 +20,10 @@ def seeded(seed: int) -> Iterator[None]:
     ...     torch.equal(torch.rand(3), first)
     True
     """
-    with torch.random.fork_rng(devices=[]):
+    gpu = device is not None and device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if gpu else []):
         torch.default_generator.manual_seed(seed)
+        if gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
-from spikern._utils.numbers import check_numbers
+from spikern._utils.numbers import check_counts, check_numbers
 from spikern.data.splits import spread
 from spikern.data.task import Task
 from spikern.data.transforms import SOUND, TEXT, Transform, transformed
@@ -157,6 +157,9 @@ def collate(sequences: Sequence[tuple[Tensor, Tensor | int]]) -> Batch:
     if not sequences:
         raise InputError("expected at least one sequence, got none")
     inputs, labels = [x for x, _ in sequences], [torch.as_tensor(y) for _, y in sequences]
+    for k, (x, y) in enumerate(zip(inputs, labels)):
+        if y.ndim and len(y) != len(x):
+            raise InputError(f"sequence {k} has {len(x)} steps and {len(y)} labels of steps")
     y = torch.stack(labels) if labels[0].ndim == 0 else pad_sequence(labels, False, UNLABELLED)
     return Batch(pad_sequence(inputs), y, torch.tensor([len(x) for x in inputs]))
 
@@ -265,14 +268,14 @@ class Dataset:
     def thinned(self, sequences: int) -> Dataset:
         """Return the data set with at most `sequences` per split, in equal shares of every class.
 
-        Those with a label at every step are evenly spaced in the split.
+        Those with a label at every step are evenly spaced in the split, so that none follows
+        another of one stream.
 
         >>> from spikern.data import load
         >>> len(load("digits").thinned(10).test)
         10
         """
-        if sequences < 1:
-            raise InputError(f"expected at least one sequence in a split, got {sequences}")
+        check_counts(sequences=sequences)
 
         def subset(part: Split) -> Split:
             labels = part.y if part.y.ndim == 1 else torch.zeros(len(part))
@@ -323,7 +326,7 @@ def digest(*splits: Split) -> str:
         parts = (x.offsets, x.indices, x.values) if isinstance(x, Events) else (x,)
         for tensor in (*parts, split.y, split.lengths):
             content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            content.update(tensor.contiguous().numpy().tobytes())
+            content.update(tensor.cpu().contiguous().numpy().tobytes())
     return content.hexdigest()[:16]
 
 

@@ -49,7 +49,7 @@ def load(name: str | Path) -> Dataset:
     """Load a data set by its name in DATASETS, or by a path; its splits are always the same.
 
     The path is that of your own data, .ts, .tsv, .csv, .npz or a folder of wav files; see
-    `spikern.data.own`.
+    `spikern.data.own`. A `Path` is always one.
 
     >>> load("digits").input_size
     1
@@ -61,7 +61,8 @@ fsdd_speakers_2, fsdd_speakers_3, fsdd_speakers_4, fsdd_speakers_5, fsdd_speaker
 japanese_vowels, psmnist, qtdb, qtdb_all_steps, shd, smnist, ssc, tinyshakespeare, PATH
     """
     check_type("name", name, str, Path)
-    name = str(name)
+    if isinstance(name, Path):
+        return own.load(name)
     check_dataset(name)
     path = own_path(name)
     return LOADERS[name]() if path is None else own.load(path)

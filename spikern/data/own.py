@@ -13,7 +13,7 @@ A sound becomes the log-mel spectrogram of `fsdd`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -264,11 +264,21 @@ class Samples(NamedTuple):
         return float((names == labels)[labelled].mean()) if labelled.any() else None
 
 
+def check_known(path: Path, labels: Iterable[str], task: Task) -> None:
+    """Raise DataError for a label that is no class of a task."""
+    if unknown := sorted(set(labels) - set(task.class_names)):
+        raise DataError(
+            f"{path}: the labels {', '.join(unknown)} are not classes of the network, which are "
+            f"{', '.join(task.class_names)}; give no label where none is known"
+        )
+
+
 def samples(path: str | Path, task: Task) -> Samples:
     """Read the samples of a file or a folder of wav files, as a network with this task takes them.
 
-    Of parts in one file, those of test. Raises DataError on files that do not suit the task, and on
-    labels that it does not know.
+    Of parts in one file, those of test. Sounds in folders of which none is named as a class have no
+    labels. Raises DataError on files that do not suit the task, and on labels that it does not
+    know.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -282,13 +292,15 @@ def samples(path: str | Path, task: Task) -> Samples:
         names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
         folders = [file.parent.name for file in files]
         labels = [name if name in task.class_names else "" for name in folders]
+        if any(labels):
+            check_known(path, [file.parent.name for file in files if file.parent != path], task)
         rate = sound.parameters["sample_rate"]
         return Samples(names, [read_wav(file, rate) for file in files], labels)
     if suffix == ".txt":
         if task.first(TEXT) is None:
             raise DataError(f"{path}: the network was trained on {task.dataset}, not on text")
         with foreign.parsed(path, "text in UTF-8"):
-            return Samples([path.name], [path.read_text(encoding="utf-8")], [""])
+            return Samples([path.name], [path.read_text(encoding="utf-8-sig")], [""])
     if suffix == ".npy":
         series = arrays.read_npy(path)
         return Samples([str(n) for n in range(len(series))], series, [""] * len(series))
@@ -309,11 +321,7 @@ def samples(path: str | Path, task: Task) -> Samples:
             f"{path}: expected a file {', '.join(SUFFIXES)}, .npy, .wav, .txt, or a folder of wav "
             f"files"
         )
-    if unknown := sorted(set(part.class_names) - set(task.class_names)):
-        raise DataError(
-            f"{path}: the labels {', '.join(unknown)} are not classes of the network, which are "
-            f"{', '.join(task.class_names)}; leave the cell of a label empty where there is none"
-        )
+    check_known(path, part.class_names, task)
     named = np.array([*part.class_names, ""])
     own = [named[np.where(np.equal(k, UNLABELLED), -1, k)] for k in part.labels]
     return Samples([str(n) for n in range(len(own))], part.series, own)

@@ -23,6 +23,8 @@ from spikern.events.crossing import crossings
 
 Floats = NDArray[np.float32]
 Array = NDArray[Any]
+ROUNDING = 1e-12
+"""Relative range below which numbers in double precision count as one."""
 
 
 def standardise(
@@ -138,10 +140,14 @@ def transformed(
 
 
 def standardising(values: Array) -> Transform:
-    """Return the transform that gives values (N, F) mean 0 and deviation 1; a constant gets 0."""
+    """Return the transform that gives values (N, F) mean 0 and deviation 1; a constant gets 0.
+
+    Constant is also what differs in its last places alone.
+    """
     values = values.astype(np.float64)
-    mean, deviation = values.mean(0), values.std(0)
-    deviation[deviation == 0] = 1.0
+    constant = np.ptp(values, 0) <= ROUNDING * np.abs(values).max(0)
+    mean = np.where(constant, values[0], values.mean(0))
+    deviation = np.where(constant, 1.0, values.std(0))
     return Transform("standardise", {"mean": mean.tolist(), "deviation": deviation.tolist()})
 
 

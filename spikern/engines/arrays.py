@@ -155,8 +155,8 @@ def kernel_entry(name: str, entry: str) -> Any:
 
 
 def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A buffer that a kernel fills; its content before that is arbitrary."""
-    return torch.empty(shape, dtype=dtype)
+    """A buffer that a kernel fills, on the CPU; its content before that is arbitrary."""
+    return torch.empty(shape, dtype=dtype, device="cpu")
 
 
 def rows_by_source(weight: Tensor, experts: int = 1) -> Tensor:
@@ -247,7 +247,7 @@ def kernel_arrays(
     bits: Sequence[Tensor],
 ) -> list[Arrays]:
     """What the kernels of every population read."""
-    none = torch.empty(0, dtype=torch.float32)
+    none = allocate(0)
     no_events = (none.long(), none.int(), none)
     listed: tuple[Tensor, Tensor, Tensor] | None = events
     if not len(events[0]):
@@ -255,7 +255,7 @@ def kernel_arrays(
     result = []
     for k, (name, p) in enumerate(zip(names, tensors)):
         hidden, experts = len(p.bias), p.gain.shape[2]
-        current, below = none.view(0, 0, 0), torch.empty((0, 0), dtype=torch.int64)
+        current, below = none.view(0, 0, 0), allocate(0, 0, dtype=torch.int64)
         w_in, w_rec, of_input = p.w_in, p.w_rec, no_events
         if k > 0:
             below = bits[k - 1]

@@ -7,11 +7,13 @@ its slowest opponent. A cell here is one pure function in torch; torch derives i
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from spikern.engines.arrays import (
     LANES,
@@ -139,7 +141,14 @@ def _arrays(
 def _run_cell_backward(
     name: str, wants_x: bool, d_states: list[Tensor], saved: list[Tensor]
 ) -> list[Tensor]:
-    """The gradients of x, w_in, w, bias_in, bias and start."""
+    """The gradients of x, w_in, w, bias_in, bias and start. Autocast is off."""
+    with torch.autocast("cpu", enabled=False):
+        return _gradients(name, wants_x, d_states, saved)
+
+
+def _gradients(
+    name: str, wants_x: bool, d_states: list[Tensor], saved: list[Tensor]
+) -> list[Tensor]:
     x, w_in, w, _, _, start, *_ = saved
     steps, batch, features = x.shape
     parts, _, hidden = start.shape
@@ -148,7 +157,7 @@ def _run_cell_backward(
     blocks = len(edges) - 1
     d_gates = allocate(steps if wants_x else 0, batch, len(w))
     d_start = allocate(parts, batch, hidden)
-    sums = [torch.zeros(blocks, *n, width) for n in ((features,), (hidden,), (), ())]
+    sums = [allocate(blocks, *n, width).zero_() for n in ((features,), (hidden,), (), ())]
     arguments = (
         edges, EVERY, *_arrays(*saved), array(rows_by_source(w.t())), *map(array, d_states),
         d_gates.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
@@ -180,3 +189,17 @@ def _differentiate(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, .
 
 
 run_cell.register_autograd(_differentiate, setup_context=_save)
+
+
+# What torch's FlopCounterMode counts: two for each weight, sample and step
+
+
+@register_flop_formula(torch.ops.spikern.run_cell)
+def _(name: str, x: Any, w_in: Any, w: Any, *others: Any, **rest: Any) -> int:
+    return 2 * x[0] * x[1] * (math.prod(w_in) + math.prod(w))
+
+
+@register_flop_formula(torch.ops.spikern.run_cell_backward)
+def _(name: str, wants_x: bool, d_states: Any, saved: Sequence[Any], **rest: Any) -> int:
+    x, w_in, w = saved[:3]
+    return 2 * x[0] * x[1] * ((1 + wants_x) * math.prod(w_in) + 2 * math.prod(w))

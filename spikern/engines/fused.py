@@ -101,13 +101,13 @@ def run_stack(
     ]
     steps, batch, _ = x.shape
     if lengths is None:
-        lengths = torch.full((batch,), steps, dtype=torch.int64)
+        lengths = torch.full((batch,), steps, dtype=torch.int64, device="cpu")
     tensors = [
         t
         for p, state, own in zip(populations, states, gains)
         for t in population_tensors(p, state, own)
     ]
-    none = torch.empty(0, dtype=torch.float32)
+    none = allocate(0)
     transformed = not compiling and torch._C._are_functorch_transforms_active()
     values, events = x, (none.long(), none.int(), none)
     if isinstance(x, Events):
@@ -134,10 +134,10 @@ def population_tensors(
     """The tensors that the operator takes of a population."""
     hidden = len(p.w_in)
     w_rec = p.w_rec if is_sparse(p) else recurrent_weights(p)
-    begin, target = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int32)
+    begin, target = allocate(0, dtype=torch.int64), allocate(0, dtype=torch.int32)
     if p.synapses is not None and is_sparse(p):
         presynaptic, postsynaptic = p.synapses.unbind(1)
-        begin = torch.zeros(hidden + 1, dtype=torch.int64)
+        begin = torch.zeros(hidden + 1, dtype=torch.int64, device="cpu")
         begin[1:] = torch.bincount(presynaptic, minlength=hidden).cumsum(0)
         target = postsynaptic.to(torch.int32)
     return PopulationTensors(
@@ -206,8 +206,15 @@ def _run_backward(
 ) -> list[Tensor]:
     """The gradient of x, then the `PopulationGradients` of every population.
 
-    The list has the gradients of out, finals and totals, then what `_save` kept.
+    The list has the gradients of out, finals and totals, then what `_save` kept. Autocast is off.
     """
+    with torch.autocast("cpu", enabled=False):
+        return _gradients(names, steps, wants_x, gradients_and_saved)
+
+
+def _gradients(
+    names: str, steps: int, wants_x: bool, gradients_and_saved: list[Tensor]
+) -> list[Tensor]:
     modules = names.split(",")
     (d_out,), d_finals, d_totals, inputs, tensors, bits, checkpoints, _ = _split(
         gradients_and_saved, _lengths_of_lists(len(modules))
@@ -245,7 +252,7 @@ def _run_backward(
         if projected:
             d_in = d_current[..., :hidden].flatten(0, 1).t() @ x.flatten(0, 1)
         if len(p.begin):
-            d_rec = torch.zeros_like(p.w_rec)
+            d_rec = p.w_rec.new_zeros(p.w_rec.shape)
             d_rec.view(-1)[places_of_synapses(p.begin, p.target, hidden)] = d_synapses
         else:
             d_rec = from_rows(d_rec, hidden, experts).view_as(p.w_rec)

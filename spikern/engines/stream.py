@@ -1,6 +1,7 @@
 """The stream engine: event-driven inference of a trained network, one step or many, without torch.
 
-The same arithmetic in the same order as the fused engine, so the spikes are the same bit for bit.
+The same arithmetic in the same order as the fused engine, so the spikes are the same bit for bit;
+but where that multiplies by a matrix: an input that is mostly not zero, and the scores of a router.
 The state is an array that the caller keeps; the additions that were executed are counted.
 
 A `Stream` is one kernel for all populations. A `DelayedStream`, for axons that take several steps
@@ -247,7 +248,7 @@ class Stream(Predicting):
         """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
 
         The next step overwrites the array that is returned. Raises InputError, and leaves the state
-        as it was, if x is not finite, or on another shape, type or layout.
+        as it was, if x or the state is not finite, or on another shape, type or layout.
         """
         try:
             fits = self._step(x, state)
@@ -305,9 +306,9 @@ def _not_finite(x: NDArray[Any]) -> str:
 
 
 def _numbers(what: str, values: Any) -> Floats:
-    """An argument as contiguous float32."""
+    """An argument as contiguous float32 that a kernel takes, which writeable arrays alone are."""
     try:
-        return np.ascontiguousarray(values, np.float32)
+        return np.require(values, np.float32, ["C", "W"])
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"expected {what} as an array of numbers: {error}") from error
 
@@ -390,6 +391,11 @@ class DelayedStream(Predicting):
         self._edges = np.append(0, np.cumsum(sizes))
         self.state_size = int(self._edges[-1])
         self.additions = np.zeros((len(self.populations), 2), np.int64)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is constructed anew; its additions are zero."""
+        kept = {"_task": self.task, "answer": self.answer, "body": self.body}
+        return type(self), (self.populations, self.connections), kept
 
     def fields(self, state: Floats) -> list[dict[str, Floats]]:
         """Views of a state (B, S): the fields of each population by name, its delay buffer last."""

@@ -172,7 +172,7 @@ def _assemble(
             raise ValueError(
                 f"population {k} has {hidden} neurons, {fan_in} inputs, {size} outputs"
             )
-        if not set(inputs) <= set(range(len(widths))):
+        if not inputs or not set(inputs) <= set(range(len(widths))):
             raise ValueError(f"population {k} cannot read {inputs}, only some of 0..{k}")
         width = sum(widths[source] for source in inputs)
         widths.append(size)

@@ -285,9 +285,10 @@ def _run_backward(
                 )  # fmt: skip
     d_rec = torch.empty_like(w_rec)
     if recurrent:
-        d_start[module.Z] += d_current[0] @ w_rec
-        torch.mm(d_current[0].t(), kept[0, module.Z], out=d_rec)
-        d_rec += d_current[1:].flatten(0, 1).t() @ out[:-1].flatten(0, 1)
+        with torch.autocast(current.device.type, enabled=False):
+            d_start[module.Z] += d_current[0] @ w_rec
+            torch.mm(d_current[0].t(), kept[0, module.Z], out=d_rec)
+            d_rec += d_current[1:].flatten(0, 1).t() @ out[:-1].flatten(0, 1)
     return [d_current, d_rec, d_params.sum(1), d_start]
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -109,6 +110,11 @@ def is_weight(name: str) -> bool:
 def derives(module: nn.Module) -> bool:
     """Whether a hook computes weights of a module from others, as pruning and weight_norm do."""
     return any(isinstance(hook, DERIVING) for hook in module._forward_pre_hooks.values())
+
+
+def computes_weights(module: nn.Module) -> bool:
+    """Whether a hook or a parametrization computes weights of a module or its parts."""
+    return any(is_parametrized(part) or derives(part) for part in module.modules())
 
 
 def refresh(module: nn.Module) -> None:

@@ -110,4 +110,6 @@ def _to_arrays(p: Population) -> stream.StreamPopulation:
 
 
 def _floats(x: Tensor) -> stream.Floats:
-    return np.ascontiguousarray(x.detach().float().cpu().numpy())
+    """A copy: the layer may be trained on."""
+    floats: stream.Floats = x.detach().float().cpu().numpy().copy()
+    return floats

@@ -13,7 +13,7 @@ from spikern._utils.errors import InputError
 
 def add_noise(x: Tensor, valid: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """x + level n on the valid steps (T, B) of x (T, B, F), n ~ N(0, 1)."""
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    noise = torch.randn(x.shape, generator=generator).to(x)
     return x + level * noise * valid.unsqueeze(2)
 
 
@@ -57,4 +57,5 @@ def stretch_time(
     after = torch.minimum(before + 1, lengths - 1)
     share = (place - before).unsqueeze(2)
     first, second = (x.gather(0, k.unsqueeze(2).expand_as(x)) for k in (before, after))
-    return (first + share * (second - first)) * (steps < new).unsqueeze(2), new
+    stretched = first + share * (second - first)
+    return (stretched * (steps < new).unsqueeze(2)).to(x.dtype), new

@@ -92,6 +92,19 @@ def checked(batches: Batches, network: Network) -> Iterator[Split]:
         yield batch.to(device)
 
 
+def check_split(where: str, split: Split, network: Network) -> None:
+    """Raise InputError for a split that the network cannot be judged on."""
+    dtype = split.x.dtype if isinstance(split.x, Tensor) else torch.float32
+    check_shapes(where, split, isinstance(split.y, Tensor) and split.y.ndim == 2, dtype)
+    check_labels(where, split, network.classes)
+    if split.x.shape[2] != network.body.input_size:
+        raise InputError(
+            f"{where} has {split.x.shape[2]} features, the network {network.body.input_size} inputs"
+        )
+    if bool((split.y == UNLABELLED).all()):
+        raise InputError(f"no answer can be judged: {len(split)} sequences have no label")
+
+
 def _batch(where: str, given: Given) -> Split:
     if isinstance(given, Split):
         return given

@@ -21,7 +21,8 @@ def calibrate(
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
     64 times the present weights; weights that are frozen (`requires_grad` False) or computed
-    from others (pruned, weight_norm) stay as they are. Dropout is off meanwhile; learned delays
+    from others (pruned, weight_norm) stay as they are, and so do those of a layer that no gain
+    wakes. Dropout is off meanwhile; learned delays
     are spread if the layers are in training, as it begins with them. In a network with feedback a
     layer's rate may still change while those above it are calibrated.
 
@@ -61,7 +62,8 @@ def _calibrated(
             return firing_rates(result.spikes, x, lengths)[index]
 
     fixed = not (weight.requires_grad and weight.is_leaf)
-    return measure(0.0) if fixed else bisect(measure, rate, end=6.0, rounds=10)
+    reached = measure(0.0) if fixed else bisect(measure, rate, end=6.0, rounds=10)
+    return reached or measure(0.0)
 
 
 def bisect(measure: Callable[[float], float], target: float, end: float, rounds: int) -> float:

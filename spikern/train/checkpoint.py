@@ -94,15 +94,27 @@ def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def layout(optimizer: torch.optim.Optimizer, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What these tensors of an optimizer must look like; those of no Adam, as their parameters."""
+    """What these tensors of an optimizer must look like; those of no Adam, as their parameters.
+
+    Those that an axis was summed out of, as Adafactor's are, have size 1 there.
+    """
     if isinstance(optimizer, ADAMS):
         return moments(optimizer)
     shapes = {str(k): p for k, p in enumerate(_parameters(optimizer))}
+    whole = {name: shapes.get(name.partition(".")[0]) for name in found}
     return {
-        name: value if value.ndim == 0 else shapes[name.partition(".")[0]]
-        for name, value in found.items()
-        if name.partition(".")[0] in shapes
+        name: found[name] if _is_part(found[name], parameter) else parameter
+        for name, parameter in whole.items()
+        if parameter is not None
     }
+
+
+def _is_part(value: Tensor, parameter: Tensor) -> bool:
+    """Whether a tensor is a scalar, or has size 1 or that of the parameter along every axis."""
+    sizes = zip(value.shape, parameter.shape)
+    return value.ndim == 0 or (
+        value.ndim == parameter.ndim and all(own in (1, size) for own, size in sizes)
+    )
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.utils.parametrize import is_parametrized
 
-from spikern._utils.errors import InputError
+from spikern._utils.errors import DataError, InputError
 from spikern.data.dataset import UNLABELLED, Dataset
-from spikern.layers.arguments import derives
+from spikern.layers.arguments import computes_weights
 from spikern.layers.network import Network
 from spikern.train.batches import check_carried
 from spikern.train.training import Training
@@ -84,11 +85,16 @@ def check_augmentation(what: str, events: bool, every_step: bool, training: Trai
         raise InputError(f"{what} has labels at every step, which time_stretch would move")
 
 
-def check_can_be_kept(network: Network) -> None:
-    """Raise InputError, or warn, for a network that a checkpoint cannot hold as it is."""
+def check_can_be_kept(network: Network, file: Path) -> None:
+    """Raise an error, or warn, for a network that a checkpoint cannot hold, and for its place."""
+    if file.is_dir():
+        raise DataError(f"{file} is a folder; a checkpoint is a file")
+    there = next(folder for folder in file.absolute().parents if folder.exists())
+    if not os.access(there, os.W_OK):
+        raise DataError(f"cannot write in {there}; choose another place for {file.name}")
     if any(value.dtype == torch.bfloat16 for value in network.state_dict().values()):
         raise InputError("a checkpoint holds no bfloat16; train in float32, or without checkpoint=")
-    if any(is_parametrized(part) or derives(part) for part in network.modules()):
+    if computes_weights(network):
         warnings.warn(
             "load_network cannot rebuild weights that pruning or a parametrization computes; fit "
             "resumes from the checkpoint with them in place",

@@ -12,7 +12,7 @@ from spikern._utils.choices import check_type
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import InputError
 from spikern._utils.numbers import check_counts
-from spikern.data.dataset import UNLABELLED, Dataset, Split, check_labels
+from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.events import valid_steps
 from spikern.layers.network import Network, evaluating
 from spikern.train.batches import (
@@ -20,6 +20,7 @@ from spikern.train.batches import (
     carried,
     check_batches,
     check_carried,
+    check_split,
     checked,
     in_order,
     labels_of,
@@ -56,7 +57,7 @@ def evaluate(
     if isinstance(data, Dataset):
         raise InputError(f"{data.name} is three splits; evaluate one, such as dataset.test")
     if isinstance(data, Split):
-        check_labels("the split", data, network.classes)
+        check_split("the split", data, network)
     else:
         check_batches(data)
     place = place_of(network)
@@ -117,5 +118,9 @@ def _joined(answers: list[Tensor], steps: int) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
-    """Over labelled answers, in nats; logits (B, C) with y (B,), or (T, B, C) with (T, B)."""
+    """Over labelled answers, in nats; logits (B, C) with y (B,), or (T, B, C) with (T, B).
+
+    Logits of 16 bits are summed in 32.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction=reduction)

@@ -45,7 +45,7 @@ def load_network(
     for name, own in (("neurons", neurons), ("surrogates", surrogates)):
         if not isinstance(own, list | tuple) or any(isinstance(one, str) for one in own):
             raise InputError(f"{name} is a list of one's own, got {own!r:.60}")
-    if path.suffix == SUFFIX:
+    if path.is_file() or path.suffix == SUFFIX:
         for name, asked in (("model", model), ("seed", seed)):
             if asked is not None:
                 raise InputError(

@@ -18,6 +18,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,10 +28,10 @@ from spikern._utils.choices import check_type
 from spikern._utils.display import table_of_fields
 from spikern._utils.errors import DivergedError, InputError
 from spikern._utils.numbers import check_whole
+from spikern._utils.seeds import seeded
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.engines.experts import imbalance, working
 from spikern.events import Events, valid_steps
-from spikern.events.trains import dense
 from spikern.layers.arguments import is_weight
 from spikern.layers.delays import narrow
 from spikern.layers.network import Activity, Answer, Network
@@ -41,9 +42,11 @@ from spikern.train.batches import (
     Source,
     carried,
     check_repeatable,
+    check_split,
     from_batches,
     from_split,
     labels_of,
+    place_of,
 )
 from spikern.train.calibration import calibrate, firing_rates, warn_of_extreme_rates
 from spikern.train.checkpoint import pack, pack_optimizer, write
@@ -86,7 +89,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class _Updates(NamedTuple):
-    """How the weights are changed: `share` of the `rates` of the optimizer's groups is used."""
+    """How the weights are changed: `share` of the `rates` of the optimizer's groups is used.
+
+    Callbacks may change these rates.
+    """
 
     optimizer: torch.optim.Optimizer
     rates: list[float]
@@ -119,18 +125,20 @@ def fit(
     optimizer   one of your own, with its learning rates and weight decay; by default AdamW
     schedule    share of the learning rates at a progress from 0 to 1; by default that of training
     device      that the network is moved to; by default it stays where it is
-    callbacks   each is called after every epoch; the training ends when one returns True
+    callbacks   each is called after every epoch; the training ends when one returns True. Learning
+                rates that it changes in the optimizer are those that the schedule takes shares of
     bar         whether a bar is shown; by default in a terminal and in a notebook
 
-    The network is left in evaluation mode. It gets the data set's `task`; beside batches it keeps
-    its own. A batch without any label is skipped. An update whose gradient overflows, as that of a
-    single batch can through many steps, is left out with a warning. What a DataLoader draws follows
-    from the seed, unless it has persistent workers or a generator of its own. When a training on
-    batches is resumed, nothing tells whether they are those of before. Raises DivergedError when
-    the loss is not finite, when no gradient of an epoch is, and when three gradients in a row are
-    not while the loss is ln C, that of guessing, or more; DataError when the checkpoint belongs to
-    another run or is damaged, InputError for a training split of one class and for arguments of
-    another form.
+    The network is left in evaluation mode, also where the training fails. It gets the data set's
+    `task`; beside batches it keeps its own. A batch without any label is skipped. An update whose
+    gradient overflows, as that of a single batch can through many steps, is left out with a
+    warning. What a DataLoader draws follows from the seed, unless it has persistent workers or a
+    generator of its own. When a training on batches is resumed, nothing tells whether they are
+    those of before. Raises DivergedError when the loss is not finite, when no gradient of an epoch
+    is, and when three gradients in a row are not while the loss is ln C, that of guessing, or more;
+    DataError when the checkpoint belongs to another run or is damaged, InputError for a training
+    split of one class and for arguments of another form. With weights="int8" that of calibration is
+    on weights that are not rounded.
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
@@ -145,53 +153,95 @@ def fit(
     source, judged = _what_is_read(network, data, training, validation)
     if isinstance(data, Dataset):
         network.task = data.task
-    header = header_of(network, data, training, seed, optimizer, functions)
+    file = None if checkpoint is None else Path(checkpoint)
+    header: dict[str, Any] = {}
+    if file is not None:
+        check_can_be_kept(network, file)
+        header = header_of(network, data, training, seed, optimizer, functions)
     optimizer = _adam(network, training) if optimizer is None else optimizer
     rates = [group["lr"] for group in optimizer.param_groups]
     updates = _Updates(optimizer, rates, schedule or training.share_at, loss)
-    file = None if checkpoint is None else Path(checkpoint)
-    if file is not None:
-        check_can_be_kept(network)
     epochs: list[Epoch] = []
-    best = _copy(network)
     if file is not None and file.exists():
         epochs, best = resume(file, header, network, optimizer)
-    elif isinstance(network.body, SpikingRNN) and network.body.is_fresh and training.rate:
-        first = source.first(_generator(seed, 0))
-        network.train()  # learned delays are spread then
-        calibrate(network.body, first.x, first.lengths, training.rate)
+    else:
+        if isinstance(network.body, SpikingRNN) and network.body.is_fresh and training.rate:
+            first = source.first(_generator(seed, 0))
+            network.train()  # learned delays are spread then
+            calibrate(network.body, first.x, first.lengths, training.rate)
+        best = _copy(network)
     visible = phases.is_watched() if bar is None else bar
     shown_bar = phases.bar(training.epochs, "epoch", len(epochs), visible)
-    with _rates_restored(optimizer), shown_bar as shown:
-        asked = [call(epoch) for epoch in epochs for call in callbacks]
-        while not (any(asked) or _ended(epochs, training)):
-            started = time.perf_counter()
-            number = len(epochs) + 1
-            mean_loss, rate = _train_epoch(network, source, training, updates, seed, number - 1)
-            with _numbers(network, training):
-                found = evaluate(network, judged, carry_state=training.carry_state)
-                if not math.isfinite(found.loss):
-                    raise DivergedError(
-                        f"training diverged in epoch {number}: the loss on validation is "
-                        f"{found.loss}; lower the learning rate (now {updates.rates[0]:g})"
-                    )
-                seconds = time.perf_counter() - started
-                epochs.append(Epoch(number, mean_loss, found.accuracy, rate, seconds, found.loss))
+    try:
+        with _rates_restored(optimizer), shown_bar as shown:
+            asked = [_asks_to_end(callbacks, epoch, updates) for epoch in epochs]
+            while not (any(asked) or _ended(epochs, training)):
+                epochs.append(_epoch(network, source, judged, training, updates, seed, len(epochs)))
                 if _best(epochs, training) is epochs[-1]:
-                    best = _copy(network)
-            if file is not None:
-                tensors = (
-                    pack("network", network.state_dict())
-                    | pack("best", best)
-                    | pack("optimizer", pack_optimizer(optimizer))
-                )
-                task = None if network.task is None else network.task.to_data()
-                write(file, tensors, header | {"epochs": epochs, "task": task})
-            advance(shown, len(epochs), epochs[-1])
-            asked = [call(epochs[-1]) for call in callbacks]
-    network.load_state_dict(best)
-    network.eval()
+                    best = _kept(network, training)
+                if file is not None:
+                    tensors = (
+                        pack("network", network.state_dict())
+                        | pack("best", best)
+                        | pack("optimizer", pack_optimizer(optimizer))
+                    )
+                    task = None if network.task is None else network.task.to_data()
+                    write(file, tensors, header | {"epochs": epochs, "task": task})
+                advance(shown, len(epochs), epochs[-1])
+                asked = [_asks_to_end(callbacks, epochs[-1], updates)]
+    finally:  # also of a training that diverges
+        network.load_state_dict(best)
+        network.eval()
     return History(epochs, _best(epochs, training).epoch)
+
+
+def _epoch(
+    network: Network,
+    source: Source,
+    judged: Split | Batches,
+    training: Training,
+    updates: _Updates,
+    seed: int,
+    done: int,
+) -> Epoch:
+    """Train for one more epoch and look at the validation data; DivergedError if that says so."""
+    started = time.perf_counter()
+    mean_loss, rate = _train_epoch(network, source, training, updates, seed, done)
+    drawn = _generator(seed, done).initial_seed()  # by a DataLoader
+    with _numbers(network, training), seeded(drawn, place_of(network)[0]):
+        found = evaluate(network, judged, carry_state=training.carry_state)
+    if not math.isfinite(found.loss):
+        raise DivergedError(
+            f"training diverged in epoch {done + 1}: the loss on validation is {found.loss}; lower "
+            f"the learning rate (now {updates.rates[0]:g})"
+        )
+    seconds = time.perf_counter() - started
+    return Epoch(done + 1, mean_loss, found.accuracy, rate, seconds, found.loss)
+
+
+def _kept(network: Network, training: Training) -> dict[str, Tensor]:
+    """The weights of an epoch as they were judged."""
+    with _numbers(network, training):
+        return _copy(network)
+
+
+def _asks_to_end(callbacks: Sequence[Callback], epoch: Epoch, updates: _Updates) -> bool:
+    """Whether a callback ends the training; learning rates that it leaves are those from now on.
+
+    Meanwhile the optimizer has its own rates, not the schedule's share of them: so a training that
+    is resumed, whose callbacks see its epochs again, comes to the same.
+    """
+    groups = updates.optimizer.param_groups
+    for group, rate in zip(groups, updates.rates):
+        group["lr"] = rate
+    answers = [call(epoch) for call in callbacks]
+    updates.rates[:] = [group["lr"] for group in groups]
+    if odd := [a for a in answers if not isinstance(a, bool | np.bool_ | None)]:
+        raise InputError(
+            f"a callback returns True to end the training, otherwise False or None; got "
+            f"{odd[0]!r:.60}"
+        )
+    return any(answers)
 
 
 @contextmanager
@@ -222,7 +272,9 @@ def _what_is_read(
         raise InputError("batches need validation=, what the best epoch is selected by")
     if isinstance(validation, Dataset):
         raise InputError(f"{validation.name} is three splits; pass one, such as dataset.validation")
-    if not isinstance(validation, Split):
+    if isinstance(validation, Split):
+        check_split("the validation split", validation, network)
+    else:
         check_repeatable(validation)
     return from_batches(data, network), validation
 
@@ -284,8 +336,8 @@ def _train_epoch(
     awake: dict[int, Any] = {}
     judged, left_out, in_a_row = 0, 0, 0
     state: Any = None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())  # for dropout, and what a DataLoader draws
+    drawn = generator.initial_seed()  # by dropout, and by a DataLoader
+    with seeded(drawn, place_of(network)[0]):
         for k, batch in enumerate(source.batches(generator)):
             progress = _progress(epoch, k, source.number, training.epochs)
             _set_rates(updates, progress)
@@ -404,7 +456,8 @@ def _augmented(batch: Split, training: Training, generator: torch.Generator) -> 
     """A batch with the random changes that the training asks for."""
     if not (training.time_stretch or training.channel_shift or training.input_noise):
         return batch
-    x, lengths = dense(batch.x), batch.lengths
+    x, lengths = batch.x, batch.lengths
+    assert isinstance(x, Tensor)  # events take no augmentation
     if training.time_stretch:
         x, lengths = stretch_time(x, lengths, training.time_stretch, generator)
     if training.channel_shift:

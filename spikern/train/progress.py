@@ -14,6 +14,7 @@ class Epoch(NamedTuple):
 
     epoch: int
     loss: float
+    """Mean over sequences of the loss that was minimised, with penalties; nats."""
     validation_accuracy: float
     rate: float | None
     seconds: float

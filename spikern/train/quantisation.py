@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spikern._utils.errors import InputError
-from spikern.layers.arguments import derives
+from spikern.layers.arguments import computes_weights
 from spikern.layers.network import Network
 
 LEVELS = 127
@@ -34,15 +34,14 @@ def round_rows(weight: Tensor) -> Tensor:
 def int8_weights(network: Network) -> Network:
     """A copy whose weight matrices hold only multiples of their rows' int8 scale.
 
-    Raises InputError if a weight is not finite, or derived from others, as pruning does.
+    Raises InputError if a weight is not finite, or computed from others, as pruning does.
 
     >>> from spikern import build
     >>> weight = int8_weights(build("RNN", 3, 8, 2)).body.rnn.weight_hh_l0
     >>> all(len(row.unique()) <= 8 for row in weight)
     True
     """
-    if any(map(derives, network.modules())):
-        raise InputError("the network derives weights from others; call prune.remove on them first")
+    _check_own_weights(network)
     rounded = copy.deepcopy(network)
     with torch.no_grad():
         for name, weight in _matrices(rounded):
@@ -58,7 +57,7 @@ def rounded_weights(network: Network) -> Iterator[None]:
 
     A gradient that is taken in it is that at the rounded weights; applied to the weights themselves
     it is the straight-through estimate. Source: Bengio, Leonard and Courville 2013, arXiv
-    1308.3432.
+    1308.3432. Raises InputError if weights are computed from others.
 
     >>> from spikern import build
     >>> network = build("RNN", 3, 8, 2)
@@ -70,6 +69,7 @@ def rounded_weights(network: Network) -> Iterator[None]:
     >>> torch.equal(weight, before)
     True
     """
+    _check_own_weights(network)
     kept = [(weight, weight.detach().clone()) for _, weight in _matrices(network)]
     with torch.no_grad():
         for weight, _ in kept:
@@ -80,6 +80,14 @@ def rounded_weights(network: Network) -> Iterator[None]:
         with torch.no_grad():
             for weight, before in kept:
                 weight.copy_(before)
+
+
+def _check_own_weights(network: Network) -> None:
+    if computes_weights(network):
+        raise InputError(
+            "the network computes weights from others, and those would be rounded; call "
+            "prune.remove or parametrize.remove_parametrizations first"
+        )
 
 
 def _matrices(network: Network) -> Iterator[tuple[str, Tensor]]:

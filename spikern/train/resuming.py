@@ -68,7 +68,7 @@ def resume(
     try:
         tensors, found = checkpoint.read(path)
     except DataError as error:
-        raise DataError(f"{error}; delete it to start anew") from error
+        raise DataError(f"{error}; choose another file, or delete it to start anew") from error
     if isinstance(found.get("training"), dict):  # settings that came later have their defaults
         found["training"] = asdict(Training()) | found["training"]
     if found.keys() == {*OLD_HEADER, "epochs"}:
@@ -102,11 +102,14 @@ def resume(
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON can hold of the settings of an optimizer's group, a loss or a schedule."""
     plain = (bool, int, float, str, type(None))
-    return {
-        key: value.tolist() if isinstance(value, Tensor) else value
-        for key, value in values.items()
-        if isinstance(value, (*plain, Tensor))
-    }
+
+    def is_plain(value: Any) -> bool:
+        several = isinstance(value, tuple | list) and all(map(is_plain, value))
+        return several or isinstance(value, plain)
+
+    listed = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in values.items()}
+    kept = {key: value for key, value in listed.items() if is_plain(value)}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in kept.items()}
 
 
 def _described(function: Any) -> list[Any]:

@@ -38,12 +38,25 @@ def read_csv(path: Path) -> TimeSeries:
         lines = lines[1:]
     if header[:1] == ["sample"]:
         return of_steps(path, header, lines[1:])
-    if lines and not header and not any(map(_is_number, cells(lines[0][1])[1:])):
+    if lines and not header and _names_columns(cells(lines[0][1]), lines[1:]):
         raise DataError(
             f"{path}, line {lines[0][0]}: expected a label and numbers, parted by commas, or a "
             f"header that begins with label, or with sample,label; got {lines[0][1]:.60}"
         )
     return ucr.of_rows(path, lines, lambda line: ucr.parse_row(cells(line)))
+
+
+def _names_columns(row: list[str], below: list[tuple[int, str]]) -> bool:
+    """Whether a first row has no reading, or numbers its columns under a label of its own.
+
+    >>> below = [(2, "up,0,1,2"), (3, "down,4,4,4")]
+    >>> [_names_columns([first, "0", "1", "2"], below) for first in ("class", "up")]
+    [True, False]
+    """
+    counted = [[str(first + k) for k in range(len(row) - 1)] for first in (0, 1)]
+    alone = not any(line.partition(",")[0].strip('" ') == row[0].strip() for _, line in below)
+    numbered = len(row) > 3 and row[1:] in counted and alone and not _is_number(row[0])
+    return numbered or not any(map(_is_number, row[1:]))
 
 
 def _is_number(word: str) -> bool:
@@ -71,7 +84,7 @@ def cells(line: str) -> list[str]:
     ['a', 'b, c']
     """
     try:
-        return next(csv.reader([line]))
+        return next(csv.reader([line], strict=True))
     except csv.Error as error:
         raise ValueError(f"{error}; a quote may not be closed") from error
 
@@ -82,19 +95,18 @@ def of_steps(path: Path, header: list[str], lines: list[tuple[int, str]]) -> Tim
         raise DataError(f"{path}: expected a header sample,label,FEATURE,..., got {header}")
     samples: dict[str, list[list[float]]] = {}
     label_of: dict[str, str] = {}
-    classes: dict[str, str] = {}
     for number, line in lines:
         try:
-            sample, label, *words = row = cells(line)
+            row = cells(line)
             if len(row) != len(header):
                 raise ValueError(f"expected {len(header)} cells, got {len(row)}")
+            sample, label, words = row[0].strip(), ucr.class_name(row[1]), row[2:]
             if label_of.setdefault(sample, label) != label:
                 raise ValueError(f"sample {sample} has the labels {label_of[sample]} and {label}")
             samples.setdefault(sample, []).append(ucr.parse_values(words))
-            classes.setdefault(sample, ucr.class_name(label))
         except ValueError as error:
             raise DataError(f"{path}, line {number}: {error}") from error
     if not samples:
         raise DataError(f"{path}: no rows after the header; the file is cut off")
     series = [np.array(rows) for rows in samples.values()]
-    return ucr.with_classes(series, [*classes.values()])
+    return ucr.with_classes(series, [*label_of.values()])

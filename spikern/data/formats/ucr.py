@@ -166,9 +166,10 @@ def class_name(label: str) -> str:
 def by_number(name: str) -> tuple[float, str]:
     """Return the key that sorts class names by number; those that are none follow, by name."""
     try:
-        return number_of(name), name
+        number = number_of(name)
     except ValueError:
         return np.inf, name
+    return (number if np.isfinite(number) else np.inf), name
 
 
 def number_of(text: str) -> float:

@@ -107,6 +107,8 @@ def step(plan, x, state):
     odd = 0
     for f in range(x.shape[0]):
         odd += x[f] - x[f] != f32(0.0)
+    for k in range(state.shape[1]):
+        odd += state[0, k] - state[0, k] != f32(0.0)
     if odd > 0:
         return False
     last = plan.shape[0] - 1

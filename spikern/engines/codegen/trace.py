@@ -190,7 +190,8 @@ def _traced(
     shape: tuple[int, int],
 ) -> Program:
     """The program as it is for arguments of one shape."""
-    examples = [torch.full(shape, 0.5 + 0.01 * k, dtype=torch.float32) for k in range(len(inputs))]
+    numbers = [0.5 + 0.01 * k for k in range(len(inputs))]
+    examples = [torch.full(shape, n, dtype=torch.float32, device="cpu") for n in numbers]
     try:
         # A change in place changes its views too, which is written out as new values here.
         graph = make_fx(torch.func.functionalize(function))(*examples)
