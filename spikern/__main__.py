@@ -125,10 +125,12 @@ class Compare:
             if self.hidden is not None:
                 raise InputError("give --hidden or --match-parameters, not both")
             training = replace(training, match_parameters=self.match_parameters)
+        by_default = QUICK_MODELS if self.quick else Comparison.models
+        models = by_default if self.models is None else self.models
         sizes = self.hidden or ()
         comparison = Comparison(
             dataset=self.dataset,
-            models=self.models or (QUICK_MODELS if self.quick else Comparison.models),
+            models=models,
             recipe=training,
             hidden=sizes[0] if len(sizes) == 1 else self.hidden,
             layers=(len(sizes) or 1) if self.layers is None else self.layers,
@@ -180,6 +182,8 @@ class Count:
             from spikern.report import count_report, count_summary
             from spikern.studies import count_run, open_run
 
+        if self.json and self.full:
+            raise InputError("give --json or --full, not both")
         prices = cost.tables(self.tables)
         with phase("Loading the data and counting"):
             run = open_run(self.run_path, self.seed)
@@ -189,7 +193,7 @@ class Count:
         json_file.write(run.folder / f"{stem}.json", counted)
         atomic.write(run.folder / f"{stem}.txt", text)
         if self.json:
-            text = (run.folder / f"{stem}.json").read_text()
+            text = (run.folder / f"{stem}.json").read_text(encoding="utf-8") + "\n"
         elif not self.full:
             text = count_summary(counted)
         print(text, end="")
@@ -314,7 +318,7 @@ def describe(d: Dataset) -> str:
     answer = "one label per step" if d.every_step else "one label per sequence"
     kind = "events" if d.events else "analog"
     return (
-        f"{d.name:20} {d.title}: {parts} train/validation/test, up to {d.train.x.shape[0]} steps "
+        f"{d.name:20} {d.title}: {parts} train/validation/test, up to {d.longest} steps "
         f"of {d.dt:g} ms x {d.input_size} {kind}, {d.classes} classes, {answer}"
     )
 

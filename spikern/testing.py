@@ -227,8 +227,9 @@ def padding_changes_nothing(model: NeuronModel) -> None:
 def neurons_do_not_meet(model: NeuronModel) -> None:
     """In a step, what one neuron is given and was changes no other neuron."""
     params, generator = _params(model), torch.Generator().manual_seed(1)
-    start = zero_state(model, (B, H), params[0])
-    fields = [torch.rand(B, H, generator=generator, dtype=torch.float64) for _ in start]
+    fields = [
+        torch.rand(B, H, generator=generator, dtype=torch.float64) for _ in model.state._fields
+    ]
     current = torch.rand(B, H, generator=generator, dtype=torch.float64)
 
     def others(first: float) -> list[Tensor]:

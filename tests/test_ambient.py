@@ -27,7 +27,7 @@ from spikern.data import load
 from spikern.data.dataset import Dataset, Split
 from spikern.engines import derivation
 from spikern.events.trains import Events
-from spikern.layers.baseline import Baseline
+from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.network import build
 from spikern.layers.recording import record
 from spikern.layers.rnn import SpikingRNN
@@ -489,3 +489,64 @@ def test_the_flop_counter_sees_in_a_kernel_what_it_sees_in_the_loop(wants_x):
     with FlopCounterMode(display=False) as counter:
         SpikingRNN("ALIF", 5, 16, recurrent=False)(events)
     assert counter.get_total_flops() == 2 * 7 * 3 * 5 * 16
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("LIF", 1.0), ("LIF", 0.1), ("RNN", 1.0), ("GRU", 1.0)]
+)
+def test_a_backward_under_autocast_is_that_without(name, share):
+    torch.manual_seed(0)
+    layer = Baseline(name, 32, 8) if name in BASELINES else SpikingRNN(name, 32, 8)
+    x = (torch.randn(12, 4, 32) * (torch.rand(12, 4, 32) < share)).requires_grad_()
+    found = []
+    for enabled in (False, True):
+        out = layer(x)[0].square().sum()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found.append(torch.autograd.grad(out, [x, *layer.parameters()]))
+    assert all(map(torch.equal, *found))
+
+
+@pytest.mark.parametrize("name", ["LIF", "GRU"])
+def test_layers_run_whatever_the_default_device_and_type_are(name, double):
+    layer = Baseline(name, 6, 8) if name in BASELINES else SpikingRNN(name, 6, 8, recurrent=0.02)
+    layer = layer.float()
+    x = X.float()
+    expected = layer(x)[0]
+    with torch.device("meta"):
+        out = layer(x)[0]
+        torch.autograd.grad(out.sum(), [*layer.parameters()])
+    assert torch.equal(out, expected)
+
+
+def test_a_sparse_recurrence_may_be_a_transposed_view():
+    layer = SpikingRNN("LIF", 6, 64, recurrent=0.02, engine="fused")
+    weights = dict(layer.named_parameters())
+    name = "weight_hh_l0"
+    turned = weights[name].detach().t().contiguous().t().requires_grad_()
+    found = [
+        torch.autograd.grad(functional_call(layer, {name: w}, (X,))[0].sum(), w)[0]
+        for w in (weights[name], turned)
+    ]
+    assert torch.equal(*found)
+
+
+@ENGINES
+def test_a_weight_of_another_type_than_the_first_is_named(engine):
+    layer = SpikingRNN("LIF", 6, 8, num_layers=2, engine=engine)
+    layer.bias_l1.data = layer.bias_l1.data.double()
+    with pytest.raises(InputError, match=r"bias as torch\.float32 on cpu, like the first weights"):
+        layer(X)
+
+
+@pytest.mark.parametrize("wants_x", [False, True])
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_the_flop_counter_sees_the_cells(name, wants_x):
+    layer = Baseline(name, 6, 8)
+    x = torch.rand(5, 3, 6, requires_grad=wants_x)
+    with FlopCounterMode(display=False) as counter:
+        out = layer(x)[0].sum()
+        forward = counter.get_total_flops()
+        out.backward()
+    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[name]
+    assert forward == 2 * 15 * gates * 8 * (6 + 8)
+    assert counter.get_total_flops() - forward == 2 * 15 * gates * 8 * ((1 + wants_x) * 6 + 2 * 8)

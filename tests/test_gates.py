@@ -3,6 +3,7 @@
 The kernels run here as plain Python, without numba's compiler, which is a test of its own.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +32,14 @@ from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.alif import ALIF
 from spikern.neurons.eif import EIF
 from spikern.neurons.lif import LIF
-from spikern.testing import ContractError, check_neuron, fused_agrees, stays_finite, stream_agrees
+from spikern.testing import (
+    ContractError,
+    check_neuron,
+    fused_agrees,
+    gradient_difference,
+    stays_finite,
+    stream_agrees,
+)
 
 
 def agree(layer=None):
@@ -303,6 +311,10 @@ MUTANTS = WITHOUT_FORM | {
     ),
     "neurons mix": (
         lambda p, s, i, fire: LIF.step(p, s._replace(v=s.v.roll(1, dims=1)), i, fire),
+        "neurons do not meet in a step",
+    ),
+    "neurons have numbers": (
+        lambda p, s, i, fire: LIF.step(p, s, i * torch.arange(1, 1 + i.shape[1]), fire),
         "permuted neurons permute the output",
     ),
     "gradient is cut": (
@@ -475,3 +487,17 @@ def test_a_wrong_count_is_rejected(fault, monkeypatch):
     monkeypatch.setattr(where, name, plant(getattr(where, name)))
     with pytest.raises(AssertionError):
         gate()
+
+
+@pytest.mark.parametrize("threshold", [0.05, 20.0])
+def test_a_neuron_may_have_any_threshold(threshold):
+    check_neuron(LIF.with_constants(v_th=threshold))
+
+
+def test_a_gradient_that_is_not_a_number_differs(monkeypatch):
+    layer = dyadic_layer("LIF", 4, 5)
+    x = events(12, 3, 4)
+    assert not gradient_difference(layer, layer, x)
+    taken = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *a: tuple(g * math.nan for g in taken(*a)))
+    assert "differs by nan" in gradient_difference(layer, layer, x)

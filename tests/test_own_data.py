@@ -1,5 +1,7 @@
 """Your own data: CSV, npz and folders of wav files, as data sets and as samples."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from data_files import write_wav
 from spikern import DataError, load
 from spikern.data import Task, samples
 from spikern.data.dataset import UNLABELLED
+from spikern.data.formats.ucr import by_number
+from spikern.data.transforms import standardising
 
 ROWS = "".join(f"{'up' if n % 2 else 'down'},{n},{n + 1},\n" for n in range(20))
 STEPS = "sample,label,a,b\n" + "".join(f"s{n},{n % 2},{n},{t}\n" for n in range(20) for t in (1, 2))
@@ -234,3 +238,63 @@ def test_a_quote_that_is_not_closed_is_named(tmp_path):
     (tmp_path / "mine.csv").write_text('label,"' + "0," * 70_000 + "\nup,1,2\n")
     with pytest.raises(DataError, match=r"mine\.csv, line 1: field larger"):
         load(str(tmp_path / "mine.csv"))
+
+
+def test_numbered_columns_are_no_sequence(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("class,0,1,2\n" + ROWS)
+    with pytest.raises(DataError, match="line 1: expected a label and numbers"):
+        load(path)
+    path.write_text("up,0,1,2\n" + ROWS)
+    assert load(path).class_names == ("down", "up")
+
+
+def test_a_path_is_never_the_name_of_a_data_set(tmp_path, monkeypatch):
+    (tmp_path / "digits.csv").write_text(ROWS)
+    (tmp_path / "digits.csv").rename(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert load("digits").input_size == 1
+    with pytest.raises(DataError):
+        load(Path("digits"))
+
+
+def test_a_quote_that_is_not_closed_is_seen(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(ROWS + 'up,"0.5,1,\n')
+    with pytest.raises(DataError, match="a quote may not be closed"):
+        load(path)
+
+
+def test_a_label_and_a_sample_are_the_same_however_they_are_written(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(STEPS + "s0 ,00,7,3\n s0, 0 ,7,4\n")
+    data = load(path)
+    assert sum(map(len, (data.train, data.validation, data.test))) == 20
+    assert data.longest == 4
+
+
+@pytest.mark.parametrize("value", [0.1, 36.6, 1.7, -3.3e7])
+def test_a_feature_that_does_not_change_is_zero_and_a_later_reading_near(value, tmp_path):
+    for count in (700, 1000, 1234):
+        found = standardising(np.full((count, 1), value))
+        assert found.parameters == {"mean": [value], "deviation": [1.0]}
+    drifting = standardising(np.array([[1e9], [1e9 + 1]]))
+    assert drifting.parameters["deviation"] == [0.5]
+
+
+def test_sounds_of_a_class_that_is_not_known_are_not_left_out(tmp_path):
+    for label in ("up", "down"):
+        (tmp_path / "mine" / label).mkdir(parents=True)
+        for n in range(10):
+            write_wav(tmp_path / "mine" / label / f"{n}.wav", samples=np.arange(900 + n) % 20 * 90)
+    task = load(tmp_path / "mine").task
+    (tmp_path / "mine" / "up").rename(tmp_path / "mine" / "Up")
+    with pytest.raises(DataError, match="the labels Up are not classes of the network"):
+        samples(tmp_path / "mine", task)
+    (tmp_path / "mine" / "down").rename(tmp_path / "mine" / "Down")
+    assert set(samples(tmp_path / "mine", task).labels) == {""}
+
+
+@pytest.mark.parametrize("names", [["nan", "b", "1", "0"], ["1", "nan", "0", "b"]])
+def test_classes_have_one_order(names):
+    assert sorted(names, key=by_number) == ["0", "1", "b", "nan"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from test_train import TRAINING, same, small
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, prune
 
 from spikern._utils.errors import InputError
 from spikern.data import load
@@ -107,3 +107,12 @@ def test_weights_that_are_derived_from_others_are_not_rounded():
     prune.l1_unstructured(made.body, "weight_hh_l0", 0.5)
     with pytest.raises(InputError, match=r"call prune\.remove"):
         int8_weights(made)
+
+
+def test_weights_of_a_parametrization_are_not_trained_in_int8():
+    made = network("LIF")
+    parametrizations.orthogonal(made.body, "weight_hh_l0")
+    with pytest.raises(InputError, match="remove_parametrizations"):
+        int8_weights(made)
+    with pytest.raises(InputError, match="remove_parametrizations"), rounded_weights(made):
+        pass

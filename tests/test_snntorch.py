@@ -632,3 +632,11 @@ def test_a_surrogate_of_ones_own_is_not_taken_for_its_namesake():
         u = torch.zeros(3, requires_grad=True)
         surrogate_to_snntorch(surrogate)(u).sum().backward()
         assert u.grad.tolist() == [7.0] * 3
+
+
+def test_a_reset_that_was_set_later_is_not_believed():
+    snn = require("snntorch", "snntorch")
+    cell = snn.Leaky(beta=0.9)
+    cell.reset_mechanism = "zero"
+    with pytest.raises(UnsupportedError, match="which was set after it was made"):
+        from_snntorch(nn.Linear(3, H), cell)

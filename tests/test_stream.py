@@ -497,3 +497,34 @@ def test_a_stream_says_what_it_cannot_change():
 def test_a_standard_network_is_named_where_a_stream_is_asked_for():
     with pytest.raises(UnsupportedError, match="a Baseline with a Linear cannot be streamed"):
         compile_stream(build("GRU", 3, 4, 2))
+
+
+@pytest.mark.parametrize("settings", [{}, {"delay": 2}, {"recurrent": 0.03}])
+def test_a_layer_that_is_changed_later_does_not_change_its_stream(settings, tmp_path):
+    layer = dyadic_layer("ALIF", 6, 64, 2, **settings)
+    stream, x = compile_stream(layer), events(20, 3, 6).numpy()
+    before = stream.run(x).out
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    stream.save(tmp_path / "stream.safetensors")
+    others = [copy.copy(stream), pickle.loads(pickle.dumps(stream))]
+    for other in (*others, load_stream(tmp_path / "stream.safetensors")):
+        assert not other.additions.any()
+        assert np.array_equal(other.run(x).out, before)
+
+
+def test_an_array_that_is_only_read_may_be_run():
+    stream, x = compile_stream(dyadic_layer("LIF", 6, 8)), events(20, 3, 6).numpy()
+    before = stream.run(x).out
+    x.flags.writeable = False
+    assert np.array_equal(stream.run(x).out, before)
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_a_step_refuses_a_state_that_is_not_finite(delay):
+    stream = compile_stream(SpikingRNN("LIF", 6, 8, delay=delay))
+    state = stream.zero_state()
+    state[0, 3] = np.nan
+    with pytest.raises(InputError, match="nan"):
+        stream.step(np.zeros(6, np.float32), state)

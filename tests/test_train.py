@@ -935,3 +935,153 @@ def test_a_constant_is_no_weight_whatever_its_symbol():
     assert (weights["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
     assert torch.equal(disturbed(network, 0.5, seed=0).body.raw_weight_time_l0, raw)
     assert count(network, torch.randn(5, 2, 3))["hidden 0"].units == 8
+
+
+@pytest.mark.parametrize("stop_after", [None, 2])
+def test_a_callback_may_change_the_learning_rate_and_a_resumed_run_is_the_same(
+    stop_after, tmp_path
+):
+    def halve(optimizer, stop=None):
+        def call(epoch):
+            optimizer.param_groups[0]["lr"] *= 0.5
+            return epoch.epoch == stop
+
+        return call
+
+    def run(path, training, stop=None):
+        torch.manual_seed(0)
+        network = build("LIF", 2, 8, 2)
+        optimizer = torch.optim.Adam(network.parameters(), 0.1)
+        seen = []
+        optimizer.register_step_post_hook(lambda *_: seen.append(optimizer.param_groups[0]["lr"]))
+        fit(
+            network, small(), training, checkpoint=path, optimizer=optimizer,
+            callbacks=[halve(optimizer, stop)],
+        )  # fmt: skip
+        assert optimizer.param_groups[0]["lr"] == 0.1
+        return network, seen
+
+    training = Training(epochs=4, batch_size=96, schedule="linear")
+    unbroken, rates = run(tmp_path / "a.safetensors", training)
+    steps = len(rates) // 4
+    assert rates[::steps] == pytest.approx([0.1, 0.05 * 0.75, 0.025 * 0.5, 0.0125 * 0.25])
+    if stop_after:
+        run(tmp_path / "b.safetensors", training, stop_after)
+        assert same(run(tmp_path / "b.safetensors", training)[0], unbroken)
+
+
+def test_a_callback_answers_true_or_nothing():
+    for answer in (None, False, np.False_):
+        assert len(trained("LIF", callbacks=[lambda _, a=answer: a])[1].epochs) == TRAINING.epochs
+    assert len(trained("LIF", callbacks=[lambda _: np.True_])[1].epochs) == 1
+    with pytest.raises(InputError, match=r"returns True to end the training.* got 12"):
+        trained("LIF", callbacks=[lambda _: 12])
+
+
+def test_what_validation_draws_follows_from_the_seed():
+    data, found = small(), []
+    for own in (1, 2):
+        torch.manual_seed(0)
+        network = build("LIF", 2, 8, 2)
+        torch.manual_seed(own)
+        judged = DataLoader(data.validation, 3, shuffle=True, drop_last=True, collate_fn=collate)
+        history = fit(network, loader(data.train), TRAINING, validation=judged)
+        found.append([epoch.validation_loss for epoch in history.epochs])
+    assert found[0] == found[1]
+
+
+def test_settings_of_an_optimizer_that_are_several_numbers_are_held_to(tmp_path):
+    def run(epochs, betas):
+        torch.manual_seed(0)
+        network = build("LIF", 2, 8, 2)
+        own = torch.optim.Adam(network.parameters(), 0.01, betas)
+        path = tmp_path / "run.safetensors"
+        return fit(
+            network, small(), replace(TRAINING, epochs=epochs), checkpoint=path, optimizer=own
+        )
+
+    run(2, (0.9, 0.999))
+    run(2, (0.9, 0.999))
+    with pytest.raises(DataError, match="belongs to another run"):
+        run(2, (0.5, 0.999))
+
+
+def test_a_training_with_adafactor_is_resumed(tmp_path):
+    def run(stop=None):
+        torch.manual_seed(0)
+        network = build("RNN", 2, 8, 2)
+        own = torch.optim.Adafactor(network.parameters(), 0.01)
+        path = tmp_path / "run.safetensors"
+        callbacks = [lambda epoch: epoch.epoch == stop]
+        fit(network, small(), TRAINING, checkpoint=path, optimizer=own, callbacks=callbacks)
+        return network
+
+    run(stop=1)
+    resumed = run()
+    (tmp_path / "run.safetensors").unlink()
+    assert same(resumed, run())
+
+
+def test_a_training_that_diverges_leaves_the_best_weights():
+    torch.manual_seed(0)
+    network = build("RNN", 2, 8, 2)
+    calls = []
+
+    def loss(logits, y):
+        calls.append(y)
+        return functional.cross_entropy(logits, y) * (1.0 if len(calls) < 8 else math.inf)
+
+    kept = []
+    with pytest.raises(DivergedError):
+        fit(
+            network, small(), replace(TRAINING, epochs=9, batch_size=32), loss=loss,
+            callbacks=[lambda _: kept.append([p.detach().clone() for p in network.parameters()])],
+        )  # fmt: skip
+    assert kept
+    assert not network.training
+    assert any(all(map(torch.equal, network.parameters(), weights)) for weights in kept)
+
+
+def test_a_split_that_cannot_be_judged_is_refused_before_the_first_epoch():
+    data = small()
+    train = loader(data.train)
+    epochs = []
+    for x, y, message in (
+        (torch.zeros(12, 4, 5), torch.zeros(4).long(), "has 5 features, the network 2 inputs"),
+        (torch.zeros(12, 4, 2), torch.full((4,), 7), "labels must lie in 0..1"),
+        (torch.zeros(12, 4, 2), torch.zeros(4).int(), "expected y as"),
+        (torch.zeros(12, 4, 2), torch.full((4,), UNLABELLED), "no answer can be judged"),
+    ):
+        judged = Split(x, y, torch.full((4,), 12))
+        with pytest.raises(InputError, match=message):
+            fit(build("LIF", 2, 8, 2), train, validation=judged, callbacks=[epochs.append])
+    assert not epochs
+
+
+def test_the_place_of_a_checkpoint_is_looked_at_before_the_first_epoch(tmp_path):
+    with pytest.raises(DataError, match="is a folder; a checkpoint is a file"):
+        trained("LIF", checkpoint=tmp_path)
+    trained("LIF", checkpoint=tmp_path / "run.ckpt")
+    assert isinstance(load_network(tmp_path / "run.ckpt").body, SpikingRNN)
+
+
+def test_many_answers_in_sixteen_bits_have_the_loss_of_thirty_two():
+    logits, y = torch.zeros(100_000, 10), torch.zeros(100_000).long()
+    for dtype in (torch.float16, torch.bfloat16):
+        found = evaluation.cross_entropy(logits.to(dtype), y, "sum")
+        assert found.item() == pytest.approx(100_000 * math.log(10), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("setting", ["input_noise", "time_stretch", "channel_shift"])
+def test_augmentation_keeps_the_type_of_the_input(setting, dtype):
+    training = Training(epochs=1, **{setting: 1 if setting == "channel_shift" else 0.1})
+    network = build("LIF", 2, 8, 2).to(dtype)
+    assert len(fit(network, small(), training).epochs) == 1
+
+
+def test_a_layer_that_no_gain_wakes_keeps_its_weights():
+    layer = SpikingRNN("LIF", 3, 8, num_layers=2)
+    before = layer.weight_ih_l0.clone()
+    assert calibrate(layer, torch.zeros(10, 4, 3)) == [0.0, 0.0]
+    assert torch.equal(layer.weight_ih_l0, before)

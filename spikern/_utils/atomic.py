@@ -29,6 +29,9 @@ def write(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # a full disk, or a folder of that name
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -5,13 +5,14 @@ All that is said begins a line, whatever bar or phase shows there, of this proce
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-CLEAR = "\r\x1b[K"
+CLEAR = "\r\x1b[K" if os.environ.get("TERM") != "dumb" else "\r"
 LINE_SECONDS = 15.0
 """The least time between two lines of a bar in a file or pipe."""
 

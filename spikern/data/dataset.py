@@ -305,6 +305,11 @@ class Dataset:
         return self.train.x.shape[2]
 
     @property
+    def longest(self) -> int:
+        """Steps of the longest sequence of all splits."""
+        return max(len(part.x) for part in (self.train, self.validation, self.test))
+
+    @property
     def classes(self) -> int:
         """Number of classes, C."""
         return len(self.class_names)

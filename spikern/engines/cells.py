@@ -79,6 +79,10 @@ EVERY = 16
 @functools.cache
 def source(name: str) -> str:
     """The text of a cell's kernels."""
+    return trace.apart(_derived, name)
+
+
+def _derived(name: str) -> str:
     cell = CELLS[name]
     count = len(cell.state)
     gates = [f"{kind}_{k}" for kind in "ir" for k in range(cell.gates)]
@@ -196,10 +200,12 @@ run_cell.register_autograd(_differentiate, setup_context=_save)
 
 @register_flop_formula(torch.ops.spikern.run_cell)
 def _(name: str, x: Any, w_in: Any, w: Any, *others: Any, **rest: Any) -> int:
-    return 2 * x[0] * x[1] * (math.prod(w_in) + math.prod(w))
+    number: int = 2 * math.prod(x[:2]) * (math.prod(w_in) + math.prod(w))
+    return number
 
 
 @register_flop_formula(torch.ops.spikern.run_cell_backward)
 def _(name: str, wants_x: bool, d_states: Any, saved: Sequence[Any], **rest: Any) -> int:
     x, w_in, w = saved[:3]
-    return 2 * x[0] * x[1] * ((1 + wants_x) * math.prod(w_in) + 2 * math.prod(w))
+    weights: int = (1 + wants_x) * math.prod(w_in) + 2 * math.prod(w)
+    return 2 * weights * math.prod(x[:2])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from spikern._utils.errors import UnsupportedError
@@ -79,9 +78,7 @@ def _source(model: NeuronModel, surrogate: Surrogate, smooth: bool, target: Targ
         *(surrogate.key, surrogate.scale, smooth, target),
     )
     if key not in _sources:
-        # A thread has none of the caller's modes: autocast, transforms, inference, devices.
-        with ThreadPoolExecutor(1) as thread:
-            text = thread.submit(_derived, model, surrogate, smooth, target).result()
+        text = trace.apart(_derived, model, surrogate, smooth, target)
         _sources[key] = text, model, surrogate  # as long as a key is kept, see `fingerprint`
     return _sources[key][0]
 

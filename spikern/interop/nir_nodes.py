@@ -99,7 +99,8 @@ def layer_of(
 ) -> SpikingRNN:  # fmt: skip
     """Return the layer of one population: neuron node, weights (to, from), dt in ms.
 
-    Of a `sparse` one a recurrent weight of zero is no synapse.
+    Of a `sparse` one a recurrent weight of zero is no synapse. Potentials are counted from v_leak,
+    so that a state of zero is a neuron at rest, wherever another simulator starts it.
     """
     kind = type(node).__name__
     hidden, features = w_in.shape

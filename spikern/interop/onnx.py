@@ -72,6 +72,7 @@ def onnx_graph(network: Network) -> Any:
         make.make_node("MatMul", ["answer", "readout"], ["products"]),
         make.make_node("Add", ["products", "bias"], ["logits"]),
     ]
+    used = constants.keys() & {name for node in nodes for name in node.input}
     shape = ["T", "B"] if network.answer == "every_step" else ["B"]
     graph = make.make_graph(
         nodes,
@@ -81,7 +82,7 @@ def onnx_graph(network: Network) -> Any:
             make.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ["B"]),
         ],
         [make.make_tensor_value_info("logits", floats, [*shape, readout.out_features])],
-        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [onnx.numpy_helper.from_array(constants[name], name) for name in sorted(used)],
     )
     model = make.make_model(
         graph, opset_imports=[make.make_opsetid("", OPSET)], ir_version=IR_VERSION

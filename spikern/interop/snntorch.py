@@ -39,6 +39,8 @@ NAMES = {
     **{"alpha_exc": "alpha", "alpha_inh": "beta"},
 }
 """snnTorch's name of each constant."""
+METHODS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}
+"""snnTorch's method of a cell for each reset."""
 REFUSED = {
     "surrogate_disable": "there would be no gradient",
     "inhibition": "neurons of a layer do not silence each other here",
@@ -86,7 +88,7 @@ def from_snntorch(linear: nn.Linear, cell: nn.Module, engine: str = "auto") -> S
             f"the cell has linear_features={recurrent.out_features}, "
             f"the Linear before it gives {hidden}"
         )
-    mechanism = snn_cell.reset_mechanism
+    mechanism = _mechanism(snn_cell, kind)
     reset_delay = mechanism == "none" or bool(getattr(snn_cell, "reset_delay", True))
     model = snntorch_neuron(kind, mechanism, reset_delay, one_to_one)
     values = {f: getattr(snn_cell, NAMES[f]) for f in model.params._fields if f != "gain"}
@@ -235,6 +237,20 @@ def _cell_of(neuron: NeuronModel, connected: bool) -> tuple[Cell, str, bool]:
         f"to_snntorch makes no cell that computes {neuron.name} with recurrent={connected}; it "
         f"makes those of LIF and of snntorch_neuron, but no {' or '.join(ONE_WAY)}"
     )
+
+
+def _mechanism(cell: Any, kind: str) -> str:
+    """The reset that a cell carries out, which is chosen as it is made.
+
+    UnsupportedError if it was told of another since, which snnTorch does not heed.
+    """
+    mechanism: str = cell.reset_mechanism
+    if cell.state_function.__name__ != METHODS[mechanism]:
+        raise UnsupportedError(
+            f"{kind} says reset_mechanism={mechanism!r}, which was set after it was made, and "
+            f"carries out another one; make it with this one"
+        )
+    return mechanism
 
 
 def _refuse_settings(cell: Any, kind: str) -> None:

@@ -191,14 +191,14 @@ class Baseline(nn.Module):
             start = x.new_zeros(parts, self.num_layers, batch, self.hidden_size)
         else:
             start = torch.stack(state if isinstance(state, tuple) else (state,))
-        last = (torch.tensor(steps) if lengths is None else lengths) - 1
+        last = (torch.tensor(steps, device=x.device) if lengths is None else lengths) - 1
         finals = []
         for k in range(self.num_layers):
             names = (f"weight_ih_l{k}", f"weight_hh_l{k}", f"bias_ih_l{k}", f"bias_hh_l{k}")
             weights = [getattr(self.rnn, name) for name in names]
             states = run_cell(self.kind, x, *weights, start[:, k])
             x = states[0]
-            finals.append([s[last, torch.arange(batch)] for s in states])
+            finals.append([s[last, torch.arange(batch, device=x.device)] for s in states])
         if lengths is not None:
             x = x * valid_steps(lengths, steps)[..., None]
         after = [torch.stack(part) for part in zip(*finals)]

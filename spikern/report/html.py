@@ -49,7 +49,7 @@ def render(results: dict[str, Any], samples: Sequence[Sample]) -> str:
     environment.filters |= {f.__name__: f for f in filters} | {"count": aligned_count}
     return environment.get_template("template.html").render(
         **results,
-        style=Markup((FOLDER / "style.css").read_text()),
+        style=Markup((FOLDER / "style.css").read_text(encoding="utf-8")),
         headline=sentences.headline(results),
         unit=sentences.unit(results),
         rows=[row(model, results) for model in results["models"]],

@@ -80,7 +80,8 @@ def summary(
 
 def _structure(layer: Layer, network: nn.Module) -> tuple[str, ...]:
     synapses = sum(c.synapses for c in layer.connections)
-    size = f"(T, B, {layer.units})" if layer.units else "-"
+    order = "B, T" if getattr(network, "batch_first", False) else "T, B"
+    size = f"({order}, {layer.units})" if layer.units else "-"
     return layer.name, layer.unit, size, f"{_parameters(layer, network):,}", f"{synapses:,}"
 
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A plain number with this many significant digits.
+    """A number with this many significant digits; from a million on with an exponent.
 
-    >>> significant(0.012345), significant(2.5), significant(1234.0, 4)
-    ('0.0123', '2.5', '1234')
+    >>> significant(0.012345), significant(2.5), significant(16_000.0), significant(5.91e7)
+    ('0.0123', '2.5', '16000', '5.91e+07')
     """
-    return f"{value:.{digits}g}"
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e6 else text
 
 
 def count(value: float) -> str:
@@ -30,11 +31,13 @@ def count(value: float) -> str:
 def aligned_count(value: float) -> str:
     """A count as in the columns of a text table, where every prefix has its number of decimals.
 
-    >>> aligned_count(123_456), aligned_count(0), aligned_count(2_500_000), aligned_count(999_960)
-    ('123.5 k', '0', '2.50 M', '1.00 M')
+    >>> [aligned_count(value) for value in (123_456, 0, 2_500_000, 999_960, 0.254, 9)]
+    ['123.5 k', '0', '2.50 M', '1.00 M', '0.25', '9']
     """
     if round(value / 1e3, 1) >= 1e3:
         return f"{value / 1e6:.2f} M"
+    if value < 10:
+        return significant(value, 2)
     return f"{value / 1e3:.1f} k" if round(value) >= 1e3 else f"{value:.0f}"
 
 

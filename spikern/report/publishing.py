@@ -69,5 +69,5 @@ def publish(
     results = json_file.read(path)
     for figure, draw in figures.items():
         save(draw(results), target / f"{figure}.svg")
-    page = (home / "README.md").read_text()
+    page = (home / "README.md").read_text(encoding="utf-8")
     atomic.write(target / "README.md", markdown.filled(page, places(results)))

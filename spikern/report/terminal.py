@@ -74,7 +74,7 @@ def table(results: Mapping[str, Any]) -> str:
         f"Accuracy on {steps_of}{results['dataset']['test']} held-out test samples, {of_seeds} "
         f"({simple}).",
         "Energy is an estimate for operations alone, mean over seeds, from the lowest to the "
-        f"highest of those of the {len(results['energy_tables'])} tables that price the model"
+        f"highest of those of {len(results['energy_tables'])} tables that price the model"
         f"{beside}. `spikern tables` lists them, the report has memory traffic too, and the "
         "meaning of every word.",
     ]
@@ -220,7 +220,7 @@ def _operations(ops: Mapping[str, Any], divisor: int) -> tuple[str, ...]:
     """Spikes, AC, MAC, dense and own operations by kind, each of an inference or a step.
 
     >>> _operations({"spikes": 5, "ac": 9, "mac": 0, "dense": 90, "updates": {"mul": 30}}, 10)
-    ('0', '1', '0', '9', '3 mul')
+    ('0.5', '0.9', '0', '9', '3 mul')
     """
     own = (f"{aligned_count(n / divisor)} {kind}" for kind, n in sorted(ops["updates"].items()))
     counts = (aligned_count(ops[key] / divisor) for key in ("spikes", "ac", "mac", "dense"))
@@ -407,5 +407,13 @@ def benchmark_table(rows: Sequence[Row]) -> str:
     for (work, what, rate), by_peer in groups.items():
         own = next(iter(by_peer.values()))["spikern"]
         ratios = (ratio(by_peer[n]["ratio"], 3) if n in by_peer else "-" for n in peers)
-        lines.append([work, what, percent(rate, 0), f"{significant(own)} {UNITS[what]}", *ratios])
+        lines.append(
+            [
+                work,
+                what,
+                f"{significant(100 * rate)}%",
+                f"{significant(own)} {UNITS[what]}",
+                *ratios,
+            ]
+        )
     return markdown.table(["work", "what", "rate", "spikern", *peers], lines, left=(0, 1))

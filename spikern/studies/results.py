@@ -61,8 +61,22 @@ def per_inference(runs: Sequence[Part], kind: str) -> float:
 
 
 def rate(runs: Sequence[Part]) -> float | None:
-    """The firing rate of the hidden layers, mean over layers and seeds."""
-    return mean([mean(run["rates"]) for run in runs]) if runs[0]["rates"] else None
+    """The firing rate of all hidden neurons, mean over seeds; None without spikes."""
+    return (
+        mean([of_neurons(run["rates"], run["hidden"]) for run in runs])
+        if runs[0]["rates"]
+        else None
+    )
+
+
+def of_neurons(rates: Sequence[float], hidden: int | Sequence[int]) -> float:
+    """The rate of all neurons of layers with these rates and these many neurons, or as many each.
+
+    >>> of_neurons([0.25, 0.5], [3, 1]), of_neurons([0.25, 0.5], 8)
+    (0.3125, 0.375)
+    """
+    sizes = [hidden] * len(rates) if isinstance(hidden, int) else hidden
+    return sum(rate * size for rate, size in zip(rates, sizes, strict=True)) / sum(sizes)
 
 
 def energies(runs: Sequence[Part], beside: Sequence[Part]) -> dict[str, float]:
@@ -181,7 +195,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "train": len(dataset.train),
         "validation": len(dataset.validation),
         "test": len(dataset.test),
-        "steps": dataset.test.x.shape[0],
+        "steps": dataset.longest,
         "features": dataset.input_size,
         "classes": dataset.classes,
         "class_names": list(dataset.class_names),
@@ -206,7 +220,7 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
         **{key: first[key] for key in ("name", "kind", "engine", "hidden", "parameters")},
         "seeds": [r["seed"] for r in results],
         **accuracies,
-        "rate": mean(by_layer) if by_layer else None,
+        "rate": rate(results),
         "rates_by_layer": by_layer,
         "ops_per_inference": ops_per_inference(total(layers), runs),
         "ops_by_layer": [

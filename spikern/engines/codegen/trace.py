@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, fx
@@ -32,6 +33,8 @@ from spikern.engines.codegen.program import (
 )
 from spikern.neurons.model import NeuronModel
 from spikern.neurons.surrogate import Surrogate
+
+Result = TypeVar("Result")
 
 ELEMENTWISE = {kind: kind for kind in OPERATIONS} | {
     **{"clamp_min": "maximum", "clamp_max": "minimum", "relu": "maximum", "sgn": "sign"},
@@ -180,6 +183,15 @@ def traced(
             f"a kernel does not know; make it a field of params; engine='reference' runs it"
         )
     return programs[0]
+
+
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function that traces in a thread, which has none of the caller's modes.
+
+    Those are autocast, transforms, inference, devices, and what counts or records operations.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *arguments).result()
 
 
 def _traced(
