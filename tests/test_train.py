@@ -1085,3 +1085,12 @@ def test_a_layer_that_no_gain_wakes_keeps_its_weights():
     before = layer.weight_ih_l0.clone()
     assert calibrate(layer, torch.zeros(10, 4, 3)) == [0.0, 0.0]
     assert torch.equal(layer.weight_ih_l0, before)
+
+
+def test_a_layer_that_fires_at_no_rate_in_between_is_left_near_its_threshold():
+    layer = SpikingRNN(LIF.frozen(), 1, 1, recurrent=False, bias=False)
+    before = layer.weight_ih_l0.clone()
+    steps = torch.zeros(1000, 1, 1)
+    steps[::2] = 1.0  # fires at none of them or at many
+    calibrate(layer, steps, rate=1e-4)
+    assert not torch.equal(layer.weight_ih_l0, before)

@@ -208,4 +208,5 @@ def _(name: str, x: Any, w_in: Any, w: Any, *others: Any, **rest: Any) -> int:
 def _(name: str, wants_x: bool, d_states: Any, saved: Sequence[Any], **rest: Any) -> int:
     x, w_in, w = saved[:3]
     weights: int = (1 + wants_x) * math.prod(w_in) + 2 * math.prod(w)
-    return 2 * weights * math.prod(x[:2])
+    number: int = 2 * weights * math.prod(x[:2])
+    return number

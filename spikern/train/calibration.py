@@ -54,16 +54,18 @@ def _calibrated(
     scaled to fire at `rate`."""
     weight = getattr(layers, f"weight_ih_{name}")
     original = weight.detach().clone()
+    measured: list[float] = []
 
     def measure(log_gain: float) -> float:
         with torch.no_grad():
             weight.copy_(original * 2.0**log_gain)
             result = layers.run(x, lengths=lengths)
-            return firing_rates(result.spikes, x, lengths)[index]
+            measured.append(firing_rates(result.spikes, x, lengths)[index])
+            return measured[-1]
 
     fixed = not (weight.requires_grad and weight.is_leaf)
     reached = measure(0.0) if fixed else bisect(measure, rate, end=6.0, rounds=10)
-    return reached or measure(0.0)
+    return reached if any(measured) else measure(0.0)
 
 
 def bisect(measure: Callable[[float], float], target: float, end: float, rounds: int) -> float:
