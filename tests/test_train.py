@@ -1078,19 +1078,3 @@ def test_augmentation_keeps_the_type_of_the_input(setting, dtype):
     training = Training(epochs=1, **{setting: 1 if setting == "channel_shift" else 0.1})
     network = build("LIF", 2, 8, 2).to(dtype)
     assert len(fit(network, small(), training).epochs) == 1
-
-
-def test_a_layer_that_no_gain_wakes_keeps_its_weights():
-    layer = SpikingRNN("LIF", 3, 8, num_layers=2)
-    before = layer.weight_ih_l0.clone()
-    assert calibrate(layer, torch.zeros(10, 4, 3)) == [0.0, 0.0]
-    assert torch.equal(layer.weight_ih_l0, before)
-
-
-def test_a_layer_that_fires_at_no_rate_in_between_is_left_near_its_threshold():
-    layer = SpikingRNN(LIF.frozen(), 1, 1, recurrent=False, bias=False)
-    before = layer.weight_ih_l0.clone()
-    steps = torch.zeros(1000, 1, 1)
-    steps[::2] = 1.0  # fires at none of them or at many
-    calibrate(layer, steps, rate=1e-4)
-    assert not torch.equal(layer.weight_ih_l0, before)

@@ -21,8 +21,7 @@ def calibrate(
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
     64 times the present weights; weights that are frozen (`requires_grad` False) or computed
-    from others (pruned, weight_norm) stay as they are, and so do those of a layer that no gain
-    wakes. Dropout is off meanwhile; learned delays
+    from others (pruned, weight_norm) stay as they are. Dropout is off meanwhile; learned delays
     are spread if the layers are in training, as it begins with them. In a network with feedback a
     layer's rate may still change while those above it are calibrated.
 
@@ -54,18 +53,15 @@ def _calibrated(
     scaled to fire at `rate`."""
     weight = getattr(layers, f"weight_ih_{name}")
     original = weight.detach().clone()
-    measured: list[float] = []
 
     def measure(log_gain: float) -> float:
         with torch.no_grad():
             weight.copy_(original * 2.0**log_gain)
             result = layers.run(x, lengths=lengths)
-            measured.append(firing_rates(result.spikes, x, lengths)[index])
-            return measured[-1]
+            return firing_rates(result.spikes, x, lengths)[index]
 
     fixed = not (weight.requires_grad and weight.is_leaf)
-    reached = measure(0.0) if fixed else bisect(measure, rate, end=6.0, rounds=10)
-    return reached if any(measured) else measure(0.0)
+    return measure(0.0) if fixed else bisect(measure, rate, end=6.0, rounds=10)
 
 
 def bisect(measure: Callable[[float], float], target: float, end: float, rounds: int) -> float:
