@@ -283,8 +283,8 @@ def gradients_match_differences(model: NeuronModel) -> None:
 
     if holds(*inputs):
         return
-    alone = [[x if k == n else x.detach() for k, x in enumerate(inputs)] for n in range(len(names))]
-    wrong = [name for name, given in zip(names, alone[: len(inputs)]) if not holds(*given)]
+    alone = ([x if x is one else x.detach() for x in inputs] for one in inputs)
+    wrong = [name for name, given in zip(names, alone) if not holds(*given)]
     case = (
         f"that of {', '.join(wrong)} over 4 steps, with a smooth fire in float64; a value that is "
         f"cut from the graph, as by .detach() at the reset, has no gradient"
