@@ -29,9 +29,8 @@ def write(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:  # a full disk, or a folder of that name
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk, or a folder of that name
+            raise DataError(f"cannot write {path}: {error.strerror}") from error
         raise

@@ -10,9 +10,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Draw what torch draws on the CPU from a seed; after it, the caller's numbers go on.
-
-    So it is on a GPU that is given.
+    """Draw what torch draws from a seed, on the CPU and a given GPU; the caller's numbers go on.
 
     >>> with seeded(0):
     ...     first = torch.rand(3)

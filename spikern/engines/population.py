@@ -81,12 +81,13 @@ def is_transformed() -> bool:
 def check_shapes(populations: Sequence[Population], x: Input) -> None:
     """Raise InputError unless the weights and constants of populations fit each other and x.
 
-    In shape, type and device.
+    All have the type and device of the first weights.
 
     Kernels read arrays by these shapes. A layer makes them right, but its parameters, and the
     layers of a network, can be replaced. States are checked where a layer takes them.
     """
-    features, weight = x.shape[2], populations[0].w_in
+    features, first = x.shape[2], populations[0].w_in
+    kind = first.dtype, first.device
     for k, p in enumerate(populations):
         hidden = len(p.w_in)
         arrays = [
@@ -101,15 +102,15 @@ def check_shapes(populations: Sequence[Population], x: Input) -> None:
             *((name, value, (hidden,)) for name, value in zip(p.params._fields, p.params)),
         ]
         for name, tensor, shape in arrays:
-            if tensor is None:
-                continue
-            where = f"population {k} of {hidden} {p.model.name} on {features} inputs: expected"
-            if tensor.shape != shape:
-                raise InputError(f"{where} {name} as {shape}, got {tuple(tensor.shape)}")
-            if (tensor.dtype, tensor.device) != (weight.dtype, weight.device):
+            if tensor is not None and tensor.shape != shape:
                 raise InputError(
-                    f"{where} {name} as {weight.dtype} on {weight.device}, like the first weights, "
-                    f"got {tensor.dtype} on {tensor.device}"
+                    f"population {k} of {hidden} {p.model.name} on {features} inputs: expected "
+                    f"{name} as {shape}, got {tuple(tensor.shape)}"
+                )
+            if tensor is not None and (tensor.dtype, tensor.device) != kind:
+                raise InputError(
+                    f"population {k} of {hidden} {p.model.name}: expected {name} as {kind[0]} on "
+                    f"{kind[1]}, like the first weights, got {tensor.dtype} on {tensor.device}"
                 )
         if p.router is not None and p.synapses is not None:
             raise InputError(f"population {k} has a router, and a recurrence of some synapses")

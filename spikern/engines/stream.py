@@ -1,7 +1,8 @@
 """The stream engine: event-driven inference of a trained network, one step or many, without torch.
 
-The same arithmetic in the same order as the fused engine, so the spikes are the same bit for bit;
-but where that multiplies by a matrix: an input that is mostly not zero, and the scores of a router.
+The same arithmetic in the same order as the fused engine, so the spikes are the same bit for bit.
+Sums may differ in their last places where that engine multiplies matrices: with an analog input
+of which more than 30 % is not zero, and in the scores of a router.
 The state is an array that the caller keeps; the additions that were executed are counted.
 
 A `Stream` is one kernel for all populations. A `DelayedStream`, for axons that take several steps

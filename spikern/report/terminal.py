@@ -407,13 +407,6 @@ def benchmark_table(rows: Sequence[Row]) -> str:
     for (work, what, rate), by_peer in groups.items():
         own = next(iter(by_peer.values()))["spikern"]
         ratios = (ratio(by_peer[n]["ratio"], 3) if n in by_peer else "-" for n in peers)
-        lines.append(
-            [
-                work,
-                what,
-                f"{significant(100 * rate)}%",
-                f"{significant(own)} {UNITS[what]}",
-                *ratios,
-            ]
-        )
+        fired, took = f"{significant(100 * rate)}%", f"{significant(own)} {UNITS[what]}"
+        lines.append([work, what, fired, took, *ratios])
     return markdown.table(["work", "what", "rate", "spikern", *peers], lines, left=(0, 1))

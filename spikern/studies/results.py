@@ -62,11 +62,9 @@ def per_inference(runs: Sequence[Part], kind: str) -> float:
 
 def rate(runs: Sequence[Part]) -> float | None:
     """The firing rate of all hidden neurons, mean over seeds; None without spikes."""
-    return (
-        mean([of_neurons(run["rates"], run["hidden"]) for run in runs])
-        if runs[0]["rates"]
-        else None
-    )
+    if not runs[0]["rates"]:
+        return None
+    return mean([of_neurons(run["rates"], run["hidden"]) for run in runs])
 
 
 def of_neurons(rates: Sequence[float], hidden: int | Sequence[int]) -> float:

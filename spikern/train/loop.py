@@ -137,8 +137,8 @@ def fit(
     those of before. Raises DivergedError when the loss is not finite, when no gradient of an epoch
     is, and when three gradients in a row are not while the loss is ln C, that of guessing, or more;
     DataError when the checkpoint belongs to another run or is damaged, InputError for a training
-    split of one class and for arguments of another form. With weights="int8" that of calibration is
-    on weights that are not rounded.
+    split of one class and for arguments of another form. With weights="int8" the
+    calibration still uses weights that are not rounded.
     """
     check_type("training", training, Training)
     check_whole(seed=seed)
