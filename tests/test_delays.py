@@ -13,14 +13,17 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
-from spikern.engines import reference
+from spikern.engines import fused, reference, triton
+from spikern.engines.codegen import delayed_kernels
+from spikern.engines.population import Delays, check_shapes
 from spikern.events.trains import Events
 from spikern.layers import arguments
 from spikern.layers.delays import Delay, LearnedDelay, narrow
 from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
 from spikern.layers.streaming import compile_stream
-from spikern.testing import dyadic, with_engine
+from spikern.neurons import LIF
+from spikern.testing import dyadic
 from spikern.train.loop import fit
 from spikern.train.training import Training
 
@@ -243,9 +246,121 @@ def test_a_learned_delay_in_a_sequential_is_counted_after_eval():
 
 def test_auto_is_the_faster_engine():
     assert layer_with(2, delay=3, skip=True).engine == "fused"
-    layer, x = layer_with(2, delay=3, recurrent_delay=4), events(25, 3, 5)
-    assert layer.engine == "reference"
-    assert torch.equal(with_engine(layer, "fused")(x)[0], layer(x)[0])
+    assert layer_with(2, delay=3, recurrent_delay=4).engine == "fused"
+    assert SpikingRNN("LIF", 3, 6, recurrent_delay=4, dtype=torch.float64).engine == "reference"
+    learning = layer_with(2, recurrent_delay=4, learn_delays=True)
+    assert learning.train().engine == "reference"
+    assert learning.eval().engine == "fused"
+
+
+def sent_before(layer, batch):
+    """A state in which spikes are under way, and a half on every fifth axon."""
+    _, state = layer(events(9, batch, layer.input_size, seed=2))
+    state = type(state)(*(field.detach() for field in state))
+    half = (torch.arange(state.delay_buffer.numel()) % 5 == 0).float() / 2
+    return state._replace(delay_buffer=state.delay_buffer + half.view_as(state.delay_buffer))
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "batch", "hidden", "longest", "settings"),
+    [
+        ("LIF", 1, 1, 1, 2, {"layers": 1}),
+        ("ALIF", 37, 5, 17, 4, {"layers": 2}),
+        (
+            "LIF",
+            50,
+            9,
+            70,
+            40,
+            {"layers": 1, "delay": 5},
+        ),  # longer than the steps between two states
+        ("LIF", 12, 3, 65, 30, {"layers": 1, "recurrent": 0.3}),  # longer than the sequence
+        ("LIF", 5, 1040, 3, 3, {"layers": 1}),  # more samples in a block than bits in a word
+    ],
+)
+def test_recurrent_delays_in_kernels_are_the_references(
+    name, steps, batch, hidden, longest, settings
+):
+    layer = layer_with(hidden=hidden, neuron=name, recurrent_delay=longest, **settings)
+    x, lengths = events(steps, batch, 5), torch.arange(batch) % steps + 1
+    out = assert_as_reference(layer, x, lengths)
+    assert hidden == 1 or 0.005 < out.mean() < 0.6
+    assert_as_reference(layer, x, lengths, sent_before(layer, batch))
+
+
+def test_what_is_under_way_has_the_gradient_of_its_arrival():
+    layer = layer_with(1, recurrent_delay=6)
+    steps = layer.delay_hh_l0.steps
+    named, _, _ = gradients(layer, events(25, 3, 5), torch.tensor([2, 25, 25]))
+    (gradient,) = (g for name, g in named.items() if g.shape == (6, 3, 9) and "state" in name)
+    for k in range(6):
+        arrives = (k + steps - 6 >= 0).expand(3, 9).clone()
+        arrives[0] &= k + steps - 6 < 2  # of the sample with two steps
+        # the buffer after the two steps has the last four of before, whose gradient this adds
+        if k < 2:
+            assert torch.equal(gradient[k, 0] != 0, arrives[0])
+        assert not gradient[k, 1:][~arrives[1:]].any()
+        assert gradient[k, 1:][arrives[1:]].any() == arrives[1:].any()
+
+
+FAULTS = {
+    "a spike arrives a step late": ("bits, axons, t, batch", "bits, axons, t - 1, batch"),
+    "what was under way is lost": ("list_early(before", "list_early(0 * before"),
+    "the first steps hear a later one": ("bits, delays, t, batch", "bits, delays, t + 1, batch"),
+    "early values have another size": ("n, initial)\n", "n, None)\n"),
+    "gradients come from the next step": (
+        "(t - first_step) * size + q0, ahead", "(t - first_step + 1) * size + q0"
+    ),
+    "a segment hands on one step": ("longest * size - 1, -1, -1", "size - 1, -1, -1"),
+    "a segment overwrites what it hands on": (
+        "for e in range(longest * size - 1, -1, -1)", "for e in range(longest * size)"
+    ),
+    "what was under way has no gradient": ("samples if delays[h]", "0 if delays[h]"),
+    "it has one after the last step": (">= longest - k", "> longest - k"),
+    "it has that of another value": ("(every + k - longest)", "(every + k - longest - 1)"),
+    "weights get no gradient": ("add_to_rows(dw_rec, z_ends, to, times, di)", "pass"),
+}  # fmt: skip
+
+
+def kernels_agree():
+    layer = layer_with(1, 5, recurrent_delay=20)
+    layer.delay_hh_l0.steps.copy_(torch.tensor([1, 2, 7, 19, 20]))
+    x, lengths = events(40, 2, 5), torch.tensor([40, 30])
+    assert_as_reference(layer, x, lengths, sent_before(layer, 2))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_rejected(fault, plain_python):
+    plain_python(delayed_kernels, *FAULTS[fault])
+    with pytest.raises(AssertionError):
+        kernels_agree()
+
+
+def test_without_a_fault_the_gate_passes(plain_python):
+    kernels_agree()
+
+
+def test_what_the_engines_cannot_delay_is_refused(monkeypatch):
+    layer, x = layer_with(1, 4, "LIF", recurrent_delay=3), events(6, 2, 5)
+    (population,), state = layer.populations(), LIF.state(*torch.zeros(2, 2, 4))
+    w_in, w_rec = population.w_in.tensor_split([5], 1)
+
+    def run(engine, steps, **settings):
+        under_way = Delays(torch.tensor(steps), torch.zeros(3, 2, 4))
+        own = population._replace(w_in=w_in, w_rec=w_rec, delays=under_way)
+        return engine.run_stack([own], [state], x, **settings)
+
+    with pytest.raises(InputError, match=r"recurrent delays of 1 to 3 steps, .* got 1 to 4"):
+        run(fused, [1, 2, 3, 4])
+    with pytest.raises(InputError, match=r"recurrent delays of 1 to 3 steps, .* got 0 to 3"):
+        run(fused, [1, 2, 3, 0])
+    with pytest.raises(UnsupportedError, match="no kernels for smooth firing"):
+        run(fused, [1, 2, 3, 3], smooth=True)
+    monkeypatch.setattr(triton, "_takes", lambda weight: True)
+    with pytest.raises(UnsupportedError, match="'triton' has no delays"):
+        run(triton, [1, 2, 3, 3])
+    with pytest.raises(InputError, match=r"a delay for each neuron, got delays of shape \(3,\)"):
+        check_shapes([population._replace(w_in=w_in, delays=Delays(torch.ones(3), x))], x)
 
 
 def state_of(**changes):
@@ -305,8 +420,7 @@ def test_what_means_nothing_is_refused(call, error, message):
 @pytest.mark.parametrize("settings", [{"delay": 3}, {"recurrent_delay": 3}])
 def test_a_layer_with_delays_is_compiled_with_its_state(engine, settings):
     layer, x = SpikingRNN("LIF", 3, 6, engine=engine, **settings), 20 * torch.rand(9, 2, 3)
-    # how many steps run at once is read from the recurrent delays, which breaks the graph
-    compiled = torch.compile(layer, backend="eager", fullgraph="delay" in settings)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
     out, state = compiled(x)
     assert torch.equal(out, layer(x)[0])
     assert out.any()

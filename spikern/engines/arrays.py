@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikern._utils.errors import InputError
 from spikern.engines.codegen import cache, kernels
 from spikern.engines.threads import equal_parts, in_threads
 
@@ -34,14 +35,14 @@ _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "floa
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
 _COMMON = (
     f"int64, {_L1}, int64, int64, {_L1}, {_L1}, {_I1}, {_F1}, {_F3}, {_L2}, "
-    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}, {_F2}"
+    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}, {_F2}, {_L1}, {_F3}"
 )
 SIGNATURES = {
     "constants": f"void({_F2}, {_F2})",
     "forward": f"void({_COMMON}, {_F3}, {_F3}, {_L2}, {_F4}, {_F2})",
     "backward": (
         f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_F2}, {_L2}, {_F4}, "
-        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3}, {_F2})"
+        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3}, {_F2}, {_F3})"
     ),
     "count_events": f"void({_F2}, int64, int64, {_L2}, {_L1})",
     "list_events": f"void({_F2}, int64, int64, {_L2}, {_L1}, {_I1}, {_F1})",
@@ -54,7 +55,8 @@ class PopulationTensors(NamedTuple):
     w_in (H, F), bias (H,), w_rec (H, H) or (0, H), params (P, H), start (S, B, H). Where the
     recurrence is sparse, the synapses of neuron j lead to target[begin[j]] to
     target[begin[j + 1] - 1]; else both are empty. gain (T, B, E) is that of groups, (0, 0, 1)
-    where there are none.
+    where there are none. Where spikes take several steps, delays (H,) says how many, and before
+    (D, B, H) are those under way; else both are empty.
     """
 
     w_in: Tensor
@@ -65,10 +67,12 @@ class PopulationTensors(NamedTuple):
     begin: Tensor
     target: Tensor
     gain: Tensor
+    delays: Tensor
+    before: Tensor
 
 
 class PopulationGradients(NamedTuple):
-    """The gradients of one population's tensors; `begin` and `target` have none."""
+    """The gradients of one population's tensors; `begin`, `target` and `delays` have none."""
 
     w_in: Tensor
     bias: Tensor
@@ -76,6 +80,7 @@ class PopulationGradients(NamedTuple):
     params: Tensor
     start: Tensor
     gain: Tensor
+    before: Tensor
 
 
 class Outputs(NamedTuple):
@@ -113,6 +118,8 @@ class Arrays(NamedTuple):
     C: Any
     start: Any
     gains: Any
+    delays: Any
+    before: Any
 
 
 def by_population(tensors: Sequence[Tensor]) -> list[PopulationTensors]:
@@ -267,6 +274,11 @@ def kernel_arrays(
         if len(p.begin):
             synapses = p.w_rec.reshape(-1)[places_of_synapses(p.begin, p.target, hidden)]
             w_rec = w_rec[:0]
+        if len(p.delays) and not 1 <= p.delays.min() <= p.delays.max() <= len(p.before):
+            raise InputError(
+                f"expected recurrent delays of 1 to {len(p.before)} steps, the longest of the "
+                f"layer, got {int(p.delays.min())} to {int(p.delays.max())}"
+            )
         params = array(p.params)
         constants = allocate(cache.module(name).CONSTANTS, hidden).numpy()
         kernel_entry(name, "constants")(params, constants)
@@ -278,7 +290,7 @@ def kernel_arrays(
             begin=array(p.begin),
             target=array(p.target).view(np.uint32), synapses=array(synapses), bias=array(p.bias),
             P=params, C=constants, start=array(p.start),
-            gains=array(p.gain.flatten(0, 1)),
+            gains=array(p.gain.flatten(0, 1)), delays=array(p.delays), before=array(p.before),
         )  # fmt: skip
         result.append(read)
     return result

@@ -43,7 +43,7 @@ from spikern.engines.arrays import (
     places_of_synapses,
     sum_of_blocks,
 )
-from spikern.engines.codegen import decaying_kernels, expert_kernels, kernels
+from spikern.engines.codegen import decaying_kernels, delayed_kernels, expert_kernels, kernels
 from spikern.engines.derivation import kernel_name
 from spikern.engines.population import Population, RunResult, is_sparse, recurrent_weights
 from spikern.engines.threads import in_threads
@@ -91,14 +91,8 @@ def run_stack(
             "engine='fused' is differentiated in reverse mode only; use engine='reference' for "
             "forward-mode derivatives (jvp, jacfwd, dual tensors)"
         )
+    names = [kernel_name(p.model, p.surrogate, smooth, _kernels_of(p)) for p in populations]
     gains = [gain, *[None] * (len(populations) - 1)]
-    router = populations[0].router
-    decaying = router is not None and router.decaying
-    of_groups = decaying_kernels if decaying else expert_kernels
-    names = [
-        kernel_name(p.model, p.surrogate, smooth, kernels if own is None else of_groups)
-        for p, own in zip(populations, gains)
-    ]
     steps, batch, _ = x.shape
     if lengths is None:
         lengths = torch.full((batch,), steps, dtype=torch.int64, device="cpu")
@@ -128,6 +122,15 @@ def run_stack(
     )
 
 
+def _kernels_of(p: Population) -> Any:
+    """The module that writes the kernels of a population."""
+    if p.delays is not None:
+        return delayed_kernels
+    if p.router is None:
+        return kernels
+    return decaying_kernels if p.router.decaying else expert_kernels
+
+
 def population_tensors(
     p: Population, state: State, gain: Tensor | None = None
 ) -> PopulationTensors:
@@ -149,6 +152,8 @@ def population_tensors(
         begin=begin,
         target=target,
         gain=p.w_in.new_empty((0, 0, 1)) if gain is None else gain,
+        delays=begin.new_empty(0) if p.delays is None else p.delays.steps,
+        before=p.w_in.new_empty((0, 0, 0)) if p.delays is None else p.delays.before,
     )
 
 
@@ -236,14 +241,14 @@ def _gradients(
         passed = k > 0 or projected or wants_x
         width = a.w_in.shape[1] * experts
         d_current = allocate(steps, batch, width) if passed else allocate(0, 0, 0)
-        d_start, d_gain = allocate(*a.start.shape), allocate(*p.gain.shape)
+        d_start, d_gain, d_before = (allocate(*x.shape) for x in (a.start, p.gain, a.before))
         shapes = (a.w_in.shape, a.w_rec.shape, a.synapses.shape, (hidden,), a.P.shape)
         sums = [allocate(blocks, *shape) for shape in shapes]
         arguments = (
             edges, steps, EVERY, array(lengths), *a, d_last, array(d_finals[k]),
             array(d_totals[k]), d_above, w_above, w_up, array(bits[k]), array(checkpoints[k]),
             d_current.numpy(), *(s.numpy() for s in sums), d_start.numpy(),
-            d_gain.flatten(0, 1).numpy(),
+            d_gain.flatten(0, 1).numpy(), d_before.numpy(),
         )  # fmt: skip
         backward = kernel_entry(modules[k], "backward")
         in_threads(lambda block, f=backward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
@@ -256,7 +261,7 @@ def _gradients(
             d_rec.view(-1)[places_of_synapses(p.begin, p.target, hidden)] = d_synapses
         else:
             d_rec = from_rows(d_rec, hidden, experts).view_as(p.w_rec)
-        own = PopulationGradients(d_in, d_bias, d_rec, d_params, d_start, d_gain)
+        own = PopulationGradients(d_in, d_bias, d_rec, d_params, d_start, d_gain, d_before)
         gradients = [*own, *gradients]
         d_last, d_above = nothing, d_current.numpy()
         w_above, w_up = (none, array(p.w_in)) if hidden <= FEW else (a.w_in, none)

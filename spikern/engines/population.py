@@ -34,12 +34,23 @@ SPARSE = 0.06
 otherwise rows with zeros; it grows with the root of their number, see decisions.md."""
 
 
+class Delays(NamedTuple):
+    """Recurrent axons of different length, and what is under way on them.
+
+    steps   (H,) after how many steps a spike of each neuron arrives, whole numbers from 1 to D
+    before  (D, B, H) the last D outputs before the first step
+    """
+
+    steps: Tensor
+    before: Tensor
+
+
 class Population(NamedTuple):
     """Neurons of one kind with their constants, each (H,), and weights, (to, from) as in torch.
 
     w_in (H, F), bias (H,) or None, w_rec (H, H) or None. `synapses` (N, 2) lists the recurrent
     synapses that exist as (from, to), ascending; None if all do. `router` wakes groups of neurons;
-    None: all are awake.
+    None: all are awake. `delays` says how many steps a recurrent spike takes; None: one.
     """
 
     model: NeuronModel
@@ -50,6 +61,7 @@ class Population(NamedTuple):
     w_rec: Tensor | None
     synapses: Tensor | None = None
     router: Router | None = None
+    delays: Delays | None = None
 
 
 class RunResult(NamedTuple):
@@ -112,6 +124,11 @@ def check_shapes(populations: Sequence[Population], x: Input) -> None:
                     f"population {k} of {hidden} {p.model.name}: expected {name} as {kind[0]} on "
                     f"{kind[1]}, like the first weights, got {tensor.dtype} on {tensor.device}"
                 )
+        if p.delays is not None and p.delays.steps.shape != (hidden,):
+            raise InputError(
+                f"population {k} of {hidden} {p.model.name}: expected a delay for each neuron, got "
+                f"delays of shape {tuple(p.delays.steps.shape)}"
+            )
         if p.router is not None and p.synapses is not None:
             raise InputError(f"population {k} has a router, and a recurrence of some synapses")
         features = hidden

@@ -3,9 +3,10 @@
     i_t = current_t + w_rec z_{t-1}
     s_t, out_t = step(p, s_{t-1}, i_t)
 
-`current` is the input projection w_in x_t + b, computed for all steps at once. With a gain it is
-gain_t i_t that a neuron gets, and a neuron whose gain is 0 sleeps: it cannot fire, and its state
-stands still or decays.
+`current` is the input projection w_in x_t + b, computed for all steps at once. With delays the
+spike of a neuron arrives as many steps later as its delay says. With a gain it is gain_t i_t that a
+neuron gets, and a neuron whose gain is 0 sleeps: it cannot fire, and its state stands still or
+decays.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.population import Population, RunResult, recurrent_weights
+from spikern.engines.population import Delays, Population, RunResult, recurrent_weights
 from spikern.events.trains import Input, dense
 from spikern.neurons.model import Fire, NeuronModel, Params, State
 from spikern.neurons.surrogate import spike
@@ -32,6 +33,7 @@ def run(
     lengths: Tensor | None = None,
     gain: Tensor | None = None,
     decaying: bool = False,
+    delays: Delays | None = None,
 ) -> tuple[Tensor, State]:
     """Run a population over time.
 
@@ -44,7 +46,8 @@ def run(
     outputs = []
     for t, i in enumerate(current.unbind()):
         if w_rec is not None:
-            i = i + state.z @ w_rec.T
+            arriving = state.z if delays is None else _arriving(delays)
+            i = i + arriving @ w_rec.T
         if gain is None:
             following, out = model.step(params, state, i, fire)
         else:
@@ -59,6 +62,8 @@ def run(
             running = (t < lengths).unsqueeze(1)
             state = _where(running, following, state)
             out = torch.where(running, out, 0.0)
+        if delays is not None:
+            delays = Delays(delays.steps, torch.cat([delays.before[1:], out.unsqueeze(0)]))
         outputs.append(out)
     return torch.stack(outputs), state
 
@@ -66,6 +71,12 @@ def run(
 def _where(condition: Tensor, following: State, state: State) -> State:
     """Every field of the following state where the condition holds, else of the state."""
     return type(state)(*(torch.where(condition, n, s) for n, s in zip(following, state)))
+
+
+def _arriving(delays: Delays) -> Tensor:
+    """The spikes (B, H) that arrive now."""
+    steps, before = delays
+    return before.gather(0, (len(before) - steps).expand(1, *before.shape[1:]))[0]
 
 
 def _fire_where(awake: Tensor, fire: Fire) -> Fire:
@@ -89,7 +100,8 @@ def run_stack(
         own, decaying = None, p.router is not None and p.router.decaying
         if gain is not None:
             own, gain = gain.repeat_interleave(len(p.w_in) // gain.shape[2], 2), None
-        out, final = run(p.model, p.params, state, current, w_rec, fire, lengths, own, decaying)
+        arguments = p.model, p.params, state, current, w_rec, fire, lengths, own, decaying
+        out, final = run(*arguments, p.delays)
         finals.append(final)
         if p.model.spikes:
             spikes.append(out.sum((0, 1)))

@@ -4,8 +4,9 @@
 
 `Delay` and `LearnedDelay` delay a sequence; what is still under way when it ends is their buffer,
 which is part of a layer's state. `run_delayed` runs a population with delayed axons on any engine:
-its input is delayed before the engine gets it. Its own spikes are known as many steps ahead as its
-shortest axon is long, so it runs that many steps at a time, with the recurrence as an input.
+its input is delayed before the engine gets it. Spikes that arrive whole steps later, the engine
+delays, but for triton. Else its own spikes are known as many steps ahead as its shortest axon is
+long, so it runs that many steps at a time, with the recurrence as an input.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.numbers import check_whole
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Population, RunResult
+from spikern.engines.population import Delays, Population, RunResult
 from spikern.events.trains import dense, valid_steps
 from spikern.layers import arguments
 from spikern.neurons.model import State
@@ -34,11 +35,13 @@ class Axons(nn.Module, ABC):
     """Base of fixed and learned delays: `out, buffer = delay(x, buffer, lengths)`.
 
     steps     (F,) the delay of each channel in whole steps
+    spreads   whether a value arrives spread over several steps now, not `steps` later
     longest   the steps that the buffer holds
     earliest  the smallest delay after which anything arrives
     """
 
     steps: Tensor
+    spreads: bool
     longest: int
     earliest: int
 
@@ -122,6 +125,8 @@ class Delay(Axons):
                 f"of shape {tuple(steps.shape)}"
             )
         self.register_buffer("steps", steps.to(torch.int64))
+
+    spreads = False
 
     @property
     def longest(self) -> int:  # type: ignore[override]
@@ -225,9 +230,14 @@ class LearnedDelay(Axons):
         return self.position.detach().round().to(torch.int64)
 
     @property
+    def spreads(self) -> bool:  # type: ignore[override]
+        """Whether this is training."""
+        return self.training
+
+    @property
     def earliest(self) -> int:  # type: ignore[override]
         """The smallest delay after which anything arrives, in training or after eval()."""
-        if not self.training:
+        if not self.spreads:
             return int(self.steps.min())
         return self.shortest + int(self.kernel().detach().any(1).nonzero()[0])
 
@@ -240,7 +250,7 @@ class LearnedDelay(Axons):
 
     def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
         """Return the spread values in training, else the values delayed by whole steps."""
-        if not self.training:
+        if not self.spreads:
             return _look_up(history, begin, count, self.steps)
         out = history.new_zeros(count, *history.shape[1:])
         nearest = begin + count - len(history)  # no share is given to what is not there yet
@@ -360,9 +370,15 @@ def run_delayed(
         x = input_axons.arrivals(torch.cat([input_buffer, x]), len(buffer), len(x))
     if recurrent_axons is None:
         result = run_stack(engine, [population], [state], x, lengths)
-    else:
+    elif engine == "triton" or recurrent_axons.spreads:
         run = partial(run_stack, engine, [population])
         result = _run_in_blocks(run, state, x, lengths, recurrent_buffer, recurrent_axons)
+    else:
+        w_in, w_rec = population.w_in.tensor_split([x.shape[2]], 1)
+        under_way = Delays(recurrent_axons.steps, recurrent_buffer)
+        own = population._replace(w_in=w_in, w_rec=w_rec, delays=under_way)
+        result = run_stack(engine, [own], [state], x, lengths)
+    if recurrent_axons is not None:
         sent.append(result.out)
     return result._replace(delay_buffer=next_buffer(buffer, torch.cat(sent, 2), lengths))
 

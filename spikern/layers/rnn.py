@@ -117,9 +117,9 @@ class SpikingRNN(nn.Module):
     time constants are in ms, as is `dt`. `input_power`, the mean square of one input (1 for
     standardised values, the rate for events), scales the initial weights.
 
-    `engine` is "reference", "fused", "triton" or "auto". For float32, a neuron whose kernels can be
-    derived and recurrence without delay, auto is fused on the CPU and triton on CUDA, which has no
-    experts; else it is reference.
+    `engine` is "reference", "fused", "triton" or "auto". For float32 and a neuron whose kernels can
+    be derived, auto is fused on the CPU, but for a recurrence whose delays are being learned, and
+    triton on CUDA, but for experts and a recurrence with delays; else it is reference.
 
     Raises InputError on a wrong shape, dtype, NaN, state or name.
 
@@ -589,7 +589,9 @@ class SpikingRNN(nn.Module):
             return self.engine_asked
         weight = self.weight_ih_l0
         name = {"cpu": "fused", "cuda": "triton"}.get(weight.device.type, "reference")
-        if name == "reference" or weight.dtype != torch.float32 or self.recurrent_delay > 1:
+        if name == "reference" or weight.dtype != torch.float32:
+            return "reference"
+        if self.recurrent_delay > 1 and (self.spreads_delays or name == "triton"):
             return "reference"
         if name == "triton" and self.experts > 1:
             return "reference"

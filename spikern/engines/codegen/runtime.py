@@ -337,6 +337,43 @@ def list_kept(bits: Array, row: int, rows: Array, q: int) -> int:
     return n
 
 
+@register_jitable
+def by_delay(delays: Array, axons: Array) -> None:
+    """Write the neurons whose axons take d steps to the bits of axons[d - 1]."""
+    axons[:, :] = 0
+    for j in range(delays.shape[0]):
+        axons[delays[j] - 1, j >> 6] |= np.int64(1) << (j & 63)
+
+
+@register_jitable
+def arrive(bits: Array, axons: Array, t: int, batch: int, b: int, arriving: Array) -> None:
+    """Write the neurons whose spikes arrive at step t to the bits of arriving[0]."""
+    for c in range(bits.shape[1]):
+        word = np.int64(0)
+        for d in range(1, axons.shape[0] + 1):
+            word |= bits[(t - d) * batch + b, c] & axons[d - 1, c]
+        arriving[0, c] = word
+
+
+@register_jitable
+def list_early(
+    before: Array, bits: Array, delays: Array, t: int, batch: int, b: int, rows: Array,
+    amounts: Array,
+) -> int:  # fmt: skip
+    """Write what arrives at step t, also of before step 0: neurons to rows[0], in order, and values
+    to amounts[0]; return how many."""
+    n = 0
+    for j in range(delays.shape[0]):
+        sent = t - delays[j]
+        if sent < 0:
+            value = before[before.shape[0] + sent, b, j]
+        else:
+            value = f32((bits[sent * batch + b, j >> 6] >> (j & 63)) & 1)
+        rows[0, n], amounts[0, n] = j, value
+        n += value != f32(0.0)
+    return n
+
+
 # Forward: what events and spikes add to the currents
 
 
@@ -504,24 +541,33 @@ def mark(masks: Array, slopes: Array, row: int, q: int) -> None:
         masks[h] |= np.int64(slopes[row, h] != f32(0.0)) << q
 
 
+@register_jitable
+def shifted(u: int, ahead: Array | None, j: int) -> int:
+    """u + ahead[j]; u without shifts."""
+    return u if ahead is None else u + ahead[j]
+
+
 def _dots_of(part: int) -> Any:
     """`add_dots` for 4 `part` columns: a row stays in registers for all samples that need it."""
 
     @register_jitable(inline="always")
-    def add(sums: Array, v: int, masks: Array, w: Array, g: Array, u: int, column: int) -> None:
+    def add(
+        sums: Array, v: int, masks: Array, w: Array, g: Array, u: int, ahead: Array | None,
+        column: int,
+    ) -> None:  # fmt: skip
         one, two, three = column + part, column + 2 * part, column + 3 * part
         for j in range(masks.shape[0]):
-            mask = masks[j]
+            mask, first = masks[j], shifted(u, ahead, j)
             if mask == 0:
                 continue
             w0, w1 = load(w, j, column, part), load(w, j, one, part)
             w2, w3 = load(w, j, two, part), load(w, j, three, part)
             while mask != 0:
                 q = lowest_bit(mask)
-                y = w0 * load(g, u + q, column, part)
-                y = multiply_add(y, w1, load(g, u + q, one, part))
-                y = multiply_add(y, w2, load(g, u + q, two, part))
-                y = multiply_add(y, w3, load(g, u + q, three, part))
+                y = w0 * load(g, first + q, column, part)
+                y = multiply_add(y, w1, load(g, first + q, one, part))
+                y = multiply_add(y, w2, load(g, first + q, two, part))
+                y = multiply_add(y, w3, load(g, first + q, three, part))
                 sums[v + q, j] += total(y)
                 mask = without_lowest_bit(mask)
 
@@ -532,21 +578,26 @@ _dots_256, _dots_64 = map(_dots_of, (64, 16))
 
 
 @register_jitable
-def add_dots(sums: Array, v: int, masks: Array, w: Array, g: Array, u: int) -> None:
-    """sums[v + q, j] += w[j] . g[u + q] for every sample q whose bit is set in masks[j]."""
+def add_dots(
+    sums: Array, v: int, masks: Array, w: Array, g: Array, u: int, ahead: Array | None = None
+) -> None:
+    """sums[v + q, j] += w[j] . g[u + q] for every sample q whose bit is set in masks[j].
+
+    With `ahead` g is read at u + ahead[j] + q.
+    """
     column, columns = 0, w.shape[1]
     while column + 256 <= columns:
-        _dots_256(sums, v, masks, w, g, u, column)
+        _dots_256(sums, v, masks, w, g, u, ahead, column)
         column += 256
     while column + 64 <= columns:
-        _dots_64(sums, v, masks, w, g, u, column)
+        _dots_64(sums, v, masks, w, g, u, ahead, column)
         column += 64
     while column < columns:
         for j in range(masks.shape[0]):
-            mask = masks[j]
+            mask, first = masks[j], shifted(u, ahead, j)
             while mask != 0:
                 q = lowest_bit(mask)
-                sums[v + q, j] += total(load(w, j, column, 16) * load(g, u + q, column, 16))
+                sums[v + q, j] += total(load(w, j, column, 16) * load(g, first + q, column, 16))
                 mask = without_lowest_bit(mask)
         column += 16
 

@@ -1,0 +1,95 @@
+"""The training kernels of a population whose spikes take several steps to arrive.
+
+    i_t[h] = ... + sum_j w_rec[h, j] z_{t - delays[j]}[j],    delays from 1 to D
+
+`before` (D, B, H) are the last D outputs before step 0. All others are in `bits`: those that arrive
+at a step are, for each d, the bits of d steps ago of the neurons whose axons take d. Gradients of
+currents are kept for D steps beyond a segment, since so much later a spike of it arrives.
+"""
+
+from __future__ import annotations
+
+from spikern._utils.errors import UnsupportedError
+from spikern.engines.codegen import kernels
+from spikern.engines.codegen.program import Gradient, Step
+
+DELAYED = kernels.WHOLE._replace(
+    blocks={
+        **kernels.WHOLE.blocks,
+        "make_sums": """
+acc = distinct(np.zeros((1, width), np.float32))
+longest = before.shape[0]
+axons = distinct(np.empty((longest, bits.shape[1]), np.int64))
+arriving = distinct(np.empty((1, bits.shape[1]), np.int64))
+by_delay(delays, axons)
+""",
+        "make_scratch": """
+di = distinct(np.zeros(((every + longest) * size, width), np.float32))
+masks = distinct(np.empty(hidden, np.int64))
+ahead = delays * size
+most = every * size * max(hidden, w_in.shape[0])
+""",
+        "carry_gradients": """
+for e in range(longest * size - 1, -1, -1):
+    for h in range(width):
+        di[every * size + e, h] = di[e, h]
+""",
+    },
+    spikes={
+        **kernels.WHOLE.spikes,
+        "recur": """
+if t < longest:
+    n = list_early(before, bits, delays, t, batch, b, rows, initial)
+    add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
+    @note_values
+else:
+    arrive(bits, axons, t, batch, b, arriving)
+    n = list_kept(arriving, 0, rows, 0)
+    add_rows(acc, 0, w_rec, rows, 0, 0, n)
+    @note_spikes
+""",
+        "push_spikes": """
+by_source(z_sources, z_places, z_given, fired, z_ends, to, times)
+add_to_rows(dw_rec, z_ends, to, times, di)
+""",
+        "pull_spikes": """
+if narrow:
+    for q in range(size):
+        if t < lengths[low + q]:
+            add_rows(G_z, q, w_up, None, low + q, 0, w_up.shape[0], d_above[t])
+for q0 in range(0, size, 64):
+    masks[:] = 0
+    for q in range(q0, min(size, q0 + 64)):
+        if t < lengths[low + q]:
+            mark(masks, T_slope, (t - first_step) * size + q, q - q0)
+    if fed:
+        add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)
+    add_dots(G_z, q0, masks, w_rec, di, (t - first_step) * size + q0, ahead)
+""",
+        "pull_start": """
+for k in range(longest):
+    for q in range(size):
+        for h in range(hidden):
+            d_before[k, low + q, h] = f32(0.0)
+    for q0 in range(0, size, 64):
+        samples = -1 if size - q0 >= 64 else (1 << (size - q0)) - 1
+        for h in range(hidden):
+            masks[h] = samples if delays[h] >= longest - k else 0
+        place = (every + k - longest) * size + q0
+        add_dots(d_before[k], low + q0, masks, w_rec, di, place, ahead)
+""",
+    },
+)
+"""Axons of different length. Value k of `before` arrives at step k + delays[j] - D, if at all."""
+
+
+def source(step: Step, gradient: Gradient) -> str:
+    """The text of a module with the training kernels of a neuron with delays.
+
+    Raises UnsupportedError for smooth firing, which is no spikes whose bits could be kept.
+    """
+    if gradient.primitive is not None:
+        raise UnsupportedError(
+            f"{step.name} with delays has no kernels for smooth firing; use engine='reference'"
+        )
+    return kernels.source(step, gradient, DELAYED)
