@@ -14,10 +14,9 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import fused, reference, triton
-from spikern.engines.codegen import delayed_kernels
+from spikern.engines.codegen import delayed_kernels, spread_kernels
 from spikern.engines.population import Delays, check_shapes
 from spikern.events.trains import Events
-from spikern.layers import arguments
 from spikern.layers.delays import Delay, LearnedDelay, narrow
 from spikern.layers.network import build
 from spikern.layers.rnn import SpikingRNN
@@ -202,7 +201,6 @@ def test_a_value_is_spread_by_the_triangle_and_kept_whole(sigma):
     if sigma == 0:
         delays = torch.arange(1, 7, dtype=torch.float64).unsqueeze(1)
         torch.testing.assert_close((kernel * delays).sum(0), position)
-    assert delay.earliest == 1 + int(kernel.detach().any(1).nonzero()[0])
 
 
 def test_after_eval_a_learned_delay_is_a_fixed_one():
@@ -210,7 +208,6 @@ def test_after_eval_a_learned_delay_is_a_fixed_one():
     assert torch.equal(delay.steps, delay.position.round().long())
     assert torch.equal(delay(x, lengths=LENGTHS)[0], delay.fixed()(x, lengths=LENGTHS)[0])
     assert isinstance(delay.fixed(), Delay)
-    assert delay.earliest == int(delay.steps.min())
     spread, buffer = delay.train()(x)
     assert not torch.equal(spread, delay.eval()(x)[0])
     assert buffer.shape == (5, 3, 4)
@@ -248,16 +245,14 @@ def test_auto_is_the_faster_engine():
     assert layer_with(2, delay=3, skip=True).engine == "fused"
     assert layer_with(2, delay=3, recurrent_delay=4).engine == "fused"
     assert SpikingRNN("LIF", 3, 6, recurrent_delay=4, dtype=torch.float64).engine == "reference"
-    learning = layer_with(2, recurrent_delay=4, learn_delays=True)
-    assert learning.train().engine == "reference"
-    assert learning.eval().engine == "fused"
+    assert layer_with(2, recurrent_delay=4, learn_delays=True).train().engine == "fused"
 
 
 def sent_before(layer, batch):
-    """A state in which spikes are under way, and a half on every fifth axon."""
-    _, state = layer(events(9, batch, layer.input_size, seed=2))
+    """A state in which spikes are under way, and a half more every third time."""
+    _, state = layer(events(25, batch, layer.input_size, seed=2))
     state = type(state)(*(field.detach() for field in state))
-    half = (torch.arange(state.delay_buffer.numel()) % 5 == 0).float() / 2
+    half = (torch.arange(state.delay_buffer.numel()) % 3 == 0).float() / 2
     return state._replace(delay_buffer=state.delay_buffer + half.view_as(state.delay_buffer))
 
 
@@ -286,6 +281,13 @@ def test_recurrent_delays_in_kernels_are_the_references(
     out = assert_as_reference(layer, x, lengths)
     assert hidden == 1 or 0.005 < out.mean() < 0.6
     assert_as_reference(layer, x, lengths, sent_before(layer, batch))
+    spread = halfway(
+        layer_with(
+            hidden=hidden, neuron=name, recurrent_delay=longest, learn_delays=True, **settings
+        )
+    )
+    assert_as_reference(spread, x, lengths)
+    assert_as_reference(spread, x, lengths, sent_before(spread, batch))
 
 
 def test_what_is_under_way_has_the_gradient_of_its_arrival():
@@ -322,9 +324,32 @@ FAULTS = {
 }  # fmt: skip
 
 
-def kernels_agree():
-    layer = layer_with(1, 5, recurrent_delay=20)
-    layer.delay_hh_l0.steps.copy_(torch.tensor([1, 2, 7, 19, 20]))
+SPREAD_FAULTS = {
+    "a spike arrives a step late": ("shares, t, batch", "shares, t - 1, batch"),
+    "what was under way is lost": ("spread(before", "spread(0 * before"),
+    "what arrives is a whole spike": ("rows, 0, 0, n, initial)", "rows, 0, 0, n, None)"),
+    "weights get the gradient of whole spikes": ("e, rows, 0, 0, n, initial)", "e, rows, 0, 0, n)"),
+    "shares get the gradient of a step later": ("bits, t + 1, batch", "bits, t, batch"),
+    "shares of the first step get none": ("before, bits, 0, batch", "0 * before, bits, 0, batch"),
+    "what arrives next has no gradient": ("shares, 1, da", "shares, 2, da"),
+    "a segment hands on one step": ("longest * size - 1, -1, -1", "size - 1, -1, -1"),
+    "a segment overwrites what it hands on": (
+        "for e in range(longest * size - 1, -1, -1)", "for e in range(longest * size)"
+    ),
+    "what was under way has that of a step before": ("longest - k, da", "longest - k + 1, da"),
+    "what arrives has no gradient of its own": ("da[later + q, h] = f32(0.0)", "pass"),
+}  # fmt: skip
+
+
+def kernels_agree(learn_delays):
+    """Axons of different length, some longer than the steps between two states."""
+    layer = layer_with(1, 5, recurrent_delay=20, learn_delays=learn_delays)
+    if learn_delays:
+        halfway(layer)
+        layer.delay_hh_l0.sigma.fill_(0.0)  # shares of a half, or one step at either end
+        layer.delay_hh_l0.raw.data[:2] = torch.tensor([-40.0, 40.0])
+    else:
+        layer.delay_hh_l0.steps.copy_(torch.tensor([1, 2, 7, 19, 20]))
     x, lengths = events(40, 2, 5), torch.tensor([40, 30])
     assert_as_reference(layer, x, lengths, sent_before(layer, 2))
 
@@ -333,11 +358,19 @@ def kernels_agree():
 def test_a_planted_fault_is_rejected(fault, plain_python):
     plain_python(delayed_kernels, *FAULTS[fault])
     with pytest.raises(AssertionError):
-        kernels_agree()
+        kernels_agree(learn_delays=False)
 
 
-def test_without_a_fault_the_gate_passes(plain_python):
-    kernels_agree()
+@pytest.mark.parametrize("fault", SPREAD_FAULTS)
+def test_a_planted_fault_of_the_spread_is_rejected(fault, plain_python):
+    plain_python(spread_kernels, *SPREAD_FAULTS[fault])
+    with pytest.raises(AssertionError):
+        kernels_agree(learn_delays=True)
+
+
+@pytest.mark.parametrize("learn_delays", [False, True])
+def test_without_a_fault_the_gate_passes(learn_delays, plain_python):
+    kernels_agree(learn_delays)
 
 
 def test_what_the_engines_cannot_delay_is_refused(monkeypatch):
@@ -417,8 +450,12 @@ def test_what_means_nothing_is_refused(call, error, message):
 
 @pytest.mark.filterwarnings("ignore")  # of dynamo itself
 @pytest.mark.parametrize("engine", ["fused", "reference"])
-@pytest.mark.parametrize("settings", [{"delay": 3}, {"recurrent_delay": 3}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"delay": 3}, {"recurrent_delay": 3}, {"recurrent_delay": 3, "learn_delays": True}],
+)
 def test_a_layer_with_delays_is_compiled_with_its_state(engine, settings):
+    torch._dynamo.reset()
     layer, x = SpikingRNN("LIF", 3, 6, engine=engine, **settings), 20 * torch.rand(9, 2, 3)
     compiled = torch.compile(layer, backend="eager", fullgraph=True)
     out, state = compiled(x)
@@ -442,18 +479,6 @@ def test_delays_of_ones_own_stay_within_the_layers(name, steps):
     for call in (layer, compile_stream):
         with pytest.raises(InputError, match=f"delay_{name}_l0.steps must lie in"):
             call(torch.rand(4, 2, 3) if call is layer else layer)
-
-
-def test_a_learned_delay_reads_no_step_that_is_not_there_yet(monkeypatch):
-    """On a device that runs ahead, shares that are zero are not skipped."""
-    layer = SpikingRNN("LIF", 3, 8, recurrent_delay=10, learn_delays=True, input_power=0.1)
-    narrow(layer, 1.0)
-    layer.delay_hh_l0.raw.data.fill_(0.3)
-    assert layer.delay_hh_l0.earliest > 2
-    x = torch.randn(30, 2, 3)
-    expected, _ = layer(x)
-    monkeypatch.setattr(arguments, "runs_ahead", lambda value: True)
-    assert torch.equal(layer(x)[0], expected)
 
 
 def test_a_learned_delay_alone_checks_its_positions():

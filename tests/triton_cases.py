@@ -92,7 +92,7 @@ TOPOLOGIES = {
     "feedback": {"layers": 2, "feedback": True},
     "a mask": {"recurrent": 0.2},
     "no recurrence": {"recurrent": False},
-    "delays": {"delay": 2, "recurrent_delay": 3},
+    "delays": {"delay": 2},
 }
 
 

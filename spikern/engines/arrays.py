@@ -35,14 +35,15 @@ _F1, _F2, _F3, _F4 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]", "floa
 _I1, _L1, _L2 = "int32[::1]", "int64[::1]", "int64[:,::1]"
 _COMMON = (
     f"int64, {_L1}, int64, int64, {_L1}, {_L1}, {_I1}, {_F1}, {_F3}, {_L2}, "
-    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}, {_F2}, {_L1}, {_F3}"
+    f"{_F2}, {_F2}, {_L1}, uint32[::1], {_F1}, {_F1}, {_F2}, {_F2}, {_F3}, {_F2}, {_L1}, "
+    f"{_F2}, {_F3}"
 )
 SIGNATURES = {
     "constants": f"void({_F2}, {_F2})",
     "forward": f"void({_COMMON}, {_F3}, {_F3}, {_L2}, {_F4}, {_F2})",
     "backward": (
         f"void({_COMMON}, {_F3}, {_F3}, {_F1}, {_F3}, {_F2}, {_F2}, {_L2}, {_F4}, "
-        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3}, {_F2}, {_F3})"
+        f"{_F3}, {_F3}, {_F3}, {_F2}, {_F2}, {_F3}, {_F3}, {_F3}, {_F2}, {_F3})"
     ),
     "count_events": f"void({_F2}, int64, int64, {_L2}, {_L1})",
     "list_events": f"void({_F2}, int64, int64, {_L2}, {_L1}, {_I1}, {_F1})",
@@ -55,8 +56,8 @@ class PopulationTensors(NamedTuple):
     w_in (H, F), bias (H,), w_rec (H, H) or (0, H), params (P, H), start (S, B, H). Where the
     recurrence is sparse, the synapses of neuron j lead to target[begin[j]] to
     target[begin[j + 1] - 1]; else both are empty. gain (T, B, E) is that of groups, (0, 0, 1)
-    where there are none. Where spikes take several steps, delays (H,) says how many, and before
-    (D, B, H) are those under way; else both are empty.
+    where there are none. Where spikes take several steps, delays (H,) says how many, or shares
+    (D, H) how they are spread, and before (D, B, H) are those under way; else these are empty.
     """
 
     w_in: Tensor
@@ -68,6 +69,7 @@ class PopulationTensors(NamedTuple):
     target: Tensor
     gain: Tensor
     delays: Tensor
+    shares: Tensor
     before: Tensor
 
 
@@ -78,6 +80,7 @@ class PopulationGradients(NamedTuple):
     bias: Tensor
     w_rec: Tensor
     params: Tensor
+    shares: Tensor
     start: Tensor
     gain: Tensor
     before: Tensor
@@ -119,6 +122,7 @@ class Arrays(NamedTuple):
     start: Any
     gains: Any
     delays: Any
+    shares: Any
     before: Any
 
 
@@ -290,7 +294,8 @@ def kernel_arrays(
             begin=array(p.begin),
             target=array(p.target).view(np.uint32), synapses=array(synapses), bias=array(p.bias),
             P=params, C=constants, start=array(p.start),
-            gains=array(p.gain.flatten(0, 1)), delays=array(p.delays), before=array(p.before),
+            gains=array(p.gain.flatten(0, 1)), delays=array(p.delays), shares=array(p.shares),
+            before=array(p.before),
         )  # fmt: skip
         result.append(read)
     return result

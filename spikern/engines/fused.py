@@ -43,9 +43,22 @@ from spikern.engines.arrays import (
     places_of_synapses,
     sum_of_blocks,
 )
-from spikern.engines.codegen import decaying_kernels, delayed_kernels, expert_kernels, kernels
+from spikern.engines.codegen import (
+    decaying_kernels,
+    delayed_kernels,
+    expert_kernels,
+    kernels,
+    spread_kernels,
+)
 from spikern.engines.derivation import kernel_name
-from spikern.engines.population import Population, RunResult, is_sparse, recurrent_weights
+from spikern.engines.population import (
+    Delays,
+    Population,
+    RunResult,
+    Spread,
+    is_sparse,
+    recurrent_weights,
+)
 from spikern.engines.threads import in_threads
 from spikern.events.trains import Events, Input
 from spikern.neurons.model import State
@@ -124,7 +137,9 @@ def run_stack(
 
 def _kernels_of(p: Population) -> Any:
     """The module that writes the kernels of a population."""
-    if p.delays is not None:
+    if isinstance(p.delays, Spread):
+        return spread_kernels
+    if isinstance(p.delays, Delays):
         return delayed_kernels
     if p.router is None:
         return kernels
@@ -152,8 +167,9 @@ def population_tensors(
         begin=begin,
         target=target,
         gain=p.w_in.new_empty((0, 0, 1)) if gain is None else gain,
-        delays=begin.new_empty(0) if p.delays is None else p.delays.steps,
-        before=p.w_in.new_empty((0, 0, 0)) if p.delays is None else p.delays.before,
+        delays=p.delays.steps if isinstance(p.delays, Delays) else begin.new_empty(0),
+        shares=p.delays.shares if isinstance(p.delays, Spread) else p.w_in.new_empty(0, 0),
+        before=p.w_in.new_empty(0, 0, 0) if p.delays is None else p.delays.before,
     )
 
 
@@ -242,7 +258,8 @@ def _gradients(
         width = a.w_in.shape[1] * experts
         d_current = allocate(steps, batch, width) if passed else allocate(0, 0, 0)
         d_start, d_gain, d_before = (allocate(*x.shape) for x in (a.start, p.gain, a.before))
-        shapes = (a.w_in.shape, a.w_rec.shape, a.synapses.shape, (hidden,), a.P.shape)
+        weights = a.w_in.shape, a.w_rec.shape, a.synapses.shape
+        shapes = (*weights, (hidden,), a.P.shape, a.shares.shape)
         sums = [allocate(blocks, *shape) for shape in shapes]
         arguments = (
             edges, steps, EVERY, array(lengths), *a, d_last, array(d_finals[k]),
@@ -252,7 +269,7 @@ def _gradients(
         )  # fmt: skip
         backward = kernel_entry(modules[k], "backward")
         in_threads(lambda block, f=backward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
-        d_in, d_rec, d_synapses, d_bias, d_params = map(sum_of_blocks, sums)
+        d_in, d_rec, d_synapses, d_bias, d_params, d_shares = map(sum_of_blocks, sums)
         d_in = from_rows(d_in, hidden, experts)
         if projected:
             d_in = d_current[..., :hidden].flatten(0, 1).t() @ x.flatten(0, 1)
@@ -261,8 +278,8 @@ def _gradients(
             d_rec.view(-1)[places_of_synapses(p.begin, p.target, hidden)] = d_synapses
         else:
             d_rec = from_rows(d_rec, hidden, experts).view_as(p.w_rec)
-        own = PopulationGradients(d_in, d_bias, d_rec, d_params, d_start, d_gain, d_before)
-        gradients = [*own, *gradients]
+        own = d_in, d_bias, d_rec, d_params, d_shares, d_start, d_gain, d_before
+        gradients = [*PopulationGradients(*own), *gradients]
         d_last, d_above = nothing, d_current.numpy()
         w_above, w_up = (none, array(p.w_in)) if hidden <= FEW else (a.w_in, none)
     d_x = d_current[..., :hidden] @ populations[0].w_in if wants_x else x.new_empty(0)

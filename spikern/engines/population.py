@@ -45,12 +45,23 @@ class Delays(NamedTuple):
     before: Tensor
 
 
+class Spread(NamedTuple):
+    """Recurrent axons on which a spike arrives spread over steps, as while delays are learned.
+
+    shares  (D, H) what of a spike of each neuron arrives after 1 to D steps
+    before  (D, B, H) the last D outputs before the first step
+    """
+
+    shares: Tensor
+    before: Tensor
+
+
 class Population(NamedTuple):
     """Neurons of one kind with their constants, each (H,), and weights, (to, from) as in torch.
 
     w_in (H, F), bias (H,) or None, w_rec (H, H) or None. `synapses` (N, 2) lists the recurrent
     synapses that exist as (from, to), ascending; None if all do. `router` wakes groups of neurons;
-    None: all are awake. `delays` says how many steps a recurrent spike takes; None: one.
+    None: all are awake. `delays` says when a recurrent spike arrives; None: after one step.
     """
 
     model: NeuronModel
@@ -61,7 +72,7 @@ class Population(NamedTuple):
     w_rec: Tensor | None
     synapses: Tensor | None = None
     router: Router | None = None
-    delays: Delays | None = None
+    delays: Delays | Spread | None = None
 
 
 class RunResult(NamedTuple):
@@ -124,10 +135,10 @@ def check_shapes(populations: Sequence[Population], x: Input) -> None:
                     f"population {k} of {hidden} {p.model.name}: expected {name} as {kind[0]} on "
                     f"{kind[1]}, like the first weights, got {tensor.dtype} on {tensor.device}"
                 )
-        if p.delays is not None and p.delays.steps.shape != (hidden,):
+        if p.delays is not None and p.delays[0].shape[-1] != hidden:
             raise InputError(
                 f"population {k} of {hidden} {p.model.name}: expected a delay for each neuron, got "
-                f"delays of shape {tuple(p.delays.steps.shape)}"
+                f"delays of shape {tuple(p.delays[0].shape)}"
             )
         if p.router is not None and p.synapses is not None:
             raise InputError(f"population {k} has a router, and a recurrence of some synapses")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.population import Delays, Population, RunResult, recurrent_weights
+from spikern.engines.population import Delays, Population, RunResult, Spread, recurrent_weights
 from spikern.events.trains import Input, dense
 from spikern.neurons.model import Fire, NeuronModel, Params, State
 from spikern.neurons.surrogate import spike
@@ -33,7 +33,7 @@ def run(
     lengths: Tensor | None = None,
     gain: Tensor | None = None,
     decaying: bool = False,
-    delays: Delays | None = None,
+    delays: Delays | Spread | None = None,
 ) -> tuple[Tensor, State]:
     """Run a population over time.
 
@@ -63,7 +63,7 @@ def run(
             state = _where(running, following, state)
             out = torch.where(running, out, 0.0)
         if delays is not None:
-            delays = Delays(delays.steps, torch.cat([delays.before[1:], out.unsqueeze(0)]))
+            delays = delays._replace(before=torch.cat([delays.before[1:], out.unsqueeze(0)]))
         outputs.append(out)
     return torch.stack(outputs), state
 
@@ -73,8 +73,10 @@ def _where(condition: Tensor, following: State, state: State) -> State:
     return type(state)(*(torch.where(condition, n, s) for n, s in zip(following, state)))
 
 
-def _arriving(delays: Delays) -> Tensor:
-    """The spikes (B, H) that arrive now."""
+def _arriving(delays: Delays | Spread) -> Tensor:
+    """What arrives now (B, H)."""
+    if isinstance(delays, Spread):
+        return torch.einsum("dh,dbh->bh", delays.shares.flip(0), delays.before)
     steps, before = delays
     return before.gather(0, (len(before) - steps).expand(1, *before.shape[1:]))[0]
 

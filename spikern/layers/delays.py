@@ -4,9 +4,7 @@
 
 `Delay` and `LearnedDelay` delay a sequence; what is still under way when it ends is their buffer,
 which is part of a layer's state. `run_delayed` runs a population with delayed axons on any engine:
-its input is delayed before the engine gets it. Spikes that arrive whole steps later, the engine
-delays, but for triton. Else its own spikes are known as many steps ahead as its shortest axon is
-long, so it runs that many steps at a time, with the recurrence as an input.
+its input is delayed before the engine gets it, its own spikes by the engine.
 """
 
 from __future__ import annotations
@@ -14,18 +12,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import namedtuple
-from collections.abc import Callable
-from functools import partial
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.numbers import check_whole
 from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Delays, Population, RunResult
+from spikern.engines.population import Delays, Population, RunResult, Spread
 from spikern.events.trains import dense, valid_steps
 from spikern.layers import arguments
 from spikern.neurons.model import State
@@ -34,28 +31,25 @@ from spikern.neurons.model import State
 class Axons(nn.Module, ABC):
     """Base of fixed and learned delays: `out, buffer = delay(x, buffer, lengths)`.
 
-    steps     (F,) the delay of each channel in whole steps
-    spreads   whether a value arrives spread over several steps now, not `steps` later
-    longest   the steps that the buffer holds
-    earliest  the smallest delay after which anything arrives
+    steps    (F,) the delay of each channel in whole steps
+    longest  the steps that the buffer holds
     """
 
     steps: Tensor
-    spreads: bool
     longest: int
-    earliest: int
 
     def __init__(self, batch_first: bool) -> None:
         super().__init__()
         self.batch_first = batch_first
 
     @abstractmethod
-    def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
-        """Return what arrives at the steps begin .. begin + count of history (., B, F).
+    def arrivals(self, history: Tensor, count: int) -> Tensor:
+        """Return what arrives at the last `count` steps of history (., B, F), after `longest` or
+        more others: (count, B, F)."""
 
-        The result is (count, B, F). `begin` is at least `longest`; steps of the history from
-        begin + count - earliest on are not read.
-        """
+    @abstractmethod
+    def under_way(self, buffer: Tensor) -> Delays | Spread:
+        """Return what an engine delays recurrent spikes by, with the last ones (D, B, F)."""
 
     def forward(
         self,
@@ -86,7 +80,7 @@ class Axons(nn.Module, ABC):
             raise InputError(f"expected a buffer of shape {shape} of {batched.dtype}, got {found}")
         arguments.check_finite({"the buffer": buffer}, "start from None or a finite buffer")
         buffer = buffer.unsqueeze(1) if single else buffer
-        out = self.arrivals(torch.cat([buffer, batched]), self.longest, steps)
+        out = self.arrivals(torch.cat([buffer, batched]), steps)
         if lengths is not None:
             valid = valid_steps(lengths, steps).unsqueeze(2)
             out = torch.where(valid, out, torch.zeros_like(out))
@@ -126,30 +120,33 @@ class Delay(Axons):
             )
         self.register_buffer("steps", steps.to(torch.int64))
 
-    spreads = False
-
     @property
     def longest(self) -> int:  # type: ignore[override]
         """The largest delay in steps."""
         return int(self.steps.max())
 
     @property
-    def earliest(self) -> int:  # type: ignore[override]
+    def shortest(self) -> int:
         """The smallest delay in steps."""
         return int(self.steps.min())
 
-    def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
+    def arrivals(self, history: Tensor, count: int) -> Tensor:
         """Return the delayed values, looked up in the history."""
-        return _look_up(history, begin, count, self.steps)
+        return _look_up(history, count, self.steps)
+
+    def under_way(self, buffer: Tensor) -> Delays:
+        """Return the steps with the buffer."""
+        return Delays(self.steps, buffer)
 
     def extra_repr(self) -> str:
         """The number of channels and the range of their delays."""
-        return f"{len(self.steps)}, steps={self.earliest}..{self.longest}"
+        return f"{len(self.steps)}, steps={self.shortest}..{self.longest}"
 
 
-def _look_up(history: Tensor, begin: int, count: int, steps: Tensor) -> Tensor:
-    """Return (count, B, F): at step t of `history`, from `begin` on, that of t - steps[f]."""
-    at = begin + torch.arange(count, device=history.device).unsqueeze(1) - steps
+def _look_up(history: Tensor, count: int, steps: Tensor) -> Tensor:
+    """Return (count, B, F): at each of the last steps t of `history` that of t - steps[f]."""
+    at = torch.arange(len(history) - count, len(history), device=history.device)
+    at = at.unsqueeze(1) - steps
     return history.gather(0, at.unsqueeze(1).expand(count, *history.shape[1:]))
 
 
@@ -229,18 +226,6 @@ class LearnedDelay(Axons):
         """The positions rounded to whole steps."""
         return self.position.detach().round().to(torch.int64)
 
-    @property
-    def spreads(self) -> bool:  # type: ignore[override]
-        """Whether this is training."""
-        return self.training
-
-    @property
-    def earliest(self) -> int:  # type: ignore[override]
-        """The smallest delay after which anything arrives, in training or after eval()."""
-        if not self.spreads:
-            return int(self.steps.min())
-        return self.shortest + int(self.kernel().detach().any(1).nonzero()[0])
-
     def kernel(self) -> Tensor:
         """Return the share of a value that each delay passes: (longest - shortest + 1, F)."""
         delays = torch.arange(self.shortest, self.longest + 1, device=self.raw.device)
@@ -248,18 +233,22 @@ class LearnedDelay(Axons):
         share = (1 - distance / (1 + self.sigma)).relu()
         return share / share.sum(0)
 
-    def arrivals(self, history: Tensor, begin: int, count: int) -> Tensor:
+    def arrivals(self, history: Tensor, count: int) -> Tensor:
         """Return the spread values in training, else the values delayed by whole steps."""
-        if not self.spreads:
-            return _look_up(history, begin, count, self.steps)
-        out = history.new_zeros(count, *history.shape[1:])
-        nearest = begin + count - len(history)  # no share is given to what is not there yet
+        if not self.training:
+            return _look_up(history, count, self.steps)
+        out, begin = history.new_zeros(count, *history.shape[1:]), len(history) - count
         for d, share in enumerate(self.kernel(), self.shortest):
-            if d < nearest:
-                continue
             if arguments.runs_ahead(share) or bool(share.detach().any()):
                 out = out + share * history[begin - d : begin - d + count]
         return out
+
+    def under_way(self, buffer: Tensor) -> Delays | Spread:
+        """Return the shares in training, else the whole steps, with the buffer."""
+        if not self.training:
+            return Delays(self.steps, buffer)
+        shares = functional.pad(self.kernel(), (0, 0, self.shortest - 1, 0))  # of steps 1 to D
+        return Spread(shares, buffer[len(buffer) - self.longest :])
 
     def fixed(self) -> Delay:
         """Return the present delays in whole steps as a Delay, which does not learn."""
@@ -367,39 +356,13 @@ def run_delayed(
     input_buffer, recurrent_buffer = buffer.tensor_split([width], 2)
     sent = [x] if input_axons is not None else []
     if input_axons is not None:
-        x = input_axons.arrivals(torch.cat([input_buffer, x]), len(buffer), len(x))
+        x = input_axons.arrivals(torch.cat([input_buffer, x]), len(x))
     if recurrent_axons is None:
         result = run_stack(engine, [population], [state], x, lengths)
-    elif engine == "triton" or recurrent_axons.spreads:
-        run = partial(run_stack, engine, [population])
-        result = _run_in_blocks(run, state, x, lengths, recurrent_buffer, recurrent_axons)
     else:
         w_in, w_rec = population.w_in.tensor_split([x.shape[2]], 1)
-        under_way = Delays(recurrent_axons.steps, recurrent_buffer)
+        under_way = recurrent_axons.under_way(recurrent_buffer)
         own = population._replace(w_in=w_in, w_rec=w_rec, delays=under_way)
         result = run_stack(engine, [own], [state], x, lengths)
-    if recurrent_axons is not None:
         sent.append(result.out)
     return result._replace(delay_buffer=next_buffer(buffer, torch.cat(sent, 2), lengths))
-
-
-def _run_in_blocks(
-    run: Callable[..., RunResult], state: State, x: Tensor, lengths: Tensor | None, buffer: Tensor,
-    axons: Axons,
-) -> RunResult:  # fmt: skip
-    """Run a population with delayed recurrence, as many steps at a time as its shortest delay."""
-    outs: list[Tensor] = []
-    spikes: list[Tensor] = []
-    exporting = getattr(torch.compiler, "is_exporting", bool)()  # since torch 2.7
-    block = 1 if exporting else axons.earliest  # an exported graph knows no values
-    for begin in range(0, len(x), block):
-        part = x[begin : begin + block]
-        recurrent = axons.arrivals(buffer, len(buffer), len(part))
-        left = None if lengths is None else (lengths - begin).clamp(0, len(part))
-        both = torch.cat([part, recurrent], 2)
-        result = run([state], both, left)
-        (state,) = result.states
-        outs.append(result.out)
-        spikes.append(result.spikes[0])
-        buffer = torch.cat([buffer, result.out])[len(part) :]
-    return RunResult(torch.cat(outs), [state], [torch.stack(spikes).sum(0)])

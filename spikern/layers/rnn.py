@@ -118,8 +118,8 @@ class SpikingRNN(nn.Module):
     standardised values, the rate for events), scales the initial weights.
 
     `engine` is "reference", "fused", "triton" or "auto". For float32 and a neuron whose kernels can
-    be derived, auto is fused on the CPU, but for a recurrence whose delays are being learned, and
-    triton on CUDA, but for experts and a recurrence with delays; else it is reference.
+    be derived, auto is fused on the CPU, and triton on CUDA, which has no experts and no recurrence
+    with delays; else it is reference.
 
     Raises InputError on a wrong shape, dtype, NaN, state or name.
 
@@ -553,10 +553,10 @@ class SpikingRNN(nn.Module):
                         f"{axons.steps.dtype} of shape {tuple(axons.steps.shape)}"
                     )
                 longest = self.recurrent_delay if own else self.delay
-                if axons.earliest < own or axons.longest > longest:
+                if axons.shortest < own or axons.longest > longest:
                     raise InputError(
                         f"{name}.steps must lie in {int(own)}..{longest}, the longest delay of the "
-                        f"layer, got {axons.earliest}..{axons.longest}"
+                        f"layer, got {axons.shortest}..{axons.longest}"
                     )
 
     def _population(self, index: int, name: str) -> Population:
@@ -591,9 +591,7 @@ class SpikingRNN(nn.Module):
         name = {"cpu": "fused", "cuda": "triton"}.get(weight.device.type, "reference")
         if name == "reference" or weight.dtype != torch.float32:
             return "reference"
-        if self.recurrent_delay > 1 and (self.spreads_delays or name == "triton"):
-            return "reference"
-        if name == "triton" and self.experts > 1:
+        if name == "triton" and (self.experts > 1 or self.recurrent_delay > 1):
             return "reference"
         supports = derivation.supports if name == "fused" else triton.supports
         return name if all(map(supports, self.neurons, self.surrogates)) else "reference"

@@ -83,13 +83,18 @@ for k in range(longest):
 """Axons of different length. Value k of `before` arrives at step k + delays[j] - D, if at all."""
 
 
-def source(step: Step, gradient: Gradient) -> str:
-    """The text of a module with the training kernels of a neuron with delays.
-
-    Raises UnsupportedError for smooth firing, which is no spikes whose bits could be kept.
-    """
+def check_spikes(step: Step, gradient: Gradient) -> None:
+    """Raise UnsupportedError for smooth firing, which is no spikes whose bits could be kept."""
     if gradient.primitive is not None:
         raise UnsupportedError(
             f"{step.name} with delays has no kernels for smooth firing; use engine='reference'"
         )
+
+
+def source(step: Step, gradient: Gradient) -> str:
+    """The text of a module with the training kernels of a neuron with delays.
+
+    Raises UnsupportedError for smooth firing.
+    """
+    check_spikes(step, gradient)
     return kernels.source(step, gradient, DELAYED)

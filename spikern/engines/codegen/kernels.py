@@ -62,7 +62,7 @@ FORWARD = '''
 @njit(cache=True, nogil=True, error_model="numpy")
 def forward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, begin, target, synapses, bias, P, C, start, gains, delays, before,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start, gains, delays, shares, before,
     out, final, bits, checkpoints, totals,
 ):
     """One block of samples over time; see the reference engine for the meaning."""
@@ -113,9 +113,9 @@ BACKWARD = '''
 @njit(cache=True, nogil=True, error_model="numpy")
 def backward(
     block, edges, steps, every, lengths, offsets, indices, values, current, below,
-    w_in, w_rec, begin, target, synapses, bias, P, C, start, gains, delays, before,
+    w_in, w_rec, begin, target, synapses, bias, P, C, start, gains, delays, shares, before,
     d_out, d_final, d_totals, d_above, w_above, w_up, bits, checkpoints,
-    d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_start, d_gains, d_before,
+    d_current, d_w_in, d_w_rec, d_synapses, d_bias, d_P, d_shares, d_start, d_gains, d_before,
 ):
     """The gradients of one block; segments of `every` steps are run again from their state.
 

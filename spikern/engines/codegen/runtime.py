@@ -374,6 +374,26 @@ def list_early(
     return n
 
 
+@register_jitable
+def spread(
+    before: Array, bits: Array, shares: Array, t: int, batch: int, b: int, arriving: Array
+) -> None:
+    """Write the shares of earlier spikes, and of what was before step 0, that arrive at step t to
+    arriving[0]."""
+    arriving[0, :] = f32(0.0)
+    for d in range(1, shares.shape[0] + 1):
+        if t < d:
+            for j in range(shares.shape[1]):
+                arriving[0, j] += shares[d - 1, j] * before[before.shape[0] + t - d, b, j]
+            continue
+        for c in range(bits.shape[1]):
+            word = bits[(t - d) * batch + b, c]
+            while word != 0:
+                j = (c << 6) + lowest_bit(word)
+                arriving[0, j] += shares[d - 1, j]
+                word = without_lowest_bit(word)
+
+
 # Forward: what events and spikes add to the currents
 
 
@@ -600,6 +620,32 @@ def add_dots(
                 sums[v + q, j] += total(load(w, j, column, 16) * load(g, first + q, column, 16))
                 mask = without_lowest_bit(mask)
         column += 16
+
+
+@register_jitable
+def add_share_gradients(
+    d_shares: Array, before: Array, bits: Array, t: int, batch: int, b: int, g: Array, u: int
+) -> None:
+    """d_shares[d - 1, j] += g[u, j] times what neuron j sent d steps before step t."""
+    for d in range(1, d_shares.shape[0] + 1):
+        if t < d:
+            for j in range(d_shares.shape[1]):
+                d_shares[d - 1, j] += g[u, j] * before[before.shape[0] + t - d, b, j]
+            continue
+        for c in range(bits.shape[1]):
+            word = bits[(t - d) * batch + b, c]
+            while word != 0:
+                j = (c << 6) + lowest_bit(word)
+                d_shares[d - 1, j] += g[u, j]
+                word = without_lowest_bit(word)
+
+
+@register_jitable
+def add_shares(sums: Array, v: int, shares: Array, first: int, g: Array, u: int, size: int) -> None:
+    """sums[v, j] += the shares[d - 1, j] from d = first on, times g[u + d size, j]."""
+    for d in range(first, shares.shape[0] + 1):
+        for j in range(shares.shape[1]):
+            sums[v, j] += shares[d - 1, j] * g[u + d * size, j]
 
 
 @register_jitable
