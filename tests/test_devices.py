@@ -32,8 +32,8 @@ TOPOLOGIES = {
     "sparse feedback": {"hidden_size": [60, 1], "feedback": True, "recurrent": False},
     "both directions and skip": {"num_layers": 2, "bidirectional": True, "dropout": 0.5},
     "skip": {"num_layers": 3, "skip": True},
-    "delays": {"delay": 3},
-    "learned delays": {"delay": 3, "learn_delays": True},
+    "delays": {"delay": 3, "recurrent_delay": 3},
+    "learned delays": {"delay": 3, "recurrent_delay": 3, "learn_delays": True},
 }
 
 
@@ -127,6 +127,25 @@ def test_values_on_two_devices_are_refused(kind):
         elsewhere = tuple(f.to("meta") for f in state)
     with pytest.raises(InputError, match=r"expected .*state.* on cpu like the weights, got meta"):
         layer(x, elsewhere)
+
+
+@pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
+def test_a_layer_of_the_meta_device_tells_its_shapes(settings):
+    layer = SpikingRNN("ALIF", 3, **{"hidden_size": 20} | settings, device="meta")
+    x, lengths = torch.empty(4, 2, 3, device="meta"), torch.ones(2, dtype=torch.int64).to("meta")
+    out, state = layer(x, None, lengths)
+    expected, _ = SpikingRNN("ALIF", 3, **{"hidden_size": 20} | settings)(torch.zeros(4, 2, 3))
+    assert (out.device.type, out.shape) == ("meta", expected.shape)
+    assert layer(x, state)[0].shape == out.shape
+    out.sum().backward()
+    assert layer.weight_ih_l0.grad.is_meta
+
+
+@pytest.mark.parametrize("settings", [{}, {"experts": 4, "awake": 2}])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_standard_layer_of_the_meta_device_tells_its_shapes(kind, settings):
+    out, _ = Baseline(kind, 3, 4, **settings).to("meta")(torch.empty(5, 2, 3, device="meta"))
+    assert (out.device.type, out.shape) == ("meta", (5, 2, 4))
 
 
 def test_augmentation_happens_where_the_batch_is():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
+from spikern._utils.tensors import without_autocast
 from spikern.engines import fused, reference, triton
 from spikern.engines.experts import Routing, route
 from spikern.engines.population import Population, RunResult, check_shapes
@@ -42,7 +42,7 @@ def run_stack(
             continue
         part = slice(first, last + 1)
         gain, router = None, populations[first].router
-        with torch.autocast(population.w_in.device.type, enabled=False):
+        with without_autocast(population.w_in.device):
             if router is not None:
                 gain, routing = route(router, arriving, lengths)
                 routings += [routing] if router.learned else []

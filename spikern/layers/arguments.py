@@ -21,6 +21,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from spikern._utils.errors import InputError
+from spikern._utils.tensors import under_autocast
 from spikern.events.trains import Events, Input, valid_steps
 
 LayerInput = Tensor | Events | PackedSequence
@@ -39,7 +40,7 @@ def in_dtype(x: Any, dtype: torch.dtype) -> Any:
     if isinstance(x, Events):
         listed = not (x.values.requires_grad and torch.is_grad_enabled())
         return x if listed and dtype == torch.float32 else x.to_dense().to(dtype)
-    autocast = isinstance(x, Tensor) and torch.is_autocast_enabled(x.device.type)
+    autocast = isinstance(x, Tensor) and under_autocast(x.device)
     return x.to(dtype) if autocast and x.is_floating_point() else x
 
 
@@ -73,8 +74,13 @@ def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
         message = f"{name} holds NaN or infinite values; {hint}"
         if runs_ahead(known):
             torch._assert_async(torch.isfinite(known).all(), message)
-        elif not math.isfinite(float(known.sum())) and not bool(torch.isfinite(known).all()):
+        elif has_values(known) and not _are_finite(known):
             raise InputError(message)
+
+
+def _are_finite(value: Tensor) -> bool:
+    """Whether no value is NaN or infinite; a sum, which is fast, mostly says so."""
+    return math.isfinite(float(value.sum())) or bool(torch.isfinite(value).all())
 
 
 def check_device(device: torch.device, values: Mapping[str, Input]) -> None:
@@ -172,6 +178,8 @@ def check_lengths(lengths: Tensor, steps: int, batch: int) -> None:
             f"{tuple(lengths.shape)}"
         )
     if not values_are_known():
+        return
+    if lengths.is_meta:
         return
     if runs_ahead(lengths):
         inside = ((lengths >= 1) & (lengths <= steps)).all()

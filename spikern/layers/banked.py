@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikern._utils.tensors import without_autocast
 from spikern.engines.cells import CELLS
 from spikern.engines.experts import Router, route
 from spikern.events.trains import valid_steps
@@ -67,7 +68,7 @@ class Banked(nn.Module):
         self, x: Tensor, state: Hidden | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Hidden]:
         """Return the last layer's output (T, B, H), zero past each length, and the final state."""
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             return self._run(x, state, lengths)
 
     def _run(
