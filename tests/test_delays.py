@@ -306,17 +306,18 @@ def test_what_is_under_way_has_the_gradient_of_its_arrival():
 
 
 FAULTS = {
-    "a spike arrives a step late": ("bits, axons, t, batch", "bits, axons, t - 1, batch"),
+    "a spike arrives a step late": ("t * size + q, size)", "(t + 1) * size + q, size)"),
+    "backward, what was sent is forgotten": (
+        "send(bits, t * batch + low + q, delays, arriving, t * size + q, size)", "pass"
+    ),
     "what was under way is lost": ("list_early(before", "list_early(0 * before"),
-    "the first steps hear a later one": ("bits, delays, t, batch", "bits, delays, t + 1, batch"),
+    "the first steps hear a later one": ("delays, t, b, rows", "delays, t - 1, b, rows"),
     "early values have another size": ("n, initial)\n", "n, None)\n"),
     "gradients come from the next step": (
         "(t - first_step) * size + q0, ahead", "(t - first_step + 1) * size + q0"
     ),
-    "a segment hands on one step": ("longest * size - 1, -1, -1", "size - 1, -1, -1"),
-    "a segment overwrites what it hands on": (
-        "for e in range(longest * size - 1, -1, -1)", "for e in range(longest * size)"
-    ),
+    "a segment hands on one step": ("in range(longest * size)", "in range(size)"),
+    "segments lie in each other's place": ("base -= every", "pass"),
     "what was under way has no gradient": ("samples if delays[h]", "0 if delays[h]"),
     "it has one after the last step": (">= longest - k", "> longest - k"),
     "it has that of another value": ("(every + k - longest)", "(every + k - longest - 1)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -22,7 +22,8 @@ from spikern.train.training import Training
 TUNING_SEED = 1000
 """The seed of all searches; no training that is reported has it."""
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "no recurrence": {"recurrent": False},
+    "no recurrence": {"recurrent": False, "recurrent_delay": 1},
+    "no delays": {"delay": 0, "recurrent_delay": 1},
     "constants not trained": {"trained_constants": False},
     "surrogate: fast sigmoid": {"surrogate": "fast_sigmoid", "surrogate_settings": ()},
     "surrogate: multi-Gaussian": {"surrogate": "multi_gaussian", "surrogate_settings": ()},
@@ -75,6 +76,7 @@ class Plan:
     variant_seeds: int = 3
     """Seeds of ablations, frontier, growth and int8."""
     ablations: tuple[str, ...] = tuple(ABLATIONS)
+    """Ablations of the best spiking model, without those that change nothing of it."""
     """Names of ABLATIONS."""
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
     """Weights of the penalty on the rate along the frontier; none: no frontier."""
@@ -190,13 +192,22 @@ def by_seed(
     return [replace(each, dataset=turns[each.seed % len(turns)]) for each in jobs]
 
 
-def ablated(ablation: str) -> Axes:
-    """What an ablation changes of a job.
+def ablated(ablation: str, architecture: Architecture) -> Axes:
+    """What an ablation changes of a job of this architecture; empty if nothing.
 
-    >>> ablated("no recurrence")
+    >>> ablated("no recurrence", Architecture())
     {'architecture.recurrent': [False]}
+    >>> ablated("no delays", Architecture())
+    {}
     """
-    return {f"architecture.{name}": [value] for name, value in ABLATIONS[ablation].items()}
+    left = replace(architecture, **ABLATIONS[ablation])
+    if left.delay == 0 and left.recurrent_delay == 1:
+        left = replace(left, learn_delays=False)  # there is none left to learn
+    return {
+        f"architecture.{field.name}": [value]
+        for field in fields(left)
+        if (value := getattr(left, field.name)) != getattr(architecture, field.name)
+    }
 
 
 def penalised(weight: float) -> Axes:

@@ -161,7 +161,10 @@ def carry_out(
     runs = joined({model: results for model, (_, results) in trained.items()})
     best = {kind: best_model(runs, kind, select_by) for kind in ("spiking", "standard")}
     spiking = best["spiking"]
-    ablations = {name: (spiking, ablated(name)) for name in plan.ablations}
+    whole = tuned_job(plan, spiking, order[spiking][0]).architecture
+    ablations = {
+        name: (spiking, changes) for name in plan.ablations if (changes := ablated(name, whole))
+    }
     frontier = {f"{weight:g}": (spiking, penalised(weight)) for weight in plan.penalties}
     in_int8 = {model: (model, {"training.weights": ["int8"]}) for model in plan.models}
     variants = trainer.variants({**ablations, **frontier, **in_int8}, order)

@@ -2,9 +2,10 @@
 
     i_t[h] = ... + sum_j w_rec[h, j] z_{t - delays[j]}[j],    delays from 1 to D
 
-`before` (D, B, H) are the last D outputs before step 0. All others are in `bits`: those that arrive
-at a step are, for each d, the bits of d steps ago of the neurons whose axons take d. Gradients of
-currents are kept for D steps beyond a segment, since so much later a spike of it arrives.
+`before` (D, B, H) are the last D outputs before step 0. A spike is also one bit of `arriving`, in
+the row of the step and sample where it arrives; backward, these are set first. Gradients of
+currents are kept for D steps beyond a segment, since so much later a spike of it arrives; `di` is
+where those of the segment begin, and moves towards the beginning of `ring` with every segment.
 """
 
 from __future__ import annotations
@@ -19,34 +20,45 @@ DELAYED = kernels.WHOLE._replace(
         "make_sums": """
 acc = distinct(np.zeros((1, width), np.float32))
 longest = before.shape[0]
-axons = distinct(np.empty((longest, bits.shape[1]), np.int64))
-arriving = distinct(np.empty((1, bits.shape[1]), np.int64))
-by_delay(delays, axons)
+arriving = distinct(np.zeros((steps * size, bits.shape[1]), np.int64))
 """,
         "make_scratch": """
-di = distinct(np.zeros(((every + longest) * size, width), np.float32))
+span = -(-longest // every) * every
+base = span - every
+ring = distinct(np.zeros(((span + longest) * size, width), np.float32))
+di = ring[base * size :]
 masks = distinct(np.empty(hidden, np.int64))
 ahead = delays * size
 most = every * size * max(hidden, w_in.shape[0])
 """,
         "carry_gradients": """
-for e in range(longest * size - 1, -1, -1):
-    for h in range(width):
-        di[every * size + e, h] = di[e, h]
+base -= every
+if base < 0:
+    base = span - every
+    for e in range(longest * size):
+        for h in range(width):
+            ring[span * size + e, h] = ring[e, h]
+di = ring[base * size :]
 """,
     },
     spikes={
         **kernels.WHOLE.spikes,
+        "send": "send(bits, t * batch + b, delays, arriving, t * size + q, size)",
         "recur": """
 if t < longest:
-    n = list_early(before, bits, delays, t, batch, b, rows, initial)
+    n = list_early(before, arriving, t * size + q, delays, t, b, rows, initial)
     add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
     @note_values
 else:
-    arrive(bits, axons, t, batch, b, arriving)
-    n = list_kept(arriving, 0, rows, 0)
+    n = list_kept(arriving, t * size + q, rows, 0)
     add_rows(acc, 0, w_rec, rows, 0, 0, n)
     @note_spikes
+""",
+        "make_lists": kernels.WHOLE.spikes["make_lists"]
+        + """
+for t in range(steps):
+    for q in range(size):
+        send(bits, t * batch + low + q, delays, arriving, t * size + q, size)
 """,
         "push_spikes": """
 by_source(z_sources, z_places, z_given, fired, z_ends, to, times)

@@ -102,6 +102,7 @@ for group in range(experts):
 """,
     },
     spikes={
+        "send": "",
         "recur": """
 if recurrent:
     if @valued:

@@ -104,6 +104,7 @@ def forward(
                 for h in range(hidden):
                     @hand_on
             @keep
+            @send
     for q in range(size):
         for h in range(hidden):
             @end_state
@@ -280,6 +281,7 @@ for q in range(size):
 """,
     },
     spikes={
+        "send": "",
         "recur": """
 if recurrent or sparse:
     if @valued:
@@ -356,7 +358,8 @@ if recurrent or sparse:
 """All neurons side by side. `recur` adds the rows of the last spikes, of which only those of the
 initial state need not be 0 or 1; `push_spikes` is the gradient of the recurrent weights of a
 segment; `pull_spikes` is that of a spike through the currents it caused, where the surrogate's
-support reaches, and `pull_start` that of the spikes in the initial state."""
+support reaches, and `pull_start` that of the spikes in the initial state. `send` is for spikes that
+arrive later."""
 
 
 _LISTING = '''

@@ -338,37 +338,34 @@ def list_kept(bits: Array, row: int, rows: Array, q: int) -> int:
 
 
 @register_jitable
-def by_delay(delays: Array, axons: Array) -> None:
-    """Write the neurons whose axons take d steps to the bits of axons[d - 1]."""
-    axons[:, :] = 0
-    for j in range(delays.shape[0]):
-        axons[delays[j] - 1, j >> 6] |= np.int64(1) << (j & 63)
+def send(bits: Array, row: int, delays: Array, arriving: Array, place: int, size: int) -> None:
+    """Set the bits of the spikes in one row of bits where their axons end.
 
-
-@register_jitable
-def arrive(bits: Array, axons: Array, t: int, batch: int, b: int, arriving: Array) -> None:
-    """Write the neurons whose spikes arrive at step t to the bits of arriving[0]."""
+    What arrives d steps later is row place + d size of `arriving`, if it has that row.
+    """
     for c in range(bits.shape[1]):
-        word = np.int64(0)
-        for d in range(1, axons.shape[0] + 1):
-            word |= bits[(t - d) * batch + b, c] & axons[d - 1, c]
-        arriving[0, c] = word
+        word = bits[row, c]
+        while word != 0:
+            k = lowest_bit(word)
+            to = place + delays[(c << 6) + k] * size
+            if to < arriving.shape[0]:
+                arriving[to, c] |= np.int64(1) << k
+            word = without_lowest_bit(word)
 
 
 @register_jitable
 def list_early(
-    before: Array, bits: Array, delays: Array, t: int, batch: int, b: int, rows: Array,
+    before: Array, arriving: Array, place: int, delays: Array, t: int, b: int, rows: Array,
     amounts: Array,
 ) -> int:  # fmt: skip
     """Write what arrives at step t, also of before step 0: neurons to rows[0], in order, and values
     to amounts[0]; return how many."""
     n = 0
     for j in range(delays.shape[0]):
-        sent = t - delays[j]
-        if sent < 0:
-            value = before[before.shape[0] + sent, b, j]
+        if delays[j] > t:
+            value = before[before.shape[0] + t - delays[j], b, j]
         else:
-            value = f32((bits[sent * batch + b, j >> 6] >> (j & 63)) & 1)
+            value = f32((arriving[place, j >> 6] >> (j & 63)) & 1)
         rows[0, n], amounts[0, n] = j, value
         n += value != f32(0.0)
     return n
