@@ -37,7 +37,7 @@ from spikern.report.markdown import filled
 from spikern.studies import protocol, robustness, runner, scaling, table, trainings
 from spikern.studies.jobs import canonical, files, key, read_result
 from spikern.studies.lock import claim, died
-from spikern.studies.plan import ABLATIONS, Axis, Plan, Search, carried_out
+from spikern.studies.plan import ABLATIONS, Axis, Plan, Search, ablated, carried_out
 from spikern.studies.results import (
     by_model,
     errors_by_size,
@@ -643,6 +643,33 @@ def test_a_run_changes_just_what_is_ablated():
     assert raw == ["raw_tau_mem_l0", "raw_tau_adapt_l0"]
     assert whole.parameter_count - fixed.parameter_count == 2 * whole.body.hidden_size
     assert other.body.surrogate.name == "fast_sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("settings", "ablation", "changes"),
+    [
+        ({}, "no delays", {}),
+        ({"recurrent": False}, "no recurrence", {}),
+        ({"recurrent_delay": 9}, "no recurrence", {"recurrent": False, "recurrent_delay": 1}),
+        ({"delay": 5, "recurrent_delay": 9}, "no delays", {"delay": 0, "recurrent_delay": 1}),
+        (
+            {"recurrent_delay": 9, "learn_delays": True},
+            "no recurrence",
+            {"recurrent": False, "recurrent_delay": 1, "learn_delays": False},
+        ),
+        (
+            {"delay": 5, "recurrent_delay": 9, "learn_delays": True},
+            "no recurrence",
+            {"recurrent": False, "recurrent_delay": 1},
+        ),
+    ],
+)
+def test_an_ablation_leaves_a_network_that_can_be_built(settings, ablation, changes):
+    whole = Architecture(**settings)
+    found = ablated(ablation, whole)
+    assert found == {f"architecture.{name}": [value] for name, value in changes.items()}
+    (job,) = studies.grid(small("LIF", architecture=whole), found)
+    prepare(job)
 
 
 def test_a_search_takes_the_best_rate_of_every_model_and_leaves_the_test_split(
