@@ -14,7 +14,7 @@ from spikern._utils.errors import InputError, UnsupportedError
 from spikern.cost.counting import count
 from spikern.data import load
 from spikern.engines import fused, reference, triton
-from spikern.engines.codegen import delayed_kernels, spread_kernels
+from spikern.engines.codegen import delayed_kernels, spread_kernels, stream_kernels
 from spikern.engines.population import Delays, check_shapes
 from spikern.events.trains import Events
 from spikern.layers.delays import Delay, LearnedDelay, narrow
@@ -372,6 +372,56 @@ def test_a_planted_fault_of_the_spread_is_rejected(fault, plain_python):
 @pytest.mark.parametrize("learn_delays", [False, True])
 def test_without_a_fault_the_gate_passes(learn_delays, plain_python):
     kernels_agree(learn_delays)
+
+
+STREAM_FAULTS = {
+    "an input is late by a step": ("if sent < newest", "if sent <= newest"),
+    "an input is not kept": ("buffer0[newest, f] = now", "pass"),
+    "a ring has no end": ("sent + L0 if sent < 0 else sent, f", "max(sent, 0), f"),
+    "a ring of spikes has no end": ("sent + L1 if sent < 0 else sent, F1", "max(sent, 0), F1"),
+    "spikes are not kept": ("buffer1[t % L1, F1 + h] = S1", "S1[0, h] = S1"),
+    "a ring is not turned": ("turn(buffer1, min(steps, lengths[b]))", "pass"),
+    "it is turned past a sample's end": ("(buffer1, min(steps, lengths[b]))", "(buffer1, steps)"),
+    "spikes are counted as inputs": ("i1 - own1", "i1"),
+    "a layer skips itself": ("H0 - plan[0, OUTPUTS]", "H0 - plan[0, OUTPUTS] - 1"),
+}  # fmt: skip
+
+
+def stream_agrees():
+    layer = layer_with(2, delay=3, recurrent_delay=4, skip=True)
+    for name, steps in layer.named_buffers():
+        steps.copy_(torch.arange(len(steps)) % 4 + ("hh" in name))
+        steps.clamp_(max=4 if "hh" in name else 3)
+    x, stream = events(25, 3, 5), compile_stream(layer)
+    halves = [slice(0, 11), slice(11, 25)]
+    state, buffer, done = None, None, 0
+    for half in halves:
+        lengths = LENGTHS.clamp(max=11) if half.start == 0 else torch.tensor([14, 3, 1])
+        out, state = layer(x[half], state, lengths)
+        result = stream.run(x[half].numpy(), buffer, lengths.numpy())
+        buffer = result.state
+        np.testing.assert_array_equal(result.out, out.detach())
+        done += result.additions
+    np.testing.assert_array_equal(
+        np.concatenate([f["delay_buffer"] for f in stream.fields(buffer)], 2).swapaxes(0, 1),
+        state.delay_buffer.detach(),
+    )
+    counts = count(layer, x[:11], LENGTHS.clamp(max=11), events=True)
+    spiking = [[layer.synaptic(True, *kinds) for kinds in (("input", "skip"), ("recurrent",))]
+               for layer in counts.layers]  # fmt: skip
+    first = stream.run(x[:11].numpy(), None, LENGTHS.clamp(max=11).numpy()).additions
+    assert [[sum(each) for each in pair] for pair in spiking] == first.tolist()
+
+
+@pytest.mark.parametrize("fault", STREAM_FAULTS)
+def test_a_planted_fault_of_the_stream_is_rejected(fault, plain_python):
+    plain_python(stream_kernels, *STREAM_FAULTS[fault])
+    with pytest.raises(AssertionError):
+        stream_agrees()
+
+
+def test_without_a_fault_the_stream_passes(plain_python):
+    stream_agrees()
 
 
 def test_what_the_engines_cannot_delay_is_refused(monkeypatch):

@@ -17,15 +17,25 @@ import numpy as np
 import pytest
 import torch
 from engine_cases import assert_as_reference, events
+from test_topologies import halfway
 from torch import nn
 
 from spikern._utils.errors import UnsupportedError
 from spikern._utils.fingerprint import fingerprint
 from spikern.engines import derivation, fused
-from spikern.engines.codegen import emit, storage, stream_kernels, trace
+from spikern.engines.codegen import (
+    delayed_kernels,
+    emit,
+    expert_kernels,
+    spread_kernels,
+    storage,
+    stream_kernels,
+    trace,
+)
 from spikern.engines.codegen.operations import sleep_ops, update_ops
 from spikern.engines.derivation import show_kernel
 from spikern.layers.rnn import Readout, SpikingRNN
+from spikern.layers.streaming import compile_stream
 from spikern.neurons import NEURONS
 from spikern.neurons.alif import ALIF
 from spikern.neurons.constants import real
@@ -446,7 +456,11 @@ def test_a_function_that_numba_lacks_is_named_before_a_kernel_is_compiled(monkey
 
 def test_fields_may_have_every_name_that_a_kernel_uses(plain_python):
     steps = [trace.step(LIF), trace.step(LI)]
-    text = show_kernel(LIF) + show_kernel(LI) + stream_kernels.source(steps, [False] * len(steps))
+    text = show_kernel(LIF) + show_kernel(LI)
+    text += stream_kernels.source(steps, [False, False], [(0,), (0, 1)])
+    gradient = trace.gradient(LIF, SURROGATES["triangular"]())
+    for form in (delayed_kernels, spread_kernels, expert_kernels):
+        text += form.source(steps[0], gradient)
     nodes = list(ast.walk(ast.parse(text)))
     names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     names |= {n.arg for n in nodes if isinstance(n, ast.arg)} | {"lambda_", "np", "τ"}
@@ -468,6 +482,14 @@ def test_fields_may_have_every_name_that_a_kernel_uses(plain_python):
         layer = dyadic((SpikingRNN if spikes else Readout)(*case, engine="fused"))
         assert_as_reference(layer, 4 * events(5, 1, 3))
         stream_agrees(own)
+        if spikes:
+            for learn_delays in (False, True):
+                delays = {"delay": 2, "recurrent_delay": 3, "learn_delays": learn_delays}
+                layer = halfway(dyadic(SpikingRNN(own, 3, 2, engine="fused", **delays)))
+                x = 4 * events(5, 1, 3)
+                assert_as_reference(layer, x)
+                followed = compile_stream(layer.eval()).run(x.numpy())
+                np.testing.assert_array_equal(followed.out, layer(x)[0].detach())
 
 
 def test_guards_types_and_powers_are_those_of_torch():

@@ -37,7 +37,6 @@ OBJECTS = {
     "Counts": count(NETWORK, X),
     "Recording": record(NETWORK.body, X),
     "Stream": compile_stream(NETWORK),
-    "DelayedStream": compile_stream(build("LIF", 1, 16, 10, delay=3)),
 }
 
 

@@ -5,8 +5,7 @@ Sums may differ in their last places where that engine multiplies matrices: with
 of which more than 30 % is not zero, and in the scores of a router.
 The state is an array that the caller keeps; the additions that were executed are counted.
 
-A `Stream` is one kernel for all populations. A `DelayedStream`, for axons that take several steps
-or lead past a layer, is one `Stream` per population, with delay buffers in numpy between them.
+A `Stream` is one kernel for all populations, with delays and connections that lead past a layer.
 """
 
 from __future__ import annotations
@@ -74,6 +73,23 @@ class StreamPopulation(NamedTuple):
     router: StreamRouter | None = None
 
 
+class Connections(NamedTuple):
+    """How a population is connected.
+
+    inputs            what reaches it, side by side: 0 the input of the network, k the output of the
+                      k-th population
+    outputs           how many of its last neurons are its output
+    input_delays      delays of what reaches it, from 0 up; None if nothing is delayed
+    recurrent_delays  delays of its own spikes, from 1 up, which are the last inputs of its w_in;
+                      None if there are none
+    """
+
+    inputs: tuple[int, ...]
+    outputs: int
+    input_delays: Steps | None
+    recurrent_delays: Steps | None
+
+
 class Result(NamedTuple):
     """The result of a run: out (T, B, C), the state after it (B, S), additions (populations, 2).
 
@@ -86,7 +102,7 @@ class Result(NamedTuple):
     additions: NDArray[np.int64]
 
 
-def _of_stream(stream: Stream | DelayedStream) -> Facts:
+def _of_stream(stream: Stream) -> Facts:
     return {
         "inputs": stream.input_size,
         "neurons": ", ".join(f"{len(p.bias)} {p.step.name}" for p in stream.populations),
@@ -100,7 +116,8 @@ class Stream(Predicting):
     """A trained stack compiled for inference: `out, state, additions = stream.run(x, state)`.
 
     `outputs` says how many neurons of the last population are the output, its last ones; None all.
-    Layers with feedback are one population, in which their neurons follow each other.
+    Layers with feedback are one population, in which their neurons follow each other. `connections`
+    says what reaches each population; None: what the one below sends, without delays.
 
     For a loop in real time, `stream.step(x, state)` advances one sample by one step and changes
     `state` in place; `stream.additions` grows with it. `stream.predict(readings)` takes raw
@@ -113,24 +130,33 @@ class Stream(Predicting):
     (8,)
     """
 
-    def __init__(self, populations: Sequence[StreamPopulation], outputs: int | None = None) -> None:
+    def __init__(
+        self,
+        populations: Sequence[StreamPopulation],
+        outputs: int | None = None,
+        connections: Sequence[Connections] | None = None,
+    ) -> None:
         self.populations = tuple(populations)
+        self.connections = _chain(self.populations, outputs)
+        if connections is not None:
+            self.connections = tuple(connections)
         text = stream_kernels.source(
-            [p.step for p in self.populations], [p.router is not None for p in self.populations]
+            [p.step for p in self.populations],
+            [p.router is not None for p in self.populations],
+            [None if self._is_plain(k) else c.inputs for k, c in enumerate(self.connections)],
         )
         title = f"the {cache.load(text).TITLE}"
         name = cache.name_of(text)
         self._memory, self._indices, self._plan = self._lay_out(name)
         self._advance = cache.function(name, "advance", ADVANCE_SIGNATURE, title)
         neurons = int(self._plan[-1, Column.HIDDEN])
-        self.input_size = int(self._plan[0, Column.FAN_IN])
-        self.output_size = neurons if outputs is None else outputs
-        self.state_size = sum(len(p.step.state) * len(p.bias) for p in self.populations)
+        self.input_size = int(self._plan[0, Column.FAN_IN] - self._plan[0, Column.OWN])
+        self.output_size = self.connections[-1].outputs
         self._additions = np.zeros((len(self.populations), 2), np.int64)
         self._out = np.zeros(neurons, np.float32)
         self._answer = self._out[neurons - self.output_size :]
         first = self._plan[0]
-        first[Column.STATE_SIZE] = self.state_size
+        first[Column.STATE_SIZE], first[Column.INPUTS] = self.state_size, self.input_size
         first[Column.MEMORY] = self._memory.ctypes.data
         first[Column.MEMORY_SIZE] = self._memory.size
         first[Column.INDICES] = self._indices.ctypes.data
@@ -138,6 +164,15 @@ class Stream(Predicting):
         first[Column.OUT] = self._out.ctypes.data
         first[Column.ADDITIONS] = self._additions.ctypes.data
         self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
+
+    def _is_plain(self, k: int) -> bool:
+        """Whether all that reaches a population is what the one below sends, without delays."""
+        inputs, _, input_delays, recurrent_delays = self.connections[k]
+        if inputs != (k,) or input_delays is not None or recurrent_delays is not None:
+            return False
+        below = self.populations[k - 1]
+        sent = self.connections[k - 1].outputs
+        return k == 0 or (below.step.spikes and sent == len(below.bias))
 
     def hoisted(self, k: int) -> Floats:
         """What the step of population k computes from constants alone, (values, H)."""
@@ -147,6 +182,11 @@ class Stream(Predicting):
         return self._memory[begin:end][: rows * hidden].reshape(rows, hidden)
 
     @property
+    def is_wired(self) -> bool:
+        """Whether a population reads more than what the one below sends, or later."""
+        return not all(map(self._is_plain, range(len(self.populations))))
+
+    @property
     def additions(self) -> NDArray[np.int64]:
         """The additions so far, (populations, 2); to count anew, set its elements to zero."""
         return self._additions
@@ -154,7 +194,7 @@ class Stream(Predicting):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is constructed anew, since the plan holds addresses; its additions are zero."""
         kept = {"_task": self.task, "answer": self.answer, "body": self.body}
-        return type(self), (self.populations, self.output_size), kept
+        return type(self), (self.populations, self.output_size, self.connections), kept
 
     def _lay_out(self, name: str) -> tuple[Floats, NDArray[np.uint32], NDArray[np.int64]]:
         """All floats of the stack, all indices of its sparse synapses, and the plan."""
@@ -162,8 +202,16 @@ class Stream(Predicting):
         indices: list[NDArray[Any]] = [np.zeros(0, np.int64)]
         plan = np.zeros((len(self.populations), len(Column)), np.int64)
         floats_end = indices_end = state_end = 0
-        for row, (k, p) in zip(plan, enumerate(self.populations)):
+        for row, (k, p), wired in zip(plan, enumerate(self.populations), self.connections):
             hidden, fan_in = p.w_in.shape
+            row[Column.OUTPUTS] = wired.outputs
+            row[Column.LONGEST], axons = buffer_shape(wired)
+            if row[Column.LONGEST]:
+                below, own = (np.zeros(0, np.int64) if d is None else d for d in wired[2:])
+                row[Column.CHANNELS], row[Column.OWN] = len(below), len(own)
+                row[Column.DELAYS] = indices_end
+                indices += [below, own]
+                indices_end += axons
             params = np.ascontiguousarray(p.params, np.float32)
             hoisted = len(kernels.Parts(p.step).hoisted)
             constants = np.zeros((hoisted, hidden), np.float32)
@@ -201,21 +249,32 @@ class Stream(Predicting):
                 floats.append(padded)
                 floats_end += padded.size
             row[Column.STATE] = state_end
-            state_end += len(p.step.state) * hidden
-        plan[:, Column.WIDEST] = max(plan[:, Column.HIDDEN].max(), plan[0, Column.FAN_IN])
+            row[Column.BUFFER] = state_end + len(p.step.state) * hidden
+            state_end = int(row[Column.BUFFER] + row[Column.LONGEST] * axons)
+        self.state_size = state_end
+        plan[:, Column.WIDEST] = plan[:, [Column.HIDDEN, Column.FAN_IN]].max()
         plan[:, Column.ONE_STEP] = 1
         memory: Floats = np.concatenate(floats)
         return memory, np.concatenate(indices).astype(np.uint32), plan
 
     def fields(self, state: Floats) -> list[dict[str, Floats]]:
-        """Views of a state (B, S): for each population its fields by name, each (B, H)."""
+        """Views of a state (B, S): for each population its fields by name, each (B, H).
+
+        A population with delayed axons has a field more, `delay_buffer` (B, D, A), their last D
+        values, of the inputs first.
+        """
         result = []
         at = 0
-        for p in self.populations:
+        for p, wired in zip(self.populations, self.connections):
             views = {}
             for field in p.step.state:
                 views[field] = state[:, at : at + len(p.bias)]
                 at += len(p.bias)
+            steps, axons = buffer_shape(wired)
+            if steps:
+                buffer = state[:, at : at + steps * axons]
+                views["delay_buffer"] = buffer.reshape(len(state), steps, axons)
+                at += steps * axons
             result.append(views)
         return result
 
@@ -270,18 +329,7 @@ def _rows_by_group(weight: Floats, experts: int) -> Floats:
     return weight.reshape(experts, to // experts, sources).transpose(0, 2, 1)
 
 
-def _fits(x: Any, shape: tuple[int, ...]) -> bool:
-    """Whether it is an array that one step can take: of a shape, finite, contiguous, writeable."""
-    return (
-        isinstance(x, np.ndarray)
-        and (x.dtype, x.shape) == (np.float32, shape)
-        and x.flags.c_contiguous
-        and x.flags.writeable
-        and not _not_finite(x)
-    )
-
-
-def _unfit(x: Any, state: Any, stream: Stream | DelayedStream) -> InputError:
+def _unfit(x: Any, state: Any, stream: Stream) -> InputError:
     """The error for arguments that one step cannot take."""
     return InputError(
         f"expected x ({stream.input_size},) and a state (1, {stream.state_size}), finite, "
@@ -345,140 +393,6 @@ def _check_run(
     return x, after, until
 
 
-class Connections(NamedTuple):
-    """How a population is connected.
-
-    inputs            what reaches it, side by side: 0 the input of the network, k the output of the
-                      k-th population
-    outputs           how many of its last neurons are its output
-    input_delays      delays of what reaches it, from 0 up; None if nothing is delayed
-    recurrent_delays  delays of its own spikes, from 1 up, which are the last inputs of its w_in;
-                      None if there are none
-    """
-
-    inputs: tuple[int, ...]
-    outputs: int
-    input_delays: Steps | None
-    recurrent_delays: Steps | None
-
-
-@shown_by(_of_stream)
-class DelayedStream(Predicting):
-    """The inference engine that `compile_stream` returns for delays or skip connections.
-
-    Used as a `Stream`; its fields have one more, `delay_buffer` (B, D, A), that of the axons
-    that lead to a population. A step costs a call per population: tens of microseconds rather than
-    few.
-
-    >>> from spikern import SpikingRNN, compile_stream
-    >>> stream = compile_stream(SpikingRNN("LIF", 3, 8, delay=5))
-    >>> state = stream.zero_state()
-    >>> stream.step(np.ones(3, np.float32), state).shape
-    (8,)
-    >>> stream.fields(state)[0]["delay_buffer"].shape[2]
-    3
-    """
-
-    def __init__(
-        self, populations: Sequence[StreamPopulation], connections: Sequence[Connections]
-    ) -> None:
-        self.populations, self.connections = tuple(populations), tuple(connections)
-        self.streams = [Stream([p], c.outputs) for p, c in zip(populations, connections)]
-        own = self.connections[0].recurrent_delays
-        self.input_size = self.streams[0].input_size - (0 if own is None else len(own))
-        self.output_size = self.streams[-1].output_size
-        self._buffers = [buffer_shape(c) for c in self.connections]
-        sizes = [(s.state_size, d * a) for s, (d, a) in zip(self.streams, self._buffers)]
-        self._edges = np.append(0, np.cumsum(sizes))
-        self.state_size = int(self._edges[-1])
-        self.additions = np.zeros((len(self.populations), 2), np.int64)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy is constructed anew; its additions are zero."""
-        kept = {"_task": self.task, "answer": self.answer, "body": self.body}
-        return type(self), (self.populations, self.connections), kept
-
-    def fields(self, state: Floats) -> list[dict[str, Floats]]:
-        """Views of a state (B, S): the fields of each population by name, its delay buffer last."""
-        result = []
-        for k, stream in enumerate(self.streams):
-            neurons, buffer = self._split(state, k)
-            result.append(
-                stream.fields(neurons)[0] | ({"delay_buffer": buffer} if buffer.size else {})
-            )
-        return result
-
-    def _split(self, state: Floats, k: int) -> tuple[Floats, Floats]:
-        """The state of population k as that of its neurons and its delay buffer (B, D, A)."""
-        begin, middle, end = self._edges[2 * k : 2 * k + 3]
-        buffer: Floats = state[:, middle:end].reshape(len(state), *self._buffers[k])
-        return state[:, begin:middle], buffer
-
-    def run(
-        self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
-    ) -> Result:
-        """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
-        x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
-        out = np.zeros((*x.shape[:2], self.output_size), np.float32)
-        total = np.zeros_like(self.additions)
-        for t in range(int(until.max())):
-            running = np.flatnonzero(until > t)
-            out[t, running], after[running] = self._advance(x[t, running], after[running], total)
-        self.additions += total
-        return Result(out, after, total)
-
-    def step(self, x: Floats, state: Floats) -> Floats:
-        """Advance one sample by one step: x (F,), state (1, S) changed in place; returns (C,).
-
-        Raises InputError, and leaves the state as it was, if x or the state is not finite, or of
-        another shape, type or layout.
-        """
-        if not (_fits(x, (self.input_size,)) and _fits(state, (1, self.state_size))):
-            raise _unfit(x, state, self)
-        out, state[:] = self._advance(x[None], state, self.additions)
-        answer: Floats = out[0]
-        return answer
-
-    def _advance(
-        self, x: Floats, state: Floats, additions: NDArray[np.int64]
-    ) -> tuple[Floats, Floats]:
-        """All populations by one step: x (B, F), state (B, S); additions (populations, 2) grow."""
-        signals = [x]
-        after: Floats = np.empty_like(state)
-        for k, (stream, connections) in enumerate(zip(self.streams, self.connections)):
-            neurons, buffer = self._split(state, k)
-            oldest = buffer.shape[1]
-            arriving = np.concatenate([signals[source] for source in connections.inputs], 1)
-            sent = []
-            channels = recurrent = 0
-            if connections.input_delays is not None:
-                channels = len(connections.input_delays)
-                sent.append(arriving)
-                values = np.concatenate([buffer[:, :, :channels], arriving[:, None]], 1)
-                arriving = values[:, oldest - connections.input_delays, np.arange(channels)]
-            if connections.recurrent_delays is not None:
-                axons = np.arange(len(connections.recurrent_delays))
-                spikes = buffer[:, oldest - connections.recurrent_delays, channels + axons]
-                recurrent = int(np.count_nonzero(spikes)) * len(axons)
-                arriving = np.concatenate([arriving, spikes], 1)
-            one = np.ones(len(x), np.int64)
-            result = stream._run(np.ascontiguousarray(arriving[None]), neurons.copy(), one)
-            signals.append(result.out[0])
-            if connections.recurrent_delays is not None:
-                sent.append(result.out[0])
-            if oldest:
-                buffer = np.concatenate([buffer[:, 1:], np.concatenate(sent, 1)[:, None]], 1)
-            begin, middle, end = self._edges[2 * k : 2 * k + 3]
-            after[:, begin:middle] = result.state
-            after[:, middle:end] = buffer.reshape(len(buffer), -1)
-            additions[k] += result.additions[0] + np.array([-recurrent, recurrent])
-        return signals[-1], after
-
-    def save(self, path: str | Path) -> None:
-        """Write steps, constants, weights, delays and the task to one safetensors file."""
-        _write(path, self)
-
-
 def buffer_shape(connections: Connections) -> tuple[int, int]:
     """Steps and axons of a population's delay buffer."""
     both = connections.input_delays, connections.recurrent_delays
@@ -486,7 +400,14 @@ def buffer_shape(connections: Connections) -> tuple[int, int]:
     return max((int(s.max()) for s in delays), default=0), sum(len(s) for s in delays)
 
 
-def _write(path: str | Path, stream: Stream | DelayedStream) -> None:
+def _chain(populations: Sequence[StreamPopulation], outputs: int | None) -> tuple[Connections, ...]:
+    """The connections of populations each of which reads the one below."""
+    widths = [len(p.bias) for p in populations]
+    widths[-1] = widths[-1] if outputs is None else outputs
+    return tuple(Connections((k,), width, None, None) for k, width in enumerate(widths))
+
+
+def _write(path: str | Path, stream: Stream) -> None:
     """Write a stream to one safetensors file."""
     arrays: dict[str, Any] = {}
     for k, p in enumerate(stream.populations):
@@ -504,7 +425,7 @@ def _write(path: str | Path, stream: Stream | DelayedStream) -> None:
         "answer": json.dumps(stream.answer),
         "body": str(stream.body),
     }
-    if isinstance(stream, DelayedStream):
+    if stream.is_wired:
         for k, connections in enumerate(stream.connections):
             if connections.input_delays is not None:
                 arrays[f"{k}.below"] = connections.input_delays

@@ -21,7 +21,6 @@ from spikern.engines.predicting import ANSWERS
 from spikern.engines.stream import (
     FORMAT,
     Connections,
-    DelayedStream,
     Stream,
     StreamPopulation,
     StreamRouter,
@@ -48,9 +47,10 @@ ENTRIES = {
     "routings": [(int, int)],
     "decaying": [int],
 }
-"""The forms of the entries of its header; only a `DelayedStream` has wires. With experts there are
-routings: for each population how many groups are awake, 0 for none, and whether that is learned.
-`decaying` lists the populations whose groups decay as they sleep; without it there are none."""
+"""The forms of the entries of its header. Wires say what each population reads and sends, where it
+reads more than what the one below sends, or later. With experts there are routings: for each
+population how many groups are awake, 0 for none, and whether that is learned. `decaying` lists the
+populations whose groups decay as they sleep; without it there are none."""
 LAYOUT = {
     "params": ("float32", "constants", "neurons"),
     "w_in": ("float32", "neurons", "channels"),
@@ -70,7 +70,7 @@ LARGEST_BUFFER = 2**28
 """Most values of the delay buffer of a population in a file: 1 GiB for each sample."""
 
 
-def load_stream(path: str | Path, neurons: Sequence[NeuronModel] = ()) -> Stream | DelayedStream:
+def load_stream(path: str | Path, neurons: Sequence[NeuronModel] = ()) -> Stream:
     """Load a stream that `save` wrote, without torch.
 
     A file of spikern 0.1 has the names of its neurons alone: it needs torch, and those `neurons`
@@ -108,9 +108,7 @@ def load_stream(path: str | Path, neurons: Sequence[NeuronModel] = ()) -> Stream
             raise ValueError(f"{body} of {len(populations)} populations cannot be its body")
     except ValueError as error:
         raise DataError(f"{path}: {error}; save it again") from error
-    stream = (
-        Stream(populations, outputs) if wires is None else DelayedStream(populations, connections)
-    )
+    stream = Stream(populations, outputs, connections)
     stream.task, stream.answer, stream.body = task, answer, body
     return stream
 

@@ -13,7 +13,7 @@ from torch import nn
 from spikern._utils.errors import UnsupportedError
 from spikern.engines.codegen.emit import form_of
 from spikern.engines.codegen.program import LOGIC, Op, Value
-from spikern.engines.stream import Stream, StreamPopulation
+from spikern.engines.stream import StreamPopulation
 from spikern.interop.onnx import (
     ATTRIBUTES,
     IR_VERSION,
@@ -92,7 +92,7 @@ def onnx_step(network: Network) -> Any:
     if isinstance(network.body, Baseline):
         return _gated(graph, network.body, network.readout)
     stream = compile_stream(network)
-    if not isinstance(stream, Stream):
+    if stream.is_wired:
         raise UnsupportedError(
             "a network with delays, skip connections or several readouts has no ONNX step"
         )

@@ -17,14 +17,12 @@ from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 
 
-def compile_stream(trained: SpikingRNN | Network) -> stream.Stream | stream.DelayedStream:
+def compile_stream(trained: SpikingRNN | Network) -> stream.Stream:
     """Compile a SpikingRNN, or a Network of a SpikingRNN and a Readout, for inference.
 
     The stream computes in float32, also that of a network in double precision, whose spikes may
-    then differ. It has no dropout, and learned delays are rounded to whole steps. With delays, skip
-    connections or a readout above another it is a `DelayedStream`, which is slower, else a
-    `Stream`. It keeps the network's task. Raises UnsupportedError on bidirectional layers and on
-    any other module.
+    then differ. It has no dropout, and learned delays are rounded to whole steps. It keeps the
+    network's task. Raises UnsupportedError on bidirectional layers and on any other module.
     """
     stacks = _stacks(trained)
     made = _compiled(stacks)
@@ -52,12 +50,12 @@ def _stacks(trained: SpikingRNN | Network) -> list[SpikingRNN]:
     return stacks
 
 
-def _compiled(stacks: Sequence[SpikingRNN]) -> stream.Stream | stream.DelayedStream:
+def _compiled(stacks: Sequence[SpikingRNN]) -> stream.Stream:
     """Compile stacks, each of which reads the one before."""
     neurons = [neuron for stack in stacks for neuron in stack.neurons]
     delayed = any(stack.delayed or (stack.skip and not stack.feedback) for stack in stacks)
     if delayed or not all(neuron.spikes for neuron in neurons[:-1]):
-        return _delayed_stream(stacks)
+        return _wired(stacks)
     populations: list[Population] = []
     for stack in stacks:
         own = stack.populations()
@@ -67,7 +65,7 @@ def _compiled(stacks: Sequence[SpikingRNN]) -> stream.Stream | stream.DelayedStr
     return stream.Stream([_to_arrays(p) for p in populations], stacks[-1].output_size)
 
 
-def _delayed_stream(stacks: Sequence[SpikingRNN]) -> stream.DelayedStream:
+def _wired(stacks: Sequence[SpikingRNN]) -> stream.Stream:
     """Compile one population after the other, with their delays and skip connections."""
     populations: list[stream.StreamPopulation] = []
     connections: list[stream.Connections] = []
@@ -82,7 +80,7 @@ def _delayed_stream(stacks: Sequence[SpikingRNN]) -> stream.DelayedStream:
             populations.append(_to_arrays(p))
             outputs = stack.output_size if stack.feedback else len(p.w_in)
             connections.append(stream.Connections(sources, outputs, input_delays, recurrent_delays))
-    return stream.DelayedStream(populations, connections)
+    return stream.Stream(populations, stacks[-1].output_size, connections)
 
 
 def _delays(axons: Axons | None) -> stream.Steps | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikern._utils import json_file, tensor_file
 from spikern._utils.errors import DataError, InputError
-from spikern.engines.stream import DelayedStream, Stream
+from spikern.engines.stream import Stream
 from spikern.engines.stream_loading import load_stream
 from spikern.retrieval.memory import Memory, load_memory
 from spikern.retrieval.mixing import Floats, Lookup, RecallState
@@ -40,7 +40,7 @@ class RecallingStream(Lookup):
     """
 
     def __init__(
-        self, stream: Stream | DelayedStream, memory: Memory, nearest: int = 64, need: float = 8,
+        self, stream: Stream, memory: Memory, nearest: int = 64, need: float = 8,
         mix: float = 0.5, tau: float = 4.0, most: int = 64,
     ) -> None:  # fmt: skip
         super().__init__(memory, nearest, need, mix, tau, most)

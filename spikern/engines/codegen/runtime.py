@@ -510,6 +510,20 @@ def add_matrix_product(acc: Array, a: Array, w: Array) -> None:
 
 
 @register_jitable
+def turn(ring: Array, steps: int) -> None:
+    """Turn a ring of rows, of which step t has written row t mod their number, after some steps, so
+    that the oldest row is the first."""
+    if ring.shape[0] == 0 or steps % ring.shape[0] == 0:
+        return
+    first = steps % ring.shape[0]
+    head = ring[:first].copy()
+    for row in range(ring.shape[0] - first):
+        for column in range(ring.shape[1]):
+            ring[row, column] = ring[row + first, column]
+    ring[ring.shape[0] - first :] = head
+
+
+@register_jitable
 def add_synapses(
     acc: Array, begin: Array, target: Array, synapses: Array, rows: Array, q: int, n: int,
     amounts: Array | None = None,

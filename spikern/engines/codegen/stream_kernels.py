@@ -1,5 +1,9 @@
 """The text of a stack's inference kernel: all populations of one step before the next step.
 
+A population reads the spikes of the one below as a list. One whose inputs come from elsewhere too,
+or later, has them side by side in a row of numbers first. Axons of several steps end in a ring, the
+delay buffer in the sample's state, which is turned so that its oldest row is the first in between.
+
 Weights, constants and sizes come in one array each and are cut up once per call, because every
 array that crosses from Python costs as much as adding a row. A single step is given the addresses
 of the arrays that stay.
@@ -36,7 +40,7 @@ class Column(IntEnum):
     STATE = 8
     """Where its fields begin in the state of a sample."""
     WIDEST = 9
-    """Neurons of the widest population, or inputs of the first if they are more."""
+    """Neurons of the widest population, or inputs of one if they are more."""
     ONE_STEP = 10
     """1, the length of a single step."""
     SYNAPSES = 11
@@ -55,19 +59,33 @@ class Column(IntEnum):
     """1 if the state of those asleep decays, 0 if it stands still."""
     W_RT = 18
     """Where the weights of its router begin in `memory`."""
-    STATE_SIZE = 19
+    OUTPUTS = 19
+    """How many of its last neurons are its output."""
+    LONGEST = 20
+    """Steps that its delay buffer holds."""
+    CHANNELS = 21
+    """Inputs that are delayed; 0 or all."""
+    OWN = 22
+    """Its spikes that are delayed, which are the last inputs; 0 or all."""
+    DELAYS = 23
+    """Where the delays of both are listed in `indices`."""
+    BUFFER = 24
+    """Where its delay buffer begins in the state of a sample."""
+    STATE_SIZE = 25
     """Size of a sample's state. This and what follows: first row only, read by `step` only."""
-    MEMORY = 20
+    INPUTS = 26
+    """Inputs of the stack."""
+    MEMORY = 27
     """Address of `memory`."""
-    MEMORY_SIZE = 21
+    MEMORY_SIZE = 28
     """Length of `memory`."""
-    INDICES = 22
+    INDICES = 29
     """Address of `indices`."""
-    INDICES_SIZE = 23
+    INDICES_SIZE = 30
     """Length of `indices`."""
-    OUT = 24
+    OUT = 31
     """Address of the output of a step."""
-    ADDITIONS = 25
+    ADDITIONS = 32
     """Address of the additions counted by `step`."""
 
 
@@ -79,10 +97,10 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
     x, out, plan, memory = distinct(x), distinct(out), distinct(plan), distinct(memory)
     batch = state.shape[0]
     steps = x.shape[0] // batch
-    rows = distinct(np.empty((@populations_and_input, plan[0, WIDEST]), np.int32))
+    rows = distinct(np.empty((@lists, plan[0, WIDEST]), np.int32))
     amounts = distinct(np.empty(rows.shape, np.float32))
     acc = np.empty(rows.size, np.float32)
-    @groups
+    @scratch
     @carve
     for b in range(low, high):
         @begin
@@ -91,6 +109,7 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
             n = list_nonzero(x, at, rows, @input)
             take(x, at, rows, @input, n, amounts)
             @populations
+        @end
         for t in range(lengths[b], steps):
             for h in range(out.shape[1]):
                 out[t * batch + b, h] = f32(0.0)
@@ -100,7 +119,7 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
 @njit(cache=True, error_model="numpy")
 def step(plan, x, state):
     """One sample by one step: x (F,), state (1, S); False, and nothing done, if x is unfit."""
-    if x.shape[0] != plan[0, FAN_IN] or state.shape[0] != 1:
+    if x.shape[0] != plan[0, INPUTS] or state.shape[0] != 1:
         return False
     if state.shape[1] != plan[0, STATE_SIZE]:
         return False
@@ -163,6 +182,48 @@ elif plan[{k}, RECURRENT] > 0:
     else:
         add_rows(acc{k}, 0, w_rec{k}, rows, {k}, 0, n{k})
 """
+WIRED = """
+inputs, answers = np.empty(rows.size, np.float32), np.empty(rows.size, np.float32)
+"""
+CARVE_WIRED = """
+L{k}, F{k}, D{k} = plan[{k}, LONGEST], plan[{k}, CHANNELS], plan[{k}, OWN]
+delays{k} = matrix(indices, plan[{k}, DELAYS], 1, F{k} + D{k})[0]
+into{k} = matrix(inputs, {k} * plan[0, WIDEST], 1, plan[{k}, FAN_IN])
+"""
+CARVE_ANSWER = "answer{k} = matrix(answers, {k} * plan[0, WIDEST], 1, H{k})"
+FROM_INPUT = """
+for f in range(x.shape[1]):
+    into{k}[0, at_input + f] = x[at, f]
+at_input += x.shape[1]
+"""
+FROM_POPULATION = """
+for f in range(plan[{j}, OUTPUTS]):
+    into{k}[0, at_input + f] = {values}[{row}, H{j} - plan[{j}, OUTPUTS] + f]
+at_input += plan[{j}, OUTPUTS]
+"""
+ARRIVE = """
+at_input, newest = 0, t % max(L{k}, 1)
+@sources
+for f in range(F{k}):
+    now, sent = into{k}[0, f], newest - np.int64(delays{k}[f])
+    if sent < newest:
+        into{k}[0, f] = buffer{k}[sent + L{k} if sent < 0 else sent, f]
+    buffer{k}[newest, f] = now
+for h in range(D{k}):
+    sent = newest - np.int64(delays{k}[F{k} + h])
+    into{k}[0, at_input + h] = buffer{k}[sent + L{k} if sent < 0 else sent, F{k} + h]
+i{k} = list_nonzero(into{k}, 0, rows, {list})
+take(into{k}, 0, rows, {list}, i{k}, amounts)
+own{k} = 0
+for e in range(i{k}):
+    own{k} += rows[{list}, e] >= at_input
+r{k} += own{k} * H{k}
+"""
+"""The numbers that reach a population, before its step."""
+DEPART = """
+for h in range(D{k}):
+    buffer{k}[t % L{k}, F{k} + h] = S{k}[{z}, h]
+"""
 GROUPS = """
 groups = np.empty(rows.shape, np.int32)
 scores, gains = np.empty(acc.shape, np.float32), np.empty(acc.shape, np.float32)
@@ -216,52 +277,86 @@ for g in range(E{k}):
 """In place of POPULATION where the input wakes groups of neurons."""
 
 
-def source(steps: Sequence[Step], grouped: Sequence[bool]) -> str:
-    """The text of a module that advances this stack of neurons; which of them are in groups."""
+def source(
+    steps: Sequence[Step], grouped: Sequence[bool], sources: Sequence[Sequence[int] | None]
+) -> str:
+    """The text of a module that advances this stack of neurons.
+
+    It depends on which are in groups, and, for those that read more than the spikes of the
+    population below, on their sources: 0 the input of the stack, k the k-th population.
+    """
     columns = "".join(f"{column.name} = {column.value}\n" for column in Column)
     body = f"\n# Columns of the plan\n{columns}"
-    carve: list[str] = []
-    populations: list[str] = []
-    begin: list[str] = []
-    count: list[str] = []
-    last = len(steps) - 1
+    filled: dict[str, list[str]] = {
+        name: [] for name in ("carve", "begin", "populations", "end", "count", "scratch")
+    }
+    count = len(steps)
+    wired = [k for k, own in enumerate(sources) if own is not None]
+    read = {source - 1 for own in sources if own is not None for source in own}
     for k, (step, groups) in enumerate(zip(steps, grouped, strict=True)):
         parts = kernels.Parts(step, awake="gate != f32(0.0)" if groups else "")
         fields = step.state
-        filled = kernels.constant_parts(parts)
-        body += emit.fill(kernels.CONSTANTS.replace("def constants", f"def constants{k}"), filled)
+        constants = kernels.constant_parts(parts)
+        body += emit.fill(
+            kernels.CONSTANTS.replace("def constants", f"def constants{k}"), constants
+        )
         sizes = {"params": len(step.params), "constants": len(parts.hoisted)}
-        carve += _lines(CARVE.format(k=k, **sizes))
-        carve += _lines(CARVE_GROUPS.format(k=k)) if groups else []
-        begin += [f"S{k} = matrix(state[b], plan[{k}, STATE], {len(fields)}, H{k})"]
+        filled["carve"] += _lines(CARVE.format(k=k, **sizes))
+        filled["carve"] += _lines(CARVE_GROUPS.format(k=k)) if groups else []
+        filled["begin"] += [f"S{k} = matrix(state[b], plan[{k}, STATE], {len(fields)}, H{k})"]
+        z = fields.index("z") if step.spikes else 0
         if step.spikes:
-            begin += [f"n{k} = list_nonzero(S{k}, {fields.index('z')}, rows, {k})"]
-        below, n, amounts = (k - 1, f"n{k - 1}", "None") if k else (len(steps), "n", "amounts")
+            filled["begin"] += [f"n{k} = list_nonzero(S{k}, {z}, rows, {k})"]
+        elif k in read:
+            filled["carve"] += [CARVE_ANSWER.format(k=k)]
+        below, n, amounts = (k - 1, f"n{k - 1}", "None") if k else (count, "n", "amounts")
+        events, arrive, depart = n, [], []
+        if k in wired:
+            below, n, amounts, events = count + 1 + k, f"i{k}", "amounts", f"i{k} - own{k}"
+            filled["carve"] += _lines(CARVE_WIRED.format(k=k))
+            filled["begin"] += [
+                f"buffer{k} = matrix(state[b], plan[{k}, BUFFER], L{k}, F{k} + D{k})"
+            ]
+            filled["end"] += [f"turn(buffer{k}, min(steps, lengths[b]))"]
+            into = [line for source in sources[k] or () for line in _from(k, source, steps)]
+            arrive = _lines(emit.fill(ARRIVE.format(k=k, list=below), {"sources": into}))
+            depart = _lines(DEPART.format(k=k, z=z)) if step.spikes else []
         if groups:
-            names = {"below": below, "n": n, "amounts": amounts, "z": fields.index("z")}
+            names = {"below": below, "n": n, "amounts": amounts, "z": z}
             template = POPULATION_GROUPS.format(k=k, **names)
         else:
-            template = POPULATION.format(k=k, count=n)
+            template = POPULATION.format(k=k, count=events)
         gather = {"gather": [f"add_rows(acc{k}, 0, w_in{k}, rows, {below}, 0, {n}, {amounts})"]}
-        own = _population(k, parts, k == last, groups)
-        populations += _lines(emit.fill(template, gather | own))
-        count += [
+        own = _population(k, parts, k == count - 1, groups, k in read)
+        filled["populations"] += [*arrive, *_lines(emit.fill(template, gather | own)), *depart]
+        filled["count"] += [
             f"additions[{k}, 0] += a{k} * {'m' if groups else 'H'}{k}",
             f"additions[{k}, 1] += r{k}",
         ]
-    filled = {"carve": carve, "begin": begin, "populations": populations, "count": count}
-    filled["groups"] = _lines(GROUPS) if any(grouped) else []
+    filled["scratch"] += _lines(GROUPS) if any(grouped) else []
+    filled["scratch"] += _lines(WIRED) if wired else []
     body += emit.fill(ADVANCE, filled)
-    body = body.replace("@populations_and_input", str(len(steps) + 1))
-    body = body.replace("@input", str(len(steps)))
+    body = body.replace("@lists", str(2 * count + 1 if wired else count + 1))
+    body = body.replace("@input", str(count))
     title = "stack of " + ", ".join(step.name for step in steps)
     return kernels.module_text(
         "Kernels of a stack, derived from the steps", f"{body}\n\nTITLE = {title!r}\n"
     )
 
 
-def _population(k: int, parts: kernels.Parts, last: bool, groups: bool) -> dict[str, list[str]]:
-    """The lines of one population in one step."""
+def _from(k: int, source: int, steps: Sequence[Step]) -> list[str]:
+    """The lines that put one source side by side with the others of population k."""
+    if source == 0:
+        return _lines(FROM_INPUT.format(k=k))
+    step, j = steps[source - 1], source - 1
+    values, row = (f"S{j}", step.state.index("z")) if step.spikes else (f"answer{j}", 0)
+    return _lines(FROM_POPULATION.format(k=k, j=j, values=values, row=row))
+
+
+def _population(
+    k: int, parts: kernels.Parts, last: bool, groups: bool, read: bool
+) -> dict[str, list[str]]:
+    """The lines of one population in one step; `read` says whether others read its numbers."""
     fields = parts.state
     update = parts.update()
     stores = [
@@ -269,6 +364,8 @@ def _population(k: int, parts: kernels.Parts, last: bool, groups: bool) -> dict[
     ]
     if last:
         stores.append(f"out[at, h] = {parts.value(parts.forward, 'out')}")
+    elif read and not parts.step.spikes:
+        stores.append(f"answer{k}[0, h] = {parts.value(parts.forward, 'out')}")
     sources = {f"s_{n}": f"S{k}[{f}, h]" for f, n in enumerate(fields)} | {
         "i": f"gate * acc{k}[g, h - g * m{k}] if gate != f32(0.0) else f32(0.0)"
         if groups

@@ -7,7 +7,7 @@ With the numbers 'fixed', the weights are those of int8, and all else is whole n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines.codegen import c, fixed
 from spikern.engines.codegen.fixed import FRACTION, LARGEST, ONE, WORD, Range, cut
-from spikern.engines.stream import Connections, DelayedStream, Stream, StreamPopulation
+from spikern.engines.stream import Stream, StreamPopulation
 from spikern.interop.c.arrays import (
     MOST_NEURONS,
     Array,
@@ -90,38 +90,27 @@ class Plan(NamedTuple):
         return any(part.source == 0 for part in self.parts)
 
 
-def plans(stream: Stream | DelayedStream, numbers: str) -> list[Plan]:
+def plans(stream: Stream, numbers: str) -> list[Plan]:
     """What each population of a stream receives, with weights in these numbers."""
-    streams: Sequence[Stream]
-    if isinstance(stream, DelayedStream):
-        streams, connections = stream.streams, stream.connections
-        places = [0] * len(streams)
-    else:
-        streams = [stream] * len(stream.populations)
-        widths = [len(p.bias) for p in stream.populations]
-        connections = tuple(Connections((k,), n, None, None) for k, n in enumerate(widths))
-        places = list(range(len(widths)))
     result: list[Plan] = []
-    for k, (p, connected) in enumerate(zip(stream.populations, connections, strict=True)):
+    for k, (p, connected) in enumerate(zip(stream.populations, stream.connections, strict=True)):
         for source, below in enumerate(stream.populations, 1):
             if source in connected.inputs and not below.step.spikes:
                 raise UnsupportedError(
                     f"population {k} reads the potentials of population {source - 1}, "
                     f"{below.step.name}; in C only spikes pass from one to the next"
                 )
-        result.append(_plan(k, p, streams[k].hoisted(places[k]), connections, stream, numbers))
+        result.append(_plan(k, p, stream, numbers))
     return result
 
 
 def _plan(
     k: int,
     p: StreamPopulation,
-    constants: Array,
-    connections: Sequence[Connections],
-    stream: Stream | DelayedStream,
+    stream: Stream,
     numbers: str,
 ) -> Plan:
-    neurons = len(p.bias)
+    neurons, connections = len(p.bias), stream.connections
     if p.router is not None:
         raise UnsupportedError(f"population {k} has experts, which are not written as C")
     if max(neurons, p.w_in.shape[1]) > MOST_NEURONS:
@@ -151,7 +140,7 @@ def _plan(
         recurrent, delays = rows(weights[:, at:]), own.recurrent_delays
         parts.append(Part(f"w_rec_{k}", k + 1, True, 0, neurons, recurrent, delays))
     parts = [part for part in parts if part.rows.sources]
-    plan = Plan(k, p, constants, parts, scale, None)
+    plan = Plan(k, p, stream.hoisted(k), parts, scale, None)
     if numbers != "fixed" or scale is None:
         return plan
     inputs &= plan.takes_input  # rows of zeros are no part
@@ -192,7 +181,7 @@ def whole(values: Array) -> Array:
     return result
 
 
-def code(stream: Stream | DelayedStream, numbers: str, mean: bool, name: str) -> Code:
+def code(stream: Stream, numbers: str, mean: bool, name: str) -> Code:
     """The C of a stream whose answer is its last step, or the mean over all steps."""
     populations = plans(stream, numbers)
     fixed_point = numbers == "fixed"
