@@ -171,7 +171,9 @@ def test_a_state_dict_is_the_whole_layer(settings):
 
 
 @pytest.mark.parametrize("settings", SHAPES)
-def test_streamed(settings, tmp_path):
+def test_streamed(settings, tmp_path, request):
+    if SHAPES.index(settings) % 4:  # some compiled, for seconds each, the others in plain Python
+        request.getfixturevalue("plain_python")
     layer, x = layer_with(**settings), events(25, 3, 5)
     out, after = layer(x, lengths=LENGTHS)
     stream = compile_stream(layer.train())
@@ -214,6 +216,7 @@ def test_counted_by_connection(settings):
 
 
 @torch.no_grad()
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("settings", [*FORWARD, *SHAPES[-3:-1]])
 def test_what_is_executed_is_what_is_counted(settings, monkeypatch):
     monkeypatch.setattr(population, "SPARSE", 0.0)  # every recurrence is stored as rows
