@@ -427,11 +427,10 @@ def test_without_a_fault_the_stream_passes(plain_python):
 def test_what_the_engines_cannot_delay_is_refused(monkeypatch):
     layer, x = layer_with(1, 4, "LIF", recurrent_delay=3), events(6, 2, 5)
     (population,), state = layer.populations(), LIF.state(*torch.zeros(2, 2, 4))
-    w_in, w_rec = population.w_in.tensor_split([5], 1)
 
     def run(engine, steps, **settings):
         under_way = Delays(torch.tensor(steps), torch.zeros(3, 2, 4))
-        own = population._replace(w_in=w_in, w_rec=w_rec, delays=under_way)
+        own = population._replace(delays=under_way)
         return engine.run_stack([own], [state], x, **settings)
 
     with pytest.raises(InputError, match=r"recurrent delays of 1 to 3 steps, .* got 1 to 4"):
@@ -444,7 +443,7 @@ def test_what_the_engines_cannot_delay_is_refused(monkeypatch):
     with pytest.raises(UnsupportedError, match="'triton' has no delays"):
         run(triton, [1, 2, 3, 3])
     with pytest.raises(InputError, match=r"a delay for each neuron, got delays of shape \(3,\)"):
-        check_shapes([population._replace(w_in=w_in, delays=Delays(torch.ones(3), x))], x)
+        check_shapes([population._replace(delays=Delays(torch.ones(3), x))], x)
 
 
 def state_of(**changes):

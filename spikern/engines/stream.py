@@ -165,15 +165,6 @@ class Stream(Predicting):
         first[Column.ADDITIONS] = self._additions.ctypes.data
         self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
 
-    def _is_plain(self, k: int) -> bool:
-        """Whether all that reaches a population is what the one below sends, without delays."""
-        inputs, _, input_delays, recurrent_delays = self.connections[k]
-        if inputs != (k,) or input_delays is not None or recurrent_delays is not None:
-            return False
-        below = self.populations[k - 1]
-        sent = self.connections[k - 1].outputs
-        return k == 0 or (below.step.spikes and sent == len(below.bias))
-
     def hoisted(self, k: int) -> Floats:
         """What the step of population k computes from constants alone, (values, H)."""
         begin, end = self._plan[k, [Column.CONSTANTS, Column.W_IN]]
@@ -185,6 +176,14 @@ class Stream(Predicting):
     def is_wired(self) -> bool:
         """Whether a population reads more than what the one below sends, or later."""
         return not all(map(self._is_plain, range(len(self.populations))))
+
+    def _is_plain(self, k: int) -> bool:
+        """Whether all that reaches a population is what the one below sends, without delays."""
+        inputs, _, input_delays, recurrent_delays = self.connections[k]
+        if inputs != (k,) or input_delays is not None or recurrent_delays is not None:
+            return False
+        below, sent = self.populations[k - 1], self.connections[k - 1].outputs
+        return k == 0 or (below.step.spikes and sent == len(below.bias))
 
     @property
     def additions(self) -> NDArray[np.int64]:
@@ -282,10 +281,7 @@ class Stream(Predicting):
         self, x: Floats, state: Floats | None = None, lengths: NDArray[np.int64] | None = None
     ) -> Result:
         """Advance x (T, B, F) from a state (B, S), which does not change; None is zeros."""
-        return self._run(*_check_run(x, state, lengths, self.input_size, self.state_size))
-
-    def _run(self, x: Floats, after: Floats, until: NDArray[np.int64]) -> Result:
-        """Advance checked arrays, the state in place."""
+        x, after, until = _check_run(x, state, lengths, self.input_size, self.state_size)
         steps, batch, _ = x.shape
         out = np.empty((steps, batch, len(self._out)), np.float32)
         flat, flat_out = x.reshape(steps * batch, -1), out.reshape(steps * batch, -1)

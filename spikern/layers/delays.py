@@ -360,9 +360,7 @@ def run_delayed(
     if recurrent_axons is None:
         result = run_stack(engine, [population], [state], x, lengths)
     else:
-        w_in, w_rec = population.w_in.tensor_split([x.shape[2]], 1)
-        under_way = recurrent_axons.under_way(recurrent_buffer)
-        own = population._replace(w_in=w_in, w_rec=w_rec, delays=under_way)
+        own = population._replace(delays=recurrent_axons.under_way(recurrent_buffer))
         result = run_stack(engine, [own], [state], x, lengths)
         sent.append(result.out)
     return result._replace(delay_buffer=next_buffer(buffer, torch.cat(sent, 2), lengths))

@@ -560,12 +560,12 @@ class SpikingRNN(nn.Module):
                     )
 
     def _population(self, index: int, name: str) -> Population:
-        """Return one population; a recurrence with delays is an input like the others."""
+        """Return one population; a recurrence with delays has no list of synapses."""
         inputs = self._input_weights(name)
         w_rec = getattr(self, f"weight_hh_{name}", None)
         synapses = synapses_of(self, f"weight_hh_{name}")
         if w_rec is not None and self.recurrent_delay > 1:
-            inputs, w_rec, synapses = [*inputs, existing_weights(w_rec, synapses)], None, None
+            w_rec, synapses = existing_weights(w_rec, synapses), None
         return Population(
             self.neuron_of(index),
             self.surrogates[index // self.directions],

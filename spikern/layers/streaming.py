@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -77,6 +78,8 @@ def _wired(stacks: Sequence[SpikingRNN]) -> stream.Stream:
             input_delays, recurrent_delays = (
                 _delays(getattr(stack, f"delay_{kind}_{name}", None)) for kind in ("ih", "hh")
             )
+            if recurrent_delays is not None and p.w_rec is not None:
+                p = p._replace(w_in=torch.cat([p.w_in, p.w_rec], 1), w_rec=None)
             populations.append(_to_arrays(p))
             outputs = stack.output_size if stack.feedback else len(p.w_in)
             connections.append(stream.Connections(sources, outputs, input_delays, recurrent_delays))
