@@ -753,8 +753,10 @@ def test_a_search_may_vary_more_than_the_rate_with_as_many_trials():
     job = protocol.tuned_job(plan, "LIF", best)
     assert (job.training.learning_rate, job.architecture.dropout) == (1e-2, 0.2)
     assert job.training.epochs == 7
-    with pytest.raises(InputError, match="3 by the learning rates, 4 by the search of LIF"):
+    with pytest.raises(InputError, match=r"as many trials .* got \{'LIF': 4, 'RNN': 3\}"):
         replace(plan, learning_rates=rates[:3])
+    both = replace(plan, learning_rates=rates[:3], searches=(*plan.searches, Search("RNN", axes)))
+    assert len(protocol.trials_of(both)) == 8
 
 
 def test_a_trial_that_diverges_counts_nothing(tmp_path, monkeypatch):

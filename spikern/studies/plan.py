@@ -51,11 +51,6 @@ class Search:
     model: str
     axes: tuple[Axis, ...]
 
-    @property
-    def trials(self) -> int:
-        """The number of combinations."""
-        return math.prod(len(axis.values) for axis in self.axes)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -93,7 +88,7 @@ class Plan:
     """Data sets that the seeds take in turn, such as one for each speaker that is held out; none:
     all seeds take `dataset`."""
     searches: tuple[Search, ...] = ()
-    """Searches of models that vary more than the learning rate, with as many trials as all."""
+    """Searches of models that vary more than the learning rate; all models have as many trials."""
 
     def __post_init__(self) -> None:
         for model in self.spiking:
@@ -123,11 +118,11 @@ class Plan:
             )
         for search in self.searches:
             check_choice("model of the plan", search.model, self.models)
-            if search.trials != len(self.learning_rates):
-                raise InputError(
-                    f"every model of a plan has as many trials: {len(self.learning_rates)} by "
-                    f"the learning rates, {search.trials} by the search of {search.model}"
-                )
+        trials = {m: math.prod(map(len, axes_of(self, m).values())) for m in self.models}
+        if len(set(trials.values())) > 1:
+            raise InputError(
+                f"every model of a plan has as many trials as the others, got {trials}"
+            )
 
     @property
     def models(self) -> tuple[str, ...]:
