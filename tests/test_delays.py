@@ -442,6 +442,10 @@ def test_what_the_engines_cannot_delay_is_refused(monkeypatch):
     monkeypatch.setattr(triton, "_takes", lambda weight: True)
     with pytest.raises(UnsupportedError, match="'triton' has no delays"):
         run(triton, [1, 2, 3, 3])
+    learned = layer_with(1, recurrent_delay=3, learn_delays=True).train()
+    learned.delay_hh_l0 = LearnedDelay(9, longest=3)
+    with pytest.raises(InputError, match="a recurrent spike takes a step at least"):
+        learned(x)
     with pytest.raises(InputError, match=r"a delay for each neuron, got delays of shape \(3,\)"):
         check_shapes([population._replace(delays=Delays(torch.ones(3), x))], x)
 

@@ -247,6 +247,8 @@ class LearnedDelay(Axons):
         """Return the shares in training, else the whole steps, with the buffer."""
         if not self.training:
             return Delays(self.steps, buffer)
+        if self.shortest < 1:
+            raise InputError("a recurrent spike takes a step at least; give shortest=1 or more")
         shares = functional.pad(self.kernel(), (0, 0, self.shortest - 1, 0))  # of steps 1 to D
         return Spread(shares, buffer[len(buffer) - self.longest :])
 

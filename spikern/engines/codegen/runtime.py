@@ -511,8 +511,7 @@ def add_matrix_product(acc: Array, a: Array, w: Array) -> None:
 
 @register_jitable
 def turn(ring: Array, steps: int) -> None:
-    """Turn a ring of rows, of which step t has written row t mod their number, after some steps, so
-    that the oldest row is the first."""
+    """Turn a ring so that its oldest row is the first; step t wrote row t mod their number."""
     if ring.shape[0] == 0 or steps % ring.shape[0] == 0:
         return
     first = steps % ring.shape[0]
