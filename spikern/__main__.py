@@ -64,6 +64,8 @@ class Compare:
     """Hidden units of every model, instead of a budget; of each layer, for spiking models alone."""
     layers: Annotated[int | None, option("N", "1, or as many as --hidden has numbers")] = None
     """Number of recurrent layers."""
+    recurrent_delay: Annotated[int, option("N")] = 1
+    """Longest delay of recurrent spikes in steps, drawn per neuron; of spiking models alone."""
     seeds: Annotated[int | None, option("N", "3")] = None
     """Number of trainings of each model; intervals are over seeds."""
     delta: Annotated[float | None, option("SIZE", "no encoding")] = None
@@ -134,6 +136,7 @@ class Compare:
             recipe=training,
             hidden=sizes[0] if len(sizes) == 1 else self.hidden,
             layers=(len(sizes) or 1) if self.layers is None else self.layers,
+            recurrent_delay=self.recurrent_delay,
             seeds=(1 if self.quick else Comparison.seeds) if self.seeds is None else self.seeds,
             delta=self.delta,
             answer=self.answer,

@@ -20,13 +20,16 @@ from spikern._utils import json_file
 from spikern._utils.errors import DataError, InputError
 from spikern.data.dataset import UNLABELLED, Dataset, Split
 from spikern.events import Events
+from spikern.layers.baseline import Baseline
 from spikern.studies import simple
-from spikern.studies.comparison import Comparison, move_away
+from spikern.studies.comparison import Comparison, move_away, open_folder
+from spikern.studies.finished import read_settings
 from spikern.studies.results import compare_models, summarise
 from spikern.studies.samples import confusion, right_and_wrong
 from spikern.studies.simple import logistic_regression
 from spikern.studies.statistics import interval
 from spikern.studies.trainings import load_dataset, prepare
+from spikern.train.loading import load_network
 
 QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8", "--workers", "1")
 SCHEMA = json.loads((resources.files("spikern") / "report" / "schema.json").read_text())
@@ -288,6 +291,34 @@ def test_intervals_cover_the_mean():
         held += low < 0 < high
     assert 930 < held < 970
     assert interval([0.5]) is None
+
+
+def test_spiking_models_may_have_recurrent_delays(tmp_path, capsys):
+    """Trained, counted, resumed; a folder from before there were any has none."""
+    out = ["--out", str(tmp_path / "run"), "--workers", "1"]
+    settings = ["--models", "LIF", "GRU", "--hidden", "6", "--seeds", "1", "--epochs", "1"]
+    delayed = [*settings, "--recurrent-delay", "9"]
+    main(["compare", "digits", *delayed, *out])
+    spiking, standard = (
+        load_network(tmp_path / "run" / "jobs" / f"{name}-0.safetensors") for name in ("LIF", "GRU")
+    )
+    assert spiking.body.recurrent_delay == 9
+    assert spiking.body.delay_hh_l0.steps.unique().numel() > 1
+    assert isinstance(standard.body, Baseline)
+    main(["compare", "digits", *delayed, *out, "--resume"])
+    main(["count", str(tmp_path / "run")])
+    with pytest.raises(SystemExit):
+        main(["compare", "digits", *settings, *out, "--resume"])
+    assert "other recurrent_delay" in capsys.readouterr().err
+    assert {job.architecture.recurrent_delay for job in Comparison("digits").jobs()} == {1}
+    path = tmp_path / "run" / "settings.json"
+    content = json_file.read(path)
+    del content["recurrent_delay"]
+    json_file.write(path, content)
+    assert read_settings(path.parent).recurrent_delay == 1
+    open_folder(path.parent, read_settings(path.parent), "resume")
+    with pytest.raises(InputError, match=r"recurrent_delay must be .*got 0"):
+        Comparison("digits", recurrent_delay=0)
 
 
 def test_hidden_or_budget():

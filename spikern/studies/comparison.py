@@ -64,6 +64,8 @@ class Comparison:
     hidden: int | tuple[int, ...] | None = None
     """Hidden units of all layers, or of each, instead of a budget."""
     layers: int = 1
+    recurrent_delay: int = 1
+    """The longest delay of a recurrent spike in steps, in spiking models; 1: all take one step."""
     seeds: int = 3
     delta: float | None = None
     answer: Answer = "last"
@@ -78,7 +80,7 @@ class Comparison:
         check_choice("answer", self.answer, ("last", "mean"))
         if isinstance(self.hidden, list):
             object.__setattr__(self, "hidden", tuple(self.hidden))
-        check_counts(seeds=self.seeds, layers=self.layers)
+        check_counts(seeds=self.seeds, layers=self.layers, recurrent_delay=self.recurrent_delay)
         sizes = self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.layers
         for size in sizes:
             if size is not None:
@@ -123,7 +125,7 @@ class Comparison:
                 self.recipe.of(model),
                 hidden_size=sizes[model],
                 answer=self.answer,
-                architecture=Architecture(layers=self.layers),
+                architecture=Architecture(layers=self.layers, recurrent_delay=self.recurrent_delay),
                 delta=self.delta,
             )
             for model in self.models
@@ -189,6 +191,7 @@ def open_folder(out: Path, comparison: Comparison, begin: str = "fresh") -> None
             raise DataError(
                 f"nothing to resume in {out}: {error}; run without --resume, or in another --out"
             ) from error
+        found = {"recurrent_delay": Comparison.recurrent_delay} | found  # it came later
         changed = [k for k in settings | found if k != DATA and settings.get(k) != found.get(k)]
         if changed:
             raise DataError(
