@@ -275,6 +275,16 @@ def test_a_network_reads_the_top_layer(settings, delay, engine):
     assert sum(counted.ops) == crossed(top, readout.weight_ih_l0, steps, LENGTHS)
 
 
+def test_the_first_of_two_readouts_reads_the_top_of_layers_with_feedback(plain_python):
+    readout = dyadic(Readout(9, [4, 2], num_layers=2))
+    network = Network(layer_with(2, feedback=True), readout, "every_step")
+    x = events(25, 3, 5)
+    stream = compile_stream(network)
+    assert [c.outputs for c in stream.connections] == [9, 4, 2]
+    # potentials are not dyadic, so sums of them have an order
+    np.testing.assert_allclose(stream.run(x.numpy()).out, network(x)[0].detach(), rtol=1e-5)
+
+
 def test_sparse_recurrence_stays_sparse():
     """Only a sparse block matrix is kept as a list of its synapses, in order."""
     assert layer_with(4, 40, feedback=0.01, recurrent=0.01).populations()[0].synapses is None
