@@ -71,8 +71,7 @@ class Plan:
     variant_seeds: int = 3
     """Seeds of ablations, frontier, growth and int8."""
     ablations: tuple[str, ...] = tuple(name for name in ABLATIONS if name != "no delays")
-    """Ablations of the best spiking model, without those that change nothing of it."""
-    """Names of ABLATIONS."""
+    """Names of ABLATIONS, of the best spiking model; one that changes nothing of it is left out."""
     penalties: tuple[float, ...] = (1.0, 10.0, 100.0)
     """Weights of the penalty on the rate along the frontier; none: no frontier."""
     budgets: tuple[int, ...] = ()

@@ -20,9 +20,9 @@ for q0 in range(0, size, 64):
             da[later + q, h] = f32(0.0)
     add_dots(da, later + q0, masks, w_rec, di, later + q0)
 for q in range(size):
-    @add_share_gradients
+    add_share_gradients(d_share, before, bits, {t}, batch, low + q, da, later + q)
 """
-"""The gradients of what arrived a step later, and of the shares that it was."""
+"""The gradients of what arrived at step {t}, and of the shares that it was."""
 
 SPREAD = kernels.WHOLE._replace(
     blocks={
@@ -59,10 +59,7 @@ add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
 @note_values
 """,
         "push_spikes": delayed_kernels.DELAYED.spikes["push_spikes"],
-        "pull_spikes": _ARRIVED.replace(
-            "@add_share_gradients",
-            "add_share_gradients(d_share, before, bits, t + 1, batch, low + q, da, later + q)",
-        )
+        "pull_spikes": _ARRIVED.format(t="t + 1")
         + """
 for q in range(size):
     b, e = low + q, (t - first_step) * size + q
@@ -79,10 +76,7 @@ if fed:
                 mark(masks, T_slope, (t - first_step) * size + q, q - q0)
         add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)
 """,
-        "pull_start": _ARRIVED.replace(
-            "@add_share_gradients",
-            "add_share_gradients(d_share, before, bits, 0, batch, low + q, da, later + q)",
-        )
+        "pull_start": _ARRIVED.format(t="0")
         + """
 for k in range(longest):
     for q in range(size):
