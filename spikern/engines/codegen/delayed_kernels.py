@@ -64,19 +64,8 @@ for t in range(steps):
 by_source(z_sources, z_places, z_given, fired, z_ends, to, times)
 add_to_rows(dw_rec, z_ends, to, times, di)
 """,
-        "pull_spikes": """
-if narrow:
-    for q in range(size):
-        if t < lengths[low + q]:
-            add_rows(G_z, q, w_up, None, low + q, 0, w_up.shape[0], d_above[t])
-for q0 in range(0, size, 64):
-    masks[:] = 0
-    for q in range(q0, min(size, q0 + 64)):
-        if t < lengths[low + q]:
-            mark(masks, T_slope, (t - first_step) * size + q, q - q0)
-    if fed:
-        add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)
-    add_dots(G_z, q0, masks, w_rec, di, (t - first_step) * size + q0, ahead)
+        "pull_recurrent": """
+add_dots(G_z, q0, masks, w_rec, di, (t - first_step) * size + q0, ahead)
 """,
         "pull_start": """
 for k in range(longest):

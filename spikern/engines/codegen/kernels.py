@@ -319,29 +319,30 @@ if narrow:
             add_rows(G_z, q, w_up, None, low + q, 0, w_up.shape[0], d_above[t])
 if fed or recurrent or sparse:
     for q0 in range(0, size, 64):
-        masks[:] = 0
-        for q in range(q0, min(size, q0 + 64)):
-            if t < lengths[low + q]:
-                mark(masks, T_slope, (t - first_step) * size + q, q - q0)
+        @mark_slopes
         if fed:
             add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)
-        if sparse:
-            add_synapse_dots(
-                G_z, q0, masks, begin, target, synapses, di, later + q0, min(64, size - q0), turned
-            )
-        elif recurrent:
-            add_dots(G_z, q0, masks, w_rec, di, later + q0)
+        @pull_recurrent
+""",
+        "mark_slopes": """
+masks[:] = 0
+for q in range(q0, min(size, q0 + 64)):
+    if t < lengths[low + q]:
+        mark(masks, T_slope, (t - first_step) * size + q, q - q0)
+""",
+        "pull_recurrent": """
+if sparse:
+    add_synapse_dots(
+        G_z, q0, masks, begin, target, synapses, di, later + q0, min(64, size - q0), turned
+    )
+elif recurrent:
+    add_dots(G_z, q0, masks, w_rec, di, later + q0)
 """,
         "pull_start": """
 if recurrent or sparse:
     for q0 in range(0, size, 64):
         masks[:] = -1 if size - q0 >= 64 else (1 << (size - q0)) - 1
-        if sparse:
-            add_synapse_dots(
-                G_z, q0, masks, begin, target, synapses, di, later + q0, min(64, size - q0), turned
-            )
-        else:
-            add_dots(G_z, q0, masks, w_rec, di, later + q0)
+        @pull_recurrent
 """,
     },
     notes={
@@ -358,8 +359,8 @@ if recurrent or sparse:
 """All neurons side by side. `recur` adds the rows of the last spikes, of which only those of the
 initial state need not be 0 or 1; `push_spikes` is the gradient of the recurrent weights of a
 segment; `pull_spikes` is that of a spike through the currents it caused, where the surrogate's
-support reaches, and `pull_start` that of the spikes in the initial state. `send` is for spikes that
-arrive later."""
+support reaches (`mark_slopes`), and `pull_start` that of the spikes in the initial state. `send` is
+for spikes that arrive later."""
 
 
 _LISTING = '''

@@ -70,10 +70,7 @@ for q in range(size):
     add_shares(G_z, q, shares, 1, da, e, size)
 if fed:
     for q0 in range(0, size, 64):
-        masks[:] = 0
-        for q in range(q0, min(size, q0 + 64)):
-            if t < lengths[low + q]:
-                mark(masks, T_slope, (t - first_step) * size + q, q - q0)
+        @mark_slopes
         add_dots(G_z, q0, masks, w_above, d_above[t], low + q0)
 """,
         "pull_start": _ARRIVED.format(t="0")
