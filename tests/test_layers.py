@@ -201,6 +201,13 @@ def test_calibration_meets_its_rate():
     assert 0.04 < low <= high < 0.06
 
 
+def test_calibration_leaves_weights_that_change_no_rate():
+    layer, x = SpikingRNN("LIF", 3, 16), torch.zeros(20, 4, 3)
+    before, rates = layer.weight_ih_l0.detach().clone(), firing_rates(layer.run(x).spikes, x)
+    assert calibrate(layer, x) == rates
+    assert torch.equal(layer.weight_ih_l0, before)
+
+
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_baseline_lengths(kind):
     layer, x = Baseline(kind, 3, 5), torch.randn(9, 2, 3)

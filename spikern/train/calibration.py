@@ -20,10 +20,10 @@ def calibrate(
     """Scale each layer's input weights so that it fires at `rate` on x (T, B, F), in order.
 
     Returns the rates reached. The gain is found by bisection of its logarithm between 1/64 and
-    64 times the present weights; weights that are frozen (`requires_grad` False) or computed
-    from others (pruned, weight_norm) stay as they are. Dropout is off meanwhile; learned delays
-    are spread if the layers are in training, as it begins with them. In a network with feedback a
-    layer's rate may still change while those above it are calibrated.
+    64 times the present weights; weights that are frozen (`requires_grad` False), computed from
+    others (pruned, weight_norm) or without effect (no input) stay as they are. Dropout is off
+    meanwhile; learned delays are spread if the layers are in training, as it begins with them. In a
+    network with feedback a layer's rate may still change while those above it are calibrated.
 
     >>> from spikern.layers import SpikingRNN
     >>> _ = torch.manual_seed(0)
@@ -60,8 +60,11 @@ def _calibrated(
             result = layers.run(x, lengths=lengths)
             return firing_rates(result.spikes, x, lengths)[index]
 
-    fixed = not (weight.requires_grad and weight.is_leaf)
-    return measure(0.0) if fixed else bisect(measure, rate, end=6.0, rounds=10)
+    before = measure(0.0)
+    if not (weight.requires_grad and weight.is_leaf):
+        return before
+    reached = bisect(measure, rate, end=6.0, rounds=10)
+    return measure(0.0) if reached == before else reached
 
 
 def bisect(measure: Callable[[float], float], target: float, end: float, rounds: int) -> float:
