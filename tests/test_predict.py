@@ -138,6 +138,10 @@ def test_the_command_gives_the_accuracy_of_the_comparison(tmp_path, capsys, pixe
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 359
     assert f"Accuracy on the labels of {tmp_path / 'test.npz'}" in printed.err
+    np.savez(tmp_path / "fast.npz", x=pixels[0], dt=1)
+    with pytest.raises(SystemExit):
+        main(["predict", str(run), str(tmp_path / "fast.npz")])
+    assert "its steps last 1 ms, those of the network 4 ms; resample it" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["predict", str(run), str(tmp_path)])
     assert "trained on digits, not on sound" in capsys.readouterr().err

@@ -13,6 +13,7 @@ A sound becomes the log-mel spectrogram of `fsdd`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,8 @@ from spikern.data.transforms import SOUND, TEXT, Transform, standardising, trans
 SEED = 0
 FRACTIONS = {WHOLE: (0.7, 0.1, 0.2), "train": (0.8, 0.2)}
 """Of the train, validation and test part."""
+DT = 1.0
+"""Milliseconds per step where the files do not say."""
 READERS = {".ts": ucr.read_ts, ".tsv": ucr.read_tsv, ".csv": table.read_csv}
 
 Parts = tuple[Split, Split, Split]
@@ -64,7 +67,7 @@ def load(path: Path) -> Dataset:
     return Dataset(
         name, f"{name}, from {path}", train, validation, test,
         class_names=next(iter(parts.values())).class_names, every_step=train.y.ndim == 2,
-        events=found.events, dt=fsdd.DT if first else found.dt, source=str(path),
+        events=found.events, dt=DT if found.dt is None else found.dt, source=str(path),
         licence="not stated in the files", transforms=(*first, *last),
     )  # fmt: skip
 
@@ -149,7 +152,7 @@ def read_folder(path: Path) -> Found:
     if len(rates) > 1:
         several = ", ".join(f"{rate} in {file}" for rate, file in rates.items())
         raise DataError(f"{path}: expected one sample rate, got {several}; resample them to one")
-    return Found(read, sample_rate=next(iter(rates)))
+    return Found(read, dt=fsdd.DT, sample_rate=next(iter(rates)))
 
 
 def of_one_kind(path: Path, parts: Mapping[str, TimeSeries]) -> dict[str, TimeSeries]:
@@ -305,8 +308,13 @@ def samples(path: str | Path, task: Task) -> Samples:
         series = arrays.read_npy(path)
         return Samples([str(n) for n in range(len(series))], series, [""] * len(series))
     if suffix == ".npz":
-        parts = arrays.read_npz(path).parts
-        part = parts.get("test", next(iter(parts.values())))
+        found = arrays.read_npz(path)
+        if found.dt is not None and not math.isclose(found.dt, task.dt, rel_tol=1e-6):
+            raise DataError(
+                f"{path}: its steps last {found.dt:g} ms, those of the network {task.dt:g} ms; "
+                f"resample it"
+            )
+        part = found.parts.get("test", next(iter(found.parts.values())))
     elif suffix in READERS:
         part = READERS[suffix](path)
         numbers = all(ucr.by_number(name)[0] < np.inf for name in task.class_names)

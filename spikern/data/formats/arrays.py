@@ -34,11 +34,11 @@ WHOLE = "all"
 
 
 class Found(NamedTuple):
-    """What files hold: parts by name, milliseconds per step, whether they are events; of sounds,
-    the sample rate."""
+    """What files hold: parts by name, milliseconds per step, None if they do not say, whether they
+    are events; of sounds, the sample rate."""
 
     parts: dict[str, TimeSeries]
-    dt: float = 1.0
+    dt: float | None = None
     events: bool = False
     sample_rate: int | None = None
 
@@ -51,9 +51,9 @@ def read_npz(path: Path) -> Found:
         np.load(opened, allow_pickle=False) as file,
     ):
         content = {name: _plain(path, name, file) for name in file.files}
-    dt, events = content.pop("dt", np.array(1.0)), content.pop("events", np.array(False))
+    dt, events = content.pop("dt", None), content.pop("events", np.array(False))
     for name, value in (("dt", dt), ("events", events)):
-        if value.ndim or value.dtype.kind not in NUMBERS:
+        if value is not None and (value.ndim or value.dtype.kind not in NUMBERS):
             raise DataError(
                 f"{path}: expected {name} as one number, got {value.dtype} {value.shape}"
             )
@@ -72,7 +72,7 @@ def read_npz(path: Path) -> Found:
             raise DataError(f"{path}, x{key} and y{key}: {error}") from error
     if content:
         raise DataError(f"{path}: expected x and y, or x_train and so on, got {', '.join(content)}")
-    return Found(parts, float(dt), bool(events))
+    return Found(parts, None if dt is None else float(dt), bool(events))
 
 
 def _plain(path: Path, name: str, file: Any) -> NDArray[Any]:
