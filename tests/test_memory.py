@@ -13,7 +13,9 @@ from spikern.cost.estimates import energy
 from spikern.cost.lemaire import lemaire, spiking, standard
 from spikern.cost.memory import BOUNDS, Array, index_bits, memory_pj, traffic
 from spikern.cost.prices import tables
+from spikern.layers.delays import Delay
 from spikern.layers.network import Network
+from spikern.layers.rnn import SpikingRNN
 
 BITS = {"weight_bits": 8, "state_bits": 16}
 
@@ -124,6 +126,26 @@ def test_experts_move_what_is_awake_in_whole_arrays(bound):
     arrays = traffic(count(net, events(12, 2, 6), events=True), bound, **BITS).arrays
     stored = {(a.kind, a.stored) for a in arrays if a.layer == "hidden 0"}
     assert {("weights", 18 * 18), ("weights", 2 * 6), ("states", 18)} <= stored
+
+
+@torch.no_grad()
+def test_what_is_delayed_waits_in_longer_arrays():
+    """Spikes and analog values; one queue serves all ways that a layer's spikes go."""
+    body = dyadic_layer("LIF", 6, 18, delay=3, recurrent_delay=5)
+    before, after = Delay(torch.tensor([0, 2, 0, 0, 1, 0])), Delay(torch.arange(18) // 2)
+    net = nn.Sequential(before, body, after, SpikingRNN("LIF", 18, 4))
+    to_body = 1 + 2 + int(body.delay_ih_l0.steps.max())
+    back, to_above = int(body.delay_hh_l0.steps.max()), 1 + 8
+    assert to_above > back > 1
+    for x, kind in ((events(12, 2, 6), "queue"), (torch.rand(12, 2, 6), "values")):
+        result = traffic(count(net, x, events=kind == "queue"), "registers", **BITS)
+        arrays = [(a.layer, a.kind, a.stored) for a in result.arrays]
+        assert [each for each in arrays if each[1] in ("queue", "values")][:4] == [
+            ("1 hidden 0", "queue", 18 * to_above),
+            ("1 hidden 0", kind, 6 * to_body),
+            ("1 hidden 0", "queue", 18 * back),
+            ("3 hidden 0", "queue", 18 * to_above),
+        ]
 
 
 def assert_traffic_is_brute(net, bound, sparse):

@@ -73,6 +73,7 @@ class Connection:
     ops              arrivals x the nonzero weights that each met
     uses             samples that had this step
     reached          arrivals x all weights that each met, zero ones too
+    kept             the last steps whose values are kept until they have arrived; delays: several
     """
 
     source: str
@@ -86,6 +87,7 @@ class Connection:
     ops: Steps
     uses: Steps
     reached: Steps
+    kept: int = 1
 
     @property
     def weights(self) -> int:

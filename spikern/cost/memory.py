@@ -3,7 +3,8 @@
 Both bounds, in every step of a sample:
     weights      an event reads its row, an analog input the whole matrix
     indices      a connection stored without zeros reads one index per weight, and the row starts
-    queue        a spike is written once and read by every connection that it crosses
+    queue        a spike is written once and read by every connection that it crosses; with delays
+                 it waits in a queue for each step until the longest has passed
     values       analog inputs are read by every connection, analog outputs are written once
     states       read and written once; so is the last spike, one bit per neuron
     constants    read once; so are biases; nothing of units that sleep
@@ -20,6 +21,7 @@ Every array has a memory of its own, whose price follows from its size.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -58,8 +60,11 @@ def traffic(counts: Counts, bound: str, weight_bits: int, state_bits: int) -> Tr
     check_choice("bound", bound, BOUNDS)
     modify = bound == "read-modify-write"
     arrays: list[Array] = []
+    kept = Counter({layer.name: 1 for layer in counts.layers})
+    for c in counts.connections:
+        kept[c.source] = max(kept[c.source], c.kept)
     for layer in counts.layers:
-        arrays += layer_arrays(layer, weight_bits, state_bits)
+        arrays += layer_arrays(layer, weight_bits, state_bits, kept[layer.name])
         for c in layer.connections:
             arrays += connection_arrays(c, weight_bits)
             if modify and c.spiking:
@@ -75,8 +80,8 @@ def traffic(counts: Counts, bound: str, weight_bits: int, state_bits: int) -> Tr
     return Traffic(tuple(a for a in arrays if a.reads or a.writes), addressing)
 
 
-def layer_arrays(layer: Layer, weight_bits: int, state_bits: int) -> list[Array]:
-    """The arrays that the units of a layer read and write."""
+def layer_arrays(layer: Layer, weight_bits: int, state_bits: int, kept: int) -> list[Array]:
+    """The arrays that the units of a layer read and write, with the outputs of `kept` steps."""
     uses, stored = sum(layer.uses), layer.storage
     fired, updates = sum(layer.spikes), sum(layer.neuron_updates)
     last = updates if layer.spiking else 0
@@ -90,8 +95,8 @@ def layer_arrays(layer: Layer, weight_bits: int, state_bits: int) -> list[Array]
         Array(layer.name, "states", layer.units, 1, last, last),
         Array(layer.name, "constants", stored.constants, state_bits, constants),
         Array(layer.name, "biases", stored.biases, state_bits, biases),
-        Array(layer.name, "values", stored.outputs, weight_bits, 0, outputs),
-        Array(layer.name, "queue", layer.units, index_bits(layer.units), 0, fired),
+        Array(layer.name, "values", stored.outputs * kept, weight_bits, 0, outputs),
+        Array(layer.name, "queue", layer.units * kept, index_bits(layer.units), 0, fired),
         *layer.stores,
     ]
 
@@ -102,9 +107,9 @@ def connection_arrays(c: Connection, weight_bits: int) -> list[Array]:
     sparse = without_zeros(c, weight_bits)
     arrays = [
         Array(c.target, "weights", c.synapses if sparse else c.weights, weight_bits, reads),
-        Array(c.target, "queue", c.sources, index_bits(c.sources), arrived)
+        Array(c.target, "queue", c.sources * c.kept, index_bits(c.sources), arrived)
         if c.spiking
-        else Array(c.target, "values", c.sources, weight_bits, arrived),
+        else Array(c.target, "values", c.sources * c.kept, weight_bits, arrived),
     ]
     if sparse:
         rows, others = (c.sources, c.targets) if c.spiking else (c.targets, c.sources)

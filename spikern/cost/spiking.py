@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from spikern.engines.codegen.operations import update_ops
 from spikern.engines.codegen.program import constant_ops, needed
 from spikern.layers.arguments import is_weight
 from spikern.layers.connectivity import existing_matrix
+from spikern.layers.delays import Axons
 from spikern.layers.rnn import SpikingRNN
 from spikern.neurons.model import NeuronModel, State
 
@@ -137,9 +137,12 @@ def _connections(
     widths = [signal.values.shape[2] for _, signal, _ in below]
     if module.delay:
         values = torch.cat([signal.values for _, signal, _ in below], 2)
-        delayed = _delayed(module, f"delay_ih_{name}", values, buffers[index][:, :, : sum(widths)])
+        delayed, longest = _delayed(
+            module, f"delay_ih_{name}", values, buffers[index][:, :, : sum(widths)]
+        )
         arriving = [
-            s._replace(values=v) for (_, s, _), v in zip(below, torch.split(delayed, widths, 2))
+            s._replace(values=v, kept=s.kept + longest)
+            for (_, s, _), v in zip(below, torch.split(delayed, widths, 2))
         ]
     else:
         step = bool(module.feedback)
@@ -148,8 +151,10 @@ def _connections(
     if hasattr(module, f"weight_hh_{name}"):
         if module.recurrent_delay > 1:
             size = own.values.shape[2]
-            delayed = _delayed(module, f"delay_hh_{name}", own.values, buffers[index][:, :, -size:])
-            recurrent = own._replace(values=delayed)
+            delayed, longest = _delayed(
+                module, f"delay_hh_{name}", own.values, buffers[index][:, :, -size:]
+            )
+            recurrent = own._replace(values=delayed, kept=longest)
         else:
             recurrent = one_step_later(own, side == 1, lengths)
         connections.append(("recurrent", recurrent, "weight_hh"))
@@ -158,11 +163,11 @@ def _connections(
     return connections
 
 
-def _delayed(module: SpikingRNN, name: str, values: Tensor, buffer: Tensor) -> Tensor:
-    """Values as they arrive by delayed axons, after the last of those that are under way."""
-    axons: Any = getattr(module, name)
-    delayed: Tensor = axons(values, buffer[len(buffer) - axons.longest :])[0]
-    return delayed
+def _delayed(module: SpikingRNN, name: str, values: Tensor, buffer: Tensor) -> tuple[Tensor, int]:
+    """Values as they arrive by delayed axons, after the last of those that are under way, and the
+    longest delay."""
+    axons: Axons = getattr(module, name)
+    return axons(values, buffer[len(buffer) - axons.longest :])[0], axons.longest
 
 
 def _layer(

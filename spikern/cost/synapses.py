@@ -15,13 +15,15 @@ from spikern.layers.arguments import reversed_in_time
 class Signal(NamedTuple):
     """Values (T, B, F), whether they are declared as spikes or events, and their source.
 
-    `before` (B, F) are the values of the step before the first, None zeros.
+    `before` (B, F) are the values of the step before the first, None zeros. `kept` are the steps
+    whose values are kept until they have arrived.
     """
 
     values: Tensor
     spiking: bool
     source: str
     before: Tensor | None = None
+    kept: int = 1
 
 
 def last_steps(steps: int, lengths: Tensor) -> Tensor:
@@ -85,6 +87,7 @@ def connect(
         ops=tuple(ops.tolist()),
         uses=counted(valid),
         reached=tuple(reached.tolist()),
+        kept=arriving.kept,
     )
 
 
