@@ -53,18 +53,19 @@ def _calibrated(
     scaled to fire at `rate`."""
     weight = getattr(layers, f"weight_ih_{name}")
     original = weight.detach().clone()
+    measured: list[float] = []
 
     def measure(log_gain: float) -> float:
         with torch.no_grad():
             weight.copy_(original * 2.0**log_gain)
             result = layers.run(x, lengths=lengths)
-            return firing_rates(result.spikes, x, lengths)[index]
+            measured.append(firing_rates(result.spikes, x, lengths)[index])
+            return measured[-1]
 
-    before = measure(0.0)
     if not (weight.requires_grad and weight.is_leaf):
-        return before
+        return measure(0.0)
     reached = bisect(measure, rate, end=6.0, rounds=10)
-    return measure(0.0) if reached == before else reached
+    return reached if len(set(measured)) > 1 else measure(0.0)
 
 
 def bisect(measure: Callable[[float], float], target: float, end: float, rounds: int) -> float:
