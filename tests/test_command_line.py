@@ -125,7 +125,7 @@ def test_what_is_no_comparison_is_not_moved(tmp_path, capsys):
 
 def test_a_quick_look_is_short_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    quick = ["compare", "digits", "--quick", "--models", "LIF", "--hidden", "4", "--workers", "1"]
+    quick = ["compare", "digits", "--quick", "--models", "LIF", "--hidden", "8", "--workers", "1"]
     cli.main(quick)
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name == "digits-quick"
