@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikern._utils.errors import InputError
+from spikern._utils.errors import InputError, UnsupportedError
 from spikern.engines import cells
 from spikern.engines.cells import CELLS, EVERY
 from spikern.engines.codegen import cell_kernels, runtime
@@ -98,8 +98,15 @@ def test_transforms_and_second_derivatives():
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
     torch.testing.assert_close(gradient, by_transform)
-    with pytest.raises(RuntimeError, match="no autograd formula"):
+    with pytest.raises(
+        UnsupportedError, match=r"first derivatives only; .* `layer\.rnn`, which is"
+    ):
         gradient.sum().backward()
+    (gradient,) = torch.autograd.grad(layer.rnn(x)[0].sum(), x, create_graph=True)
+    gradient.sum().backward()
+    x = x.detach().double().requires_grad_()
+    (gradient,) = torch.autograd.grad(layer.double()(x)[0].sum(), x, create_graph=True)
+    gradient.sum().backward()
 
 
 def test_the_operator_keeps_torchs_contract():

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from spikern._utils.errors import UnsupportedError
 from spikern.engines.arrays import (
     LANES,
     allocate,
@@ -193,6 +194,16 @@ def _differentiate(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, .
 
 
 run_cell.register_autograd(_differentiate, setup_context=_save)
+
+
+def _refuse(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    raise UnsupportedError(
+        "the kernels of RNN, GRU and LSTM have first derivatives only; for second ones call "
+        "`layer.rnn`, which is torch's, or use double precision"
+    )
+
+
+_run_cell_backward.register_autograd(_refuse)
 
 
 # What torch's FlopCounterMode counts: two for each weight, sample and step
