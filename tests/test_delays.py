@@ -440,12 +440,10 @@ def test_what_the_engines_cannot_delay_is_refused(monkeypatch):
     with pytest.raises(UnsupportedError, match="no kernels for smooth firing"):
         run(fused, [1, 2, 3, 3], smooth=True)
     monkeypatch.setattr(triton, "_takes", lambda weight: True)
-    with pytest.raises(UnsupportedError, match="'triton' has no delays"):
+    with pytest.raises(UnsupportedError, match="'triton' has no recurrent delays"):
         run(triton, [1, 2, 3, 3])
-    learned = layer_with(1, recurrent_delay=3, learn_delays=True).train()
-    learned.delay_hh_l0 = LearnedDelay(9, longest=3)
     with pytest.raises(InputError, match="a recurrent spike takes a step at least"):
-        learned(x)
+        LearnedDelay(9, longest=3).under_way(torch.zeros(3, 2, 9))
     with pytest.raises(InputError, match=r"a delay for each neuron, got delays of shape \(3,\)"):
         check_shapes([population._replace(delays=Delays(torch.ones(3), x))], x)
 
@@ -533,6 +531,45 @@ def test_delays_of_ones_own_stay_within_the_layers(name, steps):
     for call in (layer, compile_stream):
         with pytest.raises(InputError, match=f"delay_{name}_l0.steps must lie in"):
             call(torch.rand(4, 2, 3) if call is layer else layer)
+
+
+def test_learned_delays_of_ones_own_stay_within_the_layers():
+    layer = SpikingRNN("LIF", 3, 6, recurrent_delay=3)
+    for axons in (LearnedDelay(6, longest=4, shortest=1), LearnedDelay(6, longest=3)):
+        layer.delay_hh_l0 = axons
+        for call in (layer, compile_stream):
+            with pytest.raises(InputError, match=r"delay_hh_l0.steps must lie in 1\.\.3"):
+                call(torch.rand(4, 2, 3) if call is layer else layer)
+
+
+def test_what_delays_are_now_says_whether_they_spread():
+    """Learned ones in a layer made without, and fixed ones in a layer that learned them."""
+    x = events(9, 2, 5)
+    made = {learned: layer_with(1, recurrent_delay=3, learn_delays=learned) for learned in (0, 1)}
+    given, kept = made[0].delay_hh_l0, made[1].delay_hh_l0
+    made[0].delay_hh_l0, made[1].delay_hh_l0 = kept, given
+    with pytest.raises(UnsupportedError, match=r"after eval\(\)"):
+        count(made[0].train(), x, events=True)
+    assert count(made[1].train(), x, events=True).ops == count(made[1].eval(), x, events=True).ops
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_learned_delay_stays_in_its_range_in_half_precision(dtype):
+    """Where it has no number for the end of the range."""
+    delay = LearnedDelay(2, longest=2051, width=0.0, dtype=dtype)
+    delay.raw.data[:] = torch.tensor([9.0, -9.0])
+    assert delay.steps.tolist() == [2051, 0]
+    x = torch.zeros(2052, 1, 2, dtype=dtype)
+    x[0] = 1.0
+    for module in (delay, delay.eval()):
+        assert module(x)[0].sum(1).nonzero().tolist() == [[0, 1], [2051, 0]]
+        assert module(x)[0].dtype == dtype
+
+
+def test_delays_that_no_memory_holds_are_refused():
+    for settings in ({"delay": 10**9}, {"recurrent_delay": 10**9}):
+        with pytest.raises(InputError, match=r"up to 1,000,000,000 steps on \d axons keep"):
+            SpikingRNN("LIF", 3, 6, **settings)
 
 
 def test_a_learned_delay_alone_checks_its_positions():

@@ -13,7 +13,7 @@ from spikern.cost.estimates import energy
 from spikern.cost.lemaire import lemaire, spiking, standard
 from spikern.cost.memory import BOUNDS, Array, index_bits, memory_pj, traffic
 from spikern.cost.prices import tables
-from spikern.layers.delays import Delay
+from spikern.layers.delays import Delay, LearnedDelay
 from spikern.layers.network import Network
 from spikern.layers.rnn import SpikingRNN
 
@@ -134,9 +134,14 @@ def test_what_is_delayed_waits_in_longer_arrays():
     body = dyadic_layer("LIF", 6, 18, delay=3, recurrent_delay=5)
     before, after = Delay(torch.tensor([0, 2, 0, 0, 1, 0])), Delay(torch.arange(18) // 9)
     net = nn.Sequential(before, body, after, SpikingRNN("LIF", 18, 4))
-    to_body = 1 + 2 + int(body.delay_ih_l0.steps.max())
     back, to_above = int(body.delay_hh_l0.steps.max()), 1 + 1
     assert back > to_above
+    body.delay_ih_l0 = LearnedDelay(
+        6, longest=3
+    ).eval()  # as long as they are, not as they might be
+    with torch.no_grad():
+        body.delay_ih_l0.raw.fill_(0.0)
+    to_body = 1 + 2 + 2
     for x, kind in ((events(12, 2, 6), "queue"), (torch.rand(12, 2, 6), "values")):
         result = traffic(count(net, x, events=kind == "queue"), "registers", **BITS)
         arrays = [(a.layer, a.kind, a.stored) for a in result.arrays]

@@ -148,7 +148,7 @@ def walk(
         time_first = copy(module)  # as x is, whatever the layout that the module takes
         time_first.batch_first = False
         arriving, _ = time_first(x.values, state, module.steps.new_tensor(lengths.tolist()))
-        return [], x._replace(values=arriving, kept=x.kept + module.longest)
+        return [], x._replace(values=arriving, kept=x.kept + int(module.steps.max()))
     if type(module) is nn.Linear:
         if state is not None:
             raise InputError(f"a Linear has no state, got {type(state).__name__}")

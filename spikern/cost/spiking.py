@@ -167,7 +167,8 @@ def _delayed(module: SpikingRNN, name: str, values: Tensor, buffer: Tensor) -> t
     """Values as they arrive by delayed axons, after the last of those that are under way, and the
     longest delay."""
     axons: Axons = getattr(module, name)
-    return axons(values, buffer[len(buffer) - axons.longest :])[0], axons.longest
+    arriving = axons(values, buffer[len(buffer) - axons.longest :])[0]
+    return arriving, int(axons.steps.max())
 
 
 def _layer(

@@ -67,7 +67,7 @@ OPTIONAL = ("w_rec", "synapses", "router", "below", "own")
 SHORTEST = {"below": 0, "own": 1}
 """The least delays in steps."""
 LARGEST_BUFFER = 2**28
-"""Most values of the delay buffer of a population in a file: 1 GiB for each sample."""
+"""Most values of the delay buffer of a population: 1 GiB for each sample."""
 
 
 def load_stream(path: str | Path, neurons: Sequence[NeuronModel] = ()) -> Stream:

@@ -59,12 +59,12 @@ def run_stack(
 
     Raises UnsupportedError for anything but float32 on CUDA, without Triton, for a step that has
     no form in Triton, for a population below the last one that does not spike, for groups of
-    neurons that sleep, for a population with delays, and in transforms of torch.func.
+    neurons that sleep, for a population with recurrent delays, and in transforms of torch.func.
     """
     if gain is not None:
         raise UnsupportedError("engine='triton' has no experts; use engine='reference'")
     if any(p.delays is not None for p in populations):
-        raise UnsupportedError("engine='triton' has no delays; use engine='reference'")
+        raise UnsupportedError("engine='triton' has no recurrent delays; use engine='reference'")
     weight = populations[0].w_in
     if not _takes(weight):
         raise UnsupportedError(

@@ -31,11 +31,13 @@ from spikern.neurons.model import State
 class Axons(nn.Module, ABC):
     """Base of fixed and learned delays: `out, buffer = delay(x, buffer, lengths)`.
 
-    steps    (F,) the delay of each channel in whole steps
-    longest  the steps that the buffer holds
+    steps     (F,) the delay of each channel in whole steps
+    shortest  the least that they may be
+    longest   the most, which are the steps that the buffer holds
     """
 
     steps: Tensor
+    shortest: int
     longest: int
 
     def __init__(self, batch_first: bool) -> None:
@@ -126,7 +128,7 @@ class Delay(Axons):
         return int(self.steps.max())
 
     @property
-    def shortest(self) -> int:
+    def shortest(self) -> int:  # type: ignore[override]
         """The smallest delay in steps."""
         return int(self.steps.min())
 
@@ -219,7 +221,8 @@ class LearnedDelay(Axons):
     @property
     def position(self) -> Tensor:
         """The delay of each channel (F,), a real number of steps with a gradient."""
-        return self.shortest + (self.longest - self.shortest) * self.raw.sigmoid()
+        raw = self.raw.to(torch.promote_types(self.raw.dtype, torch.float32))  # steps are exact
+        return self.shortest + (self.longest - self.shortest) * raw.sigmoid()
 
     @property
     def steps(self) -> Tensor:  # type: ignore[override]
@@ -231,7 +234,7 @@ class LearnedDelay(Axons):
         delays = torch.arange(self.shortest, self.longest + 1, device=self.raw.device)
         distance = (delays.unsqueeze(1) - self.position).abs()
         share = (1 - distance / (1 + self.sigma)).relu()
-        return share / share.sum(0)
+        return (share / share.sum(0)).to(self.raw.dtype)
 
     def arrivals(self, history: Tensor, count: int) -> Tensor:
         """Return the spread values in training, else the values delayed by whole steps."""

@@ -28,6 +28,7 @@ from spikern.engines.population import (
     merge_states,
     split_result,
 )
+from spikern.engines.stream_loading import LARGEST_BUFFER
 from spikern.events.trains import Input, dense
 from spikern.layers import arguments, delays, init, states
 from spikern.layers.connectivity import (
@@ -85,7 +86,8 @@ class SpikingRNN(nn.Module):
     `recurrent` says which neurons of a layer are connected: True connects all pairs, False none,
     "diagonal" each neuron with itself, a number between 0 and 1 that share of all pairs, drawn at
     random, and a mask (H, H) as (to, from) the pairs where it is not zero. Synapses that do not
-    exist are left out of the kernels too; their weights are zero and stay zero.
+    exist are left out of the kernels too, but not with `recurrent_delay`; their weights are zero
+    and stay zero.
 
     `feedback`, which takes the same values (masks as (to, from), lists without the last layer),
     connects each layer to the one below it through weight_fb_l<k>, where k is the lower layer. Then
@@ -287,6 +289,12 @@ class SpikingRNN(nn.Module):
 
     def _axons(self, channels: int, shortest: int, longest: int) -> delays.Axons:
         """Return axons with delays of shortest .. longest steps."""
+        if longest * channels > LARGEST_BUFFER:
+            raise InputError(
+                f"delays of up to {longest:,} steps on {channels:,} axons keep "
+                f"{longest * channels:,} values for every sample, more than {LARGEST_BUFFER:,}; "
+                f"give shorter ones"
+            )
         like = self.weight_ih_l0
         if self.learn_delays:
             return delays.LearnedDelay(
@@ -536,10 +544,10 @@ class SpikingRNN(nn.Module):
 
     def _check_delays(self) -> None:
         """Raise InputError for delays of one's own that the state's buffer cannot hold."""
-        if self.learn_delays or not (self.delayed and arguments.values_are_known()):
+        if not (self.delayed and arguments.values_are_known()):
             return
         for name, axons in self.named_children():
-            if isinstance(axons, delays.Delay) and arguments.has_values(axons.steps):
+            if isinstance(axons, delays.Axons) and arguments.has_values(axons.steps):
                 own = name.startswith("delay_hh")
                 population = name[len("delay_hh_") :]
                 channels = (
@@ -609,7 +617,8 @@ class SpikingRNN(nn.Module):
     @property
     def spreads_delays(self) -> bool:
         """Whether learned delays spread spikes over several steps now."""
-        return self.training and self.learn_delays
+        learned = (axons for axons in self.children() if isinstance(axons, delays.LearnedDelay))
+        return any(axons.training for axons in learned)
 
     @property
     def is_chain(self) -> bool:
