@@ -132,16 +132,14 @@ def test_experts_move_what_is_awake_in_whole_arrays(bound):
 def test_what_is_delayed_waits_in_longer_arrays():
     """Spikes and analog values; one queue serves all ways that a layer's spikes go."""
     body = dyadic_layer("LIF", 6, 18, delay=3, recurrent_delay=5)
-    before, after = Delay(torch.tensor([0, 2, 0, 0, 1, 0])), Delay(torch.arange(18) // 9)
+    before, after = LearnedDelay(6, longest=4).eval(), Delay(torch.arange(18) // 9)
     net = nn.Sequential(before, body, after, SpikingRNN("LIF", 18, 4))
     back, to_above = int(body.delay_hh_l0.steps.max()), 1 + 1
     assert back > to_above
-    body.delay_ih_l0 = LearnedDelay(
-        6, longest=3
-    ).eval()  # as long as they are, not as they might be
-    with torch.no_grad():
-        body.delay_ih_l0.raw.fill_(0.0)
-    to_body = 1 + 2 + 2
+    body.delay_ih_l0 = LearnedDelay(6, longest=3).eval()
+    for learned in (before, body.delay_ih_l0):
+        learned.raw.fill_(0.0)
+    to_body = 1 + 2 + 2  # as long as they are, not as they might be
     for x, kind in ((events(12, 2, 6), "queue"), (torch.rand(12, 2, 6), "values")):
         result = traffic(count(net, x, events=kind == "queue"), "registers", **BITS)
         arrays = [(a.layer, a.kind, a.stored) for a in result.arrays]
