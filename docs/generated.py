@@ -133,7 +133,7 @@ def source(function: FunctionType) -> str:
 def ecg_plan() -> str:
     """The plans of the ECG study."""
     text = (DOCS.parent / "experiments" / "ecg" / "plan.py").read_text()
-    return listing(text[text.index("LABELLED") :])
+    return listing(text[text.index("def searches") :])
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
