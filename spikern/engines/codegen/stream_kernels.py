@@ -189,6 +189,8 @@ CARVE_WIRED = """
 L{k}, F{k}, D{k} = plan[{k}, LONGEST], plan[{k}, CHANNELS], plan[{k}, OWN]
 delays{k} = matrix(indices, plan[{k}, DELAYS], 1, F{k} + D{k})[0]
 into{k} = matrix(inputs, {k} * plan[0, WIDEST], 1, plan[{k}, FAN_IN])
+given{k} = matrix(inputs, {k} * plan[0, WIDEST], 1, plan[{k}, FAN_IN] - D{k})
+arriving{k} = np.empty((L{k}, (D{k} + 63) >> 6), np.int64)
 """
 CARVE_ANSWER = "answer{k} = matrix(answers, {k} * plan[0, WIDEST], 1, H{k})"
 FROM_INPUT = """
@@ -209,20 +211,42 @@ for f in range(F{k}):
     if sent < newest:
         into{k}[0, f] = buffer{k}[sent + L{k} if sent < 0 else sent, f]
     buffer{k}[newest, f] = now
-for h in range(D{k}):
-    sent = newest - np.int64(delays{k}[F{k} + h])
-    into{k}[0, at_input + h] = buffer{k}[sent + L{k} if sent < 0 else sent, F{k} + h]
-i{k} = list_nonzero(into{k}, 0, rows, {list})
-take(into{k}, 0, rows, {list}, i{k}, amounts)
 own{k} = 0
-for e in range(i{k}):
-    own{k} += rows[{list}, e] >= at_input
+if t < early{k}:
+    for h in range(D{k}):
+        sent = newest - np.int64(delays{k}[F{k} + h])
+        into{k}[0, at_input + h] = buffer{k}[sent + L{k} if sent < 0 else sent, F{k} + h]
+    i{k} = list_nonzero(into{k}, 0, rows, {list})
+    take(into{k}, 0, rows, {list}, i{k}, amounts)
+    for e in range(i{k}):
+        own{k} += rows[{list}, e] >= at_input
+else:
+    i{k} = list_nonzero(given{k}, 0, rows, {list})
+    take(given{k}, 0, rows, {list}, i{k}, amounts)
+    for c in range(arriving{k}.shape[1]):
+        word = arriving{k}[newest, c]
+        arriving{k}[newest, c] = 0
+        while word != 0:
+            rows[{list}, i{k}] = at_input + (c << 6) + lowest_bit(word)
+            amounts[{list}, i{k}] = f32(1.0)
+            i{k} += 1
+            own{k} += 1
+            word = without_lowest_bit(word)
 r{k} += own{k} * H{k}
 """
-"""The numbers that reach a population, before its step."""
+"""The numbers that reach a population, before its step. What was sent before the first step may be
+any number, so the early steps look their numbers up; later, and where nothing was sent, spikes are
+bits in the row of the step at which they arrive."""
 DEPART = """
 for h in range(D{k}):
-    buffer{k}[t % L{k}, F{k} + h] = S{k}[{z}, h]
+    buffer{k}[newest, F{k} + h] = S{k}[{z}, h]
+if D{k} > 0:
+    for e in range(n{k}):
+        h = np.int64(rows[{k}, e])
+        delay = np.int64(delays{k}[F{k} + h])
+        if t + delay >= early{k}:
+            end = newest + delay if newest + delay < L{k} else newest + delay - L{k}
+            arriving{k}[end, h >> 6] |= np.int64(1) << (h & 63)
 """
 GROUPS = """
 groups = np.empty(rows.shape, np.int32)
@@ -315,7 +339,9 @@ def source(
             below, n, amounts, events = count + 1 + k, f"i{k}", "amounts", f"i{k} - own{k}"
             filled["carve"] += _lines(CARVE_WIRED.format(k=k))
             filled["begin"] += [
-                f"buffer{k} = matrix(state[b], plan[{k}, BUFFER], L{k}, F{k} + D{k})"
+                f"buffer{k} = matrix(state[b], plan[{k}, BUFFER], L{k}, F{k} + D{k})",
+                f"arriving{k}[:] = 0",
+                f"early{k} = L{k} if steps <= L{k} or buffer{k}[:, F{k} :].any() else 0",
             ]
             filled["end"] += [f"turn(buffer{k}, min(steps, lengths[b]))"]
             into = [line for source in sources[k] or () for line in _from(k, source, steps)]
