@@ -4,7 +4,7 @@ Both bounds, in every step of a sample:
     weights      an event reads its row, an analog input the whole matrix
     indices      a connection stored without zeros reads one index per weight, and the row starts
     queue        a spike is written once and read by every connection that it crosses; with delays
-                 it waits in a queue for each step until the longest has passed
+                 the queue has room for all steps until the longest has passed
     values       analog inputs are read by every connection, analog outputs are written once
     states       read and written once; so is the last spike, one bit per neuron
     constants    read once; so are biases; nothing of units that sleep
