@@ -74,7 +74,8 @@ def frontier(
         best_x, best_y = np.array(pareto_optimal(settings)).T
         axis.plot(best_x, best_y, look.line, marker=look.marker, color=look.colour, label=model)
     axis.set(xlabel="operations per inference", ylabel="test accuracy", xscale="log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 2, 3, 5)))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter(PERCENT)
