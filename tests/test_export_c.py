@@ -136,6 +136,7 @@ def test_a_potential_called_z_is_no_spike(tmp_path):
     assert np.array_equal(*outs)
 
 
+@pytest.mark.usefixtures("plain_python")
 def test_a_name_that_ends_a_comment_is_refused(tmp_path):
     for name in ("v*/2", "a/*b", "two\nlines"):
         own = replace(LIF, name=name)
@@ -143,6 +144,7 @@ def test_a_name_that_ends_a_comment_is_refused(tmp_path):
             export_c(SpikingRNN(own, 3, 4), tmp_path / "net")
 
 
+@pytest.mark.usefixtures("plain_python")
 @compilers
 @pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_every_topology_has_the_bits_of_its_stream(settings, compiler, tmp_path):
@@ -199,6 +201,7 @@ def int8_steps(layer, x):
     return torch.stack(outs)
 
 
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("name", [n for n in SPIKING if rounds_alike(NEURONS[n])])
 def test_int8_adds_whole_numbers_and_scales_once(name, tmp_path):
     net = network(name)
@@ -212,6 +215,7 @@ def test_int8_adds_whole_numbers_and_scales_once(name, tmp_path):
     assert np.array_equal(Library(net, tmp_path, "int8").run(x), expected)
 
 
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_int8_answers_like_the_stream_of_rounded_weights(settings, tmp_path):
     net, x = network(**{"model": "LIF"} | settings), analog()
@@ -546,6 +550,7 @@ def test_a_layer_of_one_neuron_compiles(model, hidden, classes, numbers, tmp_pat
     assert (folder / "one").exists()
 
 
+@pytest.mark.usefixtures("plain_python")
 def test_potentials_that_another_population_reads_are_refused(tmp_path):
     for network in (
         Network(SpikingRNN("LIF", 4, 6), Readout(6, [3, 2]), "last"),
