@@ -389,7 +389,7 @@ STREAM_FAULTS = {
     "spikes reach the next sample": (
         "arriving1[:] = 0", "arriving1[:] = arriving1 if b > low else 0"
     ),
-    "a late spike is not counted": ("own1 += 1", "pass"),
+    "late spikes are not counted": ("own1 = i1 - others", "own1 = 0"),
     "a ring is not turned": ("turn(buffer1, min(steps, lengths[b]))", "pass"),
     "it is turned past a sample's end": ("(buffer1, min(steps, lengths[b]))", "(buffer1, steps)"),
     "spikes are counted as inputs": ("i1 - own1", "i1"),

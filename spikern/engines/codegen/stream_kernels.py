@@ -188,8 +188,7 @@ inputs, answers = np.empty(rows.size, np.float32), np.empty(rows.size, np.float3
 CARVE_WIRED = """
 L{k}, F{k}, D{k} = plan[{k}, LONGEST], plan[{k}, CHANNELS], plan[{k}, OWN]
 delays{k} = matrix(indices, plan[{k}, DELAYS], 1, F{k} + D{k})[0]
-into{k} = matrix(inputs, {k} * plan[0, WIDEST], 1, plan[{k}, FAN_IN])
-given{k} = matrix(inputs, {k} * plan[0, WIDEST], 1, plan[{k}, FAN_IN] - D{k})
+into{k} = matrix(inputs, {k} * plan[0, WIDEST], 1, plan[{k}, FAN_IN] - D{k})
 arriving{k} = np.empty((L{k}, (D{k} + 63) >> 6), np.int64)
 """
 CARVE_ANSWER = "answer{k} = matrix(answers, {k} * plan[0, WIDEST], 1, H{k})"
@@ -211,18 +210,16 @@ for f in range(F{k}):
     if sent < newest:
         into{k}[0, f] = buffer{k}[sent + L{k} if sent < 0 else sent, f]
     buffer{k}[newest, f] = now
-own{k} = 0
+i{k} = list_nonzero(into{k}, 0, rows, {list})
+take(into{k}, 0, rows, {list}, i{k}, amounts)
+others = i{k}
 if t < early{k}:
     for h in range(D{k}):
         sent = newest - np.int64(delays{k}[F{k} + h])
-        into{k}[0, at_input + h] = buffer{k}[sent + L{k} if sent < 0 else sent, F{k} + h]
-    i{k} = list_nonzero(into{k}, 0, rows, {list})
-    take(into{k}, 0, rows, {list}, i{k}, amounts)
-    for e in range(i{k}):
-        own{k} += rows[{list}, e] >= at_input
+        value = buffer{k}[sent + L{k} if sent < 0 else sent, F{k} + h]
+        rows[{list}, i{k}], amounts[{list}, i{k}] = at_input + h, value
+        i{k} += value != f32(0.0)
 else:
-    i{k} = list_nonzero(given{k}, 0, rows, {list})
-    take(given{k}, 0, rows, {list}, i{k}, amounts)
     for c in range(arriving{k}.shape[1]):
         word = arriving{k}[newest, c]
         arriving{k}[newest, c] = 0
@@ -230,8 +227,8 @@ else:
             rows[{list}, i{k}] = at_input + (c << 6) + lowest_bit(word)
             amounts[{list}, i{k}] = f32(1.0)
             i{k} += 1
-            own{k} += 1
             word = without_lowest_bit(word)
+own{k} = i{k} - others
 r{k} += own{k} * H{k}
 """
 """The numbers that reach a population, before its step. What was sent before the first step may be
