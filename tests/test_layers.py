@@ -208,6 +208,18 @@ def test_calibration_leaves_weights_that_change_no_rate():
     assert torch.equal(layer.weight_ih_l0, before)
 
 
+def test_calibration_keeps_a_gain_beside_one_that_fires():
+    """A rate that no gain meets: it ends just below or just above the least gain that fires."""
+    reached = set()
+    for weight in torch.linspace(0.1, 0.3, 8):
+        layer = SpikingRNN("LIF", 1, 1, bias=False, recurrent=False)
+        with torch.no_grad():
+            layer.weight_ih_l0.fill_(weight)
+        reached |= set(calibrate(layer, torch.ones(20, 1, 1), rate=0.01))
+        assert layer.weight_ih_l0.item() > 2 * weight
+    assert 0.0 in reached
+
+
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_baseline_lengths(kind):
     layer, x = Baseline(kind, 3, 5), torch.randn(9, 2, 3)

@@ -21,7 +21,6 @@ Every array has a memory of its own, whose price follows from its size.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -60,11 +59,9 @@ def traffic(counts: Counts, bound: str, weight_bits: int, state_bits: int) -> Tr
     check_choice("bound", bound, BOUNDS)
     modify = bound == "read-modify-write"
     arrays: list[Array] = []
-    kept = Counter({layer.name: 1 for layer in counts.layers})
-    for c in counts.connections:
-        kept[c.source] = max(kept[c.source], c.kept)
     for layer in counts.layers:
-        arrays += layer_arrays(layer, weight_bits, state_bits, kept[layer.name])
+        kept = max((c.kept for c in counts.connections if c.source == layer.name), default=1)
+        arrays += layer_arrays(layer, weight_bits, state_bits, kept)
         for c in layer.connections:
             arrays += connection_arrays(c, weight_bits)
             if modify and c.spiking:

@@ -547,7 +547,7 @@ class SpikingRNN(nn.Module):
         if not (self.delayed and arguments.values_are_known()):
             return
         for name, axons in self.named_children():
-            if isinstance(axons, delays.Axons) and arguments.has_values(axons.steps):
+            if isinstance(axons, delays.Axons) and arguments.has_values(steps := axons.steps):
                 own = name.startswith("delay_hh")
                 population = name[len("delay_hh_") :]
                 channels = (
@@ -555,10 +555,10 @@ class SpikingRNN(nn.Module):
                     if own
                     else self._input_width(population)
                 )
-                if axons.steps.shape != (channels,) or axons.steps.dtype != torch.int64:
+                if steps.shape != (channels,) or steps.dtype != torch.int64:
                     raise InputError(
                         f"{name}.steps must be {channels} whole numbers (int64), got "
-                        f"{axons.steps.dtype} of shape {tuple(axons.steps.shape)}"
+                        f"{steps.dtype} of shape {tuple(steps.shape)}"
                     )
                 longest = self.recurrent_delay if own else self.delay
                 if axons.shortest < own or axons.longest > longest:

@@ -74,7 +74,7 @@ def frontier(
         best_x, best_y = np.array(pareto_optimal(settings)).T
         axis.plot(best_x, best_y, look.line, marker=look.marker, color=look.colour, label=model)
     axis.set(xlabel="operations per inference", ylabel="test accuracy", xscale="log")
-    low, high = axis.get_xlim()
+    low, high = axis.get_xlim()  # over more than a decade the labels of 2 and 3 would touch
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 2, 3, 5)))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.xaxis.set_minor_locator(NullLocator())
