@@ -24,20 +24,18 @@ from spikern._utils.display import Facts, shown_by
 from spikern._utils.errors import InputError
 from spikern.engines.codegen import cache, kernels, storage, stream_kernels
 from spikern.engines.codegen.program import Step
-from spikern.engines.codegen.stream_kernels import Column
+from spikern.engines.codegen.stream_kernels import (
+    ADVANCE_SIGNATURE,
+    CONSTANTS_SIGNATURE,
+    STEP_SIGNATURE,
+    Column,
+)
 from spikern.engines.predicting import Predicting
 from spikern.engines.threads import equal_parts, in_threads
 
 Floats = NDArray[np.float32]
 Steps = NDArray[np.int64]
 """Delays in whole steps, one per axon."""
-_F2 = "float32[:,::1]"
-CONSTANTS_SIGNATURE = f"void({_F2}, {_F2})"
-ADVANCE_SIGNATURE = (
-    "void(int64, int64, float32[::1], uint32[::1], int64[:,::1], int64[::1], "
-    f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
-)
-STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
 FORMAT = 6
 """Of the file that `save` writes."""
 BLOCKS = 16
@@ -163,6 +161,7 @@ class Stream(Predicting):
         first[Column.INDICES_SIZE] = self._indices.size
         first[Column.OUT] = self._out.ctypes.data
         first[Column.ADDITIONS] = self._additions.ctypes.data
+        first[Column.ADVANCE] = cache.address(name, "advance")
         self._step = partial(cache.function(name, "step", STEP_SIGNATURE, ""), self._plan)
 
     def hoisted(self, k: int) -> Floats:

@@ -76,6 +76,16 @@ def function(name: str, entry: str, signature: str, title: str) -> Any:
         return getattr(_modules[name], entry)
 
 
+def address(name: str, entry: str) -> int:
+    """Where a function that was compiled is in memory; 0 where nothing is compiled."""
+    with _LOCK:
+        compiled = list(getattr(getattr(_modules[name], entry), "overloads", {}).values())
+    if not compiled:
+        return 0
+    (version,) = compiled
+    return int(version.library.get_pointer_to_function(version.fndesc.llvm_func_name))
+
+
 def _compile(name: str, entry: str, signature: str, title: str) -> None:
     cached = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
     loud = bool(title) and not any(cached.glob(f"{name}.{entry}-*.nbi"))
@@ -86,7 +96,7 @@ def _compile(name: str, entry: str, signature: str, title: str) -> None:
     except Exception:
         # A broken cache fails in as many ways as pickles can: rebuild it, then do without it.
         try:
-            _forget(name, cached)
+            _forget(name, entry, cached)
             _replace(name, _import(name, cached.parent / f"{name}.py"))
             getattr(_modules[name], entry).compile(signature)
         except Exception as error:
@@ -112,9 +122,9 @@ def _imported(name: str, path: Path) -> ModuleType:
         return _import(name, path)
 
 
-def _forget(name: str, cached: Path) -> None:
-    """Remove numba's cache of a module."""
-    for path in [*cached.glob(f"{name}.*.nbi"), *cached.glob(f"{name}.*.nbc")]:
+def _forget(name: str, entry: str, cached: Path) -> None:
+    """Remove numba's cache of a function."""
+    for path in cached.glob(f"{name}.{entry}-*.nb[ic]"):
         path.unlink(missing_ok=True)
 
 

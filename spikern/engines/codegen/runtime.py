@@ -23,7 +23,9 @@ from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
+from numba.core.errors import TypingError
 from numba.core.imputils import impl_ret_borrowed
+from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import populate_array
 
@@ -215,6 +217,44 @@ def _arrays_at(number: Any, kind: Any) -> Callable[[int, tuple[int, ...]], Array
 
     _compile_as(array_at, lambda address, shape: carray(pointer(address), shape))
     return array_at
+
+
+def by_address(
+    function: Callable[..., None], signature: str
+) -> Callable[[int, tuple[Any, ...]], None]:
+    """The same function, called where it is in memory compiled for a signature.
+
+    The caller passes the address and a tuple of arguments, and is not compiled with a copy of the
+    function. Arguments of other types are refused. In Python the address says nothing.
+    """
+    expected, _ = normalize_signature(signature)
+
+    def call(address: int, args: tuple[Any, ...]) -> None:
+        function(*args)
+
+    @overload(call, strict=False)
+    def compiled(address: Any, args: Any) -> Any:
+        if tuple(map(types.unliteral, args)) != expected:
+            raise TypingError(f"expected arguments of types {expected}, got {args}")
+        return lambda address, args: _call_at(address, args)
+
+    return call
+
+
+@intrinsic
+def _call_at(typingctx: Any, address: Any, args: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        kinds = list(sig.args[1])
+        convention = context.call_conv
+        pointer = convention.get_function_type(types.none, kinds).as_pointer()
+        function = builder.inttoptr(values[0], pointer)
+        unpacked = cgutils.unpack_tuple(builder, values[1], len(kinds))
+        status, _ = convention.call_function(builder, function, types.none, kinds, unpacked)
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, args), codegen
 
 
 floats_at = _arrays_at(ctypes.c_float, types.float32)

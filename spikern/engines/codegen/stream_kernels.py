@@ -87,8 +87,17 @@ class Column(IntEnum):
     """Address of the output of a step."""
     ADDITIONS = 32
     """Address of the additions counted by `step`."""
+    ADVANCE = 33
+    """Address of `advance`, which `step` calls."""
 
 
+_F2 = "float32[:,::1]"
+CONSTANTS_SIGNATURE = f"void({_F2}, {_F2})"
+ADVANCE_SIGNATURE = (
+    "void(int64, int64, float32[::1], uint32[::1], int64[:,::1], int64[::1], "
+    f"{_F2}, {_F2}, {_F2}, int64[:,::1])"
+)
+STEP_SIGNATURE = f"boolean(int64[:,::1], float32[::1], {_F2})"
 ADVANCE = '''
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -116,6 +125,9 @@ def advance(low, high, memory, indices, plan, lengths, x, state, out, additions)
     @count
 
 
+advance_at = by_address(advance, "@signature")
+
+
 @njit(cache=True, error_model="numpy")
 def step(plan, x, state):
     """One sample by one step: x (F,), state (1, S); False, and nothing done, if x is unfit."""
@@ -137,7 +149,8 @@ def step(plan, x, state):
     additions = counts_at(plan[0, ADDITIONS], (last + 1, 2))
     lengths = plan[0, ONE_STEP : ONE_STEP + 1]
     x = matrix(x, 0, 1, x.shape[0])
-    advance(0, 1, memory, indices, plan, lengths, x, state, out, additions)
+    args = (0, 1, memory, indices, plan, lengths, x, state, out, additions)
+    advance_at(plan[0, ADVANCE], args)
     return True
 '''
 CARVE = """
@@ -360,7 +373,7 @@ def source(
     filled["scratch"] += _lines(WIRED) if wired else []
     body += emit.fill(ADVANCE, filled)
     body = body.replace("@lists", str(2 * count + 1 if wired else count + 1))
-    body = body.replace("@input", str(count))
+    body = body.replace("@input", str(count)).replace("@signature", ADVANCE_SIGNATURE)
     title = "stack of " + ", ".join(step.name for step in steps)
     return kernels.module_text(
         "Kernels of a stack, derived from the steps", f"{body}\n\nTITLE = {title!r}\n"
