@@ -156,7 +156,8 @@ def connections(layer, k):
 
 
 def written_out(layer, x, lengths=None, more=0):
-    """Every axon of every step on its own: the spikes of all layers, and the final states.
+    """Every axon of every step on its own: the spikes of all layers, and the final states with what
+    is under way.
 
     Recurrent delays are `more` steps longer than the layer's.
     """
@@ -184,7 +185,21 @@ def written_out(layer, x, lengths=None, more=0):
             after, z = layer.neurons[k].step(layer.params(k), state, i, fire)
             states[k] = type(state)(*(torch.where(runs, n, s) for n, s in zip(after, state)))
             sources[k + 1].append(torch.where(runs, z, torch.zeros_like(z)))
-    return [torch.stack(out) for out in sources[1:]], layer.final_state(states)
+    ends = [len(x)] * batch if lengths is None else lengths.tolist()
+    takes_long = {"recurrent": layer.recurrent_delay > 1, "input": layer.delay, "skip": layer.delay}
+    longest = max(layer.delay, layer.recurrent_delay) if layer.delayed else 0
+    buffers = []
+    for k in range(layer.num_layers):
+        sent = [sources[source] for kind, source, *_ in into[k] if takes_long.get(kind)]
+        if sent:
+            lines = [
+                torch.stack([*torch.zeros(longest, *line[0].shape), *line])[end : end + longest, b]
+                for b, end in enumerate(ends)
+                for line in [torch.cat([torch.stack(list(values)) for values in sent], 2)]
+            ]
+            buffers.append(torch.stack(lines, 1))
+    outputs = [torch.stack(out) for out in sources[1:]]
+    return outputs, layer.final_state(states, buffers)
 
 
 def crossed(values, weight, delays, lengths):

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from spikern.report import benchmark_table
 from spikern.timing import benchmark, measurement, peers, workloads
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+SCRIPTS = Path(__file__).parents[1] / "experiments" / "bench"
 FIELDS = {
     "work": str, "what": str, "rate": float, "peer": str,
     "spikern": float, "peer_value": float, "ratio": float,
@@ -174,3 +178,17 @@ def test_command_prints_rows(capsys, tmp_path):
 def test_training_and_memory_have_rows():
     rows = {(row["what"], row["peer"]) for row in smoke("S")["rows"]}
     assert {("train", "nn.LSTM"), ("infer", "nn.LSTM"), ("memory", "nn.LSTM")} <= rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", ["delays.py --steps 20 --batch 4 --repeats 1", "experts.py --steps 20 --repeats 1"]
+)
+def test_a_script_of_the_page_prints_a_table(command, monkeypatch, capsys):
+    script, *arguments = command.split()
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    head, line, *rows = capsys.readouterr().out.splitlines()
+    assert "training step" in head
+    assert {row.count("|") for row in (head, line, *rows)} == {head.count("|")}
+    assert len(rows) > 9

@@ -579,7 +579,8 @@ def test_the_parts_of_an_original(name, shape, sizes, field, digests):
 @pytest.mark.data
 def test_the_list_says_what_is_loaded():
     for name in ("digits", "fsdd", "fsdd_events", "tinyshakespeare"):
-        assert (DATASETS[name].title, name) == (load(name).title, load(name).name)
+        data = load(name)
+        assert (DATASETS[name].title, name) == (data.title, data.name)
 
 
 @pytest.mark.data

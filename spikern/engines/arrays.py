@@ -92,6 +92,7 @@ class Outputs(NamedTuple):
     out          (T, B, H) of the last population
     finals       (S, B, H) the state after each sample's last step
     totals       (H,) the spikes of each neuron, over samples and steps
+    buffers      (D, B, H) the last D outputs; (0, B, H) unless spikes take several steps
     bits         (T B, words) the spikes, one bit per neuron
     checkpoints  (T / EVERY, S, B, H) the state every EVERY steps
     """
@@ -99,6 +100,7 @@ class Outputs(NamedTuple):
     out: Any
     finals: Sequence[Any]
     totals: Sequence[Any]
+    buffers: Sequence[Any]
     bits: Sequence[Any]
     checkpoints: Sequence[Any]
 
@@ -136,12 +138,14 @@ def allocate_outputs(
     make: Callable[..., Tensor], steps: int, batch: int, tensors: Sequence[Tensor]
 ) -> Outputs:
     """Buffers for everything that the operator computes."""
-    sizes = [(p.start.shape[0], p.start.shape[2]) for p in by_population(tensors)]
+    populations = by_population(tensors)
+    sizes = [(p.start.shape[0], p.start.shape[2]) for p in populations]
     checkpoints = (steps + EVERY - 1) // EVERY
     return Outputs(
         make(steps, batch, sizes[-1][1]),
         [make(fields, batch, hidden) for fields, hidden in sizes],
         [make(hidden) for _, hidden in sizes],
+        [make(p.before.shape[0], batch, hidden) for p, (_, hidden) in zip(populations, sizes)],
         [make(steps * batch, (hidden + 63) // 64, dtype=torch.int64) for _, hidden in sizes],
         [make(checkpoints, fields, batch, hidden) for fields, hidden in sizes],
     )
@@ -209,6 +213,29 @@ def block_edges(
 def edges_of(a: Arrays, batch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The blocks of a population; a sparse synapse is read once for a vector of samples."""
     return block_edges(batch, a.w_rec.size + a.w_in.size, LANES if a.synapses.size else SAMPLES)
+
+
+class Last(NamedTuple):
+    """Where the last D outputs of B samples are.
+
+    early (D, B) whether they are before the first step; if so, of D outputs before it the row
+    `at` (D, B), else the step.
+    """
+
+    early: np.ndarray[Any, np.dtype[np.bool_]]
+    at: np.ndarray[Any, np.dtype[np.int64]]
+    samples: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def last_outputs(longest: int, lengths: Tensor) -> Last:
+    """Where the last outputs of samples of these lengths are.
+
+    >>> last_outputs(2, torch.tensor([1, 5])).at.tolist()
+    [[1, 3], [0, 4]]
+    """
+    at = lengths.numpy() + np.arange(-longest, 0)[:, None]
+    early = at < 0
+    return Last(early, at + longest * early, np.broadcast_to(np.arange(len(lengths)), at.shape))
 
 
 def sum_of_blocks(blocks: Tensor) -> Tensor:

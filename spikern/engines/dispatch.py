@@ -35,6 +35,7 @@ def run_stack(
     first, arriving = 0, x
     finals: list[State] = []
     spikes: list[Tensor] = []
+    buffers: list[Tensor] = []
     routings: list[Routing] = []
     for last, population in enumerate(populations):
         above = populations[last + 1 : last + 2]
@@ -50,5 +51,6 @@ def run_stack(
         arriving = result.out
         finals += result.states
         spikes += result.spikes
+        buffers += result.buffers
         first = last + 1
-    return RunResult(result.out, finals, spikes, routings=routings)
+    return RunResult(result.out, finals, spikes, buffers, routings)

@@ -38,6 +38,7 @@ from spikern.engines.arrays import (
     from_rows,
     kernel_arrays,
     kernel_entry,
+    last_outputs,
     list_events,
     most_listed,
     places_of_synapses,
@@ -132,6 +133,7 @@ def run_stack(
         outputs.out,
         [p.model.state(*final.unbind(0)) for p, final in zip(populations, outputs.finals)],
         [total for p, total in zip(populations, outputs.totals) if p.model.spikes],
+        [buffer for p, buffer in zip(populations, outputs.buffers) if p.delays is not None],
     )
 
 
@@ -209,7 +211,18 @@ def run(
         )  # fmt: skip
         in_threads(lambda block, f=forward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
         torch.sum(totals, 0, out=outputs.totals[k])
+        if len(a.before):
+            outputs.buffers[k].numpy()[:] = _last_spikes(a.before, outputs.bits[k].numpy(), lengths)
     return as_list(outputs)
+
+
+def _last_spikes(before: Any, bits: Any, lengths: Tensor) -> Any:
+    """The last D outputs (D, B, H) of before (D, B, H) and the spikes since (T B, words)."""
+    longest, batch, hidden = before.shape
+    early, at, samples = last_outputs(longest, lengths)
+    words = bits.reshape(-1, batch, bits.shape[1])[np.where(early, 0, at), samples]
+    spikes = np.unpackbits(words.view(np.uint8), axis=-1, count=hidden, bitorder="little")
+    return np.where(early[..., None], before[np.where(early, at, 0), samples], spikes)
 
 
 @run.register_fake
@@ -223,21 +236,30 @@ def _(names: str, steps: int, *inputs: Any) -> list[Tensor]:
 
 @torch.library.custom_op("spikern::run_backward", mutates_args=(), device_types="cpu")
 def _run_backward(
-    names: str, steps: int, wants_x: bool, gradients_and_saved: list[Tensor]
+    names: str,
+    steps: int,
+    wants_x: bool,
+    wants_before: bool,
+    gradients_and_saved: list[Tensor],
 ) -> list[Tensor]:
     """The gradient of x, then the `PopulationGradients` of every population.
 
-    The list has the gradients of out, finals and totals, then what `_save` kept. Autocast is off.
+    The list has the gradients of out, finals, totals and buffers, then what `_save` kept. The
+    gradients of x and of `before` are empty unless they are wanted. Autocast is off.
     """
     with torch.autocast("cpu", enabled=False):
-        return _gradients(names, steps, wants_x, gradients_and_saved)
+        return _gradients(names, steps, wants_x, wants_before, gradients_and_saved)
 
 
 def _gradients(
-    names: str, steps: int, wants_x: bool, gradients_and_saved: list[Tensor]
+    names: str,
+    steps: int,
+    wants_x: bool,
+    wants_before: bool,
+    gradients_and_saved: list[Tensor],
 ) -> list[Tensor]:
     modules = names.split(",")
-    (d_out,), d_finals, d_totals, inputs, tensors, bits, checkpoints, _ = _split(
+    (d_out,), d_finals, d_totals, d_buffers, inputs, tensors, bits, checkpoints, _ = _split(
         gradients_and_saved, _lengths_of_lists(len(modules))
     )
     x, *events, lengths = inputs
@@ -257,7 +279,10 @@ def _gradients(
         passed = k > 0 or projected or wants_x
         width = a.w_in.shape[1] * experts
         d_current = allocate(steps, batch, width) if passed else allocate(0, 0, 0)
-        d_start, d_gain, d_before = (allocate(*x.shape) for x in (a.start, p.gain, a.before))
+        d_start, d_gain = (allocate(*x.shape) for x in (a.start, p.gain))
+        d_before = allocate(*a.before.shape) if wants_before else allocate(0, 0, 0)
+        if len(a.before):
+            d_last = _with_last(d_last, array(d_buffers[k]), steps, lengths)
         weights = a.w_in.shape, a.w_rec.shape, a.synapses.shape
         shapes = (*weights, (hidden,), a.P.shape, a.shares.shape)
         sums = [allocate(blocks, *shape) for shape in shapes]
@@ -269,6 +294,10 @@ def _gradients(
         )  # fmt: skip
         backward = kernel_entry(modules[k], "backward")
         in_threads(lambda block, f=backward, a=arguments: f(block, *a), blocks)  # type: ignore[misc]
+        if len(d_before):
+            last = last_outputs(len(d_before), lengths)
+            kept = last.at[last.early], last.samples[last.early]
+            d_before.numpy()[kept] += array(d_buffers[k])[last.early]
         d_in, d_rec, d_synapses, d_bias, d_params, d_shares = map(sum_of_blocks, sums)
         d_in = from_rows(d_in, hidden, experts)
         if projected:
@@ -286,42 +315,66 @@ def _gradients(
     return [d_x, *gradients]
 
 
+def _with_last(d_out: Any, d_buffer: Any, steps: int, lengths: Tensor) -> Any:
+    """The gradient of outputs (T, B, H), nothing if zero, with that of the last D of them."""
+    if not d_buffer.any():
+        return d_out
+    longest, *shape = d_buffer.shape
+    d_out = d_out.copy() if len(d_out) else np.zeros((steps, *shape), np.float32)
+    last = last_outputs(longest, lengths)
+    since = ~last.early
+    d_out[last.at[since], last.samples[since]] += d_buffer[since]
+    return d_out
+
+
 @_run_backward.register_fake
-def _(names: str, steps: int, wants_x: bool, gradients_and_saved: list[Tensor]) -> list[Tensor]:
+def _(
+    names: str,
+    steps: int,
+    wants_x: bool,
+    wants_before: bool,
+    gradients_and_saved: list[Tensor],
+) -> list[Tensor]:
     count = names.count(",") + 1
-    inputs, tensors = _split(gradients_and_saved, _lengths_of_lists(count))[3:5]
+    inputs, tensors = _split(gradients_and_saved, _lengths_of_lists(count))[4:6]
     d_x = torch.empty_like(inputs[0]) if wants_x else inputs[0].new_empty(0)
-    gradients = [
-        torch.empty_like(getattr(p, name))
-        for p in by_population(tensors)
-        for name in PopulationGradients._fields
-    ]
+    gradients = []
+    for p in by_population(tensors):
+        p = p if wants_before else p._replace(before=p.before.new_empty(0, 0, 0))
+        gradients += [torch.empty_like(getattr(p, name)) for name in PopulationGradients._fields]
     return [d_x, *gradients]
 
 
 def _lengths_of_lists(count: int) -> tuple[int, ...]:
-    """Of the list that `_run_backward` takes: d_out, d_finals, d_totals, x to lengths, tensors,
-    bits, checkpoints."""
-    return (1, count, count, 5, count * len(PopulationTensors._fields), count, count)
+    """Of the list that `_run_backward` takes: d_out, d_finals, d_totals, d_buffers, x to lengths,
+    tensors, bits, checkpoints."""
+    return (1, count, count, count, 5, count * len(PopulationTensors._fields), count, count)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
     ctx.names, ctx.steps, *arguments, tensors = inputs
     outputs = as_outputs(output)
-    ctx.shapes = [t.shape for t in (outputs.out, *outputs.finals, *outputs.totals)]
+    differentiable = outputs.out, *outputs.finals, *outputs.totals, *outputs.buffers
+    ctx.shapes = [t.shape for t in differentiable]
     ctx.save_for_backward(*arguments, *tensors, *outputs.bits, *outputs.checkpoints)
 
 
 def _differentiate(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     saved = ctx.saved_tensors
     x, wants_x = saved[0], ctx.needs_input_grad[2]
+    wanted = ctx.needs_input_grad[7:]
+    wants = by_population(wanted[0] if isinstance(wanted[0], list) else wanted)
+    wants_before = any(p.before for p in wants)
     d_outputs = [x.new_zeros(shape) if g is None else g for g, shape in zip(gradients, ctx.shapes)]
-    d_x, *d_tensors = _Backward.apply(ctx.names, ctx.steps, wants_x, *d_outputs, *saved)  # type: ignore[no-untyped-call]
+    d_x, *d_tensors = _Backward.apply(  # type: ignore[no-untyped-call]
+        ctx.names, ctx.steps, wants_x, wants_before, *d_outputs, *saved
+    )
     per_population = len(PopulationGradients._fields)
     of_tensors: list[Tensor | None] = []
     for k in range(0, len(d_tensors), per_population):
         d_population = PopulationGradients(*d_tensors[k : k + per_population])
-        of_tensors += [getattr(d_population, name, None) for name in PopulationTensors._fields]
+        named = d_population._asdict() | ({} if wants_before else {"before": None})
+        of_tensors += [named.get(name) for name in PopulationTensors._fields]
     return None, None, d_x if wants_x else None, None, None, None, None, of_tensors
 
 
@@ -362,8 +415,10 @@ class _Backward(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(names: str, steps: int, wants_x: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_run_backward(names, steps, wants_x, list(tensors)))
+    def forward(
+        names: str, steps: int, wants_x: bool, wants_before: bool, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        return tuple(_run_backward(names, steps, wants_x, wants_before, list(tensors)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -416,6 +471,13 @@ def _(names: str, steps: int, *inputs: Any, **rest: Any) -> int:
 
 
 @register_flop_formula(torch.ops.spikern.run_backward)
-def _(names: str, steps: int, wants_x: bool, shapes: Sequence[Any], **rest: Any) -> int:
-    inputs, tensors = _split(shapes, _lengths_of_lists(names.count(",") + 1))[3:5]
+def _(
+    names: str,
+    steps: int,
+    wants_x: bool,
+    wants_before: bool,
+    shapes: Sequence[Any],
+    **rest: Any,
+) -> int:
+    inputs, tensors = _split(shapes, _lengths_of_lists(names.count(",") + 1))[4:6]
     return _dense_flops(steps, inputs[-1], tensors, 1 + wants_x, 2)

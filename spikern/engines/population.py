@@ -45,6 +45,20 @@ class Delays(NamedTuple):
     before: Tensor
 
 
+def last_values(before: Tensor, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The last D values of before (D, B, F) and x (T, B, F) up to each sample's end.
+
+    >>> before, x = torch.zeros(2, 1, 1), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    >>> last_values(before, x, torch.tensor([1])).flatten()
+    tensor([0., 1.])
+    """
+    history = torch.cat([before, x])
+    if lengths is None:
+        return history[len(x) :]
+    at = torch.arange(len(before), device=x.device).unsqueeze(1) + lengths
+    return history.gather(0, at.unsqueeze(2).expand_as(before))
+
+
 class Spread(NamedTuple):
     """Recurrent axons on which a spike arrives spread over steps, as while delays are learned.
 
@@ -78,19 +92,19 @@ class Population(NamedTuple):
 class RunResult(NamedTuple):
     """The result of a run.
 
-    out           (T, B, H) of the last population, zero past a sample's length
-    states        the state of every population after each sample's last step
-    spikes        (H,) of every population that spikes: the spikes of each neuron, over samples and
-                  steps
-    delay_buffer  (D, B, A) the values under way on A axons that take several steps; None if there
-                  are none
-    routings      what every learned router did
+    out       (T, B, H) of the last population, zero past a sample's length
+    states    the state of every population after each sample's last step
+    spikes    (H,) of every population that spikes: the spikes of each neuron, over samples and
+              steps
+    buffers   (D, B, A) of every population with A axons that take several steps: the last D values
+              that they were given
+    routings  what every learned router did
     """
 
     out: Tensor
     states: list[State]
     spikes: list[Tensor]
-    delay_buffer: Tensor | None = None
+    buffers: Sequence[Tensor] = ()
     routings: Sequence[Routing] = ()
 
 

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikern.engines.population import Delays, Population, RunResult, Spread, recurrent_weights
+from spikern.engines.population import (
+    Delays,
+    Population,
+    RunResult,
+    Spread,
+    last_values,
+    recurrent_weights,
+)
 from spikern.events.trains import Input, dense
 from spikern.neurons.model import Fire, NeuronModel, Params, State
 from spikern.neurons.surrogate import spike
@@ -95,7 +102,7 @@ def run_stack(
 ) -> RunResult:
     """Run populations one after the other on x (T, B, F); gain (T, B, E) is that of the first."""
     out = dense(x)
-    finals, spikes = [], []
+    finals, spikes, buffers = [], [], []
     for p, state in zip(populations, states):
         current = functional.linear(out, p.w_in, p.bias)
         fire, w_rec = spike(p.surrogate), recurrent_weights(p)
@@ -107,4 +114,6 @@ def run_stack(
         finals.append(final)
         if p.model.spikes:
             spikes.append(out.sum((0, 1)))
-    return RunResult(out, finals, spikes)
+        if p.delays is not None:
+            buffers.append(last_values(p.delays.before, out, lengths))
+    return RunResult(out, finals, spikes, buffers)

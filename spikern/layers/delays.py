@@ -3,8 +3,8 @@
     i_t = w_in x_{t-d} + w_rec z_{t-d'} + bias,    each axon with its own delay d >= 0, d' >= 1
 
 `Delay` and `LearnedDelay` delay a sequence; what is still under way when it ends is their buffer,
-which is part of a layer's state. `run_delayed` runs a population with delayed axons on any engine:
-its input is delayed before the engine gets it, its own spikes by the engine.
+which is part of a layer's state. The input of a population is delayed before an engine gets it, its
+own spikes by the engine.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from spikern._utils.errors import InputError, UnsupportedError
 from spikern._utils.numbers import check_whole
-from spikern.engines.dispatch import run_stack
-from spikern.engines.population import Delays, Population, RunResult, Spread
+from spikern.engines.population import Delays, Spread, last_values
 from spikern.events.trains import dense, valid_steps
 from spikern.layers import arguments
 from spikern.neurons.model import State
@@ -86,7 +85,7 @@ class Axons(nn.Module, ABC):
         if lengths is not None:
             valid = valid_steps(lengths, steps).unsqueeze(2)
             out = torch.where(valid, out, torch.zeros_like(out))
-        after = next_buffer(buffer, batched, lengths)
+        after = last_values(buffer, batched, lengths)
         after = after.squeeze(1) if single else after
         return arguments.to_layout_of(x, out, self.batch_first), after
 
@@ -252,8 +251,9 @@ class LearnedDelay(Axons):
             return Delays(self.steps, buffer)
         if self.shortest < 1:
             raise InputError("a recurrent spike takes a step at least; give shortest=1 or more")
-        shares = functional.pad(self.kernel(), (0, 0, self.shortest - 1, 0))  # of steps 1 to D
-        return Spread(shares, buffer[len(buffer) - self.longest :])
+        longer = len(buffer) - self.longest
+        shares = functional.pad(self.kernel(), (0, 0, self.shortest - 1, longer))  # of steps 1 to D
+        return Spread(shares, buffer)
 
     def fixed(self) -> Delay:
         """Return the present delays in whole steps as a Delay, which does not learn."""
@@ -331,41 +331,3 @@ def _delayed_state(kind: Any) -> Any:
 def _unpickle_state(kind: Any, fields: tuple[Tensor, ...]) -> State:
     """Return the state that was pickled; its type is made at run time, so pickle cannot find it."""
     return delayed_state(kind)(*fields)
-
-
-def next_buffer(buffer: Tensor, x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Return the last D values of buffer (D, B, F) and x (T, B, F) up to each sample's end.
-
-    >>> buffer, x = torch.zeros(2, 1, 1), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
-    >>> next_buffer(buffer, x, torch.tensor([1])).flatten()
-    tensor([0., 1.])
-    """
-    history = torch.cat([buffer, x])
-    if lengths is None:
-        return history[len(x) :]
-    at = torch.arange(len(buffer), device=x.device).unsqueeze(1) + lengths
-    return history.gather(0, at.unsqueeze(2).expand_as(buffer))
-
-
-def run_delayed(
-    engine: str, population: Population, state: State, x: Tensor, lengths: Tensor | None,
-    buffer: Tensor, input_axons: Axons | None, recurrent_axons: Axons | None,
-) -> RunResult:  # fmt: skip
-    """Run a population on x (T, B, F) with delays of its input, of its recurrence, or of both.
-
-    buffer (D, B, A) holds the last D values of x if there are input axons, then those of the
-    population's spikes if there are recurrent axons. The result's `delay_buffer` is that after
-    each sample's last step.
-    """
-    width = x.shape[2] if input_axons is not None else 0
-    input_buffer, recurrent_buffer = buffer.tensor_split([width], 2)
-    sent = [x] if input_axons is not None else []
-    if input_axons is not None:
-        x = input_axons.arrivals(torch.cat([input_buffer, x]), len(x))
-    if recurrent_axons is None:
-        result = run_stack(engine, [population], [state], x, lengths)
-    else:
-        own = population._replace(delays=recurrent_axons.under_way(recurrent_buffer))
-        result = run_stack(engine, [own], [state], x, lengths)
-        sent.append(result.out)
-    return result._replace(delay_buffer=next_buffer(buffer, torch.cat(sent, 2), lengths))

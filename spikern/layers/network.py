@@ -164,7 +164,7 @@ class Network(nn.Module):
         else:
             result = body.run(x, body_state, lengths)
             out, spikes, routings = result.out, result.spikes, result.routings
-            body_state = body.final_state(result.states, result.delay_buffer)
+            body_state = body.final_state(result.states, result.buffers)
         if isinstance(readout, Readout):
             steps, readout_state = readout(out, readout_state, lengths)
             return Activity(form(steps, lengths), spikes, routings), (body_state, readout_state)
@@ -178,12 +178,12 @@ class Network(nn.Module):
     ) -> tuple[Activity, Any]:  # fmt: skip
         """Run body and readout as one stack, so that the spikes between them stay sparse."""
         x, lengths = body.check_call(x, lengths)
-        below, _ = body.initial_states(state[0], x.shape[1])
+        below, buffer = body.initial_states(state[0], x.shape[1])
         above, _ = readout.initial_states(state[1], x.shape[1])
-        populations = [*body.populations(), *readout.populations()]
+        populations = [*body.populations(buffer), *readout.populations()]
         result = run_stack(body.engine, populations, [*below, *above], x, lengths)
         after = (
-            body.final_state(result.states[: body.num_layers]),
+            body.final_state(result.states[: body.num_layers], result.buffers),
             readout.final_state(result.states[body.num_layers :]),
         )
         hidden = result.spikes[: sum(neuron.spikes for neuron in body.neurons)]

@@ -24,6 +24,7 @@ from spikern.engines.population import (
     Population,
     RunResult,
     existing_weights,
+    last_values,
     merge,
     merge_states,
     split_result,
@@ -511,12 +512,18 @@ class SpikingRNN(nn.Module):
                     f"{', '.join(own[index])}; index= chooses a population{where}"
                 )
 
-    def populations(self) -> list[Population]:
-        """Return what the engines run: a population per layer and direction; one with feedback."""
+    def populations(self, buffer: Tensor | None = None) -> list[Population]:
+        """Return what the engines run: a population per layer and direction; one with feedback.
+
+        With the buffer of the state they have their recurrent delays.
+        """
         arguments.check_weights(self)
         self._check_bounds()
         self._check_delays()
         populations = [self._population(index, name) for index, name in enumerate(self.names)]
+        if buffer is not None:
+            buffers = torch.split(buffer, self.delayed_axons(), 2)
+            populations = list(map(self._with_delays, self.names, populations, buffers))
         if not self.feedback:
             return populations
         bundles = [
@@ -585,6 +592,13 @@ class SpikingRNN(nn.Module):
             self._router(name) if self.experts > 1 else None,
         )
 
+    def _with_delays(self, name: str, population: Population, buffer: Tensor) -> Population:
+        """Return a population with its recurrent delays, if any, and what is under way on them."""
+        axons = getattr(self, f"delay_hh_{name}", None)
+        if axons is None:
+            return population
+        return population._replace(delays=axons.under_way(buffer[..., -len(population.w_in) :]))
+
     def _router(self, name: str) -> Router:
         """Return what wakes the groups of one population."""
         weight = getattr(self, f"weight_rt_{name}")
@@ -622,12 +636,13 @@ class SpikingRNN(nn.Module):
 
     @property
     def is_chain(self) -> bool:
-        """Whether every population receives, in the same step, only spikes of the one before it.
+        """Whether all that every population receives from others are, in the same step, the spikes
+        of the one before it.
 
         Then populations above can run with it as one stack.
         """
         connected_otherwise = self.feedback or self.bidirectional or self.skip
-        return not (connected_otherwise or self.delayed or self.drops_out)
+        return not (connected_otherwise or self.delay or self.drops_out)
 
     def _repr_html_(self) -> str:
         return module_html(self)
@@ -644,7 +659,7 @@ class SpikingRNN(nn.Module):
         if single and state is not None:
             state = states.batch_of_one(self._forms(), state, self.weight_ih_l0)
         result = self.run(batched, state, lengths)
-        after = self.final_state(result.states, result.delay_buffer)
+        after = self.final_state(result.states, result.buffers)
         if single:
             after = states.only_sample(self._forms(), after)
         return arguments.to_layout_of(x, result.out, self.batch_first), after
@@ -669,7 +684,7 @@ class SpikingRNN(nn.Module):
         x, lengths = self.check_call(x, lengths)
         before, buffer = self.initial_states(state, x.shape[1])
         if self.is_chain:
-            return run_stack(self.engine, self.populations(), before, x, lengths)
+            return run_stack(self.engine, self.populations(buffer), before, x, lengths)
         return self._run_layers(x, before, buffer, lengths)[1]
 
     def unroll(
@@ -679,7 +694,7 @@ class SpikingRNN(nn.Module):
         x, lengths = self.check_call(x, lengths)
         before, buffer = self.initial_states(state, x.shape[1])
         outputs, result = self._run_layers(x, before, buffer, lengths)
-        return outputs, self.final_state(result.states, result.delay_buffer)
+        return outputs, self.final_state(result.states, result.buffers)
 
     def _run_layers(
         self, x: Input, before: list[State], buffer: Tensor | None, lengths: Tensor | None
@@ -694,7 +709,7 @@ class SpikingRNN(nn.Module):
         buffers: Sequence[Tensor | None] = [None] * len(before)
         if buffer is not None:
             buffers = torch.split(buffer, self.delayed_axons(), 2)
-        populations = iter(zip(self.names, self.populations(), before, buffers))
+        populations = iter(zip(self.names, self.populations(buffer), before, buffers))
         for layer in range(self.num_layers):
             x = inputs[-1]
             if self.skip and layer:
@@ -710,12 +725,11 @@ class SpikingRNN(nn.Module):
             inputs.append(outputs[-1])
             if self.drops_out and layer < self.num_layers - 1:
                 inputs[-1] = functional.dropout(outputs[-1], self.dropout)
-        after = [result.delay_buffer for result in results if result.delay_buffer is not None]
         return outputs, RunResult(
             outputs[-1],
             [state for result in results for state in result.states],
             [spikes for result in results for spikes in result.spikes],
-            torch.cat(after, 2) if after else None,
+            [buffer for result in results for buffer in result.buffers],
             [routing for result in results for routing in result.routings],
         )
 
@@ -728,13 +742,16 @@ class SpikingRNN(nn.Module):
         x: Input,
         lengths: Tensor | None,
     ) -> RunResult:
-        """Run one population, with its buffer if it has delayed axons."""
-        if buffer is None or not buffer.shape[2]:
+        """Run one population; its input waits in the buffer if it is delayed."""
+        axons = getattr(self, f"delay_ih_{name}", None)
+        if axons is None or buffer is None:
             return run_stack(self.engine, [population], [state], x, lengths)
-        below, own = (getattr(self, f"delay_{kind}_{name}", None) for kind in ("ih", "hh"))
-        return delays.run_delayed(
-            self.engine, population, state, dense(x), lengths, buffer, below, own
-        )
+        x = dense(x)
+        before = buffer[..., : x.shape[2]]
+        arriving = axons.arrivals(torch.cat([before, x]), len(x))
+        result = run_stack(self.engine, [population], [state], arriving, lengths)
+        waiting = [last_values(before, x, lengths), *result.buffers]
+        return result._replace(buffers=[torch.cat(waiting, 2)])
 
     def delayed_axons(self) -> list[int]:
         """The delayed axons of each population: those of its input, then its own."""
@@ -770,9 +787,10 @@ class SpikingRNN(nn.Module):
         state = self.zero_state(batch) if state is None else state
         return states.split(self._forms(), state, batch, self.weight_ih_l0)
 
-    def final_state(self, after: Sequence[State], buffer: Tensor | None = None) -> State:
-        """Join the states of all populations, each field (B, H), and the buffer to one state."""
-        return states.join(self._forms(), after, buffer)
+    def final_state(self, after: Sequence[State], buffers: Sequence[Tensor] = ()) -> State:
+        """Join the states of all populations, each field (B, H), and the buffers of those with
+        delayed axons to one state."""
+        return states.join(self._forms(), after, buffers)
 
     def extra_repr(self) -> str:
         """The settings, the chosen engine among them."""

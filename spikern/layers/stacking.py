@@ -30,7 +30,7 @@ def stack_layers(layers: Sequence[SpikingRNN]) -> SpikingRNN:
         raise InputError("expected a list of one or more layers, got none")
     first, width = layers[0], layers[0].input_size
     for k, layer in enumerate(layers):
-        if not layer.is_chain or layer.dropout or layer.experts > 1:
+        if not layer.is_chain or layer.delayed or layer.dropout or layer.experts > 1:
             raise InputError(f"only chains of dense layers can be stacked; layer {k} is {layer}")
         dtype = layer.weight_ih_l0.dtype
         found = layer.input_size, layer.dt, dtype, layer.batch_first

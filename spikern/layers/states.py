@@ -55,16 +55,17 @@ def split(
     return states, torch.cat([part.delay_buffer for part in parts], 2) if delayed else None
 
 
-def join(forms: Sequence[Form], states: Iterable[State], buffer: Tensor | None = None) -> State:
-    """Join the states of all populations, fields (B, H), and their buffer: undoes `split`."""
-    axons = [sum(form.axons) for form in forms]
-    buffers = [()] * len(forms) if buffer is None else zip(torch.split(buffer, axons, 2))
-    parts, remaining = [], iter(states)
-    for form, delayed in zip(forms, buffers):
+def join(forms: Sequence[Form], states: Iterable[State], buffers: Iterable[Tensor]) -> State:
+    """Join the states of all populations, fields (B, H), and the buffers of those that have one:
+    undoes `split`."""
+    parts, remaining, waiting = [], iter(states), iter(buffers)
+    for form in forms:
         own = [next(remaining) for _ in form.axons]
         fields = [torch.stack(values) for values in zip(*own)]
-        kind = form.kind if buffer is None else _type(form)
-        parts.append(kind(*fields, *delayed))
+        if form.longest:
+            none = fields[0].new_zeros(form.longest, fields[0].shape[1], 0)
+            fields.append(torch.cat([next(waiting) if axons else none for axons in form.axons], 2))
+        parts.append(_type(form)(*fields))
     return _joined(parts)
 
 

@@ -2,10 +2,11 @@
 
     i_t[h] = ... + sum_j w_rec[h, j] z_{t - delays[j]}[j],    delays from 1 to D
 
-`before` (D, B, H) are the last D outputs before step 0. A spike is also one bit of `arriving`, in
-the row of the step and sample where it arrives; backward, these are set first. Gradients of
-currents are kept for D steps beyond a segment, since so much later a spike of it arrives; `di` is
-where those of the segment begin, and moves towards the beginning of `ring` with every segment.
+`before` (D, B, H) are the last D outputs before step 0, which are read at the steps before `early`:
+D of them, none where all these outputs are zero. A spike is also one bit of `arriving`, in the row
+of the step and sample where it arrives; backward, these are set first. Gradients of currents are
+kept for D steps beyond a segment, since so much later a spike of it arrives; `di` is where those of
+the segment begin, and moves towards the beginning of `ring` with every segment.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ DELAYED = kernels.WHOLE._replace(
         "make_sums": """
 acc = distinct(np.zeros((1, width), np.float32))
 longest = before.shape[0]
+early = longest if any_nonzero(before, low, low + size) else 0
 arriving = distinct(np.zeros((steps * size, bits.shape[1]), np.int64))
 """,
         "make_scratch": """
@@ -45,7 +47,7 @@ di = ring[base * size :]
         **kernels.WHOLE.spikes,
         "send": "send(bits, t * batch + b, delays, arriving, t * size + q, size)",
         "recur": """
-if t < longest:
+if t < early:
     n = list_early(before, arriving, t * size + q, delays, t, b, rows, initial)
     add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
     @note_values
@@ -68,7 +70,7 @@ add_to_rows(dw_rec, z_ends, to, times, di)
 add_dots(G_z, q0, masks, w_rec, di, (t - first_step) * size + q0, ahead)
 """,
         "pull_start": """
-for k in range(longest):
+for k in range(d_before.shape[0]):
     for q in range(size):
         for h in range(hidden):
             d_before[k, low + q, h] = f32(0.0)

@@ -394,6 +394,17 @@ def send(bits: Array, row: int, delays: Array, arriving: Array, place: int, size
 
 
 @register_jitable
+def any_nonzero(values: Array, low: int, high: int) -> bool:
+    """Whether values[:, low:high] of three dimensions has a number that is not zero."""
+    found = False
+    for k in range(values.shape[0]):
+        for q in range(low, high):
+            for h in range(values.shape[2]):
+                found |= values[k, q, h] != f32(0.0)
+    return found
+
+
+@register_jitable
 def list_early(
     before: Array, arriving: Array, place: int, delays: Array, t: int, b: int, rows: Array,
     amounts: Array,
@@ -413,12 +424,13 @@ def list_early(
 
 @register_jitable
 def spread(
-    before: Array, bits: Array, shares: Array, t: int, batch: int, b: int, arriving: Array
-) -> None:
-    """Write the shares of earlier spikes, and of what was before step 0, that arrive at step t to
-    arriving[0]."""
+    before: Array, bits: Array, shares: Array, t: int, batch: int, b: int, arriving: Array,
+    early: int,
+) -> None:  # fmt: skip
+    """Write the shares of earlier spikes that arrive at step t to arriving[0], at the steps before
+    `early` those of what was before step 0 too."""
     arriving[0, :] = f32(0.0)
-    for d in range(1, shares.shape[0] + 1):
+    for d in range(1, (shares.shape[0] if t < early else min(t, shares.shape[0])) + 1):
         if t < d:
             for j in range(shares.shape[1]):
                 arriving[0, j] += shares[d - 1, j] * before[before.shape[0] + t - d, b, j]
@@ -674,10 +686,12 @@ def add_dots(
 
 @register_jitable
 def add_share_gradients(
-    d_shares: Array, before: Array, bits: Array, t: int, batch: int, b: int, g: Array, u: int
-) -> None:
-    """d_shares[d - 1, j] += g[u, j] times what neuron j sent d steps before step t."""
-    for d in range(1, d_shares.shape[0] + 1):
+    d_shares: Array, before: Array, bits: Array, t: int, batch: int, b: int, g: Array, u: int,
+    early: int,
+) -> None:  # fmt: skip
+    """d_shares[d - 1, j] += g[u, j] times what neuron j sent d steps before step t; before step 0
+    it sent something if t is less than `early`."""
+    for d in range(1, (d_shares.shape[0] if t < early else min(t, d_shares.shape[0])) + 1):
         if t < d:
             for j in range(d_shares.shape[1]):
                 d_shares[d - 1, j] += g[u, j] * before[before.shape[0] + t - d, b, j]

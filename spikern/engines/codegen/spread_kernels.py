@@ -20,7 +20,7 @@ for q0 in range(0, size, 64):
             da[later + q, h] = f32(0.0)
     add_dots(da, later + q0, masks, w_rec, di, later + q0)
 for q in range(size):
-    add_share_gradients(d_share, before, bits, {t}, batch, low + q, da, later + q)
+    add_share_gradients(d_share, before, bits, {t}, batch, low + q, da, later + q, early)
 """
 """The gradients of what arrived at step {t}, and of the shares that it was."""
 
@@ -30,6 +30,7 @@ SPREAD = kernels.WHOLE._replace(
         "make_sums": """
 acc = distinct(np.zeros((1, width), np.float32))
 longest = shares.shape[0]
+early = longest if any_nonzero(before, low, low + size) else 0
 arriving = distinct(np.empty((1, hidden), np.float32))
 """,
         "make_scratch": """
@@ -52,7 +53,7 @@ for e in range(longest * size - 1, -1, -1):
     spikes={
         **kernels.WHOLE.spikes,
         "recur": """
-spread(before, bits, shares, t, batch, b, arriving)
+spread(before, bits, shares, t, batch, b, arriving, early)
 n = list_nonzero(arriving, 0, rows, 0)
 take(arriving, 0, rows, 0, n, initial)
 add_rows(acc, 0, w_rec, rows, 0, 0, n, initial)
@@ -75,7 +76,7 @@ if fed:
 """,
         "pull_start": _ARRIVED.format(t="0")
         + """
-for k in range(longest):
+for k in range(d_before.shape[0]):
     for q in range(size):
         for h in range(hidden):
             d_before[k, low + q, h] = f32(0.0)
