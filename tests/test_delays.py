@@ -250,11 +250,15 @@ def test_auto_is_the_faster_engine():
 
 
 def sent_before(layer, batch):
-    """A state in which spikes are under way, and a half more every third time."""
+    """A state in which spikes are under way, and a half more every third time; nothing is in the
+    first sample of several."""
     _, state = layer(events(25, batch, layer.input_size, seed=2))
     state = type(state)(*(field.detach() for field in state))
     half = (torch.arange(state.delay_buffer.numel()) % 3 == 0).float() / 2
-    return state._replace(delay_buffer=state.delay_buffer + half.view_as(state.delay_buffer))
+    buffer = state.delay_buffer + half.view_as(state.delay_buffer)
+    if batch > 1:
+        buffer[:, 0] = 0.0
+    return state._replace(delay_buffer=buffer)
 
 
 @pytest.mark.parametrize(
@@ -306,12 +310,31 @@ def test_what_is_under_way_has_the_gradient_of_its_arrival():
         assert gradient[k, 1:][arrives[1:]].any() == arrives[1:].any()
 
 
+@pytest.mark.parametrize("recurrent", [[True, False], [False, True]])
+def test_a_layer_without_recurrence_has_nothing_under_way(recurrent):
+    layer, x = layer_with(2, recurrent=recurrent, recurrent_delay=3), events(25, 3, 5)
+    whole, after = layer(x)
+    assert after.delay_buffer.shape == (3, 3, 9)
+    assert after.delay_buffer.any()
+    first, state = layer(x[:11])
+    assert torch.equal(torch.cat([first, layer(x[11:], state)[0]]), whole)
+
+
+def test_a_gradient_that_comes_with_that_of_what_is_under_way_stays_as_it_is():
+    layer = layer_with(1, recurrent_delay=6)
+    out, state = layer(events(25, 3, 5))
+    given = torch.ones_like(out)
+    torch.autograd.backward([out, state.delay_buffer], [given, torch.ones_like(given[:6])])
+    assert torch.equal(given, torch.ones_like(out))
+
+
 FAULTS = {
     "a spike arrives a step late": ("t * size + q, size)", "(t + 1) * size + q, size)"),
     "backward, what was sent is forgotten": (
         "send(bits, t * batch + low + q, delays, arriving, t * size + q, size)", "pass"
     ),
     "what was under way is lost": ("list_early(before", "list_early(0 * before"),
+    "the first sample says what is under way": ("low, low + size)", "low, low + 1)"),
     "the first steps hear a later one": ("delays, t, b, rows", "delays, t - 1, b, rows"),
     "early values have another size": ("n, initial)\n", "n, None)\n"),
     "gradients come from the next step": (
@@ -329,6 +352,7 @@ FAULTS = {
 SPREAD_FAULTS = {
     "a spike arrives a step late": ("shares, t, batch", "shares, t - 1, batch"),
     "what was under way is lost": ("spread(before", "spread(0 * before"),
+    "the first sample says what is under way": ("low, low + size)", "low, low + 1)"),
     "what arrives is a whole spike": ("rows, 0, 0, n, initial)", "rows, 0, 0, n, None)"),
     "weights get the gradient of whole spikes": ("e, rows, 0, 0, n, initial)", "e, rows, 0, 0, n)"),
     "shares get the gradient of a step later": ("bits, t + 1, batch", "bits, t, batch"),

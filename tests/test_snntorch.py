@@ -202,20 +202,9 @@ def test_equal_up_to_the_first_legal_divergence(case):
             assert ((v[first, b] - threshold)[where].abs() < LEGAL).all()
 
 
-FUSED = [
-    ("Leaky", "subtract", False, False),
-    ("Alpha", "zero", True, False),
-    ("RLeaky", "subtract", True, False),
-    ("RSynaptic", "zero", True, True),
-]
-"""A few, for each takes seconds to compile: both ways of the gradient, synapses, w_self."""
-
-
-@pytest.mark.parametrize(
-    ("case", "engine"),
-    [(case, "reference") for case in CASES] + [(case, "fused") for case in FUSED],
-    ids=str,
-)
+@pytest.mark.usefixtures("plain_python")
+@pytest.mark.parametrize("engine", ["reference", "fused"])
+@pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_gradients(case, engine):
     """By name, against snnTorch's autograd, every number learned."""
     torch.manual_seed(4)

@@ -740,9 +740,9 @@ def test_layers_are_stacked():
             [SpikingRNN("LIF", 3, 8), SpikingRNN("LIF", 8, 8, dt=2.0)],
             r"of \(8, 1.0, .* got \(8, 2.0,",
         ),
-        (
-            [SpikingRNN("LIF", 3, 8, delay=2)],
-            "only chains of dense layers can be stacked; layer 0 is",
+        *(
+            ([SpikingRNN("LIF", 3, 8, **delays)], "only chains of dense layers .*; layer 0 is")
+            for delays in ({"delay": 2}, {"recurrent_delay": 2})
         ),
     ],
 )
