@@ -187,6 +187,7 @@ def test_experts_count_who_is_awake_and_the_choice(routing, declared, experts, a
     assert_counts_are_brute("ALIF", declared, 2, 12, **groups)
 
 
+@pytest.mark.usefixtures("plain_python")
 @torch.no_grad()
 def test_a_sleep_that_no_step_ends_costs_nothing():
     network = build("LIF", 2, 8, 2, experts=2, awake=1, sleep="decaying")

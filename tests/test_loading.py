@@ -67,6 +67,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.filterwarnings("ignore:dropout")
 def test_a_network_is_rebuilt_from_its_description(kind):

@@ -118,6 +118,7 @@ def test_traffic_equals_brute_force(bound, sparse):
     assert_traffic_is_brute(network(sparse), bound, sparse)
 
 
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("bound", BOUNDS)
 @torch.no_grad()
 def test_experts_move_what_is_awake_in_whole_arrays(bound):
@@ -128,6 +129,7 @@ def test_experts_move_what_is_awake_in_whole_arrays(bound):
     assert {("weights", 18 * 18), ("weights", 2 * 6), ("states", 18)} <= stored
 
 
+@pytest.mark.usefixtures("plain_python")
 @torch.no_grad()
 def test_what_is_delayed_waits_in_longer_arrays():
     """Spikes and analog values; one queue serves all ways that a layer's spikes go."""

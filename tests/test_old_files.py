@@ -49,6 +49,7 @@ def test_a_stream_file_gives_its_stream(batch):
     assert run.out[-1] == pytest.approx(np.array(EXPECTED["ALIF.stream"]), abs=1e-4)
 
 
+@pytest.mark.usefixtures("plain_python")
 def test_a_stream_file_with_delays_gives_its_stream():
     x = 10 * np.random.default_rng(0).random((12, 2, 3), dtype=np.float32)
     run = load_stream(OLD / "delays.stream").run(x)

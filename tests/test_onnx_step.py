@@ -51,6 +51,7 @@ def test_every_neuron_steps_as_its_stream(name):
     assert np.ptp(expected) > 0.1
 
 
+@pytest.mark.usefixtures("plain_python")
 def test_layers_that_differ_step_as_their_stream():
     body = SpikingRNN(["ALIF", "LIF"], 6, [17, 9], recurrent=[True, False], input_power=0.3)
     network = Network(dyadic(body), dyadic_layer("LI", 9, 3), "last")
@@ -84,6 +85,7 @@ def test_every_operation_of_a_step_has_a_form_in_every_target_or_is_named():
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("plain_python")
 def test_delays_are_refused():
     with pytest.raises(UnsupportedError, match="delays"):
         onnx_step(build("LIF", 3, 8, 2, delay=3))
@@ -103,6 +105,7 @@ def test_a_readout_without_bias_and_weights_of_doubles():
             make(SpikingRNN("LIF", 3, 4))
 
 
+@pytest.mark.usefixtures("plain_python")
 def test_a_field_may_have_any_name():
     def step(p, s, i, fire):
         bias = p.decay * s.bias + i
