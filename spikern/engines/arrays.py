@@ -216,10 +216,11 @@ def edges_of(a: Arrays, batch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 class Last(NamedTuple):
-    """Where the last D outputs of B samples are.
+    """Where the last D outputs of B samples are, each entry (D, B).
 
-    early (D, B) whether they are before the first step; if so, of D outputs before it the row
-    `at` (D, B), else the step.
+    early    whether they are before the first step
+    at       the step; if early, the row of the D outputs before the first step
+    samples  the sample
     """
 
     early: np.ndarray[Any, np.dtype[np.bool_]]

@@ -222,7 +222,9 @@ def _last_spikes(before: Any, bits: Any, lengths: Tensor) -> Any:
     early, at, samples = last_outputs(longest, lengths)
     words = bits.reshape(-1, batch, bits.shape[1])[np.where(early, 0, at), samples]
     spikes = np.unpackbits(words.view(np.uint8), axis=-1, count=hidden, bitorder="little")
-    return np.where(early[..., None], before[np.where(early, at, 0), samples], spikes)
+    outputs = spikes.astype(np.float32)
+    outputs[early] = before[at[early], samples[early]]
+    return outputs
 
 
 @run.register_fake
