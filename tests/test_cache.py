@@ -146,6 +146,14 @@ def test_a_disk_that_fills_up_while_numba_saves(twice, monkeypatch):
     assert tried
 
 
+def test_a_text_that_does_not_compile_is_no_fault_of_the_cache(twice, capsys):
+    text = twice.replace("2 * x", "x.nothing")
+    cache.load(text)
+    with pytest.raises(numba.TypingError, match="nothing"):
+        cache.function(cache.name_of(text), "twice", "float64(float64)", "")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_function_by_its_address_takes_the_types_it_was_compiled_for():
     """Its memory would be read as something else: numba checks no call by address."""
 

@@ -87,12 +87,16 @@ def address(name: str, entry: str) -> int:
 
 
 def _compile(name: str, entry: str, signature: str, title: str) -> None:
+    from numba.core.errors import NumbaError
+
     cached = Path(getattr(_modules[name], "__file__", None) or "/nowhere").parent / "__pycache__"
     loud = bool(title) and not any(cached.glob(f"{name}.{entry}-*.nbi"))
     if loud:
         say(f"spikern: compiling {title}, first use")
     try:
         getattr(_modules[name], entry).compile(signature)
+    except NumbaError:  # of the text, not of the cache
+        raise
     except Exception:
         # A broken cache fails in as many ways as pickles can: rebuild it, then do without it.
         try:
