@@ -29,6 +29,7 @@ from spikern.studies.samples import confusion, right_and_wrong
 from spikern.studies.simple import logistic_regression
 from spikern.studies.statistics import interval
 from spikern.studies.trainings import load_dataset, prepare
+from spikern.train import recipe
 from spikern.train.loading import load_network
 
 QUICK = ("--seeds", "2", "--epochs", "2", "--hidden", "8", "--workers", "1")
@@ -331,6 +332,19 @@ def test_hidden_or_budget():
         Comparison("digits", hidden=(7, 5), layers=2)
     sizes = {job.model: job.hidden_size for job in Comparison("digits").jobs()}
     assert sizes["LSTM"] < sizes["GRU"] < sizes["LIF"]
+
+
+def test_what_acts_on_spiking_models_is_refused_without_one(tmp_path, capsys):
+    for name, settings in (
+        ("recurrent_delay", {"recurrent_delay": 3}),
+        ("rate_penalty", {"recipe": recipe("digits").changed(rate_penalty=1.0)}),
+    ):
+        assert Comparison("digits", models=("LIF", "GRU"), **settings)
+        with pytest.raises(InputError, match=f"{name} acts on spiking models; name one beside GRU"):
+            Comparison("digits", models=("GRU",), **settings)
+    with pytest.raises(SystemExit):
+        main(f"compare digits --models RNN --rate-penalty 2 --out {tmp_path}".split())
+    assert "rate_penalty acts on spiking models" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")

@@ -93,6 +93,16 @@ class Comparison:
                 f"{', '.join(standard)} have layers of one width; name spiking models alone, or "
                 f"give one number of hidden units"
             )
+        spiking_alone = {
+            "recurrent_delay": self.recurrent_delay > 1,
+            "rate_penalty": any(self.recipe.of(model).rate_penalty for model in self.models),
+        }
+        given = [name for name, is_given in spiking_alone.items() if is_given]
+        if given and len(standard) == len(self.models):
+            raise InputError(
+                f"{given[0]} acts on spiking models; name one beside {', '.join(standard)}, or "
+                f"leave it out"
+            )
 
     def carries_state(self, model: str) -> bool:
         """Whether a model reads sequences as parts of one."""
