@@ -149,11 +149,22 @@ def few(**changes):
         (few(losses=[1.0, 0.0, 1.0]), "positive and finite"),
         (few(losses=[1.0, math.nan, 1.0]), "positive and finite"),
         (few(epochs=[1.0, 0.5, 1.0]), "epochs at least 1"),
+        (few(epochs=[1.0, math.nan, 1.0]), "epochs at least 1 and finite"),
+        (few(epochs=[1.0, math.inf, 1.0]), "epochs at least 1 and finite"),
     ],
 )
 def test_refusals(given, message):
     with pytest.raises(InputError, match=message):
         fit(given, refits=0)
+
+
+@pytest.mark.parametrize("size", [(0.0, 1e4, 1), (1e4, math.nan, 1), (1e4, 1e4, 0)])
+def test_what_no_training_has_is_not_predicted(size):
+    with pytest.raises(InputError, match="positive and finite, epochs at least 1"):
+        predict(KNOWN, *size)
+    for reached, message in (([], "of one run or more"), ([math.nan], "positive and finite")):
+        with pytest.raises(InputError, match=message):
+            equivalent_size(KNOWN, reached, 2.0, 1.0)
 
 
 @pytest.fixture

@@ -115,6 +115,11 @@ def noised(law, parameters, seeds=5, noise=0.02, sizes=SIZES):
     return [(y * np.exp(noise * rng.normal(size=seeds))).tolist() for y in true]
 
 
+def test_a_fit_needs_a_refit():
+    with pytest.raises(InputError, match="refits must be at least 1, got 0"):
+        fit(SIZES, noised("power", POWER), refits=0)
+
+
 def test_a_power_law_without_noise_is_found():
     law = fit(SIZES, noised("power", POWER, noise=0.0), refits=5)
     # the solver stops at relative steps of 1e-10; the letters follow from it to about the root

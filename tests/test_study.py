@@ -348,6 +348,24 @@ def test_the_table_opens_anywhere(tmp_path):
         table.read(tmp_path / "none.sqlite")
 
 
+def test_a_trial_that_goes_on_has_the_seconds_of_all_its_epochs(tmp_path):
+    job, checkpoint = small("LIF"), tmp_path / "trial.safetensors"
+    found = validate(job, checkpoint)
+    epochs = read(checkpoint)[1]["epochs"]
+    assert found["seconds"] == math.fsum(epoch[4] for epoch in epochs) > 0
+    assert validate(job, checkpoint) == found
+
+
+def test_groups_of_other_seeds_are_not_paired():
+    found = [{"model": m, "seed": s, "accuracy": 0.1 * s} for m in ("LIF", "RNN") for s in range(3)]
+    assert table.gathered(found, ["model"], "accuracy")["RNN",] == [0.0, 0.1, 0.2]
+    for wrong in (found[:-1], [*found, found[-1]]):
+        with pytest.raises(
+            InputError, match=r"same seed can be paired; \('LIF',\) has \[0, 1, 2\]"
+        ):
+            table.gathered(wrong, ["model"], "accuracy")
+
+
 def test_a_foreign_file_among_the_jobs_is_named(tmp_path):
     runner.run(square, [Job(1)], tmp_path, **quiet)
     (tmp_path / "jobs" / "x.json").write_text("{}")

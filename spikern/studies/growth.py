@@ -134,7 +134,11 @@ def loss(letters: Sequence[float] | Array, n: float, samples: float, epochs: flo
 
 
 def predict(fitted: Surface, n: float, samples: float, epochs: float = 1.0) -> Estimate:
-    """The loss of n parameters, trained for a number of epochs on a number of different samples."""
+    """The loss of n parameters, trained for a number of epochs on a number of different samples.
+
+    Raises InputError for sizes that are not positive and finite, or for less than one epoch.
+    """
+    _check_numbers(n, samples, epochs=[epochs])
     return _estimate([loss(letters, n, samples, epochs) for letters in fitted.letters()])
 
 
@@ -152,12 +156,16 @@ def equivalent_size(
     """The parameters with which a network of this law reaches on so much data what others reached.
 
     `reached` are the losses of the others' runs, whose mean counts; they are drawn anew too, one
-    draw for each refit. Infinite where it is reached with no number of parameters.
+    draw for each refit. Infinite where it is reached with no number of parameters. Raises
+    InputError without losses, or for numbers as in `predict`.
 
     >>> law = Surface(dict(zip(LETTERS, (1.0, 8.0, 1.0, 6.0, 1.0, 9.0))), 0.0, np.zeros((0, 6)))
     >>> equivalent_size(law, [5.5, 6.5], 2.0, 1.0).value
     4.0
     """
+    if not len(reached):
+        raise InputError("expected the losses of one run or more, got none")
+    _check_numbers(samples, *reached, epochs=[epochs])
     generator = np.random.default_rng(SEED)
     draws = generator.choice(reached, (len(fitted.resampled), len(reached)))
     found = []
@@ -187,12 +195,18 @@ def _check(cells: Sequence[Cell]) -> None:
                 f"every run has an epoch and a loss; the cell of {cell.parameters:g} parameters "
                 f"and {cell.samples:g} samples has {len(cell.epochs)} and {len(cell.losses)}"
             )
-        numbers = np.array([cell.parameters, cell.samples, *cell.losses], dtype=float)
-        if not (np.isfinite(numbers) & (numbers > 0)).all() or not min(cell.epochs) >= 1:
-            raise InputError(
-                "parameters, samples and losses are positive and finite, epochs at least 1, "
-                f"got {cell}"
-            )
+        _check_numbers(cell.parameters, cell.samples, *cell.losses, epochs=cell.epochs)
+
+
+def _check_numbers(*positive: float, epochs: Sequence[float] = ()) -> None:
+    numbers, passes = np.array(positive, dtype=float), np.array(epochs, dtype=float)
+    if not (
+        (np.isfinite(numbers) & (numbers > 0)).all() and (np.isfinite(passes) & (passes >= 1)).all()
+    ):
+        raise InputError(
+            "parameters, samples and losses are positive and finite, epochs at least 1 and finite, "
+            f"got {numbers.tolist()} and epochs {passes.tolist()}"
+        )
 
 
 def _points(cells: Sequence[Cell], units: tuple[float, float]) -> tuple[Array, ...]:

@@ -27,6 +27,7 @@ from scipy.optimize import least_squares
 
 from spikern._utils.choices import check_choice
 from spikern._utils.errors import InputError
+from spikern._utils.numbers import check_counts
 
 Array = NDArray[np.float64]
 Law = Literal["power", "broken"]
@@ -99,7 +100,7 @@ def fit(
     """Fit a law to sizes x and, for each, the values of its seeds y[k].
 
     A power law needs 4 sizes, a broken one 12. Raises InputError for fewer, for less than 3 seeds
-    at a size, or for values that are not positive and finite.
+    at a size, for values that are not positive and finite, or for no refits.
 
     >>> sizes = [1e3, 2e3, 4e3, 8e3, 16e3]
     >>> found = fit(sizes, [[0.1 + 20 * n**-0.7] * 3 for n in sizes], refits=10)
@@ -107,6 +108,7 @@ def fit(
     {'a': 20.0, 'b': 0.7, 'c': 0.1}
     """
     check_choice("law", law, PARAMETERS)
+    check_counts(refits=refits)
     sizes = np.asarray(x, dtype=float)
     _check(sizes, y, law)
     scale = float(np.exp(np.log(sizes).mean()))

@@ -94,12 +94,22 @@ def gathered(
 ) -> dict[tuple[Any, ...], list[Any]]:
     """The values of every group of rows, in the order of `over`, so that groups can be paired.
 
+    Raises InputError where the groups do not have the same of it, as after jobs that failed.
+
     >>> found = [{"model": "LIF", "seed": 1, "accuracy": 0.8},
     ...          {"model": "LIF", "seed": 0, "accuracy": 0.9}]
     >>> gathered(found, ["model"], "accuracy")
     {('LIF',): [0.9, 0.8]}
     """
-    groups: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in sorted(found, key=lambda row: row[over]):
-        groups[tuple(row[name] for name in by)].append(row[value])
-    return dict(groups)
+        groups[tuple(row[name] for name in by)].append(row)
+    places = {group: [row[over] for row in members] for group, members in groups.items()}
+    for group, own in places.items():
+        first = next(iter(places))
+        if own != places[first]:
+            raise InputError(
+                f"groups of the same {over} can be paired; {first} has {places[first]} and {group} "
+                f"has {own}; finish their jobs or leave rows out"
+            )
+    return {group: [row[value] for row in members] for group, members in groups.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from glob import escape
@@ -291,9 +290,9 @@ def disturb(
 def validate(job: TrainingJob, checkpoint: Path, device: str | None = None) -> dict[str, Any]:
     """Accuracy and loss on validation of the epoch that is kept; the test split is not looked at.
 
-    A training that diverges has accuracy 0 and no loss.
+    A training that diverges has accuracy 0 and no loss. `seconds` are those of its epochs, in this
+    call and in those that it goes on from.
     """
-    started = time.perf_counter()
     network, dataset = prepare(job)
     try:
         history = fit(
@@ -303,21 +302,24 @@ def validate(job: TrainingJob, checkpoint: Path, device: str | None = None) -> d
         accuracy, loss = kept.validation_accuracy, kept.validation_loss
     except DivergedError:
         accuracy, loss = 0.0, None
-    seconds = time.perf_counter() - started
     return {
         "validation_accuracy": accuracy,
         "validation_loss": loss,
-        "seconds": seconds,
+        "seconds": _seconds_of(checkpoint),
         "trained_on": device_name(device),
     }
 
 
 def hours_of(job: Any, out: Path, name: Name = key) -> float:
     """How long a job trained, by its checkpoint; one that diverged in its first epoch has none."""
-    path = files(out, name(job)).checkpoint
-    if not path.exists():
+    return _seconds_of(files(out, name(job)).checkpoint) / 3600
+
+
+def _seconds_of(checkpoint: Path) -> float:
+    """The seconds of all epochs of a training; none without a checkpoint."""
+    if not checkpoint.exists():
         return 0.0
-    return math.fsum(Epoch(*epoch).seconds for epoch in read_header(path)["epochs"]) / 3600
+    return math.fsum(Epoch(*epoch).seconds for epoch in read_header(checkpoint)["epochs"])
 
 
 def trained_network(job: TrainingJob, out: Path, name: Name = key) -> Network:
