@@ -759,6 +759,20 @@ def test_a_batch_without_a_label_is_skipped(order, carry):
     assert (losses[0] == losses[1]) == (not carry or order[0] is LABELLED)
 
 
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ((torch.ones(3, 2), 0), r"sequence 1: .* got \(3, 2\) after \(4, 1\)"),
+        ((torch.ones(3), 0), r"sequence 1: .* got \(3,\) after \(4, 1\)"),
+        ((torch.ones(3, 1), torch.zeros(3)), r"as the first has, got labels of shape \(3,\)"),
+        ((torch.ones(3, 1), "b"), "sequence 1: expected whole numbers as labels, got 'b'"),
+    ],
+)
+def test_sequences_that_make_no_batch_are_named(pair, message):
+    with pytest.raises(InputError, match=message):
+        collate([(torch.ones(4, 1), 0), pair])
+
+
 def test_what_cannot_be_judged_is_refused_for_what_it_is():
     network = fresh_network("LIF", 8, steps_of([LABELLED]), seed=0)
     for labels in ([BLANK], [BLANK, BLANK]):

@@ -143,7 +143,8 @@ class Batch(Split):
 def collate(sequences: Sequence[tuple[Tensor, Tensor | int]]) -> Batch:
     """Return the batch of sequences (T, F) of any lengths and their labels: the items of a split.
 
-    A label is a number, or one per step, (T,).
+    A label is a number, or one per step, (T,). Raises InputError, naming the sequence, for
+    sequences of other shapes or numbers of features, and for labels of both kinds.
 
     >>> collate([(torch.ones(3, 1), torch.tensor(0)), (torch.ones(2, 1), torch.tensor(1))]).lengths
     tensor([3, 2])
@@ -156,12 +157,32 @@ def collate(sequences: Sequence[tuple[Tensor, Tensor | int]]) -> Batch:
             )
     if not sequences:
         raise InputError("expected at least one sequence, got none")
-    inputs, labels = [x for x, _ in sequences], [torch.as_tensor(y) for _, y in sequences]
+    inputs, labels = [x for x, _ in sequences], [_label(k, y) for k, (_, y) in enumerate(sequences)]
     for k, (x, y) in enumerate(zip(inputs, labels)):
+        if x.ndim != 2 or x.shape[1:] != inputs[0].shape[1:]:
+            raise InputError(
+                f"sequence {k}: expected (T, F) with as many features as the first, got "
+                f"{tuple(x.shape)} after {tuple(inputs[0].shape)}"
+            )
+        if y.ndim != labels[0].ndim or y.ndim > 1:
+            raise InputError(
+                f"sequence {k}: expected a label of the sequence or of every step, as the first "
+                f"has, got labels of shape {tuple(y.shape)} after {tuple(labels[0].shape)}"
+            )
         if y.ndim and len(y) != len(x):
             raise InputError(f"sequence {k} has {len(x)} steps and {len(y)} labels of steps")
     y = torch.stack(labels) if labels[0].ndim == 0 else pad_sequence(labels, False, UNLABELLED)
     return Batch(pad_sequence(inputs), y, torch.tensor([len(x) for x in inputs]))
+
+
+def _label(k: int, y: Any) -> Tensor:
+    """The label of sequence k, or InputError."""
+    try:
+        return torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"sequence {k}: expected whole numbers as labels, got {y!r:.60}"
+        ) from error
 
 
 def collate_events(sequences: Sequence[tuple[Tensor, Tensor]]) -> Split:
