@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from engine_cases import LENGTHS, assert_as_reference, events, gradients, layer_with
+from engine_cases import LENGTHS, assert_as_reference, events, gradients, layer_with, leaves
 from test_topologies import halfway, make
 from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -19,8 +19,8 @@ from spikern.engines.codegen import delayed_kernels, spread_kernels, stream_kern
 from spikern.engines.population import Delays, check_shapes
 from spikern.events.trains import Events
 from spikern.layers.delays import Delay, LearnedDelay, narrow
-from spikern.layers.network import build
-from spikern.layers.rnn import SpikingRNN
+from spikern.layers.network import Network, build
+from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
 from spikern.neurons import LIF
 from spikern.testing import dyadic
@@ -318,6 +318,24 @@ def test_a_layer_without_recurrence_has_nothing_under_way(recurrent):
     assert after.delay_buffer.any()
     first, state = layer(x[:11])
     assert torch.equal(torch.cat([first, layer(x[11:], state)[0]]), whole)
+
+
+@pytest.mark.parametrize("engine", ["reference", "fused"])
+@pytest.mark.parametrize("recurrent_delay", [1, 3])
+@torch.no_grad()
+def test_a_readout_has_recurrent_delays_of_its_own(engine, recurrent_delay):
+    body = layer_with(1, recurrent_delay=recurrent_delay, engine=engine)
+    readout = dyadic(
+        Readout(9, [6, 3], ["LIF", "LI"], recurrent=[True, False], recurrent_delay=4, engine=engine)
+    )
+    network, x = Network(body, readout, "every_step"), events(25, 3, 5)
+    logits, (inner, outer) = network(x)
+    spikes, inside = body(x)
+    expected, after = readout(spikes)
+    assert torch.equal(logits, expected)
+    assert all(map(torch.equal, leaves((inner, outer)), leaves((inside, after))))
+    first, state = network(x[:11])
+    assert torch.equal(torch.cat([first, network(x[11:], state)[0]]), logits)
 
 
 def test_a_gradient_that_comes_with_that_of_what_is_under_way_stays_as_it_is():

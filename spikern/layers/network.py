@@ -179,12 +179,13 @@ class Network(nn.Module):
         """Run body and readout as one stack, so that the spikes between them stay sparse."""
         x, lengths = body.check_call(x, lengths)
         below, buffer = body.initial_states(state[0], x.shape[1])
-        above, _ = readout.initial_states(state[1], x.shape[1])
-        populations = [*body.populations(buffer), *readout.populations()]
+        above, own_buffer = readout.initial_states(state[1], x.shape[1])
+        populations = [*body.populations(buffer), *readout.populations(own_buffer)]
         result = run_stack(body.engine, populations, [*below, *above], x, lengths)
+        delayed = sum(map(bool, body.delayed_axons()))
         after = (
-            body.final_state(result.states[: body.num_layers], result.buffers),
-            readout.final_state(result.states[body.num_layers :]),
+            body.final_state(result.states[: body.num_layers], result.buffers[:delayed]),
+            readout.final_state(result.states[body.num_layers :], result.buffers[delayed:]),
         )
         hidden = result.spikes[: sum(neuron.spikes for neuron in body.neurons)]
         return Activity(form(result.out, lengths), hidden, result.routings), after
