@@ -19,6 +19,7 @@ from spikern.engines.codegen import delayed_kernels, spread_kernels, stream_kern
 from spikern.engines.population import Delays, check_shapes
 from spikern.events.trains import Events
 from spikern.layers.delays import Delay, LearnedDelay, narrow
+from spikern.layers.description import describe, rebuild
 from spikern.layers.network import Network, build
 from spikern.layers.rnn import Readout, SpikingRNN
 from spikern.layers.streaming import compile_stream
@@ -565,7 +566,12 @@ def test_what_means_nothing_is_refused(call, error, message):
 @pytest.mark.parametrize("engine", ["fused", "reference"])
 @pytest.mark.parametrize(
     "settings",
-    [{"delay": 3}, {"recurrent_delay": 3}, {"recurrent_delay": 3, "learn_delays": True}],
+    [
+        {"delay": 3},
+        {"recurrent_delay": 3},
+        {"recurrent_delay": 3, "learn_delays": True},
+        {"delay": 3, "learn_delays": True},
+    ],
 )
 def test_a_layer_with_delays_is_compiled_with_its_state(engine, settings):
     torch._dynamo.reset()
@@ -592,6 +598,37 @@ def test_delays_of_ones_own_stay_within_the_layers(name, steps):
     for call in (layer, compile_stream):
         with pytest.raises(InputError, match=f"delay_{name}_l0.steps must lie in"):
             call(torch.rand(4, 2, 3) if call is layer else layer)
+
+
+@pytest.mark.parametrize(
+    ("axons", "described"),
+    [
+        (LearnedDelay(6, 8, 1), True),
+        (LearnedDelay(6, 5, 1), False),
+        (LearnedDelay(6, 8, 2), False),
+        (LearnedDelay(6, 8, 1, width=1.0), False),
+        (Delay(torch.arange(1, 7)), False),
+    ],
+)
+def test_delays_that_a_file_would_change_are_refused(axons, described):
+    network = build("LIF", 3, 6, 2, recurrent_delay=8, learn_delays=True)
+    network.body.delay_hh_l0 = axons
+    if described:
+        assert describe(rebuild(describe(network), network.state_dict())) == describe(network)
+    else:
+        with pytest.raises(InputError, match=r"describes learned delays of 1\.\.8 steps"):
+            describe(network)
+
+
+@pytest.mark.filterwarnings("ignore")  # of dynamo itself
+def test_too_long_a_range_is_refused_where_values_are_not_known():
+    layer = SpikingRNN("LIF", 3, 6, recurrent_delay=3, learn_delays=True)
+    layer.delay_hh_l0 = LearnedDelay(6, 9, 1)
+    torch._dynamo.reset()
+    with pytest.raises(Exception, match=r"must lie in 1..3, the longest delay of the layer"):
+        torch.compile(layer, backend="eager")(torch.rand(4, 2, 3))
+    with pytest.raises(InputError, match=r"must lie in 1..3, the longest delay of the layer"):
+        torch.func.functional_call(layer, dict(layer.named_parameters()), (torch.rand(4, 2, 3),))
 
 
 def test_learned_delays_of_ones_own_stay_within_the_layers():

@@ -62,6 +62,11 @@ def has_values(x: Tensor) -> bool:
     return not (x.is_meta or runs_ahead(x))
 
 
+def can_be_asked(x: Tensor) -> bool:
+    """Whether a tensor's values can be asked for here, at no cost."""
+    return values_are_known() and has_values(x)
+
+
 def check_finite(tensors: Mapping[str, Tensor], hint: str) -> None:
     """Raise InputError for a tensor, known by its name, that holds NaN or infinite values.
 

@@ -241,7 +241,7 @@ class LearnedDelay(Axons):
             return _look_up(history, count, self.steps)
         out, begin = history.new_zeros(count, *history.shape[1:]), len(history) - count
         for d, share in enumerate(self.kernel(), self.shortest):
-            if not arguments.has_values(share) or bool(share.detach().any()):
+            if not arguments.can_be_asked(share) or bool(share.detach().any()):
                 out = out + share * history[begin - d : begin - d + count]
         return out
 

@@ -15,6 +15,7 @@ from spikern._utils.choices import check_choice
 from spikern._utils.errors import DataError, InputError
 from spikern.layers.baseline import Baseline
 from spikern.layers.connectivity import synapses_of
+from spikern.layers.delays import Axons, LearnedDelay
 from spikern.layers.network import Network
 from spikern.layers.per_layer import check_names, per_layer
 from spikern.layers.rnn import Readout, SpikingRNN
@@ -203,6 +204,7 @@ def _described_baseline(body: Baseline) -> dict[str, Any]:
 
 
 def _described(stack: SpikingRNN) -> dict[str, Any]:
+    _check_axons(stack)
     return {
         **{name: getattr(stack, name) for name in STACK},
         **{name: getattr(stack, name) for name in GROUPS if stack.experts > 1},
@@ -218,6 +220,31 @@ def _described(stack: SpikingRNN) -> dict[str, Any]:
         ),
         "engine": stack.engine_asked,
     }
+
+
+def _check_axons(stack: SpikingRNN) -> None:
+    """Raise InputError for delays of one's own of another kind or range than the layer's.
+
+    The steps of fixed delays and the positions of learned ones are numbers of the state_dict.
+    """
+    for name, axons in stack.named_children():
+        if not isinstance(axons, Axons):
+            continue
+        own = name.startswith("delay_hh")
+        longest = stack.recurrent_delay if own else stack.delay
+        if isinstance(axons, LearnedDelay):
+            found = axons.shortest, axons.longest, axons.width
+            as_drawn = stack.learn_delays and found == (own, longest, (longest - own) / 2)
+        else:
+            as_drawn = not stack.learn_delays
+        if not as_drawn:
+            drawn = (
+                f"{'learned' if stack.learn_delays else 'fixed'} delays of {int(own)}..{longest}"
+            )
+            raise InputError(
+                f"{name} is {axons}, where a file describes {drawn} steps; make the layer with the "
+                f"delays that it has, or set the numbers of its own"
+            )
 
 
 def _described_constants(neuron: NeuronModel) -> dict[str, dict[str, Any]]:

@@ -551,10 +551,9 @@ class SpikingRNN(nn.Module):
 
     def _check_delays(self) -> None:
         """Raise InputError for delays of one's own that the state's buffer cannot hold."""
-        if not (self.delayed and arguments.values_are_known()):
-            return
         for name, axons in self.named_children():
-            if isinstance(axons, delays.Axons) and arguments.has_values(steps := axons.steps):
+            if isinstance(axons, delays.Axons):
+                steps, is_learned = axons.steps, isinstance(axons, delays.LearnedDelay)
                 own = name.startswith("delay_hh")
                 population = name[len("delay_hh_") :]
                 channels = (
@@ -567,6 +566,8 @@ class SpikingRNN(nn.Module):
                         f"{name}.steps must be {channels} whole numbers (int64), got "
                         f"{steps.dtype} of shape {tuple(steps.shape)}"
                     )
+                if not (is_learned or arguments.can_be_asked(steps)):
+                    continue
                 longest = self.recurrent_delay if own else self.delay
                 if axons.shortest < own or axons.longest > longest:
                     raise InputError(
