@@ -668,6 +668,9 @@ def test_delays_that_no_memory_holds_are_refused():
     for settings in ({"delay": 10**9}, {"recurrent_delay": 10**9}):
         with pytest.raises(InputError, match=r"up to 1,000,000,000 steps on \d axons keep"):
             SpikingRNN("LIF", 3, 6, **settings)
+    # one buffer holds the axons of the input and the neurons' own, each for the longest of all
+    with pytest.raises(InputError, match="up to 33,554,432 steps on 9 axons keep"):
+        SpikingRNN("LIF", 3, 6, delay=1, recurrent_delay=2**25)
 
 
 def test_a_learned_delay_alone_checks_its_positions():

@@ -265,12 +265,19 @@ class SpikingRNN(nn.Module):
             for constant in self.neurons[layer].constants.values():
                 raw = empty(hidden)
                 self._add(f"raw_{constant.symbol}_{name}", raw, constant.trainable)
+            axons = self.delayed_axons()[index]
+            if (waiting := self._longest_delay * axons) > LARGEST_BUFFER:
+                raise InputError(
+                    f"delays of up to {self._longest_delay:,} steps on {axons:,} axons keep "
+                    f"{waiting:,} values for every sample, more than {LARGEST_BUFFER:,}; give "
+                    f"shorter ones"
+                )
             if self.delay:
-                axons = self._axons(self._input_width(name), 0, self.delay)
-                self.add_module(f"delay_ih_{name}", axons)
+                below = self._axons(self._input_width(name), 0, self.delay)
+                self.add_module(f"delay_ih_{name}", below)
             if self.recurrent_delay > 1 and within[layer].exists:
-                axons = self._axons(hidden, 1, self.recurrent_delay)
-                self.add_module(f"delay_hh_{name}", axons)
+                own = self._axons(hidden, 1, self.recurrent_delay)
+                self.add_module(f"delay_hh_{name}", own)
 
     def _add(self, name: str, value: Tensor, trainable: bool = True) -> None:
         """Register a parameter, or a buffer if it is not trainable."""
@@ -290,12 +297,6 @@ class SpikingRNN(nn.Module):
 
     def _axons(self, channels: int, shortest: int, longest: int) -> delays.Axons:
         """Return axons with delays of shortest .. longest steps."""
-        if longest * channels > LARGEST_BUFFER:
-            raise InputError(
-                f"delays of up to {longest:,} steps on {channels:,} axons keep "
-                f"{longest * channels:,} values for every sample, more than {LARGEST_BUFFER:,}; "
-                f"give shorter ones"
-            )
         like = self.weight_ih_l0
         if self.learn_delays:
             return delays.LearnedDelay(
@@ -762,19 +763,23 @@ class SpikingRNN(nn.Module):
             for name in self.names
         ]
 
+    @property
+    def _longest_delay(self) -> int:
+        """The steps that the buffer holds."""
+        return max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
+
     def _forms(self) -> list[states.Form]:
         """How the states of populations are joined: all in one, or those of each layer."""
         kinds = {(n.state, width) for n, width in zip(self.neurons, self.hidden_sizes)}
         count = len(self.names)
         size = count if len(kinds) == 1 else self.directions
-        longest = max(self.delay, self.recurrent_delay if self.recurrent_delay > 1 else 0)
         axons = tuple(self.delayed_axons())
         return [
             states.Form(
                 self.neuron_of(k).state,
                 self.hidden_sizes[k // self.directions],
                 axons[k : k + size],
-                longest,
+                self._longest_delay,
             )
             for k in range(0, count, size)
         ]
