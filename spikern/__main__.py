@@ -71,7 +71,8 @@ class Compare:
     delta: Annotated[float | None, option("SIZE", "no encoding")] = None
     """Threshold that encodes an analog input as events, one for every change of this size."""
     answer: Literal["last", "mean"] = "last"
-    """What classifies a sequence: the readout's last step, or its mean over all steps."""
+    """What classifies a sequence: the readout's last step, or its mean over all steps. With a label
+    for every step every step is answered."""
     epochs: Annotated[int | None, option("N", "40 to 60 by recipe")] = None
     """Passes over the training split; results.json has those that the recipe chose."""
     batch_size: Annotated[int | None, option("N", "16 to 32 by recipe")] = None
@@ -109,6 +110,10 @@ class Compare:
             from spikern.studies import Comparison, compare
             from spikern.train import recipe
 
+        if self.rate_limit is not None and not self.rate_penalty:
+            raise InputError(
+                "--rate-limit is the rate above which --rate-penalty acts; give a penalty too"
+            )
         training = recipe(self.dataset, events=self.delta is not None)
         name = Path(own_path(self.dataset) or self.dataset).resolve().stem
         if self.quick:

@@ -334,6 +334,15 @@ def test_hidden_or_budget():
     assert sizes["LSTM"] < sizes["GRU"] < sizes["LIF"]
 
 
+def test_settings_that_would_do_nothing_are_refused(tmp_path, capsys):
+    with pytest.raises(InputError, match="every step of copy_5 has a label and is answered; leave"):
+        Comparison("copy_5", answer="mean").jobs()
+    assert Comparison("digits", answer="mean").jobs()
+    with pytest.raises(SystemExit):
+        main(f"compare digits --rate-limit 0.02 --out {tmp_path}".split())
+    assert "give a penalty too" in capsys.readouterr().err
+
+
 def test_what_acts_on_spiking_models_is_refused_without_one(tmp_path, capsys):
     for name, settings in (
         ("recurrent_delay", {"recurrent_delay": 3}),

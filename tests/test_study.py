@@ -1019,6 +1019,9 @@ def test_of_equal_trials_the_one_with_less_loss_is_best():
         ({"answer": "first"}, "no answer 'first'"),
         ({"standard": ("GRU", "GRU")}, "each model once, got GRU twice"),
         ({"learning_rates": (0.1, 0.1)}, "each learning rate once, got 0.1 twice"),
+        ({"penalties": (1.0, 1.0)}, "each penalty once, got 1.0 twice"),
+        ({"budgets": (500, 500)}, "each budget once, got 500 twice"),
+        ({"turns": ("digits", "digits")}, "each turn once, got digits twice"),
         (
             {"searches": (Search("GRU", (Axis("clip", (1.0, 2.0)),)),) * 2,
              "learning_rates": (0.1, 0.2)},
@@ -1254,6 +1257,10 @@ def test_the_memory_study_holds_what_its_page_says():
         ({"ablations": ("no recurence",)}, "did you mean 'no recurrence'"),
         ({"spiking": ("LSTM",)}, "no spiking model 'LSTM'"),
         ({"standard": ("LIF",)}, "no standard model 'LIF'"),
+        ({"trial_epochs": 0}, "trial_epochs must be at least 1, got 0"),
+        ({"penalties": (1.0, -1.0)}, "rate_penalty"),
+        ({"penalties": (math.nan,)}, "rate_penalty"),
+        ({"budgets": (1000, 0)}, "budgets must be at least 1, got 0"),
     ],
 )
 def test_a_plan_that_cannot_end_is_refused_at_once(changes, message):

@@ -114,8 +114,15 @@ class Comparison:
         return None if self.delta is None else "delta"
 
     def jobs(self) -> list[TrainingJob]:
-        """A training of every model with every seed, at the hidden size that meets the budget."""
+        """A training of every model with every seed, at the hidden size that meets the budget.
+
+        Raises InputError for an answer by the mean where every step has a label.
+        """
         dataset = data_of(self)
+        if dataset.every_step and self.answer == "mean":
+            raise InputError(
+                f"every step of {dataset.name} has a label and is answered; leave out answer='mean'"
+            )
         sizes = {
             model: self.hidden
             or hidden_for_budget(

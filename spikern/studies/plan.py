@@ -101,6 +101,7 @@ class Plan:
         searched = tuple(search.model for search in self.searches)
         once: dict[str, tuple[Any, ...]] = {
             "model": self.models, "learning rate": self.learning_rates, "search of": searched,
+            "penalty": self.penalties, "budget": self.budgets, "turn": self.turns,
         }  # fmt: skip
         for what, values in once.items():
             if twice := [value for value in values if values.count(value) > 1]:
@@ -109,7 +110,13 @@ class Plan:
             raise InputError(
                 "a plan has a spiking and a standard model at least, and a learning rate to try"
             )
-        check_counts(seeds=self.seeds, variant_seeds=self.variant_seeds)
+        check_counts(seeds=self.seeds, variant_seeds=self.variant_seeds, parameters=self.parameters)
+        for size in self.budgets:
+            check_counts(budgets=size)
+        if self.trial_epochs is not None:
+            check_counts(trial_epochs=self.trial_epochs)
+        for weight in self.penalties:
+            replace(self.training, rate_penalty=weight)  # which refuses what is no weight
         if not max(2, self.variant_seeds) <= self.seeds:
             raise InputError(
                 f"claims need two seeds or more, variants no more than these; got {self.seeds} and "
@@ -224,7 +231,7 @@ def axes_of(plan: Plan, model: str) -> dict[str, Sequence[Any]]:
 
 def trials_of(plan: Plan) -> list[TrainingJob]:
     """The trainings of a plan's search."""
-    epochs = plan.trial_epochs or plan.training.epochs
+    epochs = plan.training.epochs if plan.trial_epochs is None else plan.trial_epochs
     trials = []
     for model in plan.models:
         axes = {dotted(name): values for name, values in axes_of(plan, model).items()}
