@@ -318,6 +318,12 @@ def test_spiking_models_may_have_recurrent_delays(tmp_path, capsys):
     json_file.write(path, content)
     assert read_settings(path.parent).recurrent_delay == 1
     open_folder(path.parent, read_settings(path.parent), "resume")
+    for training in content["recipe"].values():
+        if isinstance(training, dict):
+            del training["clip"]
+    json_file.write(path, content)
+    with pytest.raises(DataError, match="another version of spikern, whose trainings have no clip"):
+        open_folder(path.parent, read_settings(path.parent), "resume")
     with pytest.raises(InputError, match=r"recurrent_delay must be .*got 0"):
         Comparison("digits", recurrent_delay=0)
 

@@ -210,6 +210,12 @@ def open_folder(out: Path, comparison: Comparison, begin: str = "fresh") -> None
             ) from error
         found = {"recurrent_delay": Comparison.recurrent_delay} | found  # it came later
         changed = [k for k in settings | found if k != DATA and settings.get(k) != found.get(k)]
+        if "recipe" in changed and (later := _later(settings["recipe"], found.get("recipe", {}))):
+            raise DataError(
+                f"{out} was begun by another version of spikern, whose trainings have no "
+                f"{', '.join(later)}; go on with that, begin again with --restart, or choose "
+                f"another --out"
+            )
         if changed:
             raise DataError(
                 f"{out} holds a comparison with other {', '.join(changed)}; "
@@ -227,6 +233,12 @@ def open_folder(out: Path, comparison: Comparison, begin: str = "fresh") -> None
         ways = others if begin == "fresh" else ""
         raise DataError(f"{out} is already in use; {ways}choose another --out")
     json_file.write(path, settings | {DATA: digest_of(data_of(comparison))})
+
+
+def _later(recipe: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """The settings of trainings that another recipe does not have."""
+    kinds = [kind for kind, own in recipe.items() if isinstance(own, dict)]
+    return sorted({name for kind in kinds for name in recipe[kind].keys() - found.get(kind, {})})
 
 
 def move_away(out: Path) -> None:
