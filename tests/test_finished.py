@@ -16,7 +16,7 @@ from spikern.cost.prices import tables
 from spikern.report import terminal
 from spikern.report.numbers import aligned_count
 from spikern.studies import finished
-from spikern.studies.finished import open_run, times, trained
+from spikern.studies.finished import count_run, open_run, times, trained
 from spikern.timing.inference import measure
 from spikern.train.trial import count_split
 
@@ -231,8 +231,19 @@ def test_measured_times_and_why_there_are_no_joules(run, models, monkeypatch, tm
     text = "\n".join(terminal.measured_times(results))
     for part in ("spikern stream", "ONNX Runtime int8", "not measured on this machine"):
         assert part in text
-    with pytest.raises(InputError, match="beside a spiking network"):
-        times(run, [], [models["LSTM"]], [])
+
+
+@pytest.mark.parametrize(
+    ("models", "wanted", "message"),
+    [
+        (("LSTM",), {"measured": True}, "times are measured beside a spiking network"),
+        (("LSTM",), {"smallest": True}, "count the folder of a run that has both"),
+        (("LIF",), {"smallest": True}, "count the folder of a run that has both"),
+    ],
+)
+def test_what_needs_both_kinds_is_refused_before_anything_is_counted(run, models, wanted, message):
+    with pytest.raises(InputError, match=message):
+        count_run(run._replace(models=models), {}, **wanted)
 
 
 def test_tables_are_listed_with_those_of_a_folder(tmp_path, capsys):

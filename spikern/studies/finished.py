@@ -173,10 +173,19 @@ def count_run(
     """The content of count.json; `against` names the standard models to compare with, none: all.
 
     `smallest` also trains standard models of smaller sizes, `measured` times all on this machine.
-    Raises InputError on a model that is not in the run or not a standard one.
+    Raises InputError on a model that is not in the run or not a standard one, and where there is
+    none of the kinds that are compared.
     """
     started = time.perf_counter()
     names = standard_names(run, against)
+    has_spiking = any(name not in BASELINES for name in run.models)
+    if measured and not has_spiking:
+        raise InputError("times are measured beside a spiking network; name one")
+    if smallest and not (has_spiking and names):
+        raise InputError(
+            "the smallest standard models are those as accurate as a spiking one; count the folder "
+            "of a run that has both"
+        )
     models = [
         trained(run, name)
         for name in dict.fromkeys((*run.models, *names))
@@ -232,8 +241,6 @@ def times(
     searches: Sequence[tuple[Model, Model, SizeSearch]],
 ) -> dict[str, Any]:
     """The spiking network that is best on validation timed beside its twins, on one thread."""
-    if not spiking:
-        raise InputError("times are measured beside a spiking network; name one")
     model = max(spiking, key=lambda m: float(m.result["validation_accuracy"]))
     contestants = [Contestant(model.name, "", model.network)]
     contestants += [Contestant(m.name, run.equal, m.network) for m in standards]
