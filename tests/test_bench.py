@@ -160,7 +160,14 @@ def test_onnx_runtime_computes_what_torch_does():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("workloads", ("Z",)), ("rates", (1.5,)), ("repeats", 0), ("threads", 0)]
+    ("name", "value"),
+    [
+        ("workloads", ("Z",)),
+        ("workloads", ("1", "1")),
+        ("rates", (1.5,)),
+        ("repeats", 0),
+        ("threads", 0),
+    ],
 )
 def test_bad_settings_are_refused(name, value):
     with pytest.raises(InputError, match=f"^{name} "):

@@ -1,6 +1,7 @@
 """Raw readings in, names out: by a network, by its stream, and on the command line."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,7 @@ def test_answers_at_every_step_end_with_the_sequence():
         (np.zeros((2, 3, 2)), r"got an array \(2, 3, 2\); give list\(x\) where its first axis"),
         (torch.zeros(2, 3, 2), r"got an array \(2, 3, 2\); give list\(x\) where its first axis"),
         (1j * np.zeros((3, 2)), "expected numbers"),
+        (np.zeros((3, 2), "datetime64[s]"), "expected numbers"),
     ],
 )
 def test_wrong_samples_are_errors(given, message):
@@ -150,8 +152,14 @@ def test_the_command_gives_the_accuracy_of_the_comparison(tmp_path, capsys, pixe
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("divide", {"by": 0}, "divide: by must not be 0"),
-        ("standardise", {"mean": [0.0, 1.0], "deviation": [1.0, 0.0]}, "no deviation may be 0"),
+        ("divide", {"by": 0}, "divide: by must be a finite number other than 0, got 0"),
+        ("divide", {"by": math.nan}, "other than 0, got nan"),
+        ("divide", {"by": "x"}, "other than 0, got 'x'"),
+        ("delta", {"threshold": -1}, "threshold must be a finite number above 0, got -1"),
+        ("standardise", {"mean": [0.0, 1.0], "deviation": [1.0, 0.0]}, "no deviation of 0"),
+        ("standardise", {"mean": [0.0], "deviation": [math.nan]}, "as many finite means"),
+        ("standardise", {"mean": [0.0, 1.0], "deviation": [1.0]}, "as many finite means"),
+        ("standardise", {"mean": [], "deviation": []}, "as many finite means"),
         ("permute", {"order": [0, 0]}, "order must name every step from 0 on once"),
         ("permute", {"order": [1, 2]}, "order must name every step from 0 on once"),
         ("characters", {"alphabet": "aba"}, "a letter is twice in the alphabet 'aba'"),

@@ -677,6 +677,7 @@ def test_a_loss_on_validation_that_is_no_number_ends_the_training(monkeypatch, t
         ({"select_by": "los"}, None, "did you mean 'loss'"),
         ({"loss": "all"}, None, "no loss 'all'"),
         ({"final_rate": 1.0}, None, "final_rate must be at least 0 and below 1"),
+        ({"schedule": "constant", "final_rate": 0.5}, None, "ends where it starts; leave out"),
         ({"patience": 0}, None, "patience must be at least 1"),
         ({"learning_rate": "1e-3"}, None, "learning_rate must be a number, got '1e-3'"),
         ({"epochs": 2.5}, None, "epochs must be a whole number, got 2.5"),

@@ -80,8 +80,8 @@ class Task:
             return readings
         try:
             x = np.asarray(readings)
-            if np.iscomplexobj(x):
-                raise TypeError("complex numbers")
+            if x.dtype.kind in "cmM":
+                raise TypeError("complex numbers or times")
             finite = np.isfinite(x)
         except (TypeError, ValueError, RuntimeError) as error:  # of a tensor with a gradient
             raise InputError(

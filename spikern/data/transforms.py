@@ -111,15 +111,34 @@ class Transform:
 def _fault(name: str, parameters: dict[str, Any]) -> str:
     """What is wrong with the values of a transform's parameters, in words; empty if nothing is."""
     match name:
-        case "divide" if parameters["by"] == 0:
-            return "by must not be 0"
-        case "standardise" if not np.all(parameters["deviation"]):
-            return "no deviation may be 0"
+        case "divide" if not (_are_finite([parameters["by"]]) and parameters["by"]):
+            return f"by must be a finite number other than 0, got {parameters['by']!r}"
+        case "delta" if not (
+            _are_finite([parameters["threshold"]]) and parameters["threshold"] > 0
+        ):
+            return f"threshold must be a finite number above 0, got {parameters['threshold']!r}"
+        case "standardise":
+            mean, deviation = parameters["mean"], parameters["deviation"]
+            numbers = _are_finite(mean) and _are_finite(deviation)
+            if not (numbers and len(mean) == len(deviation) and all(deviation)):
+                return (
+                    "expected as many finite means as deviations, and no deviation of 0, got "
+                    f"{mean} and {deviation}"
+                )
         case "permute" if sorted(parameters["order"]) != [*range(len(parameters["order"]))]:
             return "order must name every step from 0 on once"
         case "characters" if len({*parameters["alphabet"]}) < len(parameters["alphabet"]):
             return f"a letter is twice in the alphabet {parameters['alphabet']!r}"
     return ""
+
+
+def _are_finite(values: Any) -> bool:
+    """Whether these are numbers in a list, one at least, all finite."""
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return numbers.ndim == 1 and numbers.size > 0 and bool(np.isfinite(numbers).all())
 
 
 def transformed(

@@ -85,6 +85,8 @@ def chosen(names: tuple[str, ...], smoke: bool = False) -> list[Workload]:
     >>> [work.name for work in chosen(("S", "1s"))]
     ['S', '1s-128', '1s-512']
     """
+    if len(set(names)) < len(names):
+        raise InputError(f"workloads are named once each, got {', '.join(names)}")
     unknown = [name for name in names if name not in WORKLOADS]
     if unknown or not names:
         raise InputError(

@@ -81,6 +81,11 @@ class Training:
                 CHECKS[kind](**{field.name: value})
             if isinstance(value, np.generic):  # JSON has none
                 object.__setattr__(self, field.name, value.item())
+        if self.schedule == "constant" and self.final_rate:
+            raise InputError(
+                f"a constant learning rate ends where it starts; leave out final_rate="
+                f"{self.final_rate}, or give the schedule 'linear' or 'cosine'"
+            )
         check_counts(epochs=self.epochs, batch_size=self.batch_size)
         if self.patience is not None and self.patience < 1:
             raise InputError(f"patience must be at least 1 or None, got {self.patience}")
