@@ -583,12 +583,32 @@ def test_a_layer_with_delays_is_compiled_with_its_state(engine, settings):
     assert torch.equal(compiled(x, state)[0], layer(x, layer(x)[1])[0])
 
 
-@pytest.mark.parametrize("learn_delays", [False, True])
-def test_a_layer_with_recurrent_delays_is_exported(learn_delays):
-    settings = {"recurrent_delay": 3, "learn_delays": learn_delays, "engine": "reference"}
-    layer, x = SpikingRNN("LIF", 3, 6, **settings).eval(), 20 * torch.rand(9, 2, 3)
+@pytest.mark.parametrize(
+    ("settings", "training"),
+    [
+        ({"recurrent_delay": 3}, False),
+        ({"recurrent_delay": 3, "learn_delays": True}, False),
+        ({"delay": 3, "learn_delays": True}, True),
+    ],
+)
+def test_a_layer_with_delays_is_exported(settings, training):
+    layer = SpikingRNN("LIF", 3, 6, engine="reference", **settings).train(training)
+    x = 20 * torch.rand(9, 2, 3)
     exported = torch.export.export(layer, (x,)).module()
     assert torch.equal(exported(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+def test_layers_whose_input_delays_are_learned_are_an_ensemble(engine):
+    layers = [SpikingRNN("LIF", 3, 6, delay=3, learn_delays=True, engine=engine) for _ in range(2)]
+    x = 20 * torch.rand(9, 2, 3)
+    numbers, buffers = torch.func.stack_module_state(layers)
+
+    def run(numbers, buffers):
+        return torch.func.functional_call(layers[0], (numbers, buffers), (x,))[0]
+
+    for out, layer in zip(torch.vmap(run)(numbers, buffers), layers):
+        assert torch.equal(out, layer(x)[0])
 
 
 @pytest.mark.parametrize(("name", "steps"), [("ih", 9), ("ih", -1), ("hh", 0), ("hh", 4)])
