@@ -71,8 +71,7 @@ class Compare:
     delta: Annotated[float | None, option("SIZE", "no encoding")] = None
     """Threshold that encodes an analog input as events, one for every change of this size."""
     answer: Literal["last", "mean"] = "last"
-    """What classifies a sequence: the readout's last step, or its mean over all steps. With a label
-    for every step every step is answered."""
+    """What classifies a sequence: the readout's last step, or its mean over all steps."""
     epochs: Annotated[int | None, option("N", "40 to 60 by recipe")] = None
     """Passes over the training split; results.json has those that the recipe chose."""
     batch_size: Annotated[int | None, option("N", "16 to 32 by recipe")] = None

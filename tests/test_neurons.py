@@ -27,10 +27,22 @@ from spikern.testing import LAWS, ContractError, check_neuron
 FIRE = spike(triangular())
 
 
+COMPILED = ("LIF", "ALIF", "BRF", "SEAdLIF", "LI")
+"""The neurons whose kernels are compiled here, for seconds each; slow tests compile the others."""
+
+
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", NEURONS)
-def test_contract(name, law):
+def test_contract(name, law, request):
+    if name not in COMPILED:
+        request.getfixturevalue("plain_python")
     law(NEURONS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NEURONS if name not in COMPILED])
+def test_compiled_kernels_keep_the_contract(name):
+    check_neuron(NEURONS[name])
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_the_command_gives_the_accuracy_of_the_comparison(tmp_path, capsys, pixe
         ("divide", {"by": 0}, "divide: by must be a finite number other than 0, got 0"),
         ("divide", {"by": math.nan}, "other than 0, got nan"),
         ("divide", {"by": "x"}, "other than 0, got 'x'"),
-        ("delta", {"threshold": -1}, "threshold must be a finite number above 0, got -1"),
+        ("delta", {"threshold": -1}, "threshold must be above 0 and finite, got -1"),
         ("standardise", {"mean": [0.0, 1.0], "deviation": [1.0, 0.0]}, "no deviation of 0"),
         ("standardise", {"mean": [0.0], "deviation": [math.nan]}, "as many finite means"),
         ("standardise", {"mean": [0.0, 1.0], "deviation": [1.0]}, "as many finite means"),

@@ -116,7 +116,7 @@ def _fault(name: str, parameters: dict[str, Any]) -> str:
         case "delta" if not (
             _are_finite([parameters["threshold"]]) and parameters["threshold"] > 0
         ):
-            return f"threshold must be a finite number above 0, got {parameters['threshold']!r}"
+            return f"threshold must be above 0 and finite, got {parameters['threshold']!r}"
         case "standardise":
             mean, deviation = parameters["mean"], parameters["deviation"]
             numbers = _are_finite(mean) and _are_finite(deviation)
