@@ -33,6 +33,7 @@ from spikern.neurons.surrogate import SURROGATES
 SIZES = [(1, 1, 1, 1), (9, 3, 4, 5), (37, 5, 7, 17), (40, 21, 20, 33)]
 
 
+@pytest.mark.usefixtures("mostly_plain")
 @pytest.mark.parametrize("name", NEURONS)
 @pytest.mark.parametrize(("steps", "batch", "features", "hidden"), SIZES)
 def test_dyadic_weights_give_the_references_bits_and_gradients(
@@ -54,6 +55,7 @@ def test_a_readout_below_another_population_is_refused(engine, monkeypatch):
         engine.run_stack(populations, states, torch.ones(3, 1, 5))
 
 
+@pytest.mark.usefixtures("mostly_plain")
 @pytest.mark.parametrize("name", NEURONS)
 def test_lengths_stacks_and_states_in_the_middle(name):
     layer = dyadic_layer(name, 6, 17, layers=2)
@@ -64,6 +66,7 @@ def test_lengths_stacks_and_states_in_the_middle(name):
     assert_as_reference(layer, x, lengths, state)
 
 
+@pytest.mark.usefixtures("mostly_plain")
 @pytest.mark.parametrize("name", NEURONS)
 def test_chunked_is_whole_and_a_sample_alone_is_the_sample_in_its_batch(name):
     layer = dyadic_layer(name, 6, 17)

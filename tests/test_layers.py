@@ -184,7 +184,7 @@ def test_a_loop_written_for_lstm_runs_and_learns(layer):
 @pytest.mark.parametrize("neuron", [name for name, model in NEURONS.items() if model.spikes])
 @pytest.mark.parametrize(("features", "power"), [(1, 1.0), (40, 1.0), (140, 0.05), (700, 0.02)])
 def test_a_fresh_network_fires_at_a_few_per_cent(neuron, features, power):
-    layer = SpikingRNN(neuron, features, 128, num_layers=2, input_power=power)
+    layer = SpikingRNN(neuron, features, 128, 2, input_power=power, engine="reference")
     x = (
         torch.randn(200, 8, features)
         if power == 1

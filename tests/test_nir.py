@@ -445,6 +445,7 @@ def test_a_recurrent_graph_that_snntorch_wrote():
     torch.testing.assert_close(layer.bias_l0, 10 * (net[0].bias + net[1].recurrent.bias))
 
 
+@pytest.mark.usefixtures("plain_python")
 def test_the_neuron_of_cuba_lif_keeps_the_contract():
     testing.check_neuron(HardCubaLIF)
     testing.check_neuron(HardLIF)

@@ -32,6 +32,7 @@ def assert_is_what_ran(layer, x, steps):
     return recording
 
 
+@pytest.mark.usefixtures("mostly_plain")
 @pytest.mark.parametrize("engine", ["fused", "reference"])
 @pytest.mark.parametrize("name", NEURONS)
 def test_every_step_of_every_layer_is_what_ran(name, engine):

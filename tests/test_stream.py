@@ -33,6 +33,7 @@ def network(name, features=6, hidden=17, layers=2, classes=3):
     return Network(body, readout, "every_step")
 
 
+@pytest.mark.usefixtures("mostly_plain")
 @pytest.mark.parametrize("name", NEURONS)
 @pytest.mark.parametrize(("steps", "batch", "hidden"), [(1, 1, 1), (40, 3, 5), (40, 21, 33)])
 def test_one_population_has_the_references_bits(name, steps, batch, hidden):
