@@ -298,6 +298,7 @@ def test_fixed_point_is_the_same_whole_numbers_everywhere(size, tmp_path):
     assert np.array_equal(actual, expected.astype(np.float32) / 2**20)
 
 
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("settings", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_every_topology_is_written_in_fixed_point(settings, tmp_path):
     net, x = network(**{"model": "LIF"} | settings), analog()

@@ -489,6 +489,7 @@ def test_a_wrong_count_is_rejected(fault, monkeypatch):
         gate()
 
 
+@pytest.mark.usefixtures("plain_python")
 @pytest.mark.parametrize("threshold", [0.05, 20.0])
 def test_a_neuron_may_have_any_threshold(threshold):
     check_neuron(LIF.with_constants(v_th=threshold))
