@@ -356,6 +356,24 @@ def test_a_trial_that_goes_on_has_the_seconds_of_all_its_epochs(tmp_path):
     assert validate(job, checkpoint) == found
 
 
+EVERYTHING_DRAWN = Architecture(
+    layers=2, recurrent=0.5, recurrent_delay=5, delay=3, chrono=50,
+    constants=(ConstantDraw("tau_mem", span=(5.0, 20.0)),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["LIF", "GRU", "LSTM"])
+def test_the_seed_alone_decides_every_number_of_a_network(model):
+    made = []
+    for seed in (0, 0, 1):
+        torch.rand(7)  # what the caller draws changes nothing
+        job = small(model, seed=seed, budget=None, hidden_size=6, architecture=EVERYTHING_DRAWN)
+        made.append(prepare(job)[0].state_dict())
+    first, same, other = made
+    assert all(torch.equal(value, same[name]) for name, value in first.items())
+    assert not all(torch.equal(value, other[name]) for name, value in first.items())
+
+
 def test_groups_of_other_seeds_are_not_paired():
     found = [{"model": m, "seed": s, "accuracy": 0.1 * s} for m in ("LIF", "RNN") for s in range(3)]
     assert table.gathered(found, ["model"], "accuracy")["RNN",] == [0.0, 0.1, 0.2]

@@ -18,7 +18,7 @@ from spikern.data.catalogue import own_path
 from spikern.data.dataset import Dataset, digest, encoded
 from spikern.data.own import stem
 from spikern.events.trains import dense, valid_steps
-from spikern.layers.baseline import BASELINES, Baseline
+from spikern.layers.baseline import BASELINES
 from spikern.layers.network import MODELS, Answer, Network, hidden_for_budget
 from spikern.neurons import LI, NEURONS, SURROGATES, NeuronModel
 from spikern.studies.jobs import Name, files, key
@@ -190,13 +190,11 @@ def prepare(job: TrainingJob) -> tuple[Network, Dataset]:
         got = "neither" if hidden is None else "both"
         raise InputError(f"a training needs hidden_size= or budget=, got {got}: {job}")
     network = fresh_network(
-        model, hidden, dataset, job.seed, job.answer, structure.layers, **settings
+        model, hidden, dataset, job.seed, job.answer, structure.layers, structure.chrono, **settings
     )
     if not structure.trained_constants:
         for name, parameter in network.body.named_parameters():
             parameter.requires_grad_(not name.startswith("raw_"))
-    if structure.chrono is not None and isinstance(network.body, Baseline):
-        network.body.remember(structure.chrono)
     return network, dataset
 
 

@@ -16,7 +16,7 @@ from spikern._utils.seeds import seeded
 from spikern.cost.counts import Counts
 from spikern.data.dataset import UNLABELLED, Dataset
 from spikern.events import valid_steps
-from spikern.layers.baseline import BASELINES
+from spikern.layers.baseline import BASELINES, Baseline
 from spikern.layers.network import Answer, Network, build, evaluating
 from spikern.layers.per_layer import PerLayer
 from spikern.neurons.model import NeuronModel
@@ -35,11 +35,13 @@ def fresh_network(
     seed: int,
     answer: Answer = "last",
     layers: int = 1,
+    chrono: int | None = None,
     **settings: Any,
 ) -> Network:
     """The untrained network of a model for a data set; the seed decides every number in it.
 
-    `settings` are those of a spiking body, as `spikern.build` takes them.
+    `chrono` is the longest memory in steps for which the gates' biases of a standard body are
+    drawn; `settings` are those of a spiking body, as `spikern.build` takes them.
 
     >>> from spikern.data import load
     >>> fresh_network("LIF", 8, load("digits"), seed=0).parameter_count
@@ -49,7 +51,10 @@ def fresh_network(
         settings = {"dt": dataset.dt} | settings
     wanted: Answer = "every_step" if dataset.every_step else answer
     with seeded(seed):
-        return build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
+        made = build(model, dataset.input_size, hidden, dataset.classes, wanted, layers, **settings)
+        if chrono is not None and isinstance(made.body, Baseline):
+            made.body.remember(chrono)
+    return made
 
 
 def train_and_test(
