@@ -4,8 +4,8 @@ python experiments/bench/delays.py             # a training step; a run and a st
 python experiments/bench/delays.py --steps 20 --repeats 1   # only whether it runs
 
 The networks are of the shapes of three studies: events into LIF, an ECG into ALIF, pixels into BRF.
-All fire at one rate. A delay is drawn for every neuron, from 1 to the longest; one that is learned
-is trained alone, since a stream of it is one of whole steps, as if it had been drawn.
+All fire at one rate. A delay is drawn for every neuron, from 1 to the longest. Of learned delays
+only the training is timed, since a stream rounds them to whole steps, as if they had been drawn.
 """
 
 from __future__ import annotations
